@@ -1,0 +1,33 @@
+"""A minimal, event-driven component framework for federated-learning sites."""
+
+from .event_type import EventType
+from .fl_component import FLComponent
+from .fl_constant import FLContextKey
+from .fl_context import FLContext, FLContextManager
+from .job_launcher_spec import (
+    JobHandleSpec,
+    JobLauncherSpec,
+    JobResult,
+    JobReturnCode,
+    JobStateChange,
+    add_launcher,
+)
+from .site import Site
+from .workflow import JobWorkflow, Workflow
+
+__all__ = [
+    "EventType",
+    "FLComponent",
+    "FLContext",
+    "FLContextKey",
+    "FLContextManager",
+    "JobHandleSpec",
+    "JobLauncherSpec",
+    "JobResult",
+    "JobReturnCode",
+    "JobStateChange",
+    "JobWorkflow",
+    "Site",
+    "Workflow",
+    "add_launcher",
+]

@@ -1,0 +1,74 @@
+"""Every error that flcore and its launchers raise on purpose.
+
+::
+
+    FLCoreError
+    ├── ConfigError                  a site config, job folder or argument of a component is wrong
+    ├── EventError                   events nested too deep
+    ├── JobLaunchError               a job could not be launched
+    │   ├── JobRejectedError         the job asks for what the site does not allow, or its metadata is malformed
+    │   ├── NoLauncherError          no launcher volunteered, or too many for a strict site
+    │   ├── ImageError               the image is not there
+    │   ├── NetworkError             the network is not there
+    │   ├── NameInUseError           the job already runs, or its container's name is taken
+    │   ├── JobStartError            the container was created but its process could not be started
+    │   ├── RuntimeRefusedError      the engine answered, and refused for another reason
+    │   └── RuntimeUnavailableError  the engine does not answer
+    └── TerminateTimeout             the engine did not confirm in time that a job has ended
+
+A message names the thing and the way out. Catching :class:`FLCoreError` catches all of them.
+"""
+
+from __future__ import annotations
+
+
+class FLCoreError(Exception):
+    """Base of all errors of this project."""
+
+
+class ConfigError(FLCoreError):
+    """A site config, a job folder or a component's argument is wrong."""
+
+
+class EventError(FLCoreError):
+    """Events fire events without an end."""
+
+
+class JobLaunchError(FLCoreError):
+    """A job could not be launched; nothing of it is left behind."""
+
+
+class JobRejectedError(JobLaunchError):
+    """The site does not allow what the job asks for, or cannot read it. Raised before any call to an engine."""
+
+
+class NoLauncherError(JobLaunchError):
+    """No launcher volunteered for the job, or several did and the site is strict."""
+
+
+class ImageError(JobLaunchError):
+    """The job's image is not there."""
+
+
+class NetworkError(JobLaunchError):
+    """The network that the job's container should join is not there."""
+
+
+class NameInUseError(JobLaunchError):
+    """The job already runs here, or something else has its container's name."""
+
+
+class JobStartError(JobLaunchError):
+    """The container was created, but its process could not be started."""
+
+
+class RuntimeRefusedError(JobLaunchError):
+    """The engine answered a request with an error that has no class of its own."""
+
+
+class RuntimeUnavailableError(JobLaunchError):
+    """The engine does not answer. Of a running job this says nothing at all."""
+
+
+class TerminateTimeout(FLCoreError):  # noqa: N818 - reads like the standard library's TimeoutError
+    """The engine did not confirm in time that a job has ended. The wish to end it stays."""
