@@ -1,0 +1,192 @@
+"""JSON to components.
+
+A component's config is ``{"id", "path" | "class_path" | "name", "args", "disabled", "config_type"}``: ``path`` (or
+``class_path``) names a class by its module, ``name`` one that an installed package registered as an entry point of
+the group ``flcore.components``. An argument that has a ``path`` or ``class_path`` is a component config itself and
+is built, in lists and objects too, unless its ``config_type`` is ``dict``. ``${CONFIG_DIR}`` in an argument stands
+for the folder of the config file.
+
+Every error is one line that names the file, the component's id and the key. Building never changes the config.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import inspect
+import re
+from collections.abc import Mapping
+from importlib.metadata import entry_points
+from typing import Any
+
+from .errors import ConfigError
+from .fl_component import FLComponent
+from .strict_json import check_values
+
+ENTRY_POINT_GROUP = "flcore.components"
+
+_CLASS_KEYS = ("path", "class_path", "name")
+_KEYS = frozenset({"id", *_CLASS_KEYS, "args", "disabled", "config_type"})
+_CONFIG_TYPES = ("component", "dict")
+_DOTTED_PATH = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)+")
+
+
+class ComponentBuilder:
+    """Builds the components of one config; ``source`` names it in errors, ``variables`` are put into arguments."""
+
+    def __init__(self, source: str, variables: Mapping[str, str] | None = None) -> None:
+        self._source = source
+        self._variables = {f"${{{name}}}": value for name, value in (variables or {}).items()}
+
+    def build_all(self, configs: Any) -> dict[str, FLComponent]:
+        """Return the components by id, in their order, without the disabled ones.
+
+        All ids are checked before anything is built. Raises ConfigError.
+        """
+        if not isinstance(configs, list):
+            raise self._error("components", "must be a list", configs)
+        self._check_values(configs)
+        ids = [self._checked_id(config, f"components[{i}]") for i, config in enumerate(configs)]
+        for index, component_id in enumerate(ids):
+            if component_id in ids[:index]:
+                raise self._error(f"components[{index}]", f"the id {component_id!r} stands twice")
+        return {
+            component_id: self._build_component(component_id, config)
+            for component_id, config in zip(ids, configs, strict=True)
+            if not self._is_disabled(config, f"component {component_id!r}")
+        }
+
+    def _check_values(self, configs: list[Any]) -> None:
+        try:
+            check_values(configs)
+        except ValueError as error:
+            raise self._error("components", str(error)) from error
+
+    def _checked_id(self, config: Any, where: str) -> str:
+        if not isinstance(config, Mapping):
+            raise self._error(where, "must be an object", config)
+        component_id = config.get("id")
+        if not isinstance(component_id, str) or not component_id:
+            raise self._error(where, "needs an 'id', a non-empty string", component_id)
+        return component_id
+
+    def _is_disabled(self, config: Mapping[str, Any], where: str) -> bool:
+        disabled = config.get("disabled", False)
+        if type(disabled) is not bool:
+            raise self._error(f"{where}: disabled", "must be true or false", disabled)
+        return disabled
+
+    def _build_component(self, component_id: str, config: Mapping[str, Any]) -> FLComponent:
+        where = f"component {component_id!r}"
+        component = self._build(config, where)
+        if not isinstance(component, FLComponent):
+            raise self._error(where, f"{type(component).__qualname__} is no FLComponent, so it would get no events")
+        component.name = component_id
+        return component
+
+    def _build(self, config: Mapping[str, Any], where: str) -> Any:
+        check_keys(config, _KEYS, f"{self._source}: {where}")
+        config_type = config.get("config_type", "component")
+        if config_type not in _CONFIG_TYPES:
+            raise self._error(f"{where}: config_type", f"must be one of {', '.join(_CONFIG_TYPES)}", config_type)
+        args = config.get("args", {})
+        if not isinstance(args, Mapping):
+            raise self._error(f"{where}: args", "must be an object", args)
+        cls = self._find_class(config, where)
+        arguments = {key: self._value(value, f"{where}: args.{key}") for key, value in args.items()}
+        self._check_arguments(cls, arguments, where)
+        try:
+            return cls(**arguments)
+        except ConfigError as error:
+            raise self._error(where, str(error)) from error
+        except Exception as error:
+            raise self._error(where, f"{cls.__qualname__} cannot be built: {_describe(error)}") from error
+
+    def _value(self, value: Any, where: str) -> Any:
+        """Return an argument: a copy, with variables put in and component configs built."""
+        if isinstance(value, str):
+            return self._expand(value)
+        if isinstance(value, list):
+            return [self._value(item, f"{where}[{i}]") for i, item in enumerate(value)]
+        if not isinstance(value, Mapping):
+            return value
+        if _is_component_config(value):
+            return None if self._is_disabled(value, where) else self._build(value, where)
+        return {key: self._value(item, f"{where}.{key}") for key, item in value.items()}
+
+    def _expand(self, text: str) -> str:
+        for variable, value in self._variables.items():
+            text = text.replace(variable, value)
+        return text
+
+    def _find_class(self, config: Mapping[str, Any], where: str) -> type[Any]:
+        given = [key for key in _CLASS_KEYS if key in config]
+        if len(given) != 1:
+            raise self._error(where, f"needs exactly one of {', '.join(_CLASS_KEYS)}", given)
+        key, value = given[0], config[given[0]]
+        where = f"{where}: {key}"
+        if not isinstance(value, str):
+            raise self._error(where, "must be a string", value)
+        found = self._registered(value, where) if key == "name" else self._import(value, where)
+        if not inspect.isclass(found):
+            raise self._error(where, f"{value} is a {type(found).__name__}, not a class")
+        if inspect.isabstract(found):
+            missing = ", ".join(sorted(getattr(found, "__abstractmethods__", ())))
+            raise self._error(where, f"{value} is abstract: a subclass must define {missing}")
+        return found
+
+    def _registered(self, name: str, where: str) -> Any:
+        registered = entry_points(group=ENTRY_POINT_GROUP)
+        if name not in registered.names:
+            raise self._error(where, f"no installed package registers {name!r}{_did_you_mean(name, registered.names)}")
+        return self._import(registered[name].value.replace(":", "."), where)
+
+    def _import(self, path: str, where: str) -> Any:
+        if not _DOTTED_PATH.fullmatch(path):
+            raise self._error(where, "must be a class by its module, such as 'my_package.my_module.MyClass'", path)
+        module_name, _, class_name = path.rpartition(".")
+        try:
+            module = importlib.import_module(module_name)
+        except Exception as error:
+            raise self._error(where, f"cannot import {module_name}: {_describe(error)}") from error
+        if not hasattr(module, class_name):
+            hint = _did_you_mean(class_name, vars(module))
+            raise self._error(where, f"the module {module_name} has no {class_name}{hint}")
+        return getattr(module, class_name)
+
+    def _check_arguments(self, cls: type[Any], arguments: Mapping[str, Any], where: str) -> None:
+        signature = inspect.signature(cls)
+        known = signature.parameters
+        takes_any = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in known.values())
+        if not takes_any:
+            check_keys(arguments, known, f"{self._source}: {where}: args")
+        try:
+            signature.bind(**arguments)
+        except TypeError as error:
+            raise self._error(f"{where}: args", f"{cls.__qualname__}: {error}") from error
+
+    def _error(self, where: str, why: str, *value: Any) -> ConfigError:
+        shown = f", got {repr(value[0])[:200]}" if value else ""
+        return ConfigError(f"{self._source}: {where}: {why}{shown}")
+
+
+def check_keys(config: Mapping[str, Any], known: Any, where: str) -> None:
+    """Raise ConfigError for a key that is not known, with the known one that looks like it."""
+    for key in config:
+        if key not in known:
+            raise ConfigError(f"{where}: unknown key {key!r}{_did_you_mean(key, known)}")
+
+
+def _is_component_config(value: Mapping[str, Any]) -> bool:
+    if value.get("config_type") == "dict":
+        return False
+    return value.get("config_type") == "component" or "path" in value or "class_path" in value
+
+
+def _did_you_mean(word: Any, known: Any) -> str:
+    close = difflib.get_close_matches(str(word), [str(name) for name in known], n=1)
+    return f"; did you mean {close[0]!r}?" if close else ""
+
+
+def _describe(error: Exception) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split())

@@ -1,0 +1,179 @@
+"""What a launcher, a job's handle and a job's result are."""
+
+from __future__ import annotations
+
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass
+from enum import IntEnum
+from typing import Any, Self
+
+from .errors import JobRejectedError, RuntimeUnavailableError
+from .fl_component import FLComponent
+from .fl_constant import FLContextKey
+from .fl_context import FLContext
+
+JobArgs = Mapping[str, tuple[str, Any]]
+"""The arguments of a job's process, ``name -> (flag, value)``: see ``JobProcessArgs``."""
+
+
+class JobReturnCode(IntEnum):
+    """How a job ended. The values are NVIDIA FLARE's."""
+
+    SUCCESS = 0
+    EXECUTION_ERROR = 1
+    ABORTED = 9
+    EXCEPTION = 101
+    UNSAFE_COMPONENT = 102
+    CONFIG_ERROR = 103
+    INFRASTRUCTURE_ERROR = 104
+    UNKNOWN = 127
+    """Not ended yet. No job ends with it."""
+
+
+@dataclass(frozen=True, slots=True)
+class JobResult:
+    """Why a job ended the way it did. Times are seconds since the epoch, by the runtime's clock."""
+
+    return_code: JobReturnCode
+    exit_code: int | None = None
+    """The process's exit code as the runtime reports it; None if it never ran or its end was not seen."""
+    signal: int | None = None
+    """The signal that the exit code stands for (128 + signal)."""
+    oom_killed: bool = False
+    """The job failed, and the runtime killed one of its processes for want of memory."""
+    error: str = ""
+    """One line for a human; empty after a success."""
+    ended_by: str = ""
+    """Who asked for the end, where somebody did and the job had not ended by itself before."""
+    started_at: float | None = None
+    finished_at: float | None = None
+
+    @property
+    def succeeded(self) -> bool:
+        return self.return_code is JobReturnCode.SUCCESS
+
+    @property
+    def duration(self) -> float | None:
+        """Seconds from start to end; None for a job that never ran."""
+        if self.started_at is None or self.finished_at is None:
+            return None
+        return max(0.0, self.finished_at - self.started_at)
+
+    @classmethod
+    def of_failed_launch(cls, error: Exception) -> Self:
+        """Return the result of a job whose launch raised."""
+        code = JobReturnCode.EXECUTION_ERROR
+        if isinstance(error, JobRejectedError):
+            code = JobReturnCode.CONFIG_ERROR
+        elif isinstance(error, RuntimeUnavailableError):
+            code = JobReturnCode.INFRASTRUCTURE_ERROR
+        return cls(code, error=str(error) or type(error).__name__)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the fields as JSON values, the return code by its name."""
+        return asdict(self) | {"return_code": self.return_code.name}
+
+
+@dataclass(frozen=True, slots=True)
+class JobStateChange:
+    """A job's container entered another state.
+
+    A job's changes come in order. The first has no previous state; the last, and only the last, has the result.
+    """
+
+    job_id: str
+    site: str
+    container_name: str
+    container_id: str
+    previous: str | None
+    state: str
+    time: float
+    """When the runtime entered the state where it says so, else when it was seen. Seconds since the epoch."""
+    result: JobResult | None = None
+
+    @classmethod
+    def of(cls, fl_ctx: FLContext) -> JobStateChange:
+        """Return the change that a JOB_STATE_CHANGED event is about."""
+        change: JobStateChange = fl_ctx.get_prop(FLContextKey.JOB_STATE_CHANGE)
+        return change
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the fields as JSON values."""
+        return asdict(self) | {"result": self.result and self.result.as_dict()}
+
+
+class JobHandleSpec(ABC):
+    """A launched job. All methods may be called from any thread, any number of times."""
+
+    host = "localhost"
+    """The host name by which other jobs of the same runtime reach this one."""
+
+    @abstractmethod
+    def poll(self) -> JobReturnCode:
+        """Return UNKNOWN while the job runs, and the same return code every time afterwards. Never blocks."""
+
+    @abstractmethod
+    def wait(self) -> JobReturnCode:
+        """Return the job's return code when it is complete."""
+
+    @abstractmethod
+    def terminate(self, *, by: str = "terminate()") -> JobReturnCode:
+        """End the job and return its return code: its own if it had already ended, else ABORTED.
+
+        ``by`` says in the result who asked.
+        """
+
+    @property
+    def result(self) -> JobResult | None:
+        """Why the job ended; None while it runs."""
+        code = self.poll()
+        return None if code == JobReturnCode.UNKNOWN else JobResult(JobReturnCode(code))
+
+    def logs(self, tail: int | None = None) -> str:  # noqa: ARG002 - for subclasses
+        """Return the job's output so far, or its last ``tail`` lines; empty where a launcher cannot tell."""
+        return ""
+
+    def add_done_callback(self, callback: Callable[[JobHandleSpec], None]) -> None:
+        """Have ``callback(self)`` called once when the job is complete, after its last state change was fired.
+
+        On a thread of the launcher's, so it must not block. This default spends a thread on it; launchers that
+        track their jobs need none.
+        """
+
+        def wait_then_call() -> None:
+            self.wait()
+            callback(self)
+
+        threading.Thread(target=wait_then_call, name="flcore-job-done", daemon=True).start()
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing that a launcher needs, whether it is there, and what to do if not."""
+
+    what: str
+    ok: bool
+    detail: str = ""
+
+
+class JobLauncherSpec(FLComponent, ABC):
+    """A component that volunteers at BEFORE_JOB_LAUNCH (:func:`add_launcher`) and can launch a job."""
+
+    @abstractmethod
+    def launch_job(self, job_meta: dict[str, Any], fl_ctx: FLContext) -> JobHandleSpec:
+        """Launch the job's process and return its handle.
+
+        Raises JobLaunchError if it could not be launched; then nothing of it is left behind.
+        """
+
+    def check(self) -> Iterable[Check]:
+        """Say whether what this launcher needs is there. May ask the engine; changes nothing."""
+        return ()
+
+
+def add_launcher(launcher: JobLauncherSpec, fl_ctx: FLContext) -> None:
+    """Volunteer to launch the job that a BEFORE_JOB_LAUNCH event is about."""
+    launchers = [*fl_ctx.get_prop(FLContextKey.JOB_LAUNCHER, []), launcher]
+    fl_ctx.set_prop(FLContextKey.JOB_LAUNCHER, launchers, private=True, sticky=False)

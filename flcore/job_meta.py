@@ -1,0 +1,118 @@
+"""Reading a job's metadata, which another party wrote: nothing in it is taken for granted.
+
+Errors are :class:`JobRejectedError`, and name the job, the path in the metadata and the value.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from .errors import JobRejectedError
+from .fl_constant import JobConstants, JobMetaKey
+
+_IDENTIFIER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}", re.ASCII)
+_NOTHING = object()
+
+JobMeta = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """One entry of the ``deploy_map``: an app, the sites that run it, and the image it asks for there."""
+
+    app: str
+    sites: tuple[str, ...]
+    image: str | None = None
+
+    def covers(self, site: str) -> bool:
+        """Whether the entry names the site, or all sites."""
+        return site in self.sites or JobConstants.ALL_SITES in self.sites
+
+
+def rejection(job_meta: JobMeta, path: str, why: str, value: Any = _NOTHING) -> JobRejectedError:
+    """Return the error for one value of the metadata, shown by its ``repr`` and cut to 200 characters."""
+    shown = "" if value is _NOTHING else f", got {repr(value)[:200]}"
+    return JobRejectedError(f"job {str(job_meta.get(JobMetaKey.JOB_ID))[:128]}: {path}: {why}{shown}")
+
+
+def is_identifier(value: Any) -> bool:
+    """Whether a value can be the name of a job, site or app: safe in a path, a label and a container's name."""
+    return isinstance(value, str) and _IDENTIFIER.fullmatch(value) is not None
+
+
+def get_job_id(job_meta: JobMeta) -> str:
+    """Return the job's id."""
+    if not isinstance(job_meta, Mapping):
+        raise JobRejectedError(f"a job's metadata must be an object, not {type(job_meta).__name__}")
+    return _identifier(job_meta, JobMetaKey.JOB_ID, job_meta.get(JobMetaKey.JOB_ID))
+
+
+def get_deployments(job_meta: JobMeta) -> tuple[Deployment, ...]:
+    """Return the entries of ``deploy_map`` in their order.
+
+    An entry is a site's name, ``@ALL``, or ``{"sites": [...], "image": …}``.
+    """
+    deploy_map = get_object(job_meta, JobMetaKey.DEPLOY_MAP, job_meta.get(JobMetaKey.DEPLOY_MAP, {}))
+    return tuple(
+        _deployment(job_meta, app, entry, f"deploy_map.{app}[{index}]")
+        for app, entries in deploy_map.items()
+        for index, entry in enumerate(_list(job_meta, f"deploy_map.{app}", entries))
+    )
+
+
+def get_app(job_meta: JobMeta, site: str) -> str | None:
+    """Return the name of the app that a site runs; None if the job is not for this site."""
+    return next((entry.app for entry in get_deployments(job_meta) if entry.covers(site)), None)
+
+
+def get_min_clients(job_meta: JobMeta, clients: int) -> int:
+    """Return how many clients the job needs: ``min_clients``, or all of them where it does not say."""
+    value = job_meta.get(JobMetaKey.MIN_CLIENTS)
+    if value is None:
+        return clients
+    if type(value) is not int or not 0 <= value <= clients:
+        raise rejection(job_meta, "min_clients", f"must be a number from 0 to {clients}, its clients", value)
+    return value
+
+
+def get_object(job_meta: JobMeta, path: str, value: Any, allowed: frozenset[str] | None = None) -> JobMeta:
+    """Return a value that must be an object, with no other keys than ``allowed`` (None: any)."""
+    if not isinstance(value, Mapping):
+        raise rejection(job_meta, path, "must be an object", value)
+    for key in value:
+        if allowed is not None and key not in allowed:
+            raise rejection(job_meta, f"{path}.{key}", f"unknown key; known are {', '.join(sorted(allowed))}")
+    return value
+
+
+def _deployment(job_meta: JobMeta, app: str, entry: Any, path: str) -> Deployment:
+    _identifier(job_meta, path, app)
+    if isinstance(entry, str):
+        return Deployment(app, (_site(job_meta, path, entry),))
+    allowed = frozenset({JobConstants.SITES, JobConstants.JOB_IMAGE})
+    fields = get_object(job_meta, path, entry, allowed)
+    sites = _list(job_meta, f"{path}.sites", fields.get(JobConstants.SITES))
+    image = fields.get(JobConstants.JOB_IMAGE)
+    if image is not None and not isinstance(image, str):
+        raise rejection(job_meta, f"{path}.image", "must be a string", image)
+    return Deployment(app, tuple(_site(job_meta, f"{path}.sites", site) for site in sites), image)
+
+
+def _site(job_meta: JobMeta, path: str, value: Any) -> str:
+    return JobConstants.ALL_SITES if value == JobConstants.ALL_SITES else _identifier(job_meta, path, value)
+
+
+def _identifier(job_meta: JobMeta, path: str, value: Any) -> str:
+    if not is_identifier(value):
+        why = "must be 1 to 128 letters, digits, '.', '_' or '-', and begin with a letter or digit"
+        raise rejection(job_meta, path, why, value)
+    return str(value)
+
+
+def _list(job_meta: JobMeta, path: str, value: Any) -> list[Any]:
+    if not isinstance(value, list):
+        raise rejection(job_meta, path, "must be a list", value)
+    return value

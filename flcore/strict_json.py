@@ -1,0 +1,95 @@
+"""JSON as untrusted input is read: bounded, without duplicate keys, infinities or text that is no text."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any, NoReturn
+
+from .errors import ConfigError
+
+MAX_BYTES = 1 << 20
+MAX_DEPTH = 32
+
+
+def load_json(path: Path) -> Any:
+    """Return the value of a JSON file.
+
+    Raises ConfigError, naming the file (and line and column where the syntax is wrong), if it is missing, longer
+    than 1 MiB, nested deeper than 32, no UTF-8, no JSON, or holds a duplicate key, NaN, an infinity, a NUL or a lone
+    surrogate.
+    """
+    return parse_json(_read(path), str(path))
+
+
+def parse_json(text: str, source: str) -> Any:
+    """Return the value of a JSON text; ``source`` names it in errors, which are those of :func:`load_json`."""
+    try:
+        value = json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant, parse_float=_finite)
+        check_values(value)
+    except json.JSONDecodeError as error:
+        raise ConfigError(f"{source}: line {error.lineno}, column {error.colno}: {error.msg}") from error
+    except RecursionError as error:
+        raise ConfigError(f"{source}: nested deeper than {MAX_DEPTH} levels") from error
+    except ValueError as error:
+        raise ConfigError(f"{source}: {error}") from error
+    return value
+
+
+def check_values(value: Any, depth: int = 0) -> None:
+    """Raise ValueError if a value made of dicts and lists is too deep (or cyclic), or holds text that is no text."""
+    if depth > MAX_DEPTH:
+        raise ValueError(f"nested deeper than {MAX_DEPTH} levels")
+    if isinstance(value, str):
+        _check_text(value)
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            check_values(key, depth)
+            check_values(item, depth + 1)
+    elif isinstance(value, list):
+        for item in value:
+            check_values(item, depth + 1)
+
+
+def _read(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
+    if len(data) > MAX_BYTES:
+        raise ConfigError(f"{path}: longer than {MAX_BYTES} bytes")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: byte {error.start} is no UTF-8") from error
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    result: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in result:
+            raise ValueError(f"the key {key!r} stands twice in one object")
+        result[key] = value
+    return result
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no JSON number")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if math.isinf(number):
+        raise ValueError(f"the number {text[:40]} is too large")
+    return number
+
+
+def _check_text(text: str) -> None:
+    if "\0" in text:
+        raise ValueError(f"the text {text[:40]!r} holds a NUL")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ValueError(f"the text {text[:40]!r} holds half a character (a lone surrogate)") from None

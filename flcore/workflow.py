@@ -1,0 +1,276 @@
+"""Workflows: components that fire events to get work done. :class:`JobWorkflow` runs one job on all its sites."""
+
+from __future__ import annotations
+
+import secrets
+import socket
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from typing import Any, Self
+
+from .errors import ConfigError, FLCoreError
+from .event_type import EventType
+from .fl_component import FLComponent
+from .fl_constant import FLContextKey, JobConstants, JobMetaKey, JobProcessArgs
+from .fl_context import FLContext
+from .job_launcher_spec import JobArgs, JobHandleSpec, JobResult, JobReturnCode
+from .job_meta import get_app, get_deployments, get_min_clients, is_identifier
+from .site import Site
+from .strict_json import load_json
+
+SERVER_CONFIG = f"config/{JobConstants.SERVER_JOB_CONFIG}"
+CLIENT_CONFIG = f"config/{JobConstants.CLIENT_JOB_CONFIG}"
+
+FINISH_GRACE = 10.0
+"""Seconds that clients have to end by themselves after the server has succeeded."""
+
+
+class Workflow(FLComponent, ABC):
+    """A component that does a piece of work at a site, between START_WORKFLOW and END_WORKFLOW."""
+
+    @abstractmethod
+    def control_flow(self) -> Any:
+        """Do the work."""
+
+    def run_in(self, site: Site) -> Any:
+        """Fire START_WORKFLOW at the site, do the work, fire END_WORKFLOW even if it raised; return what it gave."""
+        self._fire(site, EventType.START_WORKFLOW)
+        try:
+            return self.control_flow()
+        finally:
+            self._fire(site, EventType.END_WORKFLOW)
+
+    def _fire(self, site: Site, event_type: str) -> None:
+        fl_ctx = site.new_context()
+        fl_ctx.set_prop(FLContextKey.WORKFLOW, self.name, private=True, sticky=False)
+        self.fire_event(event_type, fl_ctx)
+
+
+@dataclass(frozen=True, slots=True)
+class JobFolder:
+    """A job as it is submitted: a folder with ``meta.json`` and the apps that its ``deploy_map`` names."""
+
+    path: Path
+    meta: dict[str, Any]
+
+    @classmethod
+    def read(cls, path: str | Path) -> Self:
+        """Read a job's folder. Raises ConfigError or JobRejectedError, naming the file and the key."""
+        folder = Path(path)
+        if not folder.is_dir():
+            raise ConfigError(f"{folder}: is no job folder; it needs a meta.json and an app")
+        meta = load_json(folder / JobConstants.META_FILE)
+        if not isinstance(meta, dict):
+            raise ConfigError(f"{folder / JobConstants.META_FILE}: must be an object, got {repr(meta)[:200]}")
+        for deployment in get_deployments(meta):
+            if not (folder / deployment.app).is_dir():
+                raise ConfigError(f"{folder}: the deploy_map names the app {deployment.app!r}, which is no folder here")
+        return cls(folder, meta)
+
+    @property
+    def name(self) -> str:
+        """The job's name where it has a usable one, else its folder's."""
+        name = self.meta.get(JobMetaKey.JOB_NAME)
+        candidates = (name, self.path.absolute().name, "job")
+        return next(str(candidate) for candidate in candidates if is_identifier(candidate))
+
+    def new_job_id(self) -> str:
+        """Return an id for one more run of this job."""
+        return f"{self.name[:40]}-{secrets.token_hex(4)}"
+
+
+class JobWorkflow(Workflow):
+    """Runs one job on all the sites of its ``deploy_map``, and returns one result per site.
+
+    The server's process is launched first, then the clients'. All that still runs is ended when the server fails, or
+    when fewer than ``min_clients`` of the clients can still finish; once the server has succeeded, clients have
+    ``finish_grace`` seconds to end by themselves. If the workflow is interrupted, it ends all processes before it
+    raises.
+
+    The server's process runs the app's module ``server``, a client's its module ``client``; they share a secret token
+    of this run, which travels by environment.
+    """
+
+    def __init__(
+        self,
+        job: JobFolder,
+        sites: Sequence[Site],
+        job_id: str | None = None,
+        finish_grace: float = FINISH_GRACE,
+    ) -> None:
+        """Raises ConfigError if the job needs a site that is not given, or there is no server or client for it."""
+        super().__init__()
+        self.job_id = job_id or job.new_job_id()
+        self.name = f"workflow-{self.job_id}"
+        self._job = job
+        self._server, self._clients = _cast(job, sites)
+        self._min_clients = get_min_clients(job.meta, len(self._clients))
+        self._finish_grace = finish_grace
+        self._port = _free_port()
+        self._token = secrets.token_urlsafe(32)
+        self._handles: dict[str, JobHandleSpec] = {}
+        self._results: dict[str, JobResult] = {}
+        self._ends: SimpleQueue[tuple[str, JobResult]] = SimpleQueue()
+
+    @property
+    def sites(self) -> list[Site]:
+        """The sites that take part, the server first."""
+        return [self._server, *self._clients]
+
+    @property
+    def handles(self) -> dict[str, JobHandleSpec]:
+        """The handles of the processes launched so far, by site."""
+        return dict(self._handles)
+
+    def run(self) -> dict[str, JobResult]:
+        """Run the job, and return its results by site when the last process has ended."""
+        results: dict[str, JobResult] = self.run_in(self._server)
+        return results
+
+    def handle_event(self, event_type: str, fl_ctx: FLContext) -> None:
+        """Take note of the ends of this job's processes; everything else happens in :meth:`control_flow`."""
+        ended = event_type in (EventType.JOB_COMPLETED, EventType.JOB_ABORTED)
+        if ended and fl_ctx.get_job_id() == self.job_id:
+            self._ends.put((fl_ctx.get_identity_name(), fl_ctx.get_prop(FLContextKey.JOB_RESULT)))
+
+    def control_flow(self) -> dict[str, JobResult]:
+        for site in self.sites:
+            site.add_component(self.name, self)
+        try:
+            self._launch_all()
+            self._watch()
+        except BaseException as error:
+            self._end_all(f"the workflow, on {type(error).__name__}")
+            raise
+        finally:
+            for site in self.sites:
+                site.remove_component(self.name)
+        return {site.name: self._results[site.name] for site in self.sites}
+
+    def _launch_all(self) -> None:
+        self._launch(self._server, self._server_args())
+        if self._server.name in self._results:
+            not_started = JobResult(JobReturnCode.ABORTED, error="not started, because the server's launch failed")
+            self._results |= {site.name: not_started for site in self._clients}
+            return
+        for site in self._clients:
+            self._launch(site, self._client_args(site))
+
+    def _launch(self, site: Site, job_args: JobArgs) -> None:
+        clients = [client.name for client in self._clients]
+        meta = self._job.meta | {JobMetaKey.JOB_ID: self.job_id, JobMetaKey.JOB_CLIENTS: clients}
+        app = get_app(meta, site.name)
+        try:
+            self._handles[site.name] = site.launch_job(meta, job_args, self._job.path / str(app))
+        except FLCoreError as error:
+            self.logger.error("site %s: %s", site.name, error)  # noqa: TRY400 - the message says it all
+            self._results[site.name] = JobResult.of_failed_launch(error)
+
+    def _watch(self) -> None:
+        """Take in one end after the other until there is a result for every site."""
+        deadline: float | None = None
+        ended = False
+        while len(self._results) < len(self.sites):
+            reason = self._reason_to_end(deadline)
+            if reason and not ended:
+                ended = True
+                self._end_all(reason)
+            elif self._next_end(None if ended else deadline) == self._server.name:
+                deadline = time.monotonic() + self._finish_grace
+
+    def _next_end(self, deadline: float | None) -> str | None:
+        """Wait for the next end, note its result and return its site; None at the deadline."""
+        timeout = None if deadline is None else max(0.0, deadline - time.monotonic())
+        try:
+            site, result = self._ends.get(timeout=timeout)
+        except Empty:
+            return None
+        self._results.setdefault(site, result)
+        return site
+
+    def _reason_to_end(self, deadline: float | None) -> str:
+        server = self._results.get(self._server.name)
+        if server and not server.succeeded:
+            return "the workflow, because the server failed"
+        hopeful = [site for site in self._clients if self._can_still_succeed(site)]
+        if len(hopeful) < self._min_clients:
+            return f"the workflow, because fewer than {self._min_clients} clients can finish"
+        if deadline is not None and time.monotonic() >= deadline:
+            return "the workflow, because the server has finished"
+        return ""
+
+    def _can_still_succeed(self, site: Site) -> bool:
+        result = self._results.get(site.name)
+        return result is None or result.succeeded
+
+    def _end_all(self, reason: str) -> None:
+        """End everything that still runs, all at the same time, and return when it has ended."""
+        handles = self._handles.values()
+        with ThreadPoolExecutor(max(1, len(handles)), thread_name_prefix="flcore-end") as pool:
+            for handle in handles:
+                pool.submit(self._end, handle, reason)
+
+    def _end(self, handle: JobHandleSpec, reason: str) -> None:
+        try:
+            handle.terminate(by=reason)
+        except FLCoreError as error:
+            self.logger.error("%s", error)  # noqa: TRY400 - the message says it all
+
+    def _server_args(self) -> JobArgs:
+        app_root = self._server.workspace.get_app_dir(self.job_id)
+        return self._common_args(self._server, "server", SERVER_CONFIG) | {
+            JobProcessArgs.APP_ROOT: ("-r", app_root),
+            JobProcessArgs.SERVICE_PORT: ("--port", self._port),
+        }
+
+    def _client_args(self, site: Site) -> JobArgs:
+        host = self._handles[self._server.name].host
+        return self._common_args(site, "client", CLIENT_CONFIG) | {
+            JobProcessArgs.CLIENT_NAME: ("-c", site.name),
+            JobProcessArgs.TARGET: ("-g", f"{host}:{self._port}"),
+            JobProcessArgs.SCHEME: ("-scheme", "http"),
+        }
+
+    def _common_args(self, site: Site, module: str, config: str) -> dict[str, tuple[str, Any]]:
+        return {
+            JobProcessArgs.EXE_MODULE: ("-m", module),
+            JobProcessArgs.WORKSPACE: ("-m", site.workspace.get_root_dir()),
+            JobProcessArgs.STARTUP_CONFIG_FILE: ("-s", config),
+            JobProcessArgs.JOB_ID: ("-n", self.job_id),
+            JobProcessArgs.AUTH_TOKEN: ("-t", self._token),
+        }
+
+
+def _cast(job: JobFolder, sites: Sequence[Site]) -> tuple[Site, list[Site]]:
+    """Return the server's site and the clients' that take part in a job."""
+    by_name = {site.name: site for site in sites}
+    if len(by_name) < len(sites):
+        raise ConfigError(f"two of the sites have the same name: {', '.join(site.name for site in sites)}")
+    wanted = {name for entry in get_deployments(job.meta) for name in entry.sites} - {JobConstants.ALL_SITES}
+    missing = sorted(wanted - set(by_name))
+    if missing:
+        raise ConfigError(f"{job.path}: the job is for {_names(missing)} too, and no config of it was given")
+    taking_part = [site for site in sites if get_app(job.meta, site.name)]
+    clients = [site for site in taking_part if site.name != JobConstants.SERVER_SITE_NAME]
+    server = by_name.get(JobConstants.SERVER_SITE_NAME)
+    if server not in taking_part or server is None or not clients:
+        raise ConfigError(
+            f"{job.path}: needs a site named 'server' and a client, got {_names(s.name for s in taking_part)}"
+        )
+    return server, clients
+
+
+def _names(names: Iterable[str]) -> str:
+    return ", ".join(f"site {name!r}" for name in names) or "none"
+
+
+def _free_port() -> int:
+    """Return a port that nobody on this host listens on. In a container any would do."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return int(sock.getsockname()[1])
