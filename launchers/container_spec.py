@@ -1,0 +1,45 @@
+"""What a runtime is asked to run, as plain data: tests compare it with ``==``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+LABEL_SITE = "flcore.site"
+"""The site that launched the container."""
+LABEL_JOB_ID = "flcore.job_id"
+LABEL_LAUNCHER = "flcore.launcher"
+"""The id of the launcher at that site."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mount:
+    """A file or folder of the host that the job sees."""
+
+    source: str
+    target: str
+    read_only: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerSpec:
+    """One job's container. What is not named here is the same, and safe, for every job."""
+
+    name: str
+    image: str
+    command: tuple[str, ...]
+    """The program and its arguments. No shell reads it, and the image's entry point is not used."""
+    environment: dict[str, str] = field(default_factory=dict, repr=False)
+    """Holds credentials, so it is never shown."""
+    working_dir: str = "/"
+    mounts: tuple[Mount, ...] = ()
+    network: str = ""
+    labels: dict[str, str] = field(default_factory=dict)
+    user: str = ""
+    """``uid:gid``."""
+    init: bool = True
+    """Run an init as PID 1, so that signals arrive and zombies are reaped."""
+    cpus: float | None = None
+    memory: int | None = None
+    """Bytes, of memory and swap together; None is no limit."""
+    shm_size: int | None = None
+    """Bytes of /dev/shm; None is the engine's default."""

@@ -1,0 +1,189 @@
+"""The states of a container, and what they say of its job. Pure: no Docker, thread or clock."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from flcore.job_launcher_spec import JobResult, JobReturnCode
+
+
+class DOCKER_STATE(StrEnum):
+    """A container's state, as the engine's inspection names it."""
+
+    CREATED = "created"
+    RUNNING = "running"
+    PAUSED = "paused"
+    RESTARTING = "restarting"
+    REMOVING = "removing"
+    EXITED = "exited"
+    DEAD = "dead"
+
+
+TERMINAL_STATES = frozenset({DOCKER_STATE.EXITED, DOCKER_STATE.DEAD})
+"""EXITED: the process ran and ended, its exit code is known. DEAD: it never ran, or its end was not seen."""
+
+_PASSED_ON = frozenset(
+    {
+        JobReturnCode.SUCCESS,
+        JobReturnCode.EXCEPTION,
+        JobReturnCode.UNSAFE_COMPONENT,
+        JobReturnCode.CONFIG_ERROR,
+        JobReturnCode.INFRASTRUCTURE_ERROR,
+    }
+)
+_EXIT_CODE_HINTS = {126: "its command cannot be executed", 127: "its command was not found"}
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerState:
+    """What one inspection says. Times are seconds since the epoch by the engine's clock, None where it has none."""
+
+    state: DOCKER_STATE
+    exit_code: int | None = None
+    oom_killed: bool = False
+    error: str = ""
+    created_at: float | None = None
+    started_at: float | None = None
+    finished_at: float | None = None
+
+
+GONE = ContainerState(DOCKER_STATE.DEAD, error="the container is gone: it was removed by somebody else")
+"""What is to be said of a container that the engine does not know."""
+
+
+@dataclass(frozen=True, slots=True)
+class Transition:
+    """One state left for another. ``previous`` is None for the first."""
+
+    previous: DOCKER_STATE | None
+    state: DOCKER_STATE
+    time: float
+
+
+@dataclass(frozen=True, slots=True)
+class EndRequest:
+    """Somebody's wish that a job should end, and when it was uttered (seconds since the epoch)."""
+
+    by: str
+    time: float
+
+
+class StateMachine:
+    """Turns what inspections say, one after the other, into transitions that miss no state that must have been.
+
+    A container seen only when it has exited was created and ran before. After the end nothing changes any more.
+    """
+
+    def __init__(self) -> None:
+        self.state: DOCKER_STATE | None = None
+        self.entered: frozenset[DOCKER_STATE] = frozenset()
+        """Every state that was ever entered."""
+        self._seen = ContainerState(DOCKER_STATE.CREATED)
+        self._last_time = 0.0
+
+    @property
+    def ended(self) -> bool:
+        return self.state in TERMINAL_STATES
+
+    def observe(self, seen: ContainerState, now: float) -> list[Transition]:
+        """Return the transitions that lead to what was seen, in order of time; none if nothing is new.
+
+        ``now`` stands in for times that the engine does not tell, in seconds since the epoch.
+        """
+        if self.ended:
+            return []
+        self._seen = replace(seen, started_at=seen.started_at or self._seen.started_at)
+        return [self._enter(state, time or now) for state, time in self._path() if state is not self.state]
+
+    def result(self, end_request: EndRequest | None = None) -> JobResult | None:
+        """Return the job's result (see :func:`result_of`); None before the end."""
+        return result_of(self._seen, end_request) if self.ended else None
+
+    def _path(self) -> Iterator[tuple[DOCKER_STATE, float | None]]:
+        """Yield the states, with the engine's times, that must have been entered up to what was seen last."""
+        seen = self._seen
+        state = effective_state(seen)
+        if self.state is None:
+            yield DOCKER_STATE.CREATED, seen.created_at
+        if seen.started_at is not None and DOCKER_STATE.RUNNING not in self.entered:
+            yield DOCKER_STATE.RUNNING, seen.started_at
+        yield state, seen.finished_at if state is DOCKER_STATE.EXITED else None
+
+    def _enter(self, state: DOCKER_STATE, time: float) -> Transition:
+        self._last_time = max(time, self._last_time)  # the engine's own times may be out of order by a millisecond
+        transition = Transition(self.state, state, self._last_time)
+        self.state = state
+        self.entered |= {state}
+        return transition
+
+
+def effective_state(seen: ContainerState) -> DOCKER_STATE:
+    """Return the state that counts for the job.
+
+    The engine leaves a container whose process could not be started as "created", with an error: that is DEAD. A
+    container that is being removed, or could not be, has EXITED if its process is known to have ended.
+    """
+    if seen.state is DOCKER_STATE.CREATED and seen.error:
+        return DOCKER_STATE.DEAD
+    if seen.state in (DOCKER_STATE.REMOVING, DOCKER_STATE.DEAD) and _has_ended(seen):
+        return DOCKER_STATE.EXITED
+    return seen.state
+
+
+def result_of(seen: ContainerState, end_request: EndRequest | None = None) -> JobResult:
+    """Return the result of a job whose container was last seen in a terminal state.
+
+    ABORTED if somebody asked for the end before it came; then the container's own exit code, by inspection: 0 is
+    SUCCESS, NVIDIA FLARE's codes 101 to 104 are passed on, any other is EXECUTION_ERROR. A container that could not be
+    started is an EXECUTION_ERROR, and one that vanished an INFRASTRUCTURE_ERROR: "lost" is not "succeeded".
+    """
+    never_started = seen.started_at is None and seen.state is DOCKER_STATE.CREATED
+    code = seen.exit_code if effective_state(seen) is DOCKER_STATE.EXITED or never_started else None
+    asked = end_request if end_request and _came_after(seen, end_request) else None
+    return JobResult(
+        return_code=JobReturnCode.ABORTED if asked else _return_code(code),
+        exit_code=code,
+        signal=_signal(code),
+        oom_killed=seen.oom_killed and code != 0,
+        error=_error(seen, code, asked),
+        ended_by=asked.by if asked else "",
+        started_at=seen.started_at,
+        finished_at=seen.finished_at,
+    )
+
+
+def as_states(states: str | Iterable[str]) -> frozenset[DOCKER_STATE]:
+    """Return one state or several as a set. Raises ValueError for what is no state."""
+    return frozenset(DOCKER_STATE(state) for state in ([states] if isinstance(states, str) else states))
+
+
+def _has_ended(seen: ContainerState) -> bool:
+    return seen.started_at is not None and seen.finished_at is not None
+
+
+def _came_after(seen: ContainerState, request: EndRequest) -> bool:
+    return seen.finished_at is None or seen.finished_at >= request.time
+
+
+def _return_code(exit_code: int | None) -> JobReturnCode:
+    if exit_code is None:
+        return JobReturnCode.INFRASTRUCTURE_ERROR
+    return JobReturnCode(exit_code) if exit_code in _PASSED_ON else JobReturnCode.EXECUTION_ERROR
+
+
+def _signal(exit_code: int | None) -> int | None:
+    return exit_code - 128 if exit_code is not None and 128 < exit_code <= 128 + 64 else None
+
+
+def _error(seen: ContainerState, exit_code: int | None, asked: EndRequest | None) -> str:
+    if asked:
+        return f"ended on the request of {asked.by}"
+    if seen.error or exit_code == 0:
+        return seen.error
+    if seen.oom_killed:
+        return f"the job ran out of memory and was killed (exit code {exit_code})"
+    signal = _signal(exit_code)
+    hint = _EXIT_CODE_HINTS.get(exit_code or 0, f"signal {signal}" if signal else "")
+    return f"exit code {exit_code}" + (f" ({hint})" if hint else "")

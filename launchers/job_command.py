@@ -1,0 +1,86 @@
+"""JOB_PROCESS_ARGS to an argument list and an environment. Pure.
+
+The arguments, their flags and their order are NVIDIA FLARE's: ``name -> (flag, value)``, missing ones are skipped.
+Credentials never stand in the argument list; they travel in the environment, as from NVIDIA FLARE 2.9.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable
+from typing import Any
+
+from flcore.errors import JobLaunchError
+from flcore.fl_constant import JobProcessArgs as Arg
+from flcore.job_launcher_spec import JobArgs
+
+CREDENTIAL_VARIABLES = {
+    Arg.AUTH_TOKEN: "NVFLARE_JOB_AUTH_TOKEN",
+    Arg.TOKEN_SIGNATURE: "NVFLARE_JOB_TOKEN_SIGNATURE",
+    Arg.SSID: "NVFLARE_JOB_SSID",
+}
+
+CLIENT_ARGS = (
+    Arg.EXE_MODULE,
+    Arg.WORKSPACE,
+    Arg.STARTUP_DIR,
+    Arg.JOB_ID,
+    Arg.CLIENT_NAME,
+    Arg.PARENT_URL,
+    Arg.PARENT_CONN_SEC,
+    Arg.TARGET,
+    Arg.SCHEME,
+    Arg.STARTUP_CONFIG_FILE,
+    Arg.OPTIONS,
+)
+SERVER_ARGS = (
+    Arg.EXE_MODULE,
+    Arg.WORKSPACE,
+    Arg.STARTUP_CONFIG_FILE,
+    Arg.APP_ROOT,
+    Arg.JOB_ID,
+    Arg.PARENT_URL,
+    Arg.ROOT_URL,
+    Arg.SERVICE_HOST,
+    Arg.SERVICE_PORT,
+    Arg.HA_MODE,
+    Arg.OPTIONS,
+)
+
+_PATHS = frozenset({Arg.WORKSPACE, Arg.STARTUP_DIR, Arg.APP_ROOT})
+
+
+def job_command(python: str, job_args: JobArgs, names: tuple[str, ...], place: Callable[[str], str]) -> list[str]:
+    """Return the command of a job's process: ``python -u``, then the named arguments in their order.
+
+    ``place`` turns a path of the host into the one that the job sees. Raises JobLaunchError if the module to run is
+    missing or an argument is no pair of a flag and a value.
+    """
+    if Arg.EXE_MODULE not in job_args:
+        raise JobLaunchError(f"the job arguments name no {Arg.EXE_MODULE}: which module should the process run?")
+    command = [python, "-u"]
+    for name in names:
+        if name in job_args:
+            flag, value = _pair(name, job_args[name])
+            command += [flag, *_words(name, place(str(value)) if name in _PATHS else str(value))]
+    return command
+
+
+def credentials(job_args: JobArgs) -> dict[str, str]:
+    """Return the environment variables that carry the job's credentials."""
+    return {
+        variable: str(_pair(name, job_args[name])[1])
+        for name, variable in CREDENTIAL_VARIABLES.items()
+        if name in job_args
+    }
+
+
+def _pair(name: str, value: Any) -> tuple[str, Any]:
+    if not isinstance(value, list | tuple) or len(value) != 2:
+        raise JobLaunchError(f"the job argument {name} must be a flag and a value")
+    return value[0], value[1]
+
+
+def _words(name: str, value: str) -> list[str]:
+    """Return an argument's value as words: one, except for the options, which are ``k=v k=v …``."""
+    return shlex.split(value) if name == Arg.OPTIONS else [value]

@@ -1,0 +1,44 @@
+"""Launchers that run a job's process as a local process: for development, and where there is no engine.
+
+A process is not isolated: it sees what the site's own user sees, and no limit of memory or processors holds it.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from flcore.fl_context import FLContext
+from flcore.job_meta import get_job_id
+
+from .job_launcher import JobLauncher
+from .runtime.base import Runtime
+from .runtime.process import ProcessRuntime
+
+
+class ProcessJobLauncher(JobLauncher):
+    """Runs jobs as processes of this host, with a small environment of their own; see :class:`JobLauncher`."""
+
+    mode = "process"
+    python = sys.executable
+
+    def make_runtime(self) -> Runtime:
+        return ProcessRuntime()
+
+    def place(self, path: str, fl_ctx: FLContext) -> str:  # noqa: ARG002 - the same for every context
+        """Return the path itself: a process sees what the site sees."""
+        return path
+
+
+class ClientProcessJobLauncher(ProcessJobLauncher):
+    """Runs a client's job process, named ``<site>-<job id>``."""
+
+    def get_command(self, job_meta: dict[str, Any], fl_ctx: FLContext) -> tuple[str, str]:
+        return f"{fl_ctx.get_identity_name()}-{get_job_id(job_meta)}", self.client_command(fl_ctx)
+
+
+class ServerProcessJobLauncher(ProcessJobLauncher):
+    """Runs the server's job process, named ``server-<job id>``."""
+
+    def get_command(self, job_meta: dict[str, Any], fl_ctx: FLContext) -> tuple[str, str]:
+        return f"server-{get_job_id(job_meta)}", self.server_command(fl_ctx)

@@ -1,0 +1,1 @@
+"""Where launchers run things. The only place that touches an engine."""

@@ -1,0 +1,304 @@
+"""Docker Engine as a runtime. The only importer of the Docker SDK."""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from datetime import datetime
+from functools import cached_property
+from typing import Any
+
+import docker
+import requests
+from docker.errors import APIError, DockerException, ImageNotFound, NotFound
+from docker.models.containers import Container
+from docker.types import LogConfig, Mount
+
+from flcore.errors import (
+    ImageError,
+    JobLaunchError,
+    JobStartError,
+    NameInUseError,
+    NetworkError,
+    RuntimeRefusedError,
+    RuntimeUnavailableError,
+)
+from flcore.job_launcher_spec import Check
+
+from ..container_spec import ContainerSpec
+from ..docker_state import DOCKER_STATE, GONE, ContainerState
+from .base import ContainerSummary
+
+CALL_TIMEOUT = 60
+"""Seconds for a call that changes something. A create of a loaded engine takes many."""
+LOOK_TIMEOUT = 10
+"""Seconds for a call that only looks: an engine that takes longer counts as unreachable."""
+
+_STATE_EVENTS = ["start", "die", "stop", "restart", "pause", "unpause", "destroy"]
+_REPLAY = 2.0
+"""Seconds of the past asked for with each subscription: the engine answers a little before it subscribes."""
+
+_PIDS_LIMIT = 1024
+_TMPFS = {"/tmp": "size=256m,mode=1777"}  # noqa: S108 - the container's own
+_LOG_CONFIG = {"max-size": "10m", "max-file": "3"}
+
+
+class DockerRuntime:
+    """One Docker Engine.
+
+    Args:
+        docker_host: its address; by default what Docker's own command uses (DOCKER_HOST, the current context).
+        watched_label: lists and events hold only containers with this label; None is all.
+        client: use this ``DockerClient`` for everything, and leave it open at the end.
+    """
+
+    def __init__(self, docker_host: str | None = None, watched_label: str | None = None, client: Any = None) -> None:
+        self.name = f"Docker Engine {docker_host or ''}".rstrip()
+        self._docker_host = docker_host
+        self._filters: dict[str, Any] = {"label": [watched_label]} if watched_label else {}
+        self._clients = _Clients(docker_host, client)
+        self._streams: set[Any] = set()
+        self._lock = threading.Lock()
+
+    def create(self, spec: ContainerSpec) -> str:
+        api = self._clients.calls.api
+        with self._errors(f"container {spec.name}", {409: NameInUseError}, ImageError):
+            created = api.create_container(**_create_request(api, spec))
+        return str(created["Id"])
+
+    def start(self, container_id: str) -> None:
+        with self._errors(
+            f"container {container_id[:12]}", {400: JobStartError, 404: NetworkError, 500: JobStartError}
+        ):
+            self._clients.calls.api.start(container_id)
+
+    def inspect(self, container_id: str) -> ContainerState:
+        with self._errors(f"container {container_id[:12]}"):
+            try:
+                return _container_state(self._clients.looks.api.inspect_container(container_id))
+            except NotFound:
+                return GONE
+
+    def list_containers(self) -> list[ContainerSummary]:
+        with self._errors("the list of containers"):
+            listed = self._clients.looks.api.containers(all=True, filters=self._filters)
+        return [_summary(entry) for entry in listed]
+
+    @contextmanager
+    def open_events(self) -> Iterator[Iterator[str]]:
+        filters = {"type": ["container"], "event": _STATE_EVENTS, **self._filters}
+        with self._errors("the event stream"), self._clients.for_events() as client:
+            since = int(time.time() - _REPLAY)
+            stream = client.api.events(since=since, filters=filters, decode=True)
+            with self._lock:
+                self._streams.add(stream)
+            try:
+                yield (event["id"] for event in stream if "id" in event)
+            finally:
+                with self._lock:
+                    self._streams.discard(stream)
+                _close(stream)
+
+    def close_events(self) -> None:
+        with self._lock:
+            streams = list(self._streams)
+        for stream in streams:
+            _close(stream)
+
+    def stop(self, container_id: str, grace: float) -> None:
+        with self._errors(f"container {container_id[:12]}"), suppress(NotFound):
+            self._clients.calls.api.stop(container_id, timeout=math.ceil(grace))
+
+    def remove(self, container_id: str) -> None:
+        errors = self._errors(f"container {container_id[:12]}", {409: _AlreadyBeingRemovedError})
+        with suppress(_AlreadyBeingRemovedError), errors, suppress(NotFound):
+            self._clients.calls.api.remove_container(container_id, v=True, force=True)
+
+    def logs(self, container_id: str, tail: int | None = None) -> Iterator[bytes]:
+        lines: Any = "all" if tail is None else tail
+        with self._errors(f"the logs of container {container_id[:12]}"), suppress(NotFound):
+            yield from self._clients.calls.api.logs(container_id, stream=True, follow=False, tail=lines)
+
+    def address(self, container_name: str) -> str:
+        """Return the container's name: an engine's DNS resolves it on a user-defined network."""
+        return container_name
+
+    def container(self, container_id: str) -> Container:
+        """Return docker-py's object for a container, without asking the engine."""
+        return Container(attrs={"Id": container_id}, client=self._clients.calls)
+
+    def check(self, image: str | None, network: str | None) -> Iterator[Check]:
+        try:
+            with self._errors("its version"):
+                version = self._clients.looks.api.version()
+        except RuntimeUnavailableError as error:
+            yield Check("engine", False, str(error))
+            return
+        yield Check("engine", True, f"Docker Engine {version['Version']}, API {version['ApiVersion']}")
+        api = self._clients.looks.api
+        if network:
+            yield self._there("network", network, api.inspect_network, f"docker network create {network}")
+        if image:
+            yield self._there("image", image, api.inspect_image, f"docker pull {image}")
+
+    def close(self) -> None:
+        self.close_events()
+        self._clients.close()
+
+    def _there(self, kind: str, name: str, inspect: Callable[[str], Any], way_out: str) -> Check:
+        try:
+            with self._errors(f"{kind} {name}", {404: NetworkError}, ImageError):
+                inspect(name)
+        except (NetworkError, ImageError):
+            return Check(kind, False, f"{name} is not there; make it with: {way_out}")
+        return Check(kind, True, name)
+
+    @contextmanager
+    def _errors(
+        self,
+        what: str,
+        by_status: dict[int, type[JobLaunchError]] | None = None,
+        no_image: type[JobLaunchError] = RuntimeRefusedError,
+    ) -> Iterator[None]:
+        """Turn the SDK's errors into ours."""
+        try:
+            yield
+        except ImageNotFound as error:
+            raise no_image(f"{what}: {error.explanation}; pull or build the image first") from error
+        except APIError as error:
+            kind = (by_status or {}).get(error.status_code or 0, RuntimeRefusedError)
+            raise kind(f"{what}: the engine says: {_explanation(error)}") from error
+        except (DockerException, requests.exceptions.RequestException, OSError) as error:
+            raise RuntimeUnavailableError(f"{self.name} does not answer ({what}): {_root_cause(error)}") from error
+
+
+class _AlreadyBeingRemovedError(JobLaunchError):
+    """Somebody else removes it: as good as removed."""
+
+
+class _Clients:
+    """The connections to one engine, made when they are first needed: making one asks the engine for its version."""
+
+    def __init__(self, docker_host: str | None, given: Any) -> None:
+        self._docker_host = docker_host
+        self._given = given
+        self._lock = threading.RLock()
+
+    @cached_property
+    def calls(self) -> Any:
+        return self._connect(CALL_TIMEOUT)
+
+    @cached_property
+    def looks(self) -> Any:
+        return self._connect(LOOK_TIMEOUT)
+
+    @contextmanager
+    def for_events(self) -> Iterator[Any]:
+        """A client of the stream's own: closing it must not disturb a call."""
+        client = self._connect(LOOK_TIMEOUT)
+        try:
+            yield client
+        finally:
+            self._disconnect(client)
+
+    def close(self) -> None:
+        with self._lock:
+            for name in ("calls", "looks"):
+                client = self.__dict__.pop(name, None)
+                if client:
+                    self._disconnect(client)
+
+    def _connect(self, timeout: int) -> Any:
+        if self._given:
+            return self._given
+        if self._docker_host:
+            return docker.DockerClient(base_url=self._docker_host, timeout=timeout)
+        return docker.from_env(timeout=timeout)
+
+    def _disconnect(self, client: Any) -> None:
+        if client is not self._given:
+            client.close()
+
+
+def _create_request(api: Any, spec: ContainerSpec) -> dict[str, Any]:
+    """Return the arguments of docker-py's ``create_container``: secure defaults, and what the spec says."""
+    host_config = api.create_host_config(
+        network_mode=spec.network or "none",
+        mounts=[Mount(m.target, m.source, type="bind", read_only=m.read_only) for m in spec.mounts],
+        init=spec.init,
+        cap_drop=["ALL"],
+        security_opt=["no-new-privileges"],
+        read_only=True,
+        tmpfs=_TMPFS,
+        pids_limit=_PIDS_LIMIT,
+        restart_policy={"Name": "no"},
+        log_config=LogConfig(type=LogConfig.types.JSON, config=_LOG_CONFIG),
+        **_resources(spec),
+    )
+    return {
+        "image": spec.image,
+        "name": spec.name,
+        "entrypoint": list(spec.command[:1]),
+        "command": list(spec.command[1:]),
+        "environment": spec.environment,
+        "labels": spec.labels,
+        "user": spec.user,
+        "working_dir": spec.working_dir,
+        "stop_signal": "SIGTERM",
+        "healthcheck": {"test": ["NONE"]},
+        "host_config": host_config,
+    }
+
+
+def _resources(spec: ContainerSpec) -> dict[str, Any]:
+    """Return the limits that the spec names. Memory and swap together may be no more than the memory."""
+    limits = {
+        "nano_cpus": spec.cpus and int(spec.cpus * 1e9),
+        "mem_limit": spec.memory,
+        "memswap_limit": spec.memory,
+        "shm_size": spec.shm_size,
+    }
+    return {key: value for key, value in limits.items() if value is not None}
+
+
+def _container_state(inspection: dict[str, Any]) -> ContainerState:
+    state = inspection["State"]
+    return ContainerState(
+        state=DOCKER_STATE(state["Status"]),
+        exit_code=state["ExitCode"],
+        oom_killed=state["OOMKilled"],
+        error=" ".join(state["Error"].split()),
+        created_at=_seconds(inspection["Created"]),
+        started_at=_seconds(state["StartedAt"]),
+        finished_at=_seconds(state["FinishedAt"]),
+    )
+
+
+def _summary(entry: dict[str, Any]) -> ContainerSummary:
+    names = entry["Names"] or [""]
+    return ContainerSummary(entry["Id"], names[0].lstrip("/"), DOCKER_STATE(entry["State"]), entry["Labels"] or {})
+
+
+def _seconds(text: str) -> float | None:
+    """Return the engine's RFC 3339 time as seconds since the epoch; None for its "never", the year 1."""
+    time = datetime.fromisoformat(text)
+    return None if time.year == 1 else time.timestamp()
+
+
+def _close(stream: Any) -> None:
+    """End a stream from any thread; one that is gone already is as good as closed."""
+    with suppress(OSError, DockerException, AttributeError):
+        stream.close()
+
+
+def _explanation(error: APIError) -> str:
+    return " ".join(str(error.explanation or error).split())
+
+
+def _root_cause(error: BaseException) -> str:
+    while error.__cause__ or error.__context__:
+        error = error.__cause__ or error.__context__ or error
+    return " ".join(f"{type(error).__name__}: {error}".split())

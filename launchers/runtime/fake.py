@@ -1,0 +1,213 @@
+"""A runtime in memory, for unit tests of launchers, monitors and workflows: no engine, no process, no waiting.
+
+Its states, events and errors are those that were measured on a Docker Engine. A test plays the outside world::
+
+    runtime = FakeRuntime()
+    launcher = ClientDockerJobLauncher(image="job:1", runtime=runtime)
+    ...
+    runtime.exit("site-1-job-1", 3)
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from queue import SimpleQueue
+
+from flcore.errors import ImageError, JobStartError, NameInUseError, NetworkError, RuntimeUnavailableError
+from flcore.job_launcher_spec import Check
+
+from ..container_spec import ContainerSpec
+from ..docker_state import DOCKER_STATE, GONE, ContainerState
+from .base import ContainerSummary
+
+_HAS_A_PROCESS = (DOCKER_STATE.RUNNING, DOCKER_STATE.PAUSED, DOCKER_STATE.RESTARTING)
+
+
+@dataclass
+class FakeContainer:
+    """A container, the request that made it, and what it has written."""
+
+    id: str
+    spec: ContainerSpec
+    state: ContainerState
+    output: bytes = b""
+
+
+class FakeRuntime:
+    """Containers in memory. Its attributes are the test's to set, at any time and from any thread.
+
+    Args:
+        images: the images that are there; None is all.
+        networks: the networks that are there; None is all.
+    """
+
+    name = "fake runtime"
+
+    def __init__(self, images: set[str] | None = None, networks: set[str] | None = None) -> None:
+        self.images = images
+        self.networks = networks
+        self.reachable = True
+        """False: every call raises RuntimeUnavailableError, and the event streams end."""
+        self.drop_events = False
+        """True: nothing that happens is told, as when an engine loses events."""
+        self.start_error = ""
+        """Not empty: the next start fails with it, as for a command that is not there."""
+        self.ignores_stop = False
+        """True: a stop has no effect, as in an engine that hangs."""
+        self._containers: dict[str, FakeContainer] = {}
+        self._streams: set[SimpleQueue[str | None]] = set()
+        self._lock = threading.RLock()
+
+    def containers(self) -> list[FakeContainer]:
+        """Return all containers that were not removed, ended ones too."""
+        with self._lock:
+            return list(self._containers.values())
+
+    def container(self, name: str) -> FakeContainer:
+        """Return a container by its name. Raises KeyError."""
+        with self._lock:
+            for container in self._containers.values():
+                if container.spec.name == name:
+                    return container
+        raise KeyError(f"no container {name}; there are {[c.spec.name for c in self.containers()]}")
+
+    # What the outside world does
+
+    def exit(self, name: str, exit_code: int = 0, oom_killed: bool = False) -> None:
+        """End a container's process."""
+        self._end(self.container(name), exit_code, oom_killed)
+
+    def kill(self, name: str) -> None:
+        """Do as ``docker kill`` does."""
+        self.exit(name, 137)
+
+    def pause(self, name: str) -> None:
+        self._enter(self.container(name), DOCKER_STATE.PAUSED)
+
+    def unpause(self, name: str) -> None:
+        self._enter(self.container(name), DOCKER_STATE.RUNNING)
+
+    def write(self, name: str, output: bytes) -> None:
+        """Have a container's process write."""
+        self.container(name).output += output
+
+    def set_reachable(self, reachable: bool) -> None:
+        """Take the engine away, or bring it back."""
+        self.reachable = reachable
+        if not reachable:
+            self.close_events()
+
+    # The Runtime protocol
+
+    def create(self, spec: ContainerSpec) -> str:
+        with self._engine():
+            if self.images is not None and spec.image not in self.images:
+                raise ImageError(f"container {spec.name}: No such image: {spec.image}; pull or build the image first")
+            if any(container.spec.name == spec.name for container in self.containers()):
+                raise NameInUseError(f"container {spec.name}: the name is in use")
+            container_id = uuid.uuid4().hex * 2
+            state = ContainerState(DOCKER_STATE.CREATED, exit_code=0, created_at=time.time())
+            self._containers[container_id] = FakeContainer(container_id, spec, state)
+            return container_id
+
+    def start(self, container_id: str) -> None:
+        with self._engine():
+            container = self._containers[container_id]
+            if self.networks is not None and container.spec.network not in self.networks:
+                self._fail_start(container, NetworkError(f"network {container.spec.network} not found"))
+            if self.start_error:
+                error, self.start_error = self.start_error, ""
+                self._fail_start(container, JobStartError(error))
+            started = replace(container.state, state=DOCKER_STATE.RUNNING, started_at=time.time())
+            self._set(container, started)
+
+    def inspect(self, container_id: str) -> ContainerState:
+        with self._engine():
+            container = self._containers.get(container_id)
+            return container.state if container else GONE
+
+    def list_containers(self) -> list[ContainerSummary]:
+        with self._engine():
+            return [ContainerSummary(c.id, c.spec.name, c.state.state, c.spec.labels) for c in self.containers()]
+
+    @contextmanager
+    def open_events(self) -> Iterator[Iterator[str]]:
+        stream: SimpleQueue[str | None] = SimpleQueue()
+        with self._engine():
+            self._streams.add(stream)
+        try:
+            yield iter(stream.get, None)  # ends at the None
+        finally:
+            with self._lock:
+                self._streams.discard(stream)
+
+    def close_events(self) -> None:
+        with self._lock:
+            for stream in self._streams:
+                stream.put(None)
+
+    def stop(self, container_id: str, grace: float) -> None:  # noqa: ARG002 - its processes end at once
+        with self._engine():
+            container = self._containers.get(container_id)
+            if container and not self.ignores_stop:
+                self._end(container, 143)
+
+    def remove(self, container_id: str) -> None:
+        with self._engine():
+            if self._containers.pop(container_id, None):
+                self._tell(container_id)
+
+    def logs(self, container_id: str, tail: int | None = None) -> Iterator[bytes]:
+        with self._engine():
+            container = self._containers.get(container_id)
+        lines = container.output.splitlines(keepends=True) if container else []
+        yield from lines if tail is None else lines[len(lines) - tail :] if tail else []
+
+    def address(self, container_name: str) -> str:
+        return container_name
+
+    def check(self, image: str | None, network: str | None) -> Iterator[Check]:
+        yield Check("engine", self.reachable, self.name)
+        if network:
+            yield Check("network", self.networks is None or network in self.networks, network)
+        if image:
+            yield Check("image", self.images is None or image in self.images, image)
+
+    def close(self) -> None:
+        self.close_events()
+
+    @contextmanager
+    def _engine(self) -> Iterator[None]:
+        with self._lock:
+            if not self.reachable:
+                raise RuntimeUnavailableError(f"{self.name} does not answer")
+            yield
+
+    def _fail_start(self, container: FakeContainer, error: JobStartError | NetworkError) -> None:
+        container.state = replace(container.state, exit_code=127, error=str(error))  # no event, as measured
+        raise error
+
+    def _end(self, container: FakeContainer, exit_code: int, oom_killed: bool = False) -> None:
+        with self._lock:
+            if container.state.state in _HAS_A_PROCESS:
+                exited = replace(container.state, state=DOCKER_STATE.EXITED, finished_at=time.time())
+                self._set(container, replace(exited, exit_code=exit_code, oom_killed=oom_killed))
+
+    def _enter(self, container: FakeContainer, state: DOCKER_STATE) -> None:
+        with self._lock:
+            if container.state.state in _HAS_A_PROCESS:
+                self._set(container, replace(container.state, state=state))
+
+    def _set(self, container: FakeContainer, state: ContainerState) -> None:
+        container.state = state
+        self._tell(container.id)
+
+    def _tell(self, container_id: str) -> None:
+        if not self.drop_events:
+            for stream in self._streams:
+                stream.put(container_id)

@@ -1,0 +1,306 @@
+"""Processes of this host as a runtime: no isolation, the same states. Linux only (pidfd)."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import signal
+import subprocess
+import tempfile
+import threading
+import time
+import uuid
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from flcore.errors import JobStartError, NameInUseError, RuntimeRefusedError
+from flcore.job_launcher_spec import Check
+
+from ..container_spec import ContainerSpec
+from ..docker_state import DOCKER_STATE, GONE, ContainerState
+from .base import ContainerSummary
+
+_INHERITED_VARIABLES = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR")
+_CHUNK = 1 << 16
+
+
+@dataclass
+class _Process:
+    """One "container". ``lock`` guards what follows it."""
+
+    id: str
+    spec: ContainerSpec
+    log: Path
+    created_at: float
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    popen: subprocess.Popen[bytes] | None = None
+    pidfd: int = -1
+    error: str = ""
+    started_at: float | None = None
+    finished_at: float | None = None
+    exit_code: int | None = None
+
+
+class ProcessRuntime:
+    """Runs each "container" as a process group of this host.
+
+    The end of a process is an event of its pidfd, so watching takes one thread, whatever the number of processes.
+    Output goes to a file each in a temporary folder, which ``close`` removes.
+    """
+
+    name = "local processes"
+
+    def __init__(self) -> None:
+        self._processes: dict[str, _Process] = {}
+        self._lock = threading.Lock()
+        self._folder: Path | None = None
+        self._events: set[_Events] = set()
+
+    def create(self, spec: ContainerSpec) -> str:
+        with self._lock:
+            if any(process.spec.name == spec.name for process in self._processes.values()):
+                raise NameInUseError(f"process {spec.name}: there is one of this name already")
+            container_id = uuid.uuid4().hex
+            log = self._log_folder() / container_id
+            log.touch(mode=0o600)
+            self._processes[container_id] = _Process(container_id, spec, log, time.time())
+        return container_id
+
+    def start(self, container_id: str) -> None:
+        process = self._get(container_id)
+        with process.lock:
+            if process.popen:
+                return
+            try:
+                self._spawn(process)
+            except OSError as error:
+                process.exit_code = 127 if isinstance(error, FileNotFoundError) else 126
+                process.error = f"{error.strerror}: {error.filename}"
+                raise JobStartError(f"process {process.spec.name}: {process.error}") from error
+        with self._lock:
+            for events in self._events:
+                events.add(process)
+                events.hint(process.id)
+
+    def inspect(self, container_id: str) -> ContainerState:
+        process = self._processes.get(container_id)
+        if process is None:
+            return GONE
+        with process.lock:
+            _reap(process)
+            return ContainerState(
+                state=_state(process),
+                exit_code=process.exit_code,
+                error=process.error,
+                created_at=process.created_at,
+                started_at=process.started_at,
+                finished_at=process.finished_at,
+            )
+
+    def list_containers(self) -> list[ContainerSummary]:
+        with self._lock:
+            processes = list(self._processes.values())
+        return [
+            ContainerSummary(process.id, process.spec.name, self.inspect(process.id).state, process.spec.labels)
+            for process in processes
+        ]
+
+    @contextmanager
+    def open_events(self) -> Iterator[Iterator[str]]:
+        events = _Events()
+        with self._lock:
+            self._events.add(events)
+            for process in self._processes.values():
+                events.add(process)
+        try:
+            yield iter(events)
+        finally:
+            with self._lock:
+                self._events.discard(events)
+            events.release()
+
+    def close_events(self) -> None:
+        with self._lock:
+            for events in self._events:
+                events.end()
+
+    def stop(self, container_id: str, grace: float) -> None:
+        process = self._processes.get(container_id)
+        if process is None or process.popen is None:
+            return
+        _signal_group(process, signal.SIGTERM)
+        _signal_group(process, signal.SIGCONT)
+        if not _wait(process, grace):
+            _signal_group(process, signal.SIGKILL)
+            _wait(process, None)
+
+    def remove(self, container_id: str) -> None:
+        process = self._processes.get(container_id)
+        if process is None:
+            return
+        if process.popen:
+            _signal_group(process, signal.SIGKILL)
+            _wait(process, None)
+        with self._lock:
+            if self._processes.pop(container_id, None) is None:
+                return  # another thread was faster
+            for events in self._events:
+                events.forget(process)
+        with process.lock:
+            if process.pidfd >= 0:
+                os.close(process.pidfd)
+        process.log.unlink(missing_ok=True)
+
+    def logs(self, container_id: str, tail: int | None = None) -> Iterator[bytes]:
+        process = self._processes.get(container_id)
+        if process is None:
+            return
+        with contextlib.suppress(FileNotFoundError), process.log.open("rb") as file:
+            if tail is None:
+                yield from iter(lambda: file.read(_CHUNK), b"")
+            else:
+                yield from deque(file, tail)
+
+    def address(self, container_name: str) -> str:  # noqa: ARG002 - all are on this host
+        return "127.0.0.1"
+
+    def check(self, image: str | None, network: str | None) -> Iterator[Check]:  # noqa: ARG002 - needs neither
+        yield Check("runtime", hasattr(os, "pidfd_open"), "local processes (needs Linux 5.3 or later)")
+
+    def close(self) -> None:
+        """Let go of the events. Processes go on, and so do the files that they write to."""
+        self.close_events()
+        with self._lock:
+            folder, self._folder = self._folder, None
+        if folder:
+            with contextlib.suppress(OSError):  # not empty: some go on
+                folder.rmdir()
+
+    def _get(self, container_id: str) -> _Process:
+        process = self._processes.get(container_id)
+        if process is None:
+            raise RuntimeRefusedError(f"process {container_id[:12]}: there is none")
+        return process
+
+    def _log_folder(self) -> Path:
+        if self._folder is None:
+            self._folder = Path(tempfile.mkdtemp(prefix="flcore-"))
+        return self._folder
+
+    def _spawn(self, process: _Process) -> None:
+        spec = process.spec
+        inherited = {name: os.environ[name] for name in _INHERITED_VARIABLES if name in os.environ}
+        with process.log.open("ab") as log:
+            process.popen = subprocess.Popen(  # noqa: S603 - a list, and no shell
+                spec.command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                cwd=spec.working_dir,
+                env=inherited | spec.environment,
+                start_new_session=True,
+            )
+        process.started_at = time.time()
+        process.pidfd = os.pidfd_open(process.popen.pid)
+
+
+class _Events:
+    """What happens to processes, for one reader: an epoll of their pidfds, and a descriptor to wake it up."""
+
+    def __init__(self) -> None:
+        self._epoll = select.epoll()
+        self._bell = os.eventfd(0)
+        self._hints: deque[str | None] = deque()
+        self._ids: dict[int, str] = {}
+        self._epoll.register(self._bell, select.EPOLLIN)
+
+    def add(self, process: _Process) -> None:
+        """Tell when a process ends."""
+        if process.pidfd >= 0 and process.pidfd not in self._ids:
+            self._ids[process.pidfd] = process.id
+            self._epoll.register(process.pidfd, select.EPOLLIN | select.EPOLLONESHOT)
+
+    def forget(self, process: _Process) -> None:
+        """Let go of a process, before its descriptor is closed and its number used again."""
+        if self._ids.pop(process.pidfd, None):
+            with contextlib.suppress(OSError):
+                self._epoll.unregister(process.pidfd)
+        self.hint(process.id)
+
+    def hint(self, container_id: str | None) -> None:
+        """Tell that something happened to a process; None: that this is the end."""
+        self._hints.append(container_id)
+        os.eventfd_write(self._bell, 1)
+
+    def end(self) -> None:
+        self.hint(None)
+
+    def release(self) -> None:
+        self._epoll.close()
+        os.close(self._bell)
+
+    def __iter__(self) -> Iterator[str]:
+        while True:
+            for descriptor, _ in self._epoll.poll():
+                if descriptor == self._bell:
+                    os.eventfd_read(self._bell)
+                elif container_id := self._ids.get(descriptor):
+                    yield container_id
+            while self._hints:
+                container_id = self._hints.popleft()
+                if container_id is None:
+                    return
+                yield container_id
+
+
+def _state(process: _Process) -> DOCKER_STATE:
+    if process.popen is None:
+        return DOCKER_STATE.CREATED
+    if process.finished_at is not None:
+        return DOCKER_STATE.EXITED
+    return DOCKER_STATE.PAUSED if _is_stopped(process.popen.pid) else DOCKER_STATE.RUNNING
+
+
+def _is_stopped(pid: int) -> bool:
+    """Whether a process is stopped by a signal (``T`` behind its parenthesized name in /proc)."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
+    except OSError:
+        return False
+
+
+def _reap(process: _Process) -> None:
+    """Note the end of a process that has ended, after killing what is left of its group."""
+    if process.popen is None or process.finished_at is not None:
+        return
+    if os.waitid(os.P_PIDFD, process.pidfd, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+        return
+    with contextlib.suppress(ProcessLookupError, PermissionError):  # not reaped yet, so its id is still its own
+        os.killpg(process.popen.pid, signal.SIGKILL)
+    code = process.popen.wait()
+    process.exit_code = 128 - code if code < 0 else code
+    process.finished_at = time.time()
+
+
+def _signal_group(process: _Process, number: signal.Signals) -> None:
+    with process.lock:
+        _reap(process)
+        if process.popen and process.finished_at is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.popen.pid, number)
+
+
+def _wait(process: _Process, timeout: float | None) -> bool:
+    """Wait for the end of a process; False after ``timeout`` seconds."""
+    if process.finished_at is not None:
+        return True
+    poll = select.poll()
+    poll.register(process.pidfd, select.POLLIN)
+    ended = bool(poll.poll(None if timeout is None else timeout * 1000))
+    with process.lock:
+        _reap(process)
+    return ended
