@@ -1,0 +1,135 @@
+"""The ``flcore`` command."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import logging
+import signal
+import sys
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import NoReturn
+
+from .cli_view import JsonView, LiveView, PlainView, View
+from .errors import FLCoreError
+from .job_launcher_spec import JobLauncherSpec
+from .site import Site
+from .workflow import JobFolder, JobWorkflow
+
+EXIT_OK, EXIT_FAILED, EXIT_ERROR, EXIT_INTERRUPTED, EXIT_TERMINATED = 0, 1, 2, 130, 143
+
+_RUN_EXAMPLE = """example:
+  flcore run configs/jobs/digits --site configs/docker/server.json \\
+      --site configs/docker/site-1.json --site configs/docker/site-2.json
+
+exit status: 0 if every site succeeded, 1 if not, 2 for an error before the job ran, 130 after Ctrl-C"""
+_CHECK_EXAMPLE = """example:
+  flcore check configs/docker/*.json
+
+exit status: 0 if all is there, 1 if something is missing, 2 if a config is wrong"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command, and return its exit status."""
+    args = _parser().parse_args(argv)
+    logging.basicConfig(level=_level(args.verbose), format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    sys.path.insert(0, str(Path.cwd()))  # as `python -m` does, so that configs can name classes of this folder
+    try:
+        return int(args.command(args))
+    except FLCoreError as error:
+        print(f"flcore: error: {error}", file=sys.stderr)
+        return EXIT_ERROR
+    except KeyboardInterrupt:
+        print("flcore: interrupted; everything that ran has been ended", file=sys.stderr)
+        return EXIT_INTERRUPTED
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run a job on its sites, all in this process."""
+    job = JobFolder.read(args.job_dir)
+    sites = [_site(config, args.workspace) for config in args.site]
+    workflow = JobWorkflow(job, sites)
+    view = _view(args.json)(workflow)
+    signal.signal(signal.SIGTERM, _terminated)
+    with ExitStack() as stack:
+        for site in sites:
+            site.add_component("flcore-view", view)
+            stack.enter_context(site)
+        stack.enter_context(view)
+        results = workflow.run()
+    view.show_results(results)
+    return EXIT_OK if all(result.succeeded for result in results.values()) else EXIT_FAILED
+
+
+def check(args: argparse.Namespace) -> int:
+    """Say whether configs load, and whether what their launchers need is there."""
+    complete = True
+    for config in args.config:
+        site = Site.from_config(config)
+        print(f"{config}: site {site.name}, {len(site.components())} components")
+        with site:
+            complete &= _check_launchers(site)
+    return EXIT_OK if complete else EXIT_FAILED
+
+
+def _check_launchers(site: Site) -> bool:
+    launchers = {key: c for key, c in site.components().items() if isinstance(c, JobLauncherSpec)}
+    if not launchers:
+        print("  MISSING  a launcher: the site can run no job")
+    complete = bool(launchers)
+    for name, launcher in launchers.items():
+        for found in launcher.check():
+            print(f"  {'ok     ' if found.ok else 'MISSING'}  {name}: {found.what}: {found.detail}")
+            complete &= found.ok
+    return complete
+
+
+def _site(config: str, workspace: str | None) -> Site:
+    site = Site.from_config(config)
+    return site if workspace is None else Site.from_config(config, Path(workspace, site.name))
+
+
+def _view(as_json: bool) -> type[View]:
+    if as_json:
+        return JsonView
+    live = sys.stdout.isatty() and importlib.util.find_spec("rich") is not None
+    return LiveView if live else PlainView
+
+
+def _level(verbose: int) -> int:
+    return (logging.WARNING, logging.INFO, logging.DEBUG)[min(verbose, 2)]
+
+
+def _terminated(*_: object) -> NoReturn:
+    raise SystemExit(EXIT_TERMINATED)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="flcore", description="Run federated-learning jobs, isolated, on sites.")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    raw = argparse.RawDescriptionHelpFormatter
+
+    one = commands.add_parser("run", help="run a job on its sites", epilog=_RUN_EXAMPLE, formatter_class=raw)
+    one.add_argument("job_dir", metavar="JOB_DIR", help="the job's folder: meta.json and its app")
+    one.add_argument("--site", metavar="CONFIG", action="append", required=True, help="a site's config; repeatable")
+    one.add_argument("--workspace", metavar="DIR", help="keep the sites' workspaces in DIR, not where configs say")
+    one.add_argument(
+        "--json", action="store_true", help="print one JSON object per state change and one with the results"
+    )
+    one.set_defaults(command=run)
+
+    two = commands.add_parser("check", help="check site configs", epilog=_CHECK_EXAMPLE, formatter_class=raw)
+    two.add_argument("config", metavar="CONFIG", nargs="+", help="a site's config")
+    two.set_defaults(command=check)
+
+    for command in (one, two):
+        command.add_argument(
+            "-v", "--verbose", action="count", default=0, help="log more to standard error; twice: all"
+        )
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

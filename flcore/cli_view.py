@@ -1,0 +1,209 @@
+"""How ``flcore run`` shows a job: live on a terminal, in plain lines elsewhere, or as JSON. Each is a component."""
+
+from __future__ import annotations
+
+import json
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from typing import Any, Self, TextIO
+
+from .errors import FLCoreError
+from .event_type import EventType
+from .fl_component import FLComponent
+from .fl_context import FLContext
+from .job_launcher_spec import JobHandleSpec, JobResult, JobStateChange
+from .workflow import JobWorkflow
+
+LOG_INTERVAL = 1.0
+"""Seconds between two looks at a job's last line of output, on a terminal."""
+TAIL_OF_SERVER = 20
+TAIL_OF_FAILED = 10
+"""Lines of output that are shown at the end."""
+
+
+class View(FLComponent):
+    """Base of the views: gets all state changes of all sites, and the results at the end.
+
+    Used as a context manager around the run; :meth:`show_results` comes after it, when all logs are complete.
+    """
+
+    def __init__(self, workflow: JobWorkflow, out: TextIO | None = None) -> None:
+        super().__init__()
+        self.workflow = workflow
+        self.out = out or sys.stdout
+        self._lock = threading.Lock()
+
+    def handle_event(self, event_type: str, fl_ctx: FLContext) -> None:
+        if event_type == EventType.JOB_STATE_CHANGED and fl_ctx.get_job_id() == self.workflow.job_id:
+            with self._lock:
+                self.show_change(JobStateChange.of(fl_ctx))
+
+    def show_change(self, change: JobStateChange) -> None:
+        """Show one state change. Calls come one after the other, from any thread."""
+
+    def show_results(self, results: Mapping[str, JobResult]) -> None:
+        """Show how it all ended."""
+
+    def print(self, line: str) -> None:
+        print(line, file=self.out, flush=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+
+class JsonView(View):
+    """One JSON object per line: each state change, then the results."""
+
+    def show_change(self, change: JobStateChange) -> None:
+        self.print(json.dumps({"event": "state_change", **change.as_dict()}))
+
+    def show_results(self, results: Mapping[str, JobResult]) -> None:
+        sites = {site: result.as_dict() | {"duration": result.duration} for site, result in results.items()}
+        succeeded = all(result.succeeded for result in results.values())
+        self.print(
+            json.dumps({"event": "results", "job_id": self.workflow.job_id, "succeeded": succeeded, "sites": sites})
+        )
+
+
+class PlainView(View):
+    """A line per state change, a closing table, and the last lines of output where they say something."""
+
+    def __init__(self, workflow: JobWorkflow, out: TextIO | None = None) -> None:
+        super().__init__(workflow, out)
+        self._started = time.time()
+
+    def __enter__(self) -> Self:
+        sites = ", ".join(site.name for site in self.workflow.sites)
+        self.print(f"job {self.workflow.job_id} on {sites}")
+        return self
+
+    def show_change(self, change: JobStateChange) -> None:
+        reason = f"  {printable(change.result.error)}" if change.result and change.result.error else ""
+        elapsed = max(0.0, change.time - self._started)
+        self.print(f"{elapsed:7.1f} s  {change.site:<12} {change.previous or 'new':>10} -> {change.state}{reason}")
+
+    def show_results(self, results: Mapping[str, JobResult]) -> None:
+        for site in results:
+            self._show_output(site, results[site])
+        self.print("")
+        for line in table(results):
+            self.print(line)
+        server = self.workflow.sites[0]
+        self.print(f"\nthe server's files: {server.workspace.get_run_dir(self.workflow.job_id)}")
+
+    def _show_output(self, site: str, result: JobResult) -> None:
+        lines = 0 if site in self.workflow.handles and result.succeeded else TAIL_OF_FAILED
+        if site == self.workflow.sites[0].name:
+            lines = TAIL_OF_SERVER
+        shown = last_lines(self.workflow.handles.get(site), lines)
+        if shown:
+            self.print(f"\noutput of {site}:")
+        for line in shown:
+            self.print(f"  {line}")
+
+
+class LiveView(PlainView):
+    """On a terminal: one line per site with its state, elapsed time and last line of output; then as PlainView."""
+
+    def __init__(self, workflow: JobWorkflow, out: TextIO | None = None) -> None:
+        from rich.console import Console
+        from rich.live import Live
+
+        super().__init__(workflow, out)
+        self._rows = {site.name: _Row() for site in workflow.sites}
+        console = Console(file=self.out)
+        self._live = Live(console=console, get_renderable=self._render, refresh_per_second=4)
+
+    def __enter__(self) -> Self:
+        super().__enter__()
+        self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._live.stop()
+
+    def show_change(self, change: JobStateChange) -> None:
+        self._rows[change.site].take_in(change)
+
+    def _render(self) -> Any:
+        from rich.table import Table
+        from rich.text import Text
+
+        grid = Table(box=None, pad_edge=False)
+        for title in ("site", "state", "elapsed", "last line"):
+            grid.add_column(title, no_wrap=True, justify="right" if title == "elapsed" else "left")
+        handles = self.workflow.handles
+        for site, row in self._rows.items():
+            line = row.last_line(handles.get(site))
+            grid.add_row(site, Text(row.state, row.style), row.elapsed(), Text(line, overflow="ellipsis"))
+        return grid
+
+
+class _Row:
+    """What the live view knows of one site."""
+
+    def __init__(self) -> None:
+        self.state = "waiting"
+        self.style = "dim"
+        self._started: float | None = None
+        self._ended: float | None = None
+        self._line = ""
+        self._next_look = 0.0
+
+    def take_in(self, change: JobStateChange) -> None:
+        self._started = self._started or change.time
+        self.state, self.style = change.state, "cyan"
+        if change.result:
+            self._ended = change.time
+            self.style = "green" if change.result.succeeded else "red"
+            if not change.result.succeeded:
+                self.state, self._line = change.result.return_code.name, printable(change.result.error)
+
+    def elapsed(self) -> str:
+        if self._started is None:
+            return ""
+        return f"{max(0.0, (self._ended or time.time()) - self._started):.1f} s"
+
+    def last_line(self, handle: JobHandleSpec | None) -> str:
+        """Return the last line of output, looked up now and then while the job runs."""
+        if self._started and not self._ended and time.monotonic() >= self._next_look:
+            self._next_look = time.monotonic() + LOG_INTERVAL
+            self._line = next(iter(last_lines(handle, 1)), self._line)
+        return self._line
+
+
+def table(results: Mapping[str, JobResult]) -> list[str]:
+    """Return the closing table: a line per site."""
+    rows = [("site", "result", "exit code", "duration", "")]
+    rows += [(site, *_cells(result)) for site, result in results.items()]
+    widths = [max(len(row[i]) for row in rows) for i in range(4)]
+    return [
+        f"{site:<{widths[0]}}  {name:<{widths[1]}}  {code:>{widths[2]}}  {duration:>{widths[3]}}  {error}".rstrip()
+        for site, name, code, duration, error in rows
+    ]
+
+
+def last_lines(handle: JobHandleSpec | None, count: int) -> list[str]:
+    """Return the last lines of a job's output, safe to print; none if it has no output or the engine is away."""
+    if handle is None or count == 0:
+        return []
+    try:
+        return [printable(line) for line in handle.logs(tail=count).splitlines()]
+    except FLCoreError:
+        return []
+
+
+def printable(text: str) -> str:
+    """Return a text of a job as one line that does nothing to a terminal."""
+    return "".join(c if c.isprintable() else " " for c in text)
+
+
+def _cells(result: JobResult) -> tuple[str, str, str, str]:
+    code = "-" if result.exit_code is None else str(result.exit_code)
+    duration = "-" if result.duration is None else f"{result.duration:.1f} s"
+    return result.return_code.name, code, duration, printable(result.error)
