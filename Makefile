@@ -1,0 +1,73 @@
+# `make demo` and `make test` each set up all that they need: Python packages in .venv and, for root, a Docker Engine.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+PYTHON ?= python3
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+# Scripts in an environment name its path, so that of a copied checkout is made again.
+VENV := .venv/made-in$(subst /,-,$(CURDIR))
+EXTRAS := cli,dev
+
+# The output of a command only if it fails.
+quietly = out=$$($(1) 2>&1) || { echo "$$out" >&2; exit 1; }
+apt_get = DEBIAN_FRONTEND=noninteractive apt-get -qq -y -o DPkg::Lock::Timeout=120
+
+.PHONY: help demo test check unit engine-stop clean
+
+help: ## list these targets
+	@sed -nE 's/^([a-z-]+):[^#]*## /make \1\t/p' Makefile | expand -t 18
+
+demo: $(VENV) ## run a federated job on a server and two sites: in Docker containers, or as processes where that cannot be
+	@if host=$$(.ci/engine start "so the demo's jobs run as processes, not in containers"); then \
+		export DOCKER_HOST=$$host; \
+		.venv/bin/python configs/docker/prepare.py; \
+		kind=docker; \
+	else \
+		kind=process; \
+	fi; \
+	sites=$$(printf -- "--site configs/$$kind/%s.json " server site-1 site-2); \
+	exec .venv/bin/flcore run configs/jobs/digits $$sites
+
+test: check ## check the code and run all tests; without a Docker Engine, those that need none
+	@if host=$$(.ci/engine start); then \
+		export DOCKER_HOST=$$host; \
+		.venv/bin/python configs/docker/prepare.py; \
+		exec .venv/bin/python -m pytest tests/unit tests/integration --cov; \
+	else \
+		.venv/bin/python -m pytest tests/unit; \
+		echo "NOT RUN: tests/integration and the check of coverage, for want of a Docker Engine (see above)"; \
+		[[ $${CI:-} != true ]]; \
+	fi
+
+check: $(VENV) ## check style, types and imports
+	@.venv/bin/ruff check
+	@.venv/bin/ruff format --check
+	@.venv/bin/mypy
+	@$(call quietly,.venv/bin/lint-imports)
+
+unit: $(VENV) ## run the tests that need no Docker Engine
+	@.venv/bin/python -m pytest tests/unit
+
+engine-stop: ## stop the private Docker Engine, if one runs (`.ci/engine stop --purge` deletes its images and logs too)
+	@.ci/engine stop
+
+clean: ## remove all that was made in this folder: .venv, caches, the demo's results
+	@rm -rf .venv *.egg-info .coverage .*_cache .hypothesis workspace
+	@find . -name __pycache__ -prune -exec rm -rf {} +
+
+$(VENV): setup.cfg pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "flcore needs Python 3.11 or newer, $(PYTHON) is not: name one, as in 'make PYTHON=python3.12 demo'" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || { \
+		package=$$($(PYTHON) -c 'import sys; print("python{}.{}-venv".format(*sys.version_info))'); \
+		((EUID == 0)) && command -v apt-get >/dev/null || \
+			{ echo "$(PYTHON) cannot make virtual environments; mend it: sudo apt-get install $$package" >&2; exit 1; }; \
+		echo "$(PYTHON) cannot make virtual environments: installing $$package"; \
+		$(apt_get) install $$package >/dev/null 2>&1 || \
+			{ $(call quietly,$(apt_get) update && $(apt_get) install $$package); }; \
+	}
+	@[[ -e $@ ]] || $(call quietly,$(PYTHON) -m venv --clear .venv)
+	@echo "installing flcore and its tools in .venv"
+	@$(call quietly,.venv/bin/python -m pip install -q -e '.[$(EXTRAS)]')
+	@touch $@
