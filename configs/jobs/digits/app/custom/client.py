@@ -52,9 +52,7 @@ def _arguments(argv: Sequence[str]) -> Namespace:
     return parser.parse(argv)
 
 
-def _take_part(
-    server: ServerLink, task: Task, samples: Sequence[Sample], config: Config, client: str
-) -> None:
+def _take_part(server: ServerLink, task: Task, samples: Sequence[Sample], config: Config, client: str) -> None:
     start = time.monotonic()
     # alike in every run, but not in every round
     shuffle = Random(f"{config.seed} {client} {task.round}")  # noqa: S311

@@ -26,9 +26,7 @@ class ServerLink:
     server refuses a request, every method but `leave` raises JobError.
     """
 
-    def __init__(
-        self, target: str, token: str, client: str, connect_timeout: float, server_timeout: float
-    ) -> None:
+    def __init__(self, target: str, token: str, client: str, connect_timeout: float, server_timeout: float) -> None:
         try:
             HTTPConnection(target)  # connects to nothing yet
         except HTTPException as error:

@@ -88,9 +88,7 @@ def participants(meta_file: Path) -> tuple[list[str], int]:
     return clients, enough
 
 
-def federated_averaging(
-    federation: Federation, rounds: int, heldout: Sequence[Sample]
-) -> tuple[Weights, list[Round]]:
+def federated_averaging(federation: Federation, rounds: int, heldout: Sequence[Sample]) -> tuple[Weights, list[Round]]:
     """Run all rounds; return the last global weights and what there is to say of each round."""
     weights, history = zeros(), []
     for number in range(1, rounds + 1):
