@@ -15,7 +15,7 @@ from typing import NoReturn
 from .cli_view import JsonView, LiveView, PlainView, View
 from .errors import FLCoreError
 from .job_launcher_spec import JobLauncherSpec
-from .site import Site
+from .site import Site, SiteConfig
 from .workflow import JobFolder, JobWorkflow
 
 EXIT_OK, EXIT_FAILED, EXIT_ERROR, EXIT_INTERRUPTED, EXIT_TERMINATED = 0, 1, 2, 130, 143
@@ -87,8 +87,8 @@ def _check_launchers(site: Site) -> bool:
 
 
 def _site(config: str, workspace: str | None) -> Site:
-    site = Site.from_config(config)
-    return site if workspace is None else Site.from_config(config, Path(workspace, site.name))
+    """Build a site; ``workspace`` is where all sites have their folder, by its name."""
+    return Site.from_config(config, workspace and Path(workspace, SiteConfig.read(config).site))
 
 
 def _view(as_json: bool) -> type[View]:

@@ -12,10 +12,10 @@ Every error is one line that names the file, the component's id and the key. Bui
 from __future__ import annotations
 
 import difflib
-import importlib
+import importlib.util
 import inspect
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib.metadata import entry_points
 from typing import Any
 
@@ -27,7 +27,6 @@ ENTRY_POINT_GROUP = "flcore.components"
 
 _CLASS_KEYS = ("path", "class_path", "name")
 _KEYS = frozenset({"id", *_CLASS_KEYS, "args", "disabled", "config_type"})
-_CONFIG_TYPES = ("component", "dict")
 _DOTTED_PATH = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)+")
 
 
@@ -65,9 +64,11 @@ class ComponentBuilder:
     def _checked_id(self, config: Any, where: str) -> str:
         if not isinstance(config, Mapping):
             raise self._error(where, "must be an object", config)
-        component_id = config.get("id")
+        if "id" not in config:
+            raise self._error(where, "needs an 'id'")
+        component_id = config["id"]
         if not isinstance(component_id, str) or not component_id:
-            raise self._error(where, "needs an 'id', a non-empty string", component_id)
+            raise self._error(f"{where}: id", "must be a non-empty string", component_id)
         return component_id
 
     def _is_disabled(self, config: Mapping[str, Any], where: str) -> bool:
@@ -87,8 +88,9 @@ class ComponentBuilder:
     def _build(self, config: Mapping[str, Any], where: str) -> Any:
         check_keys(config, _KEYS, f"{self._source}: {where}")
         config_type = config.get("config_type", "component")
-        if config_type not in _CONFIG_TYPES:
-            raise self._error(f"{where}: config_type", f"must be one of {', '.join(_CONFIG_TYPES)}", config_type)
+        if config_type != "component":
+            rule = "must be 'component' (or 'dict', for an argument that is not to be built)"
+            raise self._error(f"{where}: config_type", rule, config_type)
         args = config.get("args", {})
         if not isinstance(args, Mapping):
             raise self._error(f"{where}: args", "must be an object", args)
@@ -99,6 +101,9 @@ class ComponentBuilder:
             return cls(**arguments)
         except ConfigError as error:
             raise self._error(where, str(error)) from error
+        except (TypeError, ValueError) as error:
+            check_keys(_unexpected(error, arguments), _parameters(cls), f"{self._source}: {where}: args")
+            raise self._error(f"{where}: args", f"{cls.__qualname__}: {_on_one_line(error)}") from error
         except Exception as error:
             raise self._error(where, f"{cls.__qualname__} cannot be built: {_describe(error)}") from error
 
@@ -122,14 +127,15 @@ class ComponentBuilder:
     def _find_class(self, config: Mapping[str, Any], where: str) -> type[Any]:
         given = [key for key in _CLASS_KEYS if key in config]
         if len(given) != 1:
-            raise self._error(where, f"needs exactly one of {', '.join(_CLASS_KEYS)}", given)
+            found = " and ".join(given) or "none"
+            raise self._error(where, f"needs exactly one of {', '.join(_CLASS_KEYS)}; it has {found}")
         key, value = given[0], config[given[0]]
         where = f"{where}: {key}"
         if not isinstance(value, str):
             raise self._error(where, "must be a string", value)
         found = self._registered(value, where) if key == "name" else self._import(value, where)
         if not inspect.isclass(found):
-            raise self._error(where, f"{value} is a {type(found).__name__}, not a class")
+            raise self._error(where, f"{value} is {_with_article(type(found).__name__)}, not a class")
         if inspect.isabstract(found):
             missing = ", ".join(sorted(getattr(found, "__abstractmethods__", ())))
             raise self._error(where, f"{value} is abstract: a subclass must define {missing}")
@@ -147,15 +153,23 @@ class ComponentBuilder:
         module_name, _, class_name = path.rpartition(".")
         try:
             module = importlib.import_module(module_name)
+        except ModuleNotFoundError as error:
+            why = f"{error}; install its package, or put its folder on PYTHONPATH"
+            raise self._error(where, f"cannot import {module_name}: {why}") from error
         except Exception as error:
             raise self._error(where, f"cannot import {module_name}: {_describe(error)}") from error
         if not hasattr(module, class_name):
+            if hasattr(module, "__path__") and importlib.util.find_spec(path):
+                raise self._error(where, f"{path} is a module, not a class")
             hint = _did_you_mean(class_name, vars(module))
             raise self._error(where, f"the module {module_name} has no {class_name}{hint}")
         return getattr(module, class_name)
 
     def _check_arguments(self, cls: type[Any], arguments: Mapping[str, Any], where: str) -> None:
-        signature = inspect.signature(cls)
+        try:
+            signature = inspect.signature(cls)
+        except ValueError:  # a class that is written in C may have none
+            return
         known = signature.parameters
         takes_any = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in known.values())
         if not takes_any:
@@ -170,11 +184,12 @@ class ComponentBuilder:
         return ConfigError(f"{self._source}: {where}: {why}{shown}")
 
 
-def check_keys(config: Mapping[str, Any], known: Any, where: str) -> None:
-    """Raise ConfigError for a key that is not known, with the known one that looks like it."""
+def check_keys(config: Iterable[Any], known: Any, where: str) -> None:
+    """Raise ConfigError for a key that is not known, with the known one that looks like it, or all of them."""
     for key in config:
         if key not in known:
-            raise ConfigError(f"{where}: unknown key {key!r}{_did_you_mean(key, known)}")
+            hint = _did_you_mean(key, known) or f"; known are {', '.join(sorted(known)) or 'none'}"
+            raise ConfigError(f"{where}: unknown key {key!r}{hint}")
 
 
 def _is_component_config(value: Mapping[str, Any]) -> bool:
@@ -188,5 +203,27 @@ def _did_you_mean(word: Any, known: Any) -> str:
     return f"; did you mean {close[0]!r}?" if close else ""
 
 
+def _unexpected(error: Exception, arguments: Mapping[str, Any]) -> list[str]:
+    """Return the argument that a class passed on by its ``**kwargs`` to one that does not take it, if that is it."""
+    found = re.search(r"unexpected keyword argument '(\w+)'", str(error))
+    return [found[1]] if found and found[1] in arguments else []
+
+
+def _parameters(cls: type[Any]) -> set[str]:
+    """Return the names of all arguments that a class, or one that it inherits from, takes."""
+    makers = [vars(base).get("__init__") for base in cls.__mro__]
+    signatures = [inspect.signature(maker) for maker in makers if inspect.isfunction(maker)]
+    named = [p for s in signatures for p in s.parameters.values() if p.kind is not inspect.Parameter.VAR_KEYWORD]
+    return {parameter.name for parameter in named} - {"self"}
+
+
+def _with_article(noun: str) -> str:
+    return f"an {noun}" if noun[0] in "aeiou" else f"a {noun}"
+
+
 def _describe(error: Exception) -> str:
-    return " ".join(f"{type(error).__name__}: {error}".split())
+    return f"{type(error).__name__}: {_on_one_line(error)}"
+
+
+def _on_one_line(error: Exception) -> str:
+    return " ".join(str(error).split())

@@ -12,6 +12,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from itertools import chain, count
 from typing import Any, cast
 
 import blinker
@@ -120,6 +121,6 @@ def _event_props(fl_ctx: FLContext) -> dict[str, Any]:
 def _keep_exception(fl_ctx: FLContext, name: str, error: Exception) -> None:
     """Add to the context's exceptions: ``{handler's name: error}``, a second one of a name as ``name#2``."""
     exceptions = dict(fl_ctx.get_prop(FLContextKey.EXCEPTIONS, {}))
-    count = sum(1 for key in exceptions if key.partition("#")[0] == name)
-    exceptions[f"{name}#{count + 1}" if count else name] = error
+    keys = chain([name], (f"{name}#{number}" for number in count(2)))
+    exceptions[next(key for key in keys if key not in exceptions)] = error
     fl_ctx.put(FLContextKey.EXCEPTIONS, exceptions, private=True, sticky=False)

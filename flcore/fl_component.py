@@ -6,14 +6,8 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-from .fl_constant import EventScope, FLContextKey
+from .fl_constant import EventScope, FLContextKey, ReservedKey
 from .fl_context import FLContext
-
-_PREFIX_PARTS = (
-    ("wf", FLContextKey.WORKFLOW),
-    ("task_name", FLContextKey.TASK_NAME),
-    ("task_id", FLContextKey.TASK_ID),
-)
 
 
 class FLComponent:
@@ -52,7 +46,7 @@ class FLComponent:
         if not registered:
             self.handle_event(event_type, fl_ctx)
             return
-        for handler, kwargs in registered:
+        for handler, kwargs in tuple(registered):  # a handler may register another one
             handler(event_type, fl_ctx, **kwargs)
 
     def fire_event(self, event_type: str, fl_ctx: FLContext) -> None:
@@ -112,6 +106,13 @@ def _as_event_types(event_types: Any) -> list[str]:
 
 def _log_prefix(fl_ctx: FLContext) -> str:
     """Return ``[identity=…, run=…]`` with what else the context knows (``run=?`` without a job)."""
-    parts = [f"identity={fl_ctx.get_identity_name()}", f"run={fl_ctx.get_job_id() or '?'}"]
-    parts += [f"{label}={value}" for label, key in _PREFIX_PARTS if (value := fl_ctx.get_prop(key)) is not None]
-    return f"[{', '.join(parts)}]"
+    peer = fl_ctx.get_prop(ReservedKey.PEER_CTX)
+    known = {
+        "identity": fl_ctx.get_identity_name(),
+        "run": fl_ctx.get_job_id() or "?",
+        "wf": fl_ctx.get_prop(FLContextKey.WORKFLOW),
+        "peer": peer.get_identity_name() if peer else None,
+        "task_name": fl_ctx.get_prop(FLContextKey.TASK_NAME),
+        "task_id": fl_ctx.get_prop(FLContextKey.TASK_ID),
+    }
+    return f"[{', '.join(f'{label}={value}' for label, value in known.items() if value is not None)}]"

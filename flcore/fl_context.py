@@ -47,12 +47,12 @@ class FLContext:
             raise ValueError(f"a property's key must be a str, not {type(key).__name__}")  # noqa: TRY004
         prop = _Prop(value, private, sticky)
         with self._lock:
-            existing = self._find(key)
-            if existing and existing.attributes != prop.attributes:
-                logger.warning("property %r is %s: it was not set as %s", key, existing.attributes, prop.attributes)
-                return False
-            self._store(key, prop)
-        return True
+            existing = self._find(key) or prop
+            if existing.attributes == prop.attributes:
+                existing = self._store(key, prop)
+        if existing is not prop:
+            logger.warning("property %r is %s: it was not set as %s", key, existing.attributes, prop.attributes)
+        return existing is prop
 
     def put(self, key: str, value: Any, private: bool, sticky: bool) -> None:
         """Set a property in this context alone, whatever its attributes were. For the framework's own keys."""
@@ -72,7 +72,7 @@ class FLContext:
         return None if prop is None else prop._asdict()
 
     def get_prop_keys(self) -> list[str]:
-        """Return the keys that this context and its manager hold, in the order they were set."""
+        """Return the keys that this context holds, then those that only its manager does, as they were set."""
         manager = self._manager()
         with self._lock:
             own = dict.fromkeys(self._props)
@@ -134,12 +134,12 @@ class FLContext:
         manager = self._manager()
         return (manager and manager.find_sticky(key)) or own
 
-    def _store(self, key: str, prop: _Prop) -> None:
+    def _store(self, key: str, prop: _Prop) -> _Prop:
         manager = self._manager()
         if prop.sticky and manager:
-            manager.keep_sticky(key, prop)
-        else:
-            self._props[key] = prop
+            return manager.keep_sticky(key, prop)
+        self._props[key] = prop
+        return prop
 
 
 class FLContextManager:
@@ -175,10 +175,14 @@ class FLContextManager:
         with self._lock:
             return self._sticky.get(key)
 
-    def keep_sticky(self, key: str, prop: _Prop) -> None:
-        """Store a sticky property. For ``FLContext`` only."""
+    def keep_sticky(self, key: str, prop: _Prop) -> _Prop:
+        """Store a sticky property and return it, or the one that is there with other attributes. As above."""
         with self._lock:
+            existing = self._sticky.get(key)
+            if existing and existing.attributes != prop.attributes:
+                return existing  # another context was faster
             self._sticky[key] = prop
+            return prop
 
     def sticky_keys(self) -> list[str]:
         """Return the keys of all sticky properties."""

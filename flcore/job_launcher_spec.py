@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
@@ -13,6 +14,8 @@ from .errors import JobRejectedError, RuntimeUnavailableError
 from .fl_component import FLComponent
 from .fl_constant import FLContextKey
 from .fl_context import FLContext
+
+logger = logging.getLogger(__name__)
 
 JobArgs = Mapping[str, tuple[str, Any]]
 """The arguments of a job's process, ``name -> (flag, value)``: see ``JobProcessArgs``."""
@@ -143,7 +146,10 @@ class JobHandleSpec(ABC):
         """
 
         def wait_then_call() -> None:
-            self.wait()
+            try:
+                self.wait()
+            except Exception:
+                logger.exception("a job's end cannot be waited for; it counts as lost unless it says otherwise")
             callback(self)
 
         threading.Thread(target=wait_then_call, name="flcore-job-done", daemon=True).start()

@@ -1,6 +1,6 @@
 """Reading a job's metadata, which another party wrote: nothing in it is taken for granted.
 
-Errors are :class:`JobRejectedError`, and name the job, the path in the metadata and the value.
+Errors are :class:`JobRejectedError`, and name the job where it has an id, the path in the metadata and the value.
 """
 
 from __future__ import annotations
@@ -33,9 +33,14 @@ class Deployment:
 
 
 def rejection(job_meta: JobMeta, path: str, why: str, value: Any = _NOTHING) -> JobRejectedError:
-    """Return the error for one value of the metadata, shown by its ``repr`` and cut to 200 characters."""
+    """Return the error for one value of the metadata, in one line that is safe to print, shown by its ``repr``.
+
+    The job is named by its id if it has one; what reads a job's file names that.
+    """
     shown = "" if value is _NOTHING else f", got {repr(value)[:200]}"
-    return JobRejectedError(f"job {str(job_meta.get(JobMetaKey.JOB_ID))[:128]}: {path}: {why}{shown}")
+    job_id = job_meta.get(JobMetaKey.JOB_ID)
+    job = "" if job_id is None else f"job {_on_one_line(str(job_id))}: "
+    return JobRejectedError(f"{job}{_on_one_line(path)}: {why}{shown}")
 
 
 def is_identifier(value: Any) -> bool:
@@ -86,6 +91,11 @@ def get_object(job_meta: JobMeta, path: str, value: Any, allowed: frozenset[str]
         if allowed is not None and key not in allowed:
             raise rejection(job_meta, f"{path}.{key}", f"unknown key; known are {', '.join(sorted(allowed))}")
     return value
+
+
+def _on_one_line(text: str) -> str:
+    """Return a text of the metadata with escapes for what is not printable, cut to 200 characters."""
+    return (text if text.isprintable() else repr(text)[1:-1])[:200]
 
 
 def _deployment(job_meta: JobMeta, app: str, entry: Any, path: str) -> Deployment:

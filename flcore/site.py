@@ -172,12 +172,17 @@ class Site:
         except BaseException as error:
             self._release(job_id)
             if isinstance(error, Exception):
-                self._job_ended(job_id, JobResult.of_failed_launch(error))
+                self._fire_end(job_id, JobResult.of_failed_launch(error), EventType.JOB_ABORTED)
             raise
         with self._lock:
             self._handles[job_id] = handle
-        self._fire_in(fl_ctx, EventType.AFTER_JOB_LAUNCH)
-        handle.add_done_callback(lambda ended: self._job_ended(job_id, ended.result))
+        try:
+            self._fire_in(fl_ctx, EventType.AFTER_JOB_LAUNCH)
+        except BaseException as error:
+            _end(handle, f"site {self.name}, on {type(error).__name__}")
+            raise
+        finally:
+            handle.add_done_callback(lambda ended: self._job_ended(job_id, _final_result(ended)))
         return handle
 
     def __enter__(self) -> Self:
@@ -201,8 +206,8 @@ class Site:
             raise
         except Exception as error:
             raise JobLaunchError(f"job {job_id}: the launcher {launcher.name} failed: {error!r}") from error
-        if handle is None:
-            raise JobLaunchError(f"job {job_id}: the launcher {launcher.name} returned no handle")
+        if not isinstance(handle, JobHandleSpec):
+            raise JobLaunchError(f"job {job_id}: the launcher {launcher.name} returned {handle!r}, no JobHandleSpec")
         return handle
 
     def _choose(self, job_id: str, fl_ctx: FLContext) -> JobLauncherSpec:
@@ -251,12 +256,14 @@ class Site:
         fl_ctx.put(FLContextKey.CURRENT_RUN, job_id, private=False, sticky=False)
         return fl_ctx
 
-    def _job_ended(self, job_id: str, result: JobResult | None) -> None:
+    def _job_ended(self, job_id: str, result: JobResult) -> None:
+        aborted = result.return_code is JobReturnCode.ABORTED
+        self._fire_end(job_id, result, EventType.JOB_ABORTED if aborted else EventType.JOB_COMPLETED)
+
+    def _fire_end(self, job_id: str, result: JobResult, event_type: str) -> None:
         fl_ctx = self._context_of(job_id)
         fl_ctx.put(FLContextKey.JOB_RESULT, result, private=True, sticky=False)
-        never_ran = result is None or result.started_at is None
-        aborted = never_ran or (result is not None and result.return_code is JobReturnCode.ABORTED)
-        self._fire_in(fl_ctx, EventType.JOB_ABORTED if aborted else EventType.JOB_COMPLETED)
+        self._fire_in(fl_ctx, event_type)
 
     def _fire(self, event_type: str) -> None:
         self._fire_in(self.new_context(), event_type)
@@ -271,12 +278,26 @@ def _is_complete(handle: JobHandleSpec | None) -> bool:
     return handle is not None and handle.poll() != JobReturnCode.UNKNOWN
 
 
+def _end(handle: JobHandleSpec, by: str) -> None:
+    try:
+        handle.terminate(by=by)
+    except Exception:
+        logger.exception("a job could not be ended after its launch was interrupted")
+
+
+def _final_result(handle: JobHandleSpec) -> JobResult:
+    """Return the result of a job whose handle says that it is complete."""
+    lost = "the end of the job was not seen: its handle has no result"
+    return handle.result or JobResult(JobReturnCode.INFRASTRUCTURE_ERROR, error=lost)
+
+
 def _site(config: Mapping[str, Any], source: Path) -> str:
-    name = config.get("site")
-    if not is_identifier(name):
-        rule = "must be the site's name: letters, digits, '.', '_' or '-'"
-        raise ConfigError(f"{source}: site: {rule}, got {repr(name)[:200]}")
-    return str(name)
+    rule = "must be the site's name: letters, digits, '.', '_' or '-'"
+    if "site" not in config:
+        raise ConfigError(f"{source}: site: is missing; it {rule}")
+    if not is_identifier(config["site"]):
+        raise ConfigError(f"{source}: site: {rule}, got {repr(config['site'])[:200]}")
+    return str(config["site"])
 
 
 def _workspace(config: Mapping[str, Any], source: Path) -> Path:
@@ -284,7 +305,7 @@ def _workspace(config: Mapping[str, Any], source: Path) -> Path:
     value = config.get("workspace", "workspace")
     if not isinstance(value, str) or not value:
         raise ConfigError(f"{source}: workspace: must be a folder, got {repr(value)[:200]}")
-    return Path(source.absolute().parent, value)
+    return Path(source.absolute().parent, value).resolve()
 
 
 def _strict(config: Mapping[str, Any], source: Path) -> bool:

@@ -87,6 +87,12 @@ class EventRecorder(FLComponent):
                 raise TimeoutError(f"no event {event_type} in {timeout:g} s; there were {seen}")
             return event
 
+    def wait_for_states(self, states: list[str], timeout: float = DEFAULT_TIMEOUT, job_id: str | None = None) -> None:
+        """Return when a job has entered these states, in this order. Raises TimeoutError with those it did enter."""
+        with self._arrived:
+            if not self._arrived.wait_for(lambda: self.states(job_id)[: len(states)] == states, timeout):
+                raise TimeoutError(f"not the states {states} in {timeout:g} s, but {self.states(job_id)}")
+
     def wait_for_end(self, job_id: str | None = None, timeout: float = DEFAULT_TIMEOUT) -> JobResult:
         """Return the result in the last state change of a job, waiting for it. Raises TimeoutError."""
 

@@ -6,20 +6,21 @@ import secrets
 import socket
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any, Self
 
-from .errors import ConfigError, FLCoreError
+from .errors import ConfigError, FLCoreError, JobRejectedError
 from .event_type import EventType
 from .fl_component import FLComponent
 from .fl_constant import FLContextKey, JobConstants, JobMetaKey, JobProcessArgs
 from .fl_context import FLContext
 from .job_launcher_spec import JobArgs, JobHandleSpec, JobResult, JobReturnCode
-from .job_meta import get_app, get_deployments, get_min_clients, is_identifier
+from .job_meta import Deployment, get_app, get_deployments, get_min_clients, is_identifier
 from .site import Site
 from .strict_json import load_json
 
@@ -67,10 +68,29 @@ class JobFolder:
         meta = load_json(folder / JobConstants.META_FILE)
         if not isinstance(meta, dict):
             raise ConfigError(f"{folder / JobConstants.META_FILE}: must be an object, got {repr(meta)[:200]}")
-        for deployment in get_deployments(meta):
-            if not (folder / deployment.app).is_dir():
-                raise ConfigError(f"{folder}: the deploy_map names the app {deployment.app!r}, which is no folder here")
-        return cls(folder, meta)
+        job = cls(folder, meta)
+        for app in dict.fromkeys(deployment.app for deployment in job.deployments):
+            if not (folder / app).is_dir() or (folder / app).is_symlink():
+                raise ConfigError(f"{folder}: the deploy_map names the app {app!r}, which is no folder here")
+        return job
+
+    @property
+    def deployments(self) -> tuple[Deployment, ...]:
+        """The entries of the ``deploy_map``. Raises JobRejectedError, naming the file and the key."""
+        with self._naming_the_file():
+            return get_deployments(self.meta)
+
+    def min_clients(self, clients: int) -> int:
+        """Return how many of its clients the job needs. Raises JobRejectedError, naming the file and the key."""
+        with self._naming_the_file():
+            return get_min_clients(self.meta, clients)
+
+    @contextmanager
+    def _naming_the_file(self) -> Iterator[None]:
+        try:
+            yield
+        except JobRejectedError as error:
+            raise JobRejectedError(f"{self.path / JobConstants.META_FILE}: {error}") from error
 
     @property
     def name(self) -> str:
@@ -109,7 +129,7 @@ class JobWorkflow(Workflow):
         self.name = f"workflow-{self.job_id}"
         self._job = job
         self._server, self._clients = _cast(job, sites)
-        self._min_clients = get_min_clients(job.meta, len(self._clients))
+        self._min_clients = job.min_clients(len(self._clients))
         self._finish_grace = finish_grace
         self._port = _free_port()
         self._token = secrets.token_urlsafe(32)
@@ -170,6 +190,10 @@ class JobWorkflow(Workflow):
         except FLCoreError as error:
             self.logger.error("site %s: %s", site.name, error)  # noqa: TRY400 - the message says it all
             self._results[site.name] = JobResult.of_failed_launch(error)
+        except BaseException:
+            if handle := site.jobs().get(self.job_id):  # interrupted before the handle was noted here
+                self._handles[site.name] = handle
+            raise
 
     def _watch(self) -> None:
         """Take in one end after the other until there is a result for every site."""
@@ -220,6 +244,8 @@ class JobWorkflow(Workflow):
             handle.terminate(by=reason)
         except FLCoreError as error:
             self.logger.error("%s", error)  # noqa: TRY400 - the message says it all
+        except Exception:
+            self.logger.exception("job %s: a handle failed to end it", self.job_id)
 
     def _server_args(self) -> JobArgs:
         app_root = self._server.workspace.get_app_dir(self.job_id)
@@ -251,17 +277,16 @@ def _cast(job: JobFolder, sites: Sequence[Site]) -> tuple[Site, list[Site]]:
     by_name = {site.name: site for site in sites}
     if len(by_name) < len(sites):
         raise ConfigError(f"two of the sites have the same name: {', '.join(site.name for site in sites)}")
-    wanted = {name for entry in get_deployments(job.meta) for name in entry.sites} - {JobConstants.ALL_SITES}
+    wanted = {name for entry in job.deployments for name in entry.sites} - {JobConstants.ALL_SITES}
     missing = sorted(wanted - set(by_name))
     if missing:
-        raise ConfigError(f"{job.path}: the job is for {_names(missing)} too, and no config of it was given")
+        raise ConfigError(f"{job.path}: the deploy_map names {_names(missing)}, and no config of it was given")
     taking_part = [site for site in sites if get_app(job.meta, site.name)]
     clients = [site for site in taking_part if site.name != JobConstants.SERVER_SITE_NAME]
     server = by_name.get(JobConstants.SERVER_SITE_NAME)
     if server not in taking_part or server is None or not clients:
-        raise ConfigError(
-            f"{job.path}: needs a site named 'server' and a client, got {_names(s.name for s in taking_part)}"
-        )
+        named = _names(site.name for site in taking_part)
+        raise ConfigError(f"{job.path}: needs a site named 'server' and a client, but the deploy_map names {named}")
     return server, clients
 
 

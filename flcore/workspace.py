@@ -45,15 +45,31 @@ class Workspace:
         return str(self._root / job_id / f"{self._site}.log")
 
     def deploy(self, job_meta: JobMeta, app: Path) -> None:
-        """Put a job's metadata and a copy of its app into the job's folder.
+        """Put a job's metadata and a copy of its app into the job's folder, in place of those of an earlier run.
 
-        Links in the app are copied as links. Raises ConfigError if the app cannot be copied.
+        Links in the app are copied as links, and none that an earlier run left is followed. Raises ConfigError if the
+        app cannot be copied.
         """
         job_id = get_job_id(job_meta)
         run_dir = Path(self.get_run_dir(job_id))
         try:
             run_dir.mkdir(parents=True, exist_ok=True)
-            shutil.copytree(app, self.get_app_dir(job_id), symlinks=True, dirs_exist_ok=True)
-            (run_dir / JobConstants.META_FILE).write_text(json.dumps(job_meta, indent=2) + "\n")
-        except (OSError, shutil.Error) as error:
+            _remove(Path(self.get_app_dir(job_id)))
+            shutil.copytree(app, self.get_app_dir(job_id), symlinks=True)
+            _write_new(run_dir / JobConstants.META_FILE, json.dumps(dict(job_meta), indent=2) + "\n")
+        except (OSError, TypeError, ValueError) as error:
             raise ConfigError(f"job {job_id}: its app {app} cannot be copied to {run_dir}: {error}") from error
+
+
+def _remove(path: Path) -> None:
+    """Remove what is there, be it a folder, a file or a link."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _write_new(path: Path, text: str) -> None:
+    _remove(path)
+    with path.open("x") as file:
+        file.write(text)

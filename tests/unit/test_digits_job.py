@@ -84,9 +84,7 @@ def test_training_twice_from_one_seed_gives_the_same_weights(
     assert train() == train()
 
 
-def test_training_leaves_the_global_weights_as_they_were(
-    job: SimpleNamespace, shards: dict[str, list[Any]]
-) -> None:
+def test_training_leaves_the_global_weights_as_they_were(job: SimpleNamespace, shards: dict[str, list[Any]]) -> None:
     weights = job.softmax.zeros()
     job.softmax.train_epoch(weights, shards["site-1"][:20], 16, 0.1, Random(1))
     assert weights == job.softmax.zeros()
@@ -109,9 +107,7 @@ def test_the_held_out_images_have_every_digit_equally_often(shards: dict[str, li
 
 
 @pytest.mark.parametrize(("site", "its_own"), [("site-1", range(5)), ("site-2", range(5, 10))])
-def test_a_site_has_all_digits_but_mostly_its_own(
-    shards: dict[str, list[Any]], site: str, its_own: range
-) -> None:
+def test_a_site_has_all_digits_but_mostly_its_own(shards: dict[str, list[Any]], site: str, its_own: range) -> None:
     counts = digits(shards[site])
     assert counts.keys() == set(range(10))
     assert 0.8 < sum(counts[digit] for digit in its_own) / counts.total() < 0.9
@@ -228,9 +224,7 @@ def test_after_the_join_timeout_fewer_than_min_clients_end_the_job(job: SimpleNa
     assert caught.value.exit_code == 1
 
 
-def test_updates_come_sorted_so_that_sums_do_not_depend_on_speed(
-    job: SimpleNamespace, federation: Any
-) -> None:
+def test_updates_come_sorted_so_that_sums_do_not_depend_on_speed(job: SimpleNamespace, federation: Any) -> None:
     for site in SITES:
         federation.heartbeat(site)
     assert list(play(job, federation, 1, "site-2", "site-1")) == SITES
@@ -255,9 +249,7 @@ def test_a_dropped_client_may_rejoin(job: SimpleNamespace, federation: Any, cloc
     assert play(job, federation, 2, "site-1", "site-2").keys() == set(SITES)
 
 
-def test_a_round_with_fewer_than_min_clients_ends_the_job(
-    job: SimpleNamespace, federation: Any, clock: Clock
-) -> None:
+def test_a_round_with_fewer_than_min_clients_ends_the_job(job: SimpleNamespace, federation: Any, clock: Clock) -> None:
     federation.heartbeat("site-1")
     clock.now = 6
     with pytest.raises(job.federation.TooFewClientsError, match="1 needed, alive: none"):

@@ -1,0 +1,438 @@
+"""The ``flcore`` command and how it shows a job, with real processes and jobs of one line."""
+
+import io
+import json
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+
+from flcore import (
+    EventType,
+    FLContextKey,
+    JobHandleSpec,
+    JobResult,
+    JobReturnCode,
+    JobStateChange,
+    JobWorkflow,
+    Site,
+)
+from flcore.cli import main
+from flcore.cli_view import JsonView, LiveView, PlainView, View, last_lines, printable, table
+from flcore.errors import RuntimeUnavailableError
+from flcore.testing import FakeFLContext
+from flcore.workflow import JobFolder
+from tests.conftest import PlainHandle
+
+ESCAPE = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]")
+
+
+@pytest.fixture(autouse=True)
+def _leave_the_process_as_it_was(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    handler = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.chdir(tmp_path)
+    yield
+    signal.signal(signal.SIGTERM, handler)
+
+
+@pytest.fixture
+def make_job(tmp_path: Path) -> Callable[..., str]:
+    """Return a function that writes a job whose processes run these lines, and returns its folder."""
+
+    def make(server: str = "print('served')", client: str = "print('trained')", **meta: Any) -> str:
+        custom = tmp_path / "tiny" / "app" / "custom"
+        custom.mkdir(parents=True)
+        (custom / "server.py").write_text(server + "\n")
+        (custom / "client.py").write_text(client + "\n")
+        meta = {"deploy_map": {"app": ["@ALL"]}, **meta}
+        (tmp_path / "tiny" / "meta.json").write_text(json.dumps(meta))
+        return str(tmp_path / "tiny")
+
+    return make
+
+
+def write_site(name: str, *components: dict[str, Any], **args: Any) -> str:
+    """Write the config of a site that launches local processes, and return its path."""
+    kind = "Server" if name == "server" else "Client"
+    launcher = {"id": "launcher", "name": f"{kind}ProcessJobLauncher", "args": args}
+    config = {"site": name, "workspace": f"work/{name}", "components": [launcher, *components]}
+    Path(f"{name}.json").write_text(json.dumps(config))
+    return f"{name}.json"
+
+
+@pytest.fixture
+def sites() -> list[str]:
+    """The options of a command that name a server and a client."""
+    return ["--site", write_site("server"), "--site", write_site("site-1")]
+
+
+# --- run ---
+
+
+def test_a_run_shows_the_changes_the_servers_output_and_a_table(
+    make_job: Callable[..., str], sites: list[str], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert main(["run", make_job(), *sites]) == 0
+    shown, errors = capsys.readouterr()
+    job_id = re.match(r"job (tiny-[0-9a-f]{8}) on server, site-1\n", shown)
+    assert job_id
+    for site in ("server", "site-1"):
+        assert re.search(rf"^ +\d+\.\d s  {site} +new -> created$", shown, re.MULTILINE)
+        assert re.search(rf"^ +\d+\.\d s  {site} +running -> exited$", shown, re.MULTILINE)
+        assert re.search(rf"^{site} +SUCCESS +0 +\d+\.\d s$", shown, re.MULTILINE)
+    assert "\noutput of server:\n  served\n" in shown
+    assert "output of site-1" not in shown
+    assert shown.endswith(f"\nthe server's files: {tmp_path}/work/server/{job_id[1]}\n")
+    assert errors == ""
+
+
+def test_a_run_as_json_prints_nothing_but_json_and_the_results_last(
+    make_job: Callable[..., str], sites: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["run", make_job(), *sites, "--json"]) == 0
+    *changes, last = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert {change["event"] for change in changes} == {"state_change"}
+    for site in ("server", "site-1"):
+        of_site = [change for change in changes if change["site"] == site]
+        assert [change["state"] for change in of_site] == ["created", "running", "exited"]
+        assert [change["result"] and change["result"]["return_code"] for change in of_site] == [None, None, "SUCCESS"]
+    assert (last["event"], last["succeeded"], list(last["sites"])) == ("results", True, ["server", "site-1"])
+    assert last["job_id"] == changes[0]["job_id"]
+    assert last["sites"]["site-1"]["exit_code"] == 0
+    assert last["sites"]["site-1"]["duration"] >= 0
+
+
+def test_a_run_in_which_a_site_fails_shows_its_last_lines_and_exits_with_1(
+    make_job: Callable[..., str], sites: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    job = make_job(client="import sys; print('\\x1b[31mno data'); sys.exit(3)", min_clients=0)
+    assert main(["run", job, *sites]) == 1
+    shown = capsys.readouterr().out
+    assert "\noutput of site-1:\n   [31mno data\n" in shown
+    assert re.search(r"^site-1 +EXECUTION_ERROR +3 +\d+\.\d s  exit code 3$", shown, re.MULTILINE)
+
+
+def test_a_job_that_a_site_refuses_is_shown_in_the_table(
+    make_job: Callable[..., str], sites: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["run", make_job(resource_spec={"site-1": {"memory": "lots"}}), *sites]) == 1
+    assert re.search(r"^site-1 +CONFIG_ERROR +- +-  job tiny-\w+: resource_spec", capsys.readouterr().out, re.MULTILINE)
+
+
+def test_the_results_of_a_run_that_failed_say_so_in_json(
+    make_job: Callable[..., str], sites: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["run", make_job(server="raise SystemExit(103)"), *sites, "--json"]) == 1
+    last = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert last["succeeded"] is False
+    assert last["sites"]["server"]["return_code"] == "CONFIG_ERROR"
+
+
+def test_the_workspaces_can_be_kept_elsewhere(make_job: Callable[..., str], sites: list[str], tmp_path: Path) -> None:
+    assert main(["run", make_job(), *sites, "--json", "--workspace", "elsewhere"]) == 0
+    assert sorted(path.name for path in (tmp_path / "elsewhere").iterdir()) == ["server", "site-1"]
+    assert not (tmp_path / "work").exists()
+
+
+@pytest.mark.parametrize("option", [["--json"], []])
+def test_an_error_before_the_run_is_one_line_on_standard_error(
+    make_job: Callable[..., str], sites: list[str], option: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    job = make_job(min_clients=5)
+    assert main(["run", job, *sites, *option]) == 2
+    assert capsys.readouterr() == (
+        "",
+        f"flcore: error: {job}/meta.json: min_clients: must be a number from 0 to 1, its clients, got 5\n",
+    )
+
+
+def test_a_job_folder_that_is_not_there_is_an_error(sites: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", "nothing", *sites]) == 2
+    assert capsys.readouterr().err == "flcore: error: nothing: is no job folder; it needs a meta.json and an app\n"
+
+
+INTERRUPTED_BY = {
+    "Ctrl-C": "raise KeyboardInterrupt",
+    "SIGTERM": "os.kill(os.getpid(), signal.SIGTERM)",
+}
+
+
+def write_interrupting_site(how: str) -> list[str]:
+    """Write a component that interrupts the launch at site-1; return the options that name the sites."""
+    Path("interrupting.py").write_text(
+        "import os, signal\n"
+        "from flcore import FLComponent\n\n\n"
+        "class Component(FLComponent):\n"
+        "    def handle_event(self, event_type, fl_ctx):\n"
+        f"        if event_type == '_before_job_launch':\n            {INTERRUPTED_BY[how]}\n"
+    )
+    component = {"id": "interrupting", "path": "interrupting.Component"}
+    return ["--site", write_site("server"), "--site", write_site("site-1", component)]
+
+
+@pytest.fixture
+def _forget_interrupting() -> Iterator[None]:
+    yield
+    sys.modules.pop("interrupting", None)
+
+
+@pytest.mark.usefixtures("_forget_interrupting")
+def test_control_c_ends_everything_and_exits_with_130(
+    make_job: Callable[..., str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    job = make_job(server="import signal; signal.pause()")
+    assert main(["run", job, *write_interrupting_site("Ctrl-C")]) == 130
+    shown, errors = capsys.readouterr()
+    assert errors == "flcore: interrupted; everything that ran has been ended\n"
+    assert "-> exited  ended on the request of the workflow, on KeyboardInterrupt" in shown
+
+
+@pytest.mark.usefixtures("_forget_interrupting")
+def test_a_termination_signal_ends_everything_and_exits_with_143(
+    make_job: Callable[..., str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    job = make_job(server="import signal; signal.pause()")
+    with pytest.raises(SystemExit) as raised:
+        main(["run", job, *write_interrupting_site("SIGTERM")])
+    assert raised.value.code == 143
+    assert "-> exited  ended on the request of the workflow, on SystemExit" in capsys.readouterr().out
+
+
+def test_on_a_terminal_the_job_is_shown_live(
+    make_job: Callable[..., str], sites: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stdout", terminal)
+    monkeypatch.setenv("TERM", "xterm")
+    assert main(["run", make_job(), *sites]) == 0
+    assert re.search(r"^site +state +elapsed +last line", terminal.text(), re.MULTILINE)
+    assert re.search(r"^site-1 +SUCCESS +0 +\d+\.\d s", terminal.text(), re.MULTILINE)
+
+
+def test_as_a_command_it_logs_to_standard_error_only(make_job: Callable[..., str], sites: list[str]) -> None:
+    command = [sys.executable, "-m", "flcore.cli", "run", make_job(), *sites, "--json", "-vv"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert all(json.loads(line) for line in done.stdout.splitlines())
+    assert re.search(r"^INFO launchers\.state_tracker: job tiny-\w+ .*: running -> exited$", done.stderr, re.MULTILINE)
+
+
+# --- check ---
+
+
+def test_check_says_that_all_is_there(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("data.csv").touch()
+    config = write_site("site-1", datasets={"digits": "${CONFIG_DIR}/data.csv"})
+    assert main(["check", config]) == 0
+    assert capsys.readouterr().out == (
+        f"site-1.json: site site-1, 1 components\n  ok       launcher: dataset digits: {Path.cwd()}/data.csv\n"
+    )
+
+
+def test_check_names_what_is_missing_and_exits_with_1(capsys: pytest.CaptureFixture[str]) -> None:
+    good, bad = write_site("server"), write_site("site-1", datasets={"digits": "/nowhere/data.csv"})
+    assert main(["check", bad, good]) == 1
+    assert "  MISSING  launcher: dataset digits: /nowhere/data.csv\n" in capsys.readouterr().out
+
+
+def test_check_misses_a_launcher(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("site-1.json").write_text('{"site": "site-1", "components": []}')
+    assert main(["check", "site-1.json"]) == 1
+    assert capsys.readouterr().out == (
+        "site-1.json: site site-1, 0 components\n  MISSING  a launcher: the site can run no job\n"
+    )
+
+
+def test_check_exits_with_2_for_a_config_that_is_wrong(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("site-1.json").write_text("{")
+    assert main(["check", "site-1.json"]) == 2
+    assert capsys.readouterr().err == (
+        "flcore: error: site-1.json: line 1, column 2: Expecting property name enclosed in double quotes\n"
+    )
+
+
+@pytest.mark.parametrize("argv", [[], ["run"], ["run", "job"], ["check"], ["fly"]])
+def test_a_wrong_command_line_exits_with_2_and_says_how_it_goes(
+    argv: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as raised:
+        main(argv)
+    assert raised.value.code == 2
+    assert capsys.readouterr().err.startswith("usage: flcore")
+
+
+@pytest.mark.parametrize("command", ["run", "check"])
+def test_help_has_an_example_and_the_exit_statuses(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main([command, "--help"])
+    shown = capsys.readouterr().out
+    assert f"example:\n  flcore {command} configs/" in shown
+    assert "exit status: 0 if " in shown
+
+
+# --- views ---
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+    def text(self) -> str:
+        """Return what was written, without the escape sequences."""
+        return ESCAPE.sub("", self.getvalue()).replace("\r", "\n")
+
+
+class Printing(PlainHandle):
+    """A handle whose job has written something."""
+
+    def __init__(self, output: str = "", error: Exception | None = None) -> None:
+        super().__init__()
+        self._output = output
+        self._error = error
+
+    def logs(self, tail: int | None = None) -> str:
+        if self._error:
+            raise self._error
+        return "\n".join(self._output.splitlines()[-(tail or 0) :])
+
+
+class Shown(JobWorkflow):
+    """A workflow whose processes are what the test says."""
+
+    processes: ClassVar[dict[str, JobHandleSpec]] = {}
+
+    @property
+    def handles(self) -> dict[str, JobHandleSpec]:
+        return self.processes
+
+
+@pytest.fixture
+def workflow(make_job: Callable[..., str]) -> JobWorkflow:
+    """A workflow of the job j1 on server and site-1, to be shown."""
+    return Shown(JobFolder.read(make_job()), [Site("server"), Site("site-1")], "j1")
+
+
+def change(state: str, site: str = "site-1", result: JobResult | None = None, previous: str | None = None) -> Any:
+    return JobStateChange("j1", site, f"{site}-j1", "c0ffee", previous, state, 1000.0, result)
+
+
+def tell(view: View, job_id: str, one: JobStateChange) -> None:
+    fl_ctx = FakeFLContext(job_id=job_id, props={FLContextKey.JOB_STATE_CHANGE: one})
+    view.dispatch_event(EventType.JOB_STATE_CHANGED, fl_ctx)
+
+
+@pytest.fixture
+def terminal(monkeypatch: pytest.MonkeyPatch) -> Terminal:
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "100")
+    return Terminal()
+
+
+def test_a_view_shows_the_changes_of_its_own_job_only(workflow: JobWorkflow) -> None:
+    out = io.StringIO()
+    view = JsonView(workflow, out)
+    tell(view, "other", change("created"))
+    tell(view, "j1", change("running"))
+    view.dispatch_event(EventType.JOB_COMPLETED, FakeFLContext(job_id="j1"))
+    assert [json.loads(line)["state"] for line in out.getvalue().splitlines()] == ["running"]
+
+
+def test_a_view_that_shows_nothing_is_a_view_too(workflow: JobWorkflow) -> None:
+    view = View(workflow)
+    with view:
+        tell(view, "j1", change("running"))
+    view.show_results({})
+
+
+def test_a_plain_view_shows_an_error_of_the_job_on_its_line_without_escapes(workflow: JobWorkflow) -> None:
+    out = io.StringIO()
+    failed = JobResult(JobReturnCode.EXECUTION_ERROR, error="no\n\x1b[2Jluck")
+    tell(PlainView(workflow, out), "j1", change("exited", result=failed, previous="running"))
+    assert out.getvalue() == "    0.0 s  site-1          running -> exited  no  [2Jluck\n"
+
+
+def test_a_live_view_shows_a_line_per_site_with_its_last_line_of_output(
+    workflow: JobWorkflow, terminal: Terminal
+) -> None:
+    Shown.processes = {"site-1": Printing("round 1\nround 2 \x1b[31m[bold]loss")}
+    view = LiveView(workflow, terminal)
+    tell(view, "j1", change("running"))
+    with view:
+        pass
+    assert re.search(r"^server +waiting *$", terminal.text(), re.MULTILINE)
+    assert re.search(r"^site-1 +running +\d+\.\d s +round 2  \[31m\[bold\]loss *$", terminal.text(), re.MULTILINE)
+
+
+def test_a_live_view_keeps_the_last_line_if_the_engine_is_away(workflow: JobWorkflow, terminal: Terminal) -> None:
+    Shown.processes = {"site-1": Printing(error=RuntimeUnavailableError("away"))}
+    view = LiveView(workflow, terminal)
+    tell(view, "j1", change("running"))
+    with view:
+        pass
+    assert re.search(r"^site-1 +running +\d+\.\d s *$", terminal.text(), re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    ("result", "line"),
+    [
+        (JobResult(JobReturnCode.SUCCESS, 0), r"site-1 +exited +0\.0 s"),
+        (
+            JobResult(JobReturnCode.EXECUTION_ERROR, 3, error="exit\ncode 3"),
+            r"site-1 +EXECUTION_ERROR +0\.0 s +exit code 3",
+        ),
+    ],
+)
+def test_a_live_view_shows_how_a_site_ended(
+    workflow: JobWorkflow, terminal: Terminal, result: JobResult, line: str
+) -> None:
+    Shown.processes = {}
+    view = LiveView(workflow, terminal)
+    with view:
+        tell(view, "j1", change("running"))
+        tell(view, "j1", change("exited", result=result))
+    assert re.search(rf"^{line} *$", terminal.text(), re.MULTILINE)
+
+
+def test_the_table_lines_up_whatever_the_names() -> None:
+    results = {
+        "server": JobResult(JobReturnCode.SUCCESS, 0, started_at=1.0, finished_at=13.5),
+        "site-of-the-hospital": JobResult(JobReturnCode.ABORTED, error="not\tstarted"),
+    }
+    assert table(results) == [
+        "site                  result   exit code  duration",
+        "server                SUCCESS          0    12.5 s",
+        "site-of-the-hospital  ABORTED          -         -  not started",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("loss 0.5 %, é, 漢字", "loss 0.5 %, é, 漢字"),
+        ("\x1b[2J\x1b]0;owned\x07", " [2J ]0;owned "),
+        ("a\rb\nc\td\0e", "a b c d e"),
+        ("\x9b31m\x7f", " 31m "),
+        ("\u202egpj.exe\u2066", " gpj.exe "),
+        ("\ud800", " "),
+    ],
+)
+def test_what_is_printable_does_nothing_to_a_terminal(text: str, shown: str) -> None:
+    assert printable(text) == shown
+
+
+def test_the_last_lines_of_a_job_are_safe_to_print() -> None:
+    assert last_lines(Printing("one\ntwo\x1b[2J\nthree"), 2) == ["two [2J", "three"]
+
+
+@pytest.mark.parametrize("handle", [None, Printing(), Printing(error=RuntimeUnavailableError("away"))])
+def test_a_job_without_output_has_no_last_lines(handle: JobHandleSpec | None) -> None:
+    assert last_lines(handle, 10) == []
+
+
+def test_nobody_is_asked_for_no_lines() -> None:
+    assert last_lines(Printing(error=AssertionError("asked")), 0) == []
