@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from .errors import JobRejectedError
@@ -26,6 +26,8 @@ class Deployment:
     app: str
     sites: tuple[str, ...]
     image: str | None = None
+    path: str = field(default="deploy_map", compare=False)
+    """Where in the metadata the entry stands."""
 
     def covers(self, site: str) -> bool:
         """Whether the entry names the site, or all sites."""
@@ -37,9 +39,9 @@ def rejection(job_meta: JobMeta, path: str, why: str, value: Any = _NOTHING) -> 
 
     The job is named by its id if it has one; what reads a job's file names that.
     """
-    shown = "" if value is _NOTHING else f", got {repr(value)[:200]}"
+    shown = "" if value is _NOTHING else f", got {_shown(value)}"
     job_id = job_meta.get(JobMetaKey.JOB_ID)
-    job = "" if job_id is None else f"job {_on_one_line(str(job_id))}: "
+    job = "" if job_id is None else f"job {_on_one_line(job_id if isinstance(job_id, str) else _shown(job_id))}: "
     return JobRejectedError(f"{job}{_on_one_line(path)}: {why}{shown}")
 
 
@@ -93,6 +95,13 @@ def get_object(job_meta: JobMeta, path: str, value: Any, allowed: frozenset[str]
     return value
 
 
+def _shown(value: Any) -> str:
+    try:
+        return repr(value)[:200]
+    except ValueError:  # Python refuses to write numbers of more than some thousand digits
+        return f"a huge {type(value).__name__}"
+
+
 def _on_one_line(text: str) -> str:
     """Return a text of the metadata with escapes for what is not printable, cut to 200 characters."""
     return (text if text.isprintable() else repr(text)[1:-1])[:200]
@@ -101,14 +110,14 @@ def _on_one_line(text: str) -> str:
 def _deployment(job_meta: JobMeta, app: str, entry: Any, path: str) -> Deployment:
     _identifier(job_meta, path, app)
     if isinstance(entry, str):
-        return Deployment(app, (_site(job_meta, path, entry),))
+        return Deployment(app, (_site(job_meta, path, entry),), path=path)
     allowed = frozenset({JobConstants.SITES, JobConstants.JOB_IMAGE})
     fields = get_object(job_meta, path, entry, allowed)
     sites = _list(job_meta, f"{path}.sites", fields.get(JobConstants.SITES))
     image = fields.get(JobConstants.JOB_IMAGE)
     if image is not None and not isinstance(image, str):
         raise rejection(job_meta, f"{path}.image", "must be a string", image)
-    return Deployment(app, tuple(_site(job_meta, f"{path}.sites", site) for site in sites), image)
+    return Deployment(app, tuple(_site(job_meta, f"{path}.sites", site) for site in sites), image, path)
 
 
 def _site(job_meta: JobMeta, path: str, value: Any) -> str:

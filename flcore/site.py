@@ -104,6 +104,7 @@ class Site:
             if component_id in self._components:
                 raise ConfigError(f"site {self.name}: there is a component {component_id!r} already")
             self._components[component_id] = component
+            component.name = component_id
             self._disconnect[component_id] = self._bus.connect(component_id, component.dispatch_event)
 
     def remove_component(self, component_id: str) -> None:

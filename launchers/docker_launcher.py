@@ -14,6 +14,7 @@ from flcore.fl_context import FLContext
 from flcore.job_launcher_spec import Check
 from flcore.job_meta import JobMeta, get_job_id
 
+from . import site_args
 from .container_spec import LABEL_SITE, ContainerSpec
 from .docker_state import DOCKER_STATE
 from .job_handle import ContainerJobHandle, DockerJobHandle, Tracking
@@ -63,10 +64,10 @@ class DockerJobLauncher(JobLauncher):
         **kwargs: Any,
     ) -> None:
         super().__init__(timeout=timeout, **kwargs)
-        self.mount_path = _absolute(mount_path)
-        self.network = network
-        self.user = user or _default_user()
-        self.init = init
+        self.mount_path = site_args.absolute_path("mount_path", mount_path)
+        self.network = site_args.text("network", network)
+        self.user = _default_user() if user is None else site_args.user("user", user)
+        self.init = site_args.flag("init", init)
         self.docker_host = docker_host
 
     @abstractmethod
@@ -105,9 +106,8 @@ class DockerJobLauncher(JobLauncher):
             _hand_over(plan.folder, plan.spec.user)
 
     def _handle(self, tracking: Tracking, plan: LaunchPlan) -> ContainerJobHandle:
-        container = getattr(tracking.runtime, "container", lambda container_id: container_id)
         return DockerJobHandle(
-            container(tracking.job.identity.container_id),
+            tracking.runtime.native(tracking.job.identity.container_id),
             self.timeout,
             tracking=tracking,
             stop_grace=self.stop_grace,
@@ -129,12 +129,6 @@ class ServerDockerJobLauncher(DockerJobLauncher):
         return f"server-{get_job_id(job_meta)}", self.server_command(fl_ctx)
 
 
-def _absolute(mount_path: str) -> str:
-    if not isinstance(mount_path, str) or not PurePosixPath(mount_path).is_absolute():
-        raise ValueError(f"mount_path must be an absolute path, got {mount_path!r}")
-    return mount_path
-
-
 def _default_user() -> str:
     uid, gid = os.geteuid(), os.getegid()
     return f"{NOBODY}:{NOBODY}" if uid == 0 else f"{uid}:{gid}"
@@ -145,4 +139,4 @@ def _hand_over(folder: Path, user: str) -> None:
     uid, _, gid = user.partition(":")
     for parent, folders, files in os.walk(folder):
         for name in (".", *folders, *files):
-            os.chown(Path(parent, name), int(uid), int(gid or uid), follow_symlinks=False)
+            os.chown(Path(parent, name), int(uid), int(gid), follow_symlinks=False)

@@ -47,32 +47,32 @@ SERVER_ARGS = (
     Arg.OPTIONS,
 )
 
+_MISSING = ("", None)
 _PATHS = frozenset({Arg.WORKSPACE, Arg.STARTUP_DIR, Arg.APP_ROOT})
 
 
 def job_command(python: str, job_args: JobArgs, names: tuple[str, ...], place: Callable[[str], str]) -> list[str]:
     """Return the command of a job's process: ``python -u``, then the named arguments in their order.
 
+    Arguments that are missing, or None, are left out.
+
     ``place`` turns a path of the host into the one that the job sees. Raises JobLaunchError if the module to run is
-    missing or an argument is no pair of a flag and a value.
+    missing, an argument is no pair of a flag and a value, or the options cannot be split into words.
     """
     if Arg.EXE_MODULE not in job_args:
         raise JobLaunchError(f"the job arguments name no {Arg.EXE_MODULE}: which module should the process run?")
     command = [python, "-u"]
     for name in names:
-        if name in job_args:
-            flag, value = _pair(name, job_args[name])
+        flag, value = _pair(name, job_args.get(name, _MISSING))
+        if value is not None:
             command += [flag, *_words(name, place(str(value)) if name in _PATHS else str(value))]
     return command
 
 
 def credentials(job_args: JobArgs) -> dict[str, str]:
     """Return the environment variables that carry the job's credentials."""
-    return {
-        variable: str(_pair(name, job_args[name])[1])
-        for name, variable in CREDENTIAL_VARIABLES.items()
-        if name in job_args
-    }
+    values = {CREDENTIAL_VARIABLES[name]: _pair(name, job_args.get(name, _MISSING))[1] for name in CREDENTIAL_VARIABLES}
+    return {variable: str(value) for variable, value in values.items() if value is not None}
 
 
 def _pair(name: str, value: Any) -> tuple[str, Any]:
@@ -83,4 +83,9 @@ def _pair(name: str, value: Any) -> tuple[str, Any]:
 
 def _words(name: str, value: str) -> list[str]:
     """Return an argument's value as words: one, except for the options, which are ``k=v k=v …``."""
-    return shlex.split(value) if name == Arg.OPTIONS else [value]
+    if name != Arg.OPTIONS:
+        return [value]
+    try:
+        return shlex.split(value)
+    except ValueError as error:
+        raise JobLaunchError(f"the job argument {name} cannot be split into words: {error}") from error

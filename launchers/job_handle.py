@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from flcore.errors import RuntimeUnavailableError, TerminateTimeout
+from flcore.errors import JobLaunchError, TerminateTimeout
 from flcore.job_launcher_spec import JobHandleSpec, JobResult, JobReturnCode
 
 from .docker_state import DOCKER_STATE, as_states
@@ -18,8 +18,8 @@ from .state_tracker import JobIdentity, StateTracker, TrackedJob
 
 STOP_GRACE = 10.0
 """Seconds from the request to end to the kill, where a site does not say."""
-CONFIRM_TIMEOUT = 30.0
-"""Seconds that ``terminate`` waits for the engine to confirm the end, beyond the grace."""
+CLEAN_UP_TIMEOUT = 10.0
+"""Seconds that ``logs`` waits, after the end, for the output to be kept."""
 
 
 class Tracking(NamedTuple):
@@ -35,6 +35,9 @@ class ContainerJobHandle(JobHandleSpec):
 
     ``timeout``: seconds that ``enter_states`` waits by default; None is for ever.
     """
+
+    confirm_timeout = 30.0
+    """Seconds that ``terminate`` waits for the engine to confirm the end, beyond the grace."""
 
     def __init__(
         self,
@@ -90,7 +93,7 @@ class ContainerJobHandle(JobHandleSpec):
         if self._job.result is None:
             self._job.request_end(by, time.time())
             self._stop()
-            if self._job.wait(CONFIRM_TIMEOUT) is None:
+            if self._job.wait(self.confirm_timeout) is None:
                 raise TerminateTimeout(f"{self.identity}: the engine has not confirmed its end")
         return self.poll()
 
@@ -99,9 +102,11 @@ class ContainerJobHandle(JobHandleSpec):
 
         Raises RuntimeUnavailableError if the engine does not answer.
         """
-        if self._log_path and self._log_path.is_file() and self._job.result:
-            with self._log_path.open("rb") as file:
-                return b"".join(deque(file, tail)).decode(errors="replace")
+        if self._log_path and self._job.result:
+            self._job.wait_for_clean_up(CLEAN_UP_TIMEOUT)
+            if self._log_path.is_file() and not self._log_path.is_symlink():  # the job could leave a link there
+                with self._log_path.open("rb") as file:
+                    return b"".join(deque(file, tail)).decode(errors="replace")
         return b"".join(self._runtime.logs(self.identity.container_id, tail)).decode(errors="replace")
 
     def add_done_callback(self, callback: Callable[[JobHandleSpec], None]) -> None:
@@ -109,11 +114,12 @@ class ContainerJobHandle(JobHandleSpec):
 
     def _stop(self) -> None:
         try:
-            if self._job.state is DOCKER_STATE.CREATED:  # there is no process to stop, so it would never end
-                self._runtime.remove(self.identity.container_id)
+            container_id = self.identity.container_id
+            if self._runtime.inspect(container_id).state is DOCKER_STATE.CREATED:
+                self._runtime.remove(container_id)  # there is no process to stop, so it would never end
             else:
-                self._runtime.stop(self.identity.container_id, self._stop_grace)
-        except RuntimeUnavailableError as error:
+                self._runtime.stop(container_id, self._stop_grace)
+        except JobLaunchError as error:
             raise TerminateTimeout(f"{self.identity}: {error}") from error
         self._tracker.poke(self._job)
 
@@ -134,24 +140,41 @@ class DockerJobHandle(ContainerJobHandle):
         stop_grace: float = STOP_GRACE,
         log_path: Path | None = None,
     ) -> None:
-        super().__init__(tracking or _track(container), timeout, stop_grace, log_path)
+        super().__init__(tracking or _shared_trackers.track(container), timeout, stop_grace, log_path)
         self.container = container
 
 
-_trackers: dict[int, tuple[StateTracker, Runtime]] = {}
-_trackers_lock = threading.Lock()
+class _SharedTrackers:
+    """One tracker per client for the containers that no launcher made; closed when the last of them has ended."""
+
+    def __init__(self) -> None:
+        self._trackers: dict[int, tuple[StateTracker, Runtime]] = {}
+        self._jobs: Counter[int] = Counter()
+        self._lock = threading.Lock()
+
+    def track(self, container: Any) -> Tracking:
+        from .runtime.docker import DockerRuntime
+
+        key = id(container.client)  # the runtime holds the client, so nobody else gets its id meanwhile
+        job = TrackedJob(JobIdentity(container.name, "", container.name, container.id))
+        with self._lock:
+            if key not in self._trackers:
+                runtime = DockerRuntime(client=container.client)
+                self._trackers[key] = StateTracker(runtime), runtime
+            self._jobs[key] += 1
+            tracking = Tracking(job, *self._trackers[key])
+        job.add_done_callback(lambda: self._release(key))
+        tracking.tracker.watch(job)
+        return tracking
+
+    def _release(self, key: int) -> None:
+        with self._lock:
+            self._jobs[key] -= 1
+            if self._jobs[key]:
+                return
+            tracker, runtime = self._trackers.pop(key)
+        tracker.close()
+        runtime.close()
 
 
-def _track(container: Any) -> Tracking:
-    """Track a container that no launcher made. Its client and the client's tracker live as long as the process."""
-    from .runtime.docker import DockerRuntime
-
-    with _trackers_lock:
-        key = id(container.client)
-        if key not in _trackers:
-            runtime = DockerRuntime(client=container.client)
-            _trackers[key] = StateTracker(runtime), runtime
-        tracker, known_runtime = _trackers[key]
-    job = TrackedJob(JobIdentity(container.name, "", container.name, container.id))
-    tracker.watch(job)
-    return Tracking(job, tracker, known_runtime)
+_shared_trackers = _SharedTrackers()

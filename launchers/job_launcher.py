@@ -5,25 +5,28 @@ from __future__ import annotations
 import os
 import shlex
 import threading
+import time
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from flcore.errors import FLCoreError, JobLaunchError, JobStartError
+from flcore.errors import FLCoreError, JobLaunchError, JobStartError, RuntimeUnavailableError
 from flcore.event_type import EventType
 from flcore.fl_constant import FLContextKey, JobProcessArgs
 from flcore.fl_context import FLContext
 from flcore.job_launcher_spec import Check, JobArgs, JobLauncherSpec, JobStateChange, add_launcher
 from flcore.job_meta import JobMeta
 
+from . import site_args
 from .container_spec import LABEL_JOB_ID, LABEL_LAUNCHER, LABEL_SITE, ContainerSpec, Mount
 from .docker_state import DOCKER_STATE
 from .job_command import CLIENT_ARGS, SERVER_ARGS, credentials, job_command
-from .job_handle import STOP_GRACE, ContainerJobHandle, Tracking
-from .job_policy import JobRequest, SitePolicy, container_name, parse_resources, resolve
+from .job_handle import CLEAN_UP_TIMEOUT, STOP_GRACE, ContainerJobHandle, Tracking
+from .job_policy import JobRequest, SitePolicy, container_name, resolve
 from .runtime.base import Runtime
 from .state_tracker import JobIdentity, StateTracker, TrackedJob
 
@@ -66,6 +69,8 @@ class JobLauncher(JobLauncherSpec):
 
     mode = ""
     """The key of this kind of launcher in a job's ``launcher_spec``."""
+    uses_images = True
+    """Whether jobs run in images; where not, an image that a job names is meant for other sites."""
     service_host = "127.0.0.1"
     """The address on which a server's job listens if its arguments do not say."""
     python = "python3"
@@ -87,21 +92,22 @@ class JobLauncher(JobLauncherSpec):
         runtime: Runtime | None = None,
     ) -> None:
         super().__init__()
-        self.timeout = _seconds("timeout", timeout)
+        self.timeout = None if timeout is None else site_args.seconds("timeout", timeout)
         self.policy = SitePolicy(
-            image=_text("image", image),
-            images=_texts("images", images),
-            job_env_prefixes=_texts("job_env_prefixes", job_env_prefixes),
-            limits=_resources("limits", limits),
-            defaults=_resources("defaults", defaults),
+            image=None if image is None else site_args.text("image", image),
+            images=site_args.texts("images", images) if self.uses_images else None,
+            job_env_prefixes=site_args.texts("job_env_prefixes", job_env_prefixes),
+            limits=site_args.resources("limits", limits or {}),
+            defaults=site_args.resources("defaults", defaults or {}),
         )
-        self.env = _text_map("env", env)
-        self.datasets = _text_map("datasets", datasets)
-        self.stop_grace = _seconds("stop_grace", stop_grace) or 0.0
-        self.keep = bool(keep)
+        self.env = site_args.text_map("env", env or {})
+        self.datasets = site_args.datasets("datasets", datasets or {})
+        self.stop_grace = site_args.seconds("stop_grace", stop_grace)
+        self.keep = site_args.flag("keep", keep)
         self._runtime = runtime
         self._tracker: StateTracker | None = None
         self._engine: Any = None
+        self._jobs: dict[str, TrackedJob] = {}
         self._lock = threading.Lock()
 
     @abstractmethod
@@ -137,19 +143,21 @@ class JobLauncher(JobLauncherSpec):
         Raises JobLaunchError; then there is no container.
         """
         plan = self.plan(job_meta, fl_ctx)
-        runtime, tracker = self._open(fl_ctx.get_engine())
+        engine = fl_ctx.get_engine()
+        runtime, tracker = self._open(engine)
+        self._wait_for_clean_up_of(plan.spec.name)
         self._prepare(plan)
         container_id = runtime.create(plan.spec)
         who = JobIdentity(plan.request.job_id, fl_ctx.get_identity_name(), plan.spec.name, container_id)
-        on_change = partial(self._fire_state_change, fl_ctx.get_engine())
-        job = TrackedJob(who, on_change, partial(self._clean_up, runtime, plan.log_path))
+        clean_up = partial(self._clean_up, runtime, plan.log_path)
+        job = self._jobs[plan.spec.name] = TrackedJob(who, partial(self._fire_state_change, engine), clean_up)
         try:
             tracker.watch(job)
-            self._start(runtime, job)
+            self._start(runtime, tracker, job)
+            return self._handle(Tracking(job, tracker, runtime), plan)
         except BaseException:
             self._give_up(runtime, tracker, job)
             raise
-        return self._handle(Tracking(job, tracker, runtime), plan)
 
     def plan(self, job_meta: dict[str, Any], fl_ctx: FLContext) -> LaunchPlan:
         """Return what :meth:`launch_job` would do. Touches nothing. Raises JobRejectedError or JobLaunchError."""
@@ -206,7 +214,7 @@ class JobLauncher(JobLauncherSpec):
 
     def _environment(self, request: JobRequest, fl_ctx: FLContext) -> dict[str, str]:
         """Return the job's variables: its own first, then the site's, then ours, so that ours win."""
-        ours = {_dataset_variable(name): self.dataset_path(name) for name in self.datasets}
+        ours = {site_args.dataset_variable(name): self.dataset_path(name) for name in self.datasets}
         workspace = fl_ctx.get_prop(FLContextKey.WORKSPACE_OBJECT)
         if workspace:
             ours["PYTHONPATH"] = self.place(workspace.get_app_custom_dir(request.job_id), fl_ctx)
@@ -217,33 +225,51 @@ class JobLauncher(JobLauncherSpec):
         data = [Mount(str(Path(p).absolute()), self.dataset_path(name)) for name, p in self.datasets.items()]
         return (*own, *data)
 
+    def _wait_for_clean_up_of(self, name: str) -> None:
+        """Let an ended job of the same name be cleaned up first: its container and its files are in the way."""
+        job = self._jobs.get(name)
+        if job and job.result:
+            job.wait_for_clean_up(CLEAN_UP_TIMEOUT)
+
     def _prepare(self, plan: LaunchPlan) -> None:
         """Make the job's folder, and check the datasets: an engine's own words about them are hard to read."""
         for name, path in self.datasets.items():
             if not Path(path).exists():
                 raise JobLaunchError(f"job {plan.request.job_id}: the dataset {name} is not there: {path}")
         if plan.folder:
-            plan.folder.mkdir(parents=True, exist_ok=True)
+            try:
+                plan.folder.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise JobLaunchError(f"job {plan.request.job_id}: its folder cannot be made: {error}") from error
 
     def _open(self, engine: Any) -> tuple[Runtime, StateTracker]:
         with self._lock:
-            self._engine = engine
+            self._engine = engine or self._engine
             if self._runtime is None:
                 self._runtime = self.make_runtime()
             if self._tracker is None:
                 self._tracker = StateTracker(self._runtime, self._fire_engine_event)
             return self._runtime, self._tracker
 
-    def _start(self, runtime: Runtime, job: TrackedJob) -> None:
-        runtime.start(job.identity.container_id)
+    def _start(self, runtime: Runtime, tracker: StateTracker, job: TrackedJob) -> None:
+        try:
+            runtime.start(job.identity.container_id)
+        except RuntimeUnavailableError:
+            raise
+        except JobLaunchError:
+            tracker.poke(job)
+            with suppress(RuntimeUnavailableError):
+                job.wait(LAST_LOOK_TIMEOUT)  # let its end be seen before it is removed
+            raise
+        tracker.poke(job)
         if self.timeout is not None and not job.enter_states({DOCKER_STATE.RUNNING}, self.timeout):
-            raise JobStartError(f"{job.identity}: did not run within {self.timeout:g} s")
+            late = f"did not run within {self.timeout:g} s"
+            job.request_end(f"the launcher: it {late}", time.time())
+            raise JobStartError(f"{job.identity}: {late}")
 
     def _give_up(self, runtime: Runtime, tracker: StateTracker, job: TrackedJob) -> None:
-        """Leave nothing of a launch that failed, but let its end be seen first."""
+        """Leave nothing of a launch that failed."""
         try:
-            tracker.poke(job)
-            job.wait(LAST_LOOK_TIMEOUT)
             runtime.remove(job.identity.container_id)
             tracker.poke(job)
         except FLCoreError as error:
@@ -251,10 +277,15 @@ class JobLauncher(JobLauncherSpec):
 
     def _clean_up(self, runtime: Runtime, log_path: Path | None, job: TrackedJob) -> None:
         """Keep an ended job's output, then remove its container."""
-        if log_path:
-            _write_new(log_path, runtime.logs(job.identity.container_id))
+        try:
+            if log_path:
+                _write_new(log_path, runtime.logs(job.identity.container_id))
+        except OSError as error:  # the job may have done it: it must not keep its container by that
+            self.logger.warning("%s: its output cannot be kept: %s", job.identity, error)
         if not self.keep:
             runtime.remove(job.identity.container_id)
+        if self._jobs.get(job.identity.container_name) is job:
+            del self._jobs[job.identity.container_name]
 
     def _handle(self, tracking: Tracking, plan: LaunchPlan) -> ContainerJobHandle:
         return ContainerJobHandle(tracking, self.timeout, self.stop_grace, plan.log_path)
@@ -263,7 +294,7 @@ class JobLauncher(JobLauncherSpec):
         if engine is None:
             return
         fl_ctx = engine.new_context()
-        fl_ctx.put(FLContextKey.CURRENT_RUN, change.job_id, private=False, sticky=False)
+        fl_ctx.set_prop(FLContextKey.CURRENT_RUN, change.job_id, private=False, sticky=False)
         self.fire_event_with_data(EventType.JOB_STATE_CHANGED, fl_ctx, FLContextKey.JOB_STATE_CHANGE, change)
 
     def _fire_engine_event(self, reachable: bool, reason: str) -> None:
@@ -287,47 +318,10 @@ def _split(job_id: str, command: str) -> tuple[str, ...]:
     return words
 
 
-def _dataset_variable(name: str) -> str:
-    return "FLCORE_DATASET_" + "".join(c if c.isalnum() else "_" for c in name.upper())
-
-
 def _write_new(path: Path, chunks: Iterable[bytes]) -> None:
     """Write a file in a folder that a job could write to: a link that it left there is not followed."""
-    path.unlink(missing_ok=True)
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o640), "wb") as file:
+    part = path.with_name(f".{path.name}.part")
+    part.unlink(missing_ok=True)
+    with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o640), "wb") as file:
         file.writelines(chunks)
-
-
-def _seconds(key: str, value: Any) -> float | None:
-    if value is not None and (type(value) not in (int, float) or not 0 <= value < float("inf")):
-        raise ValueError(f"{key} must be a number of seconds, got {value!r}")
-    return value  # type: ignore[no-any-return]  # checked above
-
-
-def _text(key: str, value: Any) -> str | None:
-    if value is not None and (not isinstance(value, str) or not value):
-        raise ValueError(f"{key} must be a non-empty string, got {value!r}")
-    return value
-
-
-def _texts(key: str, value: Any) -> tuple[str, ...]:
-    if not isinstance(value, list | tuple) or not all(isinstance(item, str) and item for item in value):
-        raise ValueError(f"{key} must be a list of non-empty strings, got {value!r}")
-    return tuple(value)
-
-
-def _text_map(key: str, value: Any) -> dict[str, str]:
-    if value is None:
-        return {}
-    if not isinstance(value, Mapping) or not all(isinstance(text, str) for pair in value.items() for text in pair):
-        raise ValueError(f"{key} must be an object of strings, got {value!r}")
-    return dict(value)
-
-
-def _resources(key: str, value: Any) -> Any:
-    if not isinstance(value, Mapping | None):
-        raise ValueError(f"{key} must be an object, got {value!r}")  # noqa: TRY004 - as for every wrong argument
-    try:
-        return parse_resources(value or {})
-    except ValueError as error:
-        raise ValueError(f"{key}: {error}") from error
+    part.replace(path)

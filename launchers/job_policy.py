@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from typing import Any
+from typing import Any, NamedTuple
 
+from flcore.errors import JobRejectedError
 from flcore.fl_constant import JobMetaKey
 from flcore.job_meta import JobMeta, get_deployments, get_job_id, get_object, rejection
+from flcore.strict_json import check_values
 
 DEFAULT_SPEC = "default"
 MIN_MEMORY = 6 << 20
@@ -23,16 +25,25 @@ MIN_MEMORY = 6 << 20
 
 _NAME_LENGTH = 63
 _PLAIN_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", re.ASCII)
+_LIKE_OURS = re.compile(r".*-h[0-9a-f]{12}|[0-9a-f]{12,}", re.ASCII)
+"""Plain names that could be one with a hash, or a container's id."""
 _IMAGE = re.compile(r"[a-z0-9][a-zA-Z0-9._/:@-]{0,254}", re.ASCII)
-_IMAGE_ID = re.compile(r"[0-9a-f]{12,64}", re.ASCII)
+_IMAGE_ID = re.compile(r"(sha256:)?[0-9a-f]{1,64}", re.ASCII)
+"""An engine takes the beginning of an id, too."""
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}", re.ASCII)
 _RESERVED_VARIABLE = re.compile(r"LD_.*|PATH|PYTHON.*|.*_PROXY|DOCKER_.*|NVFLARE_.*|FLCORE_.*|HOME|IFS", re.IGNORECASE)
 _SIZE = re.compile(r"([1-9][0-9]{0,14})(Ki|Mi|Gi|Ti)?", re.ASCII)
 _UNITS = {None: 1, "Ki": 1 << 10, "Mi": 1 << 20, "Gi": 1 << 30, "Ti": 1 << 40}
 
-_RESOURCES = ("num_of_cpus", "memory", "shm_size")
 _RESOURCE_KEYS = frozenset({"num_of_gpus", "num_of_cpus", "memory", "mem_per_gpu_in_GiB", "docker"})
 _LAUNCHER_KEYS = frozenset({"image", "env", "num_of_gpus", "shm_size"})
+
+
+class _Word(NamedTuple):
+    """A value of the metadata, and where it stands."""
+
+    value: Any
+    path: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +63,8 @@ class SitePolicy:
 
     image: str | None = None
     """For jobs that name none."""
-    images: tuple[str, ...] = ()
-    """Globs of the images that a job may name, beside ``image``."""
+    images: tuple[str, ...] | None = ()
+    """Globs of the images that a job may name, beside ``image``; None where jobs run without one."""
     job_env_prefixes: tuple[str, ...] = ()
     limits: Resources = field(default_factory=Resources)
     defaults: Resources = field(default_factory=Resources)
@@ -74,28 +85,27 @@ def resolve(job_meta: JobMeta, site: str, policy: SitePolicy, mode: str = "docke
 
     The image, first match wins: ``launcher_spec[site][mode]``, ``launcher_spec.default[mode]``, the legacy
     ``resource_spec[site][mode]``, an entry of the ``deploy_map`` with an image, the site's own. Environment and
-    ``shm_size``: from the same three specs. ``num_of_cpus`` and ``memory``: ``resource_spec[site]``.
+    ``shm_size``: from the same three specs. ``num_of_cpus`` and ``memory``: ``resource_spec[site]``. A null is as if
+    it were not there.
     """
-    launcher_spec, path = _launcher_spec(job_meta, site, mode)
-    resource_spec = _section(job_meta, JobMetaKey.RESOURCE_SPEC, site, _RESOURCE_KEYS)
-    for spec, where in ((launcher_spec, path), (resource_spec, f"resource_spec.{site}")):
-        _refuse_gpus(job_meta, f"{where}.num_of_gpus", spec.get("num_of_gpus", 0))
-    asked = Resources(
-        num_of_cpus=_cpus(job_meta, f"resource_spec.{site}.num_of_cpus", resource_spec.get("num_of_cpus")),
-        memory=_bytes(job_meta, f"resource_spec.{site}.memory", resource_spec.get("memory"), MIN_MEMORY),
-        shm_size=_bytes(job_meta, f"{path}.shm_size", launcher_spec.get("shm_size"), 1),
-    )
+    _check_metadata(job_meta)
+    launcher_spec = _launcher_spec(job_meta, site, mode)
+    resource_spec = _words(_section(job_meta, JobMetaKey.RESOURCE_SPEC, site, _RESOURCE_KEYS), f"resource_spec.{site}")
+    for spec in (launcher_spec, resource_spec):
+        if "num_of_gpus" in spec:
+            _refuse_gpus(job_meta, *spec["num_of_gpus"])
     return JobRequest(
         job_id=get_job_id(job_meta),
         image=_allowed_image(job_meta, site, policy, mode),
-        resources=_within_limits(job_meta, asked, policy),
-        env=_env(job_meta, f"{path}.env", launcher_spec.get("env", {}), policy.job_env_prefixes),
+        resources=_granted(job_meta, {**resource_spec, **launcher_spec}, policy),
+        env=_env(job_meta, *launcher_spec.get("env", _Word({}, "")), policy.job_env_prefixes),
     )
 
 
 def names_image(job_meta: JobMeta, site: str, policy: SitePolicy, mode: str = "docker") -> bool:
     """Whether there is an image for the job at this site, be it allowed or not. Raises JobRejectedError."""
-    return _named_image(job_meta, site, policy, mode)[0] is not None
+    _check_metadata(job_meta)
+    return _named_image(job_meta, site, policy, mode).value is not None
 
 
 def container_name(name: str) -> str:
@@ -103,24 +113,19 @@ def container_name(name: str) -> str:
 
     Names that differ stay different, at most 63 characters, whatever they are made of.
     """
-    if _PLAIN_NAME.fullmatch(name):
+    if _PLAIN_NAME.fullmatch(name) and not _LIKE_OURS.fullmatch(name):
         return name
-    digest = hashlib.sha256(name.encode()).hexdigest()[:12]
+    digest = hashlib.sha256(name.encode(errors="surrogatepass")).hexdigest()[:12]
     readable = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") or "job"
-    return f"{readable[: _NAME_LENGTH - 13].rstrip('-')}-{digest}"
+    return f"{readable[: _NAME_LENGTH - 14].rstrip('-')}-h{digest}"
 
 
 def parse_resources(config: Mapping[str, Any]) -> Resources:
     """Return a site's ``limits`` or ``defaults``. Raises ValueError naming the key."""
     for key in config:
-        if key not in _RESOURCES:
-            raise ValueError(f"unknown key {key!r}; known are {', '.join(_RESOURCES)}")
-    memory, shm_size = (config.get(key) for key in ("memory", "shm_size"))
-    return Resources(
-        num_of_cpus=_checked("num_of_cpus", config.get("num_of_cpus"), _parse_cpus),
-        memory=_checked("memory", memory, lambda value: parse_size(value, MIN_MEMORY)),
-        shm_size=_checked("shm_size", shm_size, parse_size),
-    )
+        if key not in _PARSERS:
+            raise ValueError(f"unknown key {key!r}; known are {', '.join(_PARSERS)}")
+    return Resources(**{key: _checked(key, config.get(key), parse) for key, parse in _PARSERS.items()})
 
 
 def parse_size(value: Any, least: int = 1) -> int:
@@ -136,13 +141,26 @@ def parse_size(value: Any, least: int = 1) -> int:
     return size
 
 
-def _launcher_spec(job_meta: JobMeta, site: str, mode: str) -> tuple[JobMeta, str]:
-    """Return the job's words to this kind of launcher at this site, and their path."""
-    default = _mode(job_meta, JobMetaKey.LAUNCHER_SPEC, DEFAULT_SPEC, mode)
-    own = _mode(job_meta, JobMetaKey.LAUNCHER_SPEC, site, mode)
-    if default or own:
-        return {**default, **own}, f"launcher_spec.{site if own else DEFAULT_SPEC}.{mode}"
-    return _mode(job_meta, JobMetaKey.RESOURCE_SPEC, site, mode), f"resource_spec.{site}.{mode}"
+def _check_metadata(job_meta: JobMeta) -> None:
+    """Raise JobRejectedError unless it is an object with a job's id, and of a depth and text that can be dealt with."""
+    try:
+        check_values(job_meta)
+    except ValueError as error:
+        raise JobRejectedError(f"a job's metadata cannot be read: {error}") from error
+    get_job_id(job_meta)
+
+
+def _launcher_spec(job_meta: JobMeta, site: str, mode: str) -> dict[str, _Word]:
+    """Return the job's words to this kind of launcher at this site."""
+    default, legacy = JobMetaKey.LAUNCHER_SPEC, JobMetaKey.RESOURCE_SPEC
+    words: dict[str, _Word] = {}
+    for key, who in ((legacy, site), (default, DEFAULT_SPEC), (default, site)):  # the last one has the last word
+        words |= _words(_mode(job_meta, key, who, mode), f"{key}.{who}.{mode}")
+    return words
+
+
+def _words(spec: JobMeta, path: str) -> dict[str, _Word]:
+    return {key: _Word(value, f"{path}.{key}") for key, value in spec.items() if value is not None}
 
 
 def _mode(job_meta: JobMeta, key: str, site: str, mode: str) -> JobMeta:
@@ -155,19 +173,19 @@ def _section(job_meta: JobMeta, key: str, site: str, allowed: frozenset[str] | N
     return get_object(job_meta, f"{key}.{site}", spec.get(site, {}), allowed)
 
 
-def _named_image(job_meta: JobMeta, site: str, policy: SitePolicy, mode: str) -> tuple[Any, str]:
-    spec, path = _launcher_spec(job_meta, site, mode)
-    if spec.get("image") is not None:
-        return spec["image"], f"{path}.image"
+def _named_image(job_meta: JobMeta, site: str, policy: SitePolicy, mode: str) -> _Word:
+    spec = _launcher_spec(job_meta, site, mode)
+    if "image" in spec:
+        return spec["image"]
     for entry in get_deployments(job_meta):
         if entry.covers(site) and entry.image:
-            return entry.image, f"deploy_map.{entry.app}.image"
-    return policy.image, "image"
+            return _Word(entry.image, f"{entry.path}.image")
+    return _Word(policy.image, "image")
 
 
 def _allowed_image(job_meta: JobMeta, site: str, policy: SitePolicy, mode: str) -> str | None:
     image, path = _named_image(job_meta, site, policy, mode)
-    if image is None or image == policy.image:
+    if policy.images is None or image is None or image == policy.image:
         return policy.image
     if not isinstance(image, str) or not _IMAGE.fullmatch(image) or _IMAGE_ID.fullmatch(image):
         raise rejection(job_meta, path, "must be the name of an image", image)
@@ -176,47 +194,43 @@ def _allowed_image(job_meta: JobMeta, site: str, policy: SitePolicy, mode: str) 
     return image
 
 
-def _env(job_meta: JobMeta, path: str, value: Any, prefixes: tuple[str, ...]) -> dict[str, str]:
+def _env(job_meta: JobMeta, value: Any, path: str, prefixes: tuple[str, ...]) -> dict[str, str]:
     for name, text in get_object(job_meta, path, value).items():
         if not isinstance(name, str) or not _VARIABLE.fullmatch(name) or _RESERVED_VARIABLE.fullmatch(name):
             raise rejection(job_meta, path, "a job may not set this variable", name)
-        if not name.startswith(prefixes or ("\0",)):
+        if not name.startswith(prefixes):
             raise rejection(job_meta, path, "begins with no prefix that the site allows ('job_env_prefixes')", name)
         if not isinstance(text, str) or "\0" in text:
             raise rejection(job_meta, f"{path}.{name}", "must be a string without NUL", text)
     return dict(value)
 
 
-def _within_limits(job_meta: JobMeta, asked: Resources, policy: SitePolicy) -> Resources:
+def _granted(job_meta: JobMeta, words: Mapping[str, _Word], policy: SitePolicy) -> Resources:
+    """Return what the job asks for, else the site's default, else its limit."""
     given = {}
-    for name in _RESOURCES:
-        wanted, limit = getattr(asked, name), getattr(policy.limits, name)
-        if wanted is not None and limit is not None and wanted > limit:
-            raise rejection(job_meta, name, f"more than the site's limit of {limit} ('limits')", wanted)
-        default = getattr(policy.defaults, name)
-        given[name] = wanted if wanted is not None else default if default is not None else limit
+    for name, parse in _PARSERS.items():
+        limit, default = getattr(policy.limits, name), getattr(policy.defaults, name)
+        given[name] = limit if default is None else default
+        if name in words:
+            given[name] = _asked(job_meta, words[name], parse, limit)
     return Resources(**given)
 
 
-def _refuse_gpus(job_meta: JobMeta, path: str, value: Any) -> None:
+def _asked(job_meta: JobMeta, word: _Word, parse: Callable[[Any], float], limit: float | None) -> float:
+    try:
+        wanted = parse(word.value)
+    except ValueError as error:
+        raise rejection(job_meta, word.path, str(error), word.value) from error
+    if limit is not None and wanted > limit:
+        raise rejection(job_meta, word.path, f"more than the site's limit of {limit} ('limits')", word.value)
+    return wanted
+
+
+def _refuse_gpus(job_meta: JobMeta, value: Any, path: str) -> None:
     if type(value) is not int or value < 0:
         raise rejection(job_meta, path, "must be a number of GPUs", value)
     if value:
         raise rejection(job_meta, path, "this site offers no GPUs", value)
-
-
-def _cpus(job_meta: JobMeta, path: str, value: Any) -> float | None:
-    try:
-        return None if value is None else _parse_cpus(value)
-    except ValueError as error:
-        raise rejection(job_meta, path, str(error), value) from error
-
-
-def _bytes(job_meta: JobMeta, path: str, value: Any, least: int) -> int | None:
-    try:
-        return None if value is None else parse_size(value, least)
-    except ValueError as error:
-        raise rejection(job_meta, path, str(error), value) from error
 
 
 def _parse_cpus(value: Any) -> float:
@@ -225,8 +239,19 @@ def _parse_cpus(value: Any) -> float:
     return float(value)
 
 
-def _checked(key: str, value: Any, parse: Any) -> Any:
+def _parse_memory(value: Any) -> int:
+    return parse_size(value, MIN_MEMORY)
+
+
+def _checked(key: str, value: Any, parse: Callable[[Any], float]) -> Any:
     try:
         return None if value is None else parse(value)
     except ValueError as error:
         raise ValueError(f"{key}: {error}") from error
+
+
+_PARSERS: dict[str, Callable[[Any], float]] = {
+    "num_of_cpus": _parse_cpus,
+    "memory": _parse_memory,
+    "shm_size": parse_size,
+}

@@ -20,6 +20,7 @@ class ProcessJobLauncher(JobLauncher):
     """Runs jobs as processes of this host, with a small environment of their own; see :class:`JobLauncher`."""
 
     mode = "process"
+    uses_images = False
     python = sys.executable
 
     def make_runtime(self) -> Runtime:

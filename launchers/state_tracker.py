@@ -72,6 +72,7 @@ class TrackedJob:
         self._announced = False
         self._done_callbacks: list[Callable[[], None]] = []
         self._changed = threading.Condition()
+        self._cleaned_up = threading.Event()
 
     @property
     def state(self) -> DOCKER_STATE | None:
@@ -106,6 +107,10 @@ class TrackedJob:
             self._changed.wait_for(self._is_final, timeout)
             self._raise_if_untracked()
             return self._result
+
+    def wait_for_clean_up(self, timeout: float) -> None:
+        """Wait until what is left of the ended job was cleaned up, or could not be; ``timeout`` seconds at most."""
+        self._cleaned_up.wait(timeout)
 
     def request_end(self, by: str, now: float) -> None:
         """Note that somebody asks for the end. The first request counts, and none after the end."""
@@ -158,7 +163,15 @@ class TrackedJob:
             self._announced = True
             callbacks, self._done_callbacks = self._done_callbacks, []
         for callback in callbacks:
-            callback()
+            _logged(callback)
+
+    def _be_cleaned_up(self) -> None:
+        """For the tracker's cleaners only."""
+        try:
+            if self._clean_up:
+                self._clean_up(self)
+        finally:
+            self._cleaned_up.set()
 
     def _let_go(self) -> None:
         with self._changed:
@@ -220,6 +233,8 @@ class StateTracker:
             self._closing.set()
             threads, jobs = self._threads, list(self._jobs.values())
         self._runtime.close_events()
+        if self._reachable:
+            self._inbox.put(_RELIST)
         self._inbox.put(_STOP)
         _join(threads[:2])  # no more changes
         self._cleaners.shutdown(wait=True)
@@ -250,6 +265,8 @@ class StateTracker:
         """Pass on the events of one connection until it ends; False if there was none."""
         try:
             with self._runtime.open_events() as container_ids:
+                if self._closing.is_set():
+                    return True  # nobody will close a stream that was opened only now
                 self._inbox.put(_RELIST)  # subscribe first, then list: nothing falls in between
                 for container_id in container_ids:
                     if container_id in self._jobs:
@@ -284,11 +301,14 @@ class StateTracker:
         if job is None:
             return
         try:
-            self._take_in(job, self._runtime.inspect(container_id))
+            seen = self._runtime.inspect(container_id)
         except RuntimeUnavailableError as error:
             self._note_engine(reachable=False, reason=str(error))
         except FLCoreError as error:
             logger.warning("%s: cannot be inspected, will be again: %s", job.identity, error)
+        else:
+            self._note_engine(reachable=True)  # this may have been the last job, and no list follows
+            self._take_in(job, seen)
 
     def _take_in(self, job: TrackedJob, seen: ContainerState) -> None:
         changes = job._observe(seen, time.time())
@@ -298,8 +318,7 @@ class StateTracker:
         if job.result:
             with self._lock:
                 self._jobs.pop(job.identity.container_id, None)
-            if job._clean_up:
-                self._cleaners.submit(_logged, job._clean_up, job)
+            self._cleaners.submit(_logged, job._be_cleaned_up)
 
     def _relist(self) -> None:
         """List all containers, and look at those whose state is not what we know."""
@@ -344,9 +363,9 @@ def _join(threads: list[threading.Thread]) -> None:
             thread.join(CLOSE_TIMEOUT)
 
 
-def _logged(call: Callable[..., None], *args: object) -> None:
+def _logged(call: Callable[[], None]) -> None:
     """Call, and log what it raises: the thread goes on."""
     try:
-        call(*args)
+        call()
     except Exception:
         logger.exception("an error in a listener or a clean-up; the others go on")

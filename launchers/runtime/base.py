@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from flcore.job_launcher_spec import Check
 
@@ -86,6 +86,10 @@ class Runtime(Protocol):
 
     def address(self, container_name: str) -> str:
         """Return the host name by which other containers of this runtime reach one."""
+        ...
+
+    def native(self, container_id: str) -> Any:
+        """Return the engine's own object for a container, such as docker-py's ``Container``, without asking it."""
         ...
 
     def check(self, image: str | None, network: str | None) -> Iterator[Check]:

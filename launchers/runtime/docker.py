@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+import re
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from functools import cached_property
@@ -40,6 +41,7 @@ LOOK_TIMEOUT = 10
 _STATE_EVENTS = ["start", "die", "stop", "restart", "pause", "unpause", "destroy"]
 _REPLAY = 2.0
 """Seconds of the past asked for with each subscription: the engine answers a little before it subscribes."""
+_NO_NETWORK = re.compile(r"network \S+ not found")
 
 _PIDS_LIMIT = 1024
 _TMPFS = {"/tmp": "size=256m,mode=1777"}  # noqa: S108 - the container's own
@@ -64,15 +66,14 @@ class DockerRuntime:
         self._lock = threading.Lock()
 
     def create(self, spec: ContainerSpec) -> str:
-        api = self._clients.calls.api
         with self._errors(f"container {spec.name}", {409: NameInUseError}, ImageError):
+            api = self._clients.calls.api
             created = api.create_container(**_create_request(api, spec))
         return str(created["Id"])
 
     def start(self, container_id: str) -> None:
-        with self._errors(
-            f"container {container_id[:12]}", {400: JobStartError, 404: NetworkError, 500: JobStartError}
-        ):
+        kinds = dict.fromkeys((400, 404, 500), JobStartError)
+        with self._errors(f"container {container_id[:12]}", kinds):
             self._clients.calls.api.start(container_id)
 
     def inspect(self, container_id: str) -> ContainerState:
@@ -90,7 +91,7 @@ class DockerRuntime:
     @contextmanager
     def open_events(self) -> Iterator[Iterator[str]]:
         filters = {"type": ["container"], "event": _STATE_EVENTS, **self._filters}
-        with self._errors("the event stream"), self._clients.for_events() as client:
+        with self._errors("the event stream"), self._clients.private() as client:
             since = int(time.time() - _REPLAY)
             stream = client.api.events(since=since, filters=filters, decode=True)
             with self._lock:
@@ -118,16 +119,18 @@ class DockerRuntime:
             self._clients.calls.api.remove_container(container_id, v=True, force=True)
 
     def logs(self, container_id: str, tail: int | None = None) -> Iterator[bytes]:
-        lines: Any = "all" if tail is None else tail
         with self._errors(f"the logs of container {container_id[:12]}"), suppress(NotFound):
-            yield from self._clients.calls.api.logs(container_id, stream=True, follow=False, tail=lines)
+            if tail is not None:
+                yield self._clients.calls.api.logs(container_id, tail=tail)
+                return
+            with self._clients.private() as client:  # docker-py lets go of a stream's connection only with its client
+                yield from client.api.logs(container_id, stream=True, follow=False)
 
     def address(self, container_name: str) -> str:
         """Return the container's name: an engine's DNS resolves it on a user-defined network."""
         return container_name
 
-    def container(self, container_id: str) -> Container:
-        """Return docker-py's object for a container, without asking the engine."""
+    def native(self, container_id: str) -> Container:
         return Container(attrs={"Id": container_id}, client=self._clients.calls)
 
     def check(self, image: str | None, network: str | None) -> Iterator[Check]:
@@ -160,7 +163,7 @@ class DockerRuntime:
     def _errors(
         self,
         what: str,
-        by_status: dict[int, type[JobLaunchError]] | None = None,
+        by_status: Mapping[int, type[JobLaunchError]] | None = None,
         no_image: type[JobLaunchError] = RuntimeRefusedError,
     ) -> Iterator[None]:
         """Turn the SDK's errors into ours."""
@@ -170,7 +173,10 @@ class DockerRuntime:
             raise no_image(f"{what}: {error.explanation}; pull or build the image first") from error
         except APIError as error:
             kind = (by_status or {}).get(error.status_code or 0, RuntimeRefusedError)
-            raise kind(f"{what}: the engine says: {_explanation(error)}") from error
+            said = _explanation(error)
+            if kind is JobStartError and _NO_NETWORK.fullmatch(said):
+                kind = NetworkError
+            raise kind(f"{what}: the engine says: {said}") from error
         except (DockerException, requests.exceptions.RequestException, OSError) as error:
             raise RuntimeUnavailableError(f"{self.name} does not answer ({what}): {_root_cause(error)}") from error
 
@@ -196,8 +202,8 @@ class _Clients:
         return self._connect(LOOK_TIMEOUT)
 
     @contextmanager
-    def for_events(self) -> Iterator[Any]:
-        """A client of the stream's own: closing it must not disturb a call."""
+    def private(self) -> Iterator[Any]:
+        """A client for one stream: closing it must not disturb a call."""
         client = self._connect(LOOK_TIMEOUT)
         try:
             yield client
@@ -215,8 +221,13 @@ class _Clients:
         if self._given:
             return self._given
         if self._docker_host:
-            return docker.DockerClient(base_url=self._docker_host, timeout=timeout)
-        return docker.from_env(timeout=timeout)
+            client = docker.DockerClient(base_url=self._docker_host, timeout=timeout)
+        else:
+            client = docker.from_env(timeout=timeout)
+        if client.api.base_url.startswith("http+docker://"):
+            # docker-py would keep a connection of a local socket for each of the last 25 URLs, and use none again.
+            client.api.headers["Connection"] = "close"
+        return client
 
     def _disconnect(self, client: Any) -> None:
         if client is not self._given:

@@ -18,7 +18,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from queue import SimpleQueue
 
-from flcore.errors import ImageError, JobStartError, NameInUseError, NetworkError, RuntimeUnavailableError
+from flcore.errors import (
+    ImageError,
+    JobStartError,
+    NameInUseError,
+    NetworkError,
+    RuntimeRefusedError,
+    RuntimeUnavailableError,
+)
 from flcore.job_launcher_spec import Check
 
 from ..container_spec import ContainerSpec
@@ -117,7 +124,11 @@ class FakeRuntime:
 
     def start(self, container_id: str) -> None:
         with self._engine():
-            container = self._containers[container_id]
+            container = self._containers.get(container_id)
+            if container is None:
+                raise RuntimeRefusedError(f"container {container_id[:12]}: there is none")
+            if container.state.state in _HAS_A_PROCESS:
+                return
             if self.networks is not None and container.spec.network not in self.networks:
                 self._fail_start(container, NetworkError(f"network {container.spec.network} not found"))
             if self.start_error:
@@ -166,10 +177,13 @@ class FakeRuntime:
         with self._engine():
             container = self._containers.get(container_id)
         lines = container.output.splitlines(keepends=True) if container else []
-        yield from lines if tail is None else lines[len(lines) - tail :] if tail else []
+        yield from lines if tail is None else lines[-tail:] if tail else []
 
     def address(self, container_name: str) -> str:
         return container_name
+
+    def native(self, container_id: str) -> FakeContainer | None:
+        return self._containers.get(container_id)
 
     def check(self, image: str | None, network: str | None) -> Iterator[Check]:
         yield Check("engine", self.reachable, self.name)

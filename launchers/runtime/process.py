@@ -153,6 +153,7 @@ class ProcessRuntime:
         with process.lock:
             if process.pidfd >= 0:
                 os.close(process.pidfd)
+                process.pidfd = -1
         process.log.unlink(missing_ok=True)
 
     def logs(self, container_id: str, tail: int | None = None) -> Iterator[bytes]:
@@ -167,6 +168,10 @@ class ProcessRuntime:
 
     def address(self, container_name: str) -> str:  # noqa: ARG002 - all are on this host
         return "127.0.0.1"
+
+    def native(self, container_id: str) -> subprocess.Popen[bytes] | None:
+        process = self._processes.get(container_id)
+        return process.popen if process else None
 
     def check(self, image: str | None, network: str | None) -> Iterator[Check]:  # noqa: ARG002 - needs neither
         yield Check("runtime", hasattr(os, "pidfd_open"), "local processes (needs Linux 5.3 or later)")
@@ -195,7 +200,7 @@ class ProcessRuntime:
         spec = process.spec
         inherited = {name: os.environ[name] for name in _INHERITED_VARIABLES if name in os.environ}
         with process.log.open("ab") as log:
-            process.popen = subprocess.Popen(  # noqa: S603 - a list, and no shell
+            popen = subprocess.Popen(  # noqa: S603 - a list, and no shell
                 spec.command,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -204,8 +209,14 @@ class ProcessRuntime:
                 env=inherited | spec.environment,
                 start_new_session=True,
             )
+        try:
+            process.pidfd = os.pidfd_open(popen.pid)
+        except OSError:  # an old kernel: nobody could tell when the process ends
+            os.killpg(popen.pid, signal.SIGKILL)
+            popen.wait()
+            raise
+        process.popen = popen
         process.started_at = time.time()
-        process.pidfd = os.pidfd_open(process.popen.pid)
 
 
 class _Events:
@@ -296,11 +307,17 @@ def _signal_group(process: _Process, number: signal.Signals) -> None:
 
 def _wait(process: _Process, timeout: float | None) -> bool:
     """Wait for the end of a process; False after ``timeout`` seconds."""
-    if process.finished_at is not None:
-        return True
-    poll = select.poll()
-    poll.register(process.pidfd, select.POLLIN)
-    ended = bool(poll.poll(None if timeout is None else timeout * 1000))
+    with process.lock:
+        _reap(process)
+        if process.finished_at is not None:
+            return True
+        pidfd = os.dup(process.pidfd)  # the process may be removed meanwhile
+    try:
+        poll = select.poll()
+        poll.register(pidfd, select.POLLIN)
+        ended = bool(poll.poll(None if timeout is None else timeout * 1000))
+    finally:
+        os.close(pidfd)
     with process.lock:
         _reap(process)
     return ended

@@ -82,6 +82,11 @@ def test_a_job_without_a_usable_id_is_rejected(job_meta: Any, error: str) -> Non
 # --- deploy_map ---
 
 
+def test_a_number_that_python_does_not_write_is_refused_all_the_same() -> None:
+    with pytest.raises(JobRejectedError, match="got a huge int"):
+        get_job_id({"job_id": 10**5000})
+
+
 def test_an_entry_of_the_deploy_map_is_a_site_all_sites_or_an_object() -> None:
     job_meta = meta(deploy_map={"app": ["server", {"sites": ["site-1", "site-2"], "image": "i:1"}], "other": ["@ALL"]})
     assert get_deployments(job_meta) == (

@@ -156,6 +156,12 @@ def test_a_component_is_found_by_its_id(event_recorder: EventRecorder) -> None:
     assert site.get_component("other") is None
 
 
+def test_a_component_is_named_by_its_id() -> None:
+    recorder = EventRecorder()
+    Site("site-1").add_component("audit", recorder)
+    assert recorder.name == "audit"
+
+
 def test_an_id_can_be_taken_once(event_recorder: EventRecorder) -> None:
     site = Site("site-1", {"recorder": event_recorder})
     with pytest.raises(ConfigError, match=r"^site site-1: there is a component 'recorder' already"):

@@ -1,0 +1,80 @@
+"""Checking the arguments that a site's config gives a launcher. Each raises ValueError naming the key and the value."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import PurePosixPath
+from typing import Any
+
+from .job_policy import Resources, parse_resources
+
+_USER = re.compile(r"([0-9]{1,10}):[0-9]{1,10}", re.ASCII)
+
+
+def seconds(key: str, value: Any) -> float:
+    if type(value) not in (int, float) or not 0 <= value < float("inf"):
+        raise ValueError(f"{key} must be a number of seconds, got {value!r}")
+    return float(value)
+
+
+def flag(key: str, value: Any) -> bool:
+    if type(value) is not bool:
+        raise ValueError(f"{key} must be true or false, got {value!r}")
+    return value
+
+
+def text(key: str, value: Any) -> str:
+    if not isinstance(value, str) or not value:
+        raise ValueError(f"{key} must be a non-empty string, got {value!r}")
+    return value
+
+
+def texts(key: str, value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list | tuple) or not all(isinstance(item, str) and item for item in value):
+        raise ValueError(f"{key} must be a list of non-empty strings, got {value!r}")
+    return tuple(value)
+
+
+def text_map(key: str, value: Any) -> dict[str, str]:
+    if not isinstance(value, Mapping) or not all(isinstance(item, str) for pair in value.items() for item in pair):
+        raise ValueError(f"{key} must be an object of strings, got {value!r}")
+    return dict(value)
+
+
+def resources(key: str, value: Any) -> Resources:
+    if not isinstance(value, Mapping):
+        raise ValueError(f"{key} must be an object, got {value!r}")  # noqa: TRY004 - as for every wrong argument
+    try:
+        return parse_resources(value)
+    except ValueError as error:
+        raise ValueError(f"{key}: {error}") from error
+
+
+def absolute_path(key: str, value: Any) -> str:
+    if not isinstance(value, str) or not PurePosixPath(value).is_absolute():
+        raise ValueError(f"{key} must be an absolute path, got {value!r}")
+    return value
+
+
+def user(key: str, value: Any) -> str:
+    """Return a ``uid:gid`` that is not root's."""
+    match = _USER.fullmatch(value) if isinstance(value, str) else None
+    if not match or int(match[1]) == 0:
+        raise ValueError(f"{key} must be a uid and a gid, not root's, as in '1000:1000', got {value!r}")
+    return match[0]
+
+
+def datasets(key: str, value: Any) -> dict[str, str]:
+    """Return ``name -> path`` of datasets whose variables differ."""
+    paths = text_map(key, value)
+    for variable, count in Counter(dataset_variable(name) for name in paths).items():
+        if count > 1:
+            raise ValueError(f"{key}: two of the names make the same variable {variable}: {', '.join(paths)}")
+    return paths
+
+
+def dataset_variable(name: str) -> str:
+    """Return the environment variable that tells a job where a dataset is."""
+    return "FLCORE_DATASET_" + re.sub(r"[^A-Z0-9]", "_", name.upper())

@@ -1,0 +1,77 @@
+"""The README's code is run: files are written, scripts executed, commands typed."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+FENCE = re.compile(r"^```(\w+)(?: (\S+))?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+TWO_COMMANDS = ("make demo", "make test")
+
+
+class Block(NamedTuple):
+    """A fenced block: a file of that name, or without a name, a script to run or commands to type."""
+
+    language: str
+    name: str
+    text: str
+
+
+BLOCKS = [Block(*match.groups(default="")) for match in FENCE.finditer((ROOT / "README.md").read_text())]
+SCRIPTS = [block.text for block in BLOCKS if block.language == "python" and not block.name]
+COMMANDS = [line for block in BLOCKS if block.language == "console" for line in block.text.splitlines()]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder with all the files that the README says to save."""
+    for block in BLOCKS:
+        if block.name:
+            (tmp_path / block.name).write_text(block.text)
+    return tmp_path
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=range(len(SCRIPTS)))
+def test_its_scripts_run(script: str, folder: Path, docker_client: Any) -> None:
+    run([sys.executable, "-W", "error", "-c", script], folder)
+
+
+def test_its_unit_test_passes(folder: Path) -> None:
+    run([sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_audit_log.py"], folder)
+
+
+@pytest.mark.parametrize("line", [line for line in COMMANDS if not line.startswith(TWO_COMMANDS)])
+def test_its_commands_work(line: str, tmp_path: Path) -> None:
+    command = line.replace(".venv/bin/flcore", f"{shlex.quote(sys.executable)} -m flcore.cli")
+    if " run " in command:
+        command += f" --workspace {shlex.quote(str(tmp_path))}"
+    run(["bash", "-c", command], ROOT)
+
+
+def test_it_promises_two_commands() -> None:
+    assert tuple(line.partition("  ")[0] for line in COMMANDS if line.startswith("make")) == TWO_COMMANDS
+
+
+def test_its_broken_config_gives_the_error_that_it_shows(folder: Path) -> None:
+    config = folder / "site-1.json"
+    config.write_text(config.read_text().replace('"image"', '"imgae"'))
+    command = [sys.executable, "-m", "flcore.cli", "check", config.name]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 2
+    assert done.stderr in (ROOT / "README.md").read_text()
+
+
+def run(command: list[str], folder: Path) -> None:
+    environment = os.environ | {"PYTHONPATH": f"{folder}{os.pathsep}{ROOT}"}
+    done = subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr

@@ -1,0 +1,382 @@
+"""A job's handle: what it answers while the job runs, at its end and afterwards."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from queue import SimpleQueue
+
+import pytest
+
+from flcore import JobHandleSpec, JobReturnCode
+from flcore.errors import RuntimeRefusedError, RuntimeUnavailableError, TerminateTimeout
+from launchers.container_spec import ContainerSpec
+from launchers.docker_state import DOCKER_STATE
+from launchers.job_handle import ContainerJobHandle, Tracking
+from launchers.runtime.fake import FakeRuntime
+from launchers.state_tracker import JobIdentity, StateTracker, TrackedJob
+
+TIMEOUT = 10.0
+CODES = JobReturnCode
+
+
+class Bench:
+    """A runtime, its tracker, and handles of containers in it."""
+
+    def __init__(self, runtime: FakeRuntime | None = None) -> None:
+        self.runtime = runtime or FakeRuntime()
+        self.tracker = StateTracker(self.runtime, relist_interval=0.02)
+
+    def created(
+        self, name: str = "one", timeout: float | None = None, log_path: Path | None = None
+    ) -> ContainerJobHandle:
+        container_id = self.runtime.create(ContainerSpec(name, "job:1", ("run",)))
+        job = TrackedJob(JobIdentity("job-1", "site-1", name, container_id))
+        self.tracker.watch(job)
+        return ContainerJobHandle(Tracking(job, self.tracker, self.runtime), timeout, 5.0, log_path)
+
+    def running(
+        self, name: str = "one", timeout: float | None = None, log_path: Path | None = None
+    ) -> ContainerJobHandle:
+        handle = self.created(name, timeout, log_path)
+        self.runtime.start(handle.identity.container_id)
+        assert handle.enter_states("running", TIMEOUT)
+        return handle
+
+    def ended(self, exit_code: int = 3) -> ContainerJobHandle:
+        handle = self.running()
+        self.runtime.exit("one", exit_code)
+        handle.wait()
+        return handle
+
+
+@pytest.fixture
+def bench() -> Iterator[Bench]:
+    bench = Bench()
+    yield bench
+    bench.runtime.reachable = True
+    bench.tracker.close()
+
+
+# --- poll, wait, result ---
+
+
+def test_poll_says_unknown_while_the_job_runs(bench: Bench) -> None:
+    handle = bench.running()
+    assert handle.poll() is CODES.UNKNOWN
+    assert handle.result is None
+    assert handle.state is DOCKER_STATE.RUNNING
+
+
+def test_poll_says_the_same_every_time_after_the_end(bench: Bench) -> None:
+    handle = bench.ended()
+    bench.runtime.remove(handle.identity.container_id)
+    assert [handle.poll() for _ in range(10)] == [CODES.EXECUTION_ERROR] * 10
+
+
+def test_poll_asks_no_engine(bench: Bench) -> None:
+    running, ended = bench.running("other"), bench.ended()
+    bench.runtime.set_reachable(False)
+    assert (running.poll(), ended.poll()) == (CODES.UNKNOWN, CODES.EXECUTION_ERROR)
+
+
+@pytest.mark.parametrize(
+    ("exit_code", "code"), [(0, CODES.SUCCESS), (3, CODES.EXECUTION_ERROR), (103, CODES.CONFIG_ERROR)]
+)
+def test_wait_returns_the_jobs_own_return_code(bench: Bench, exit_code: int, code: JobReturnCode) -> None:
+    handle = bench.ended(exit_code)
+    assert handle.wait() is code
+    assert handle.result is not None
+    assert (handle.result.exit_code, handle.state) == (exit_code, DOCKER_STATE.EXITED)
+
+
+def test_five_threads_may_wait(bench: Bench) -> None:
+    handle = bench.running()
+    with ThreadPoolExecutor(5) as pool:
+        waiting = [pool.submit(handle.wait) for _ in range(5)]
+        bench.runtime.exit("one", 3)
+        assert {future.result(TIMEOUT) for future in waiting} == {CODES.EXECUTION_ERROR}
+
+
+def test_an_engine_that_does_not_answer_ends_no_wait(bench: Bench) -> None:
+    handle = bench.running()
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(handle.wait)
+        bench.runtime.set_reachable(False)
+        bench.runtime.exit("one", 3)
+        assert not waiting.done()
+        bench.runtime.set_reachable(True)
+        assert waiting.result(TIMEOUT) is CODES.EXECUTION_ERROR
+
+
+def test_wait_raises_when_the_site_is_closed(bench: Bench) -> None:
+    handle = bench.running()
+    bench.tracker.close()
+    with pytest.raises(RuntimeUnavailableError, match="closed"):
+        handle.wait()
+
+
+def test_a_handle_knows_the_host_of_its_job(bench: Bench) -> None:
+    assert bench.created().host == "one"
+
+
+def test_a_done_callback_gets_the_handle(bench: Bench) -> None:
+    handle = bench.running()
+    done: SimpleQueue[JobHandleSpec] = SimpleQueue()
+    handle.add_done_callback(done.put)
+    bench.runtime.exit("one", 3)
+    assert done.get(timeout=TIMEOUT) is handle
+    assert handle.poll() is CODES.EXECUTION_ERROR
+
+
+# --- enter_states ---
+
+
+@pytest.mark.parametrize("states", ["created", "running", ["running", "dead"], [DOCKER_STATE.EXITED], ("exited",)])
+def test_a_state_of_the_past_counts_as_entered(bench: Bench, states: str | list[str]) -> None:
+    assert bench.ended().enter_states(states, 0) is True
+
+
+def test_a_job_that_ended_without_entering_a_state_never_will(bench: Bench) -> None:
+    assert bench.ended().enter_states(["paused", "dead"]) is False  # without a timeout
+
+
+def test_entering_a_state_is_waited_for(bench: Bench) -> None:
+    handle = bench.running()
+    with ThreadPoolExecutor(1) as pool:
+        entering = pool.submit(handle.enter_states, ["paused"])
+        bench.runtime.pause("one")
+        assert entering.result(TIMEOUT) is True
+
+
+def test_the_end_of_a_job_ends_the_waiting_for_its_states(bench: Bench) -> None:
+    handle = bench.running()
+    with ThreadPoolExecutor(1) as pool:
+        entering = pool.submit(handle.enter_states, ["paused"])
+        bench.runtime.exit("one", 0)
+        assert entering.result(TIMEOUT) is False
+
+
+def test_waiting_for_a_state_has_an_end(bench: Bench) -> None:
+    assert bench.running().enter_states("paused", 0.01) is False
+
+
+def test_a_handles_own_timeout_is_the_default(bench: Bench) -> None:
+    assert bench.running(timeout=0.01).enter_states("paused") is False
+
+
+@pytest.mark.parametrize("wrong", ["stopped", ["running", "done"], ["RUNNING"]])
+def test_what_is_no_state_is_a_value_error(bench: Bench, wrong: str | list[str]) -> None:
+    with pytest.raises(ValueError, match="DOCKER_STATE"):
+        bench.created().enter_states(wrong)
+
+
+def test_the_states_of_a_closed_site_are_not_known(bench: Bench) -> None:
+    handle = bench.running()
+    bench.tracker.close()
+    assert handle.enter_states("running") is True
+    with pytest.raises(RuntimeUnavailableError):
+        handle.enter_states("paused")
+
+
+# --- terminate ---
+
+
+def test_terminate_ends_the_job_and_says_who_asked(bench: Bench) -> None:
+    handle = bench.running()
+    assert handle.terminate(by="the test") is CODES.ABORTED
+    assert handle.result is not None
+    assert (handle.result.ended_by, handle.result.exit_code) == ("the test", 143)
+    assert bench.runtime.container("one").state.state is DOCKER_STATE.EXITED
+
+
+def test_terminate_is_idempotent(bench: Bench) -> None:
+    handle = bench.running()
+    assert [handle.terminate(by=by) for by in ("a", "b", "c")] == [CODES.ABORTED] * 3
+    assert handle.result is not None
+    assert handle.result.ended_by == "a"
+
+
+def test_terminate_from_many_threads_gives_one_result(bench: Bench) -> None:
+    handle = bench.running()
+    with ThreadPoolExecutor(8) as pool:
+        assert {future.result() for future in [pool.submit(handle.terminate) for _ in range(8)]} == {CODES.ABORTED}
+
+
+@pytest.mark.parametrize(("exit_code", "code"), [(0, CODES.SUCCESS), (3, CODES.EXECUTION_ERROR)])
+def test_terminate_after_the_end_keeps_the_result(bench: Bench, exit_code: int, code: JobReturnCode) -> None:
+    handle = bench.ended(exit_code)
+    result = handle.result
+    assert handle.terminate() is code
+    assert handle.result is result
+
+
+def test_terminate_of_a_job_whose_end_nobody_has_seen_yet_keeps_its_own_result() -> None:
+    bench = Bench()
+    bench.tracker = StateTracker(bench.runtime, relist_interval=3600)
+    handle = bench.running()
+    bench.runtime.drop_events = True
+    bench.runtime.exit("one", 3)
+    assert handle.poll() is CODES.UNKNOWN
+    assert handle.terminate() is CODES.EXECUTION_ERROR
+    bench.tracker.close()
+
+
+def test_terminate_of_a_job_that_has_just_started_asks_its_process() -> None:
+    bench = Bench()
+    bench.tracker = StateTracker(bench.runtime, relist_interval=3600)
+    handle = bench.created()
+    assert handle.enter_states("created", TIMEOUT)
+    bench.runtime.drop_events = True
+    bench.runtime.start(handle.identity.container_id)
+    assert handle.state is DOCKER_STATE.CREATED
+    assert handle.terminate() is CODES.ABORTED
+    assert handle.result is not None
+    assert handle.result.exit_code == 143
+    bench.tracker.close()
+
+
+def test_terminate_of_a_paused_job_ends_it(bench: Bench) -> None:
+    handle = bench.running()
+    bench.runtime.pause("one")
+    assert handle.terminate() is CODES.ABORTED
+
+
+def test_terminate_of_a_container_that_never_started_removes_it(bench: Bench) -> None:
+    handle = bench.created()
+    assert handle.terminate() is CODES.ABORTED
+    assert bench.runtime.containers() == []
+
+
+def test_terminate_without_an_engine_raises_and_the_request_stays(bench: Bench) -> None:
+    handle = bench.running()
+    bench.runtime.set_reachable(False)
+    with pytest.raises(TerminateTimeout, match=r"job job-1 .* does not answer"):
+        handle.terminate(by="the test")
+    assert handle.poll() is CODES.UNKNOWN
+    bench.runtime.set_reachable(True)
+    bench.runtime.exit("one", 0)
+    assert handle.wait() is CODES.ABORTED
+    assert handle.result is not None
+    assert handle.result.ended_by == "the test"
+
+
+def test_terminate_can_be_repeated_when_the_engine_is_back(bench: Bench) -> None:
+    handle = bench.running()
+    bench.runtime.set_reachable(False)
+    with pytest.raises(TerminateTimeout):
+        handle.terminate(by="the first")
+    bench.runtime.set_reachable(True)
+    assert handle.terminate(by="the second") is CODES.ABORTED
+    assert handle.result is not None
+    assert handle.result.ended_by == "the first"
+
+
+def test_terminate_that_has_no_effect_raises(bench: Bench) -> None:
+    handle = bench.running()
+    handle.confirm_timeout = 0.01
+    bench.runtime.ignores_stop = True
+    with pytest.raises(TerminateTimeout, match="has not confirmed"):
+        handle.terminate()
+    assert handle.poll() is CODES.UNKNOWN
+
+
+class RefusingRuntime(FakeRuntime):
+    def stop(self, container_id: str, grace: float) -> None:
+        raise RuntimeRefusedError("the engine says: 500")
+
+
+def test_terminate_that_is_refused_raises() -> None:
+    bench = Bench(RefusingRuntime())
+    with pytest.raises(TerminateTimeout, match="500"):
+        bench.running().terminate()
+    bench.tracker.close()
+
+
+class PatientRuntime(FakeRuntime):
+    """Tells how long a stop may take."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.graces: list[float] = []
+
+    def stop(self, container_id: str, grace: float) -> None:
+        self.graces.append(grace)
+        super().stop(container_id, grace)
+
+
+def test_terminate_gives_the_process_the_sites_grace() -> None:
+    runtime = PatientRuntime()
+    bench = Bench(runtime)
+    bench.running().terminate()
+    assert runtime.graces == [5.0]
+    bench.tracker.close()
+
+
+# --- output ---
+
+
+def test_output_can_be_read_before_and_after_the_end(bench: Bench) -> None:
+    handle = bench.running()
+    assert handle.logs() == ""
+    bench.runtime.write("one", b"1\n2\n")
+    assert (handle.logs(), handle.logs(tail=1), handle.logs(tail=0)) == ("1\n2\n", "2\n", "")
+    bench.runtime.exit("one", 0)
+    handle.wait()
+    assert handle.logs(tail=1) == "2\n"
+
+
+def test_output_that_is_no_text_is_shown_all_the_same(bench: Bench) -> None:
+    handle = bench.running()
+    bench.runtime.write("one", b"a\xffb\n")
+    assert handle.logs() == "a\ufffdb\n"
+
+
+def test_output_cannot_be_read_without_an_engine(bench: Bench) -> None:
+    handle = bench.running()
+    bench.runtime.set_reachable(False)
+    with pytest.raises(RuntimeUnavailableError):
+        handle.logs()
+
+
+def test_a_file_that_a_running_job_has_left_is_not_taken_for_its_output(bench: Bench, tmp_path: Path) -> None:
+    log_path = tmp_path / "site-1.log"
+    log_path.write_text("not the output")
+    handle = bench.running(log_path=log_path)
+    bench.runtime.write("one", b"the output")
+    assert handle.logs() == "the output"
+
+
+def test_a_link_that_a_job_has_left_is_not_followed(bench: Bench, tmp_path: Path) -> None:
+    secret, log_path = tmp_path / "secret", tmp_path / "site-1.log"
+    secret.write_text("a secret of the site")
+    handle = bench.running(log_path=log_path)
+    bench.runtime.write("one", b"the output")
+    log_path.symlink_to(secret)
+    bench.runtime.exit("one", 0)
+    handle.wait()
+    assert handle.logs() == "the output"
+
+
+def test_output_that_is_just_being_kept_is_read_whole(bench: Bench, tmp_path: Path) -> None:
+    log_path, may_go_on = tmp_path / "site-1.log", threading.Event()
+
+    def clean_up(job: TrackedJob) -> None:
+        log_path.write_bytes(b"half of")
+        bench.runtime.remove(job.identity.container_id)
+        assert may_go_on.wait(TIMEOUT)
+        log_path.write_bytes(b"half of the output")
+
+    container_id = bench.runtime.create(ContainerSpec("two", "job:1", ("run",)))
+    job = TrackedJob(JobIdentity("job-2", "site-1", "two", container_id), clean_up=clean_up)
+    handle = ContainerJobHandle(Tracking(job, bench.tracker, bench.runtime), log_path=log_path)
+    bench.runtime.start(container_id)
+    bench.tracker.watch(job)
+    bench.runtime.exit("two", 0)
+    handle.wait()
+    with ThreadPoolExecutor(1) as pool:
+        reading = pool.submit(handle.logs)
+        may_go_on.set()
+        assert reading.result(TIMEOUT) == "half of the output"

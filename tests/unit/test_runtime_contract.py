@@ -1,0 +1,41 @@
+"""The contract of all runtimes, for those that need no engine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from launchers.container_spec import ContainerSpec
+from launchers.runtime.fake import FakeRuntime
+from launchers.runtime.process import ProcessRuntime
+from tests.runtime_contract import RuntimeContract, RuntimeLab
+
+
+class FakeLab(RuntimeLab):
+    def __init__(self) -> None:
+        self.fake = FakeRuntime()
+        super().__init__(self.fake)
+
+    def spec_that_cannot_start(self, name: str) -> ContainerSpec:
+        self.fake.start_error = "no-such-command: not found"
+        return super().spec_that_cannot_start(name)
+
+    def finish(self, container_id: str, exit_code: int, output: bytes = b"") -> None:
+        name = next(c.spec.name for c in self.fake.containers() if c.id == container_id)
+        self.fake.write(name, output)
+        self.fake.exit(name, exit_code)
+
+
+class TestFakeRuntime(RuntimeContract):
+    @pytest.fixture
+    def lab(self) -> Iterator[RuntimeLab]:
+        with FakeLab() as lab:
+            yield lab
+
+
+class TestProcessRuntime(RuntimeContract):
+    @pytest.fixture
+    def lab(self) -> Iterator[RuntimeLab]:
+        with RuntimeLab(ProcessRuntime()) as lab:
+            yield lab

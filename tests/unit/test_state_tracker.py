@@ -1,0 +1,608 @@
+"""The tracker: events are hints, inspection is the truth, and nobody who waits depends on who listens."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from queue import SimpleQueue
+
+import pytest
+
+from flcore import JobReturnCode, JobStateChange
+from flcore.errors import JobStartError, RuntimeRefusedError, RuntimeUnavailableError
+from launchers.container_spec import ContainerSpec
+from launchers.docker_state import DOCKER_STATE, ContainerState
+from launchers.runtime.fake import FakeRuntime
+from launchers.state_tracker import JobIdentity, StateTracker, TrackedJob
+
+NEVER = 3600.0
+OFTEN = 0.02
+TIMEOUT = 10.0
+LIFE = ["created", "running", "exited"]
+
+
+class Changes:
+    """A listener that collects changes, and can be waited on."""
+
+    def __init__(self) -> None:
+        self._changes: list[JobStateChange] = []
+        self._arrived = threading.Condition()
+
+    def __call__(self, change: JobStateChange) -> None:
+        with self._arrived:
+            self._changes.append(change)
+            self._arrived.notify_all()
+
+    def until_the_end(self) -> list[JobStateChange]:
+        with self._arrived:
+            assert self._arrived.wait_for(lambda: any(change.result for change in self._changes), TIMEOUT)
+            return list(self._changes)
+
+    def states(self) -> list[str]:
+        return [change.state for change in self.until_the_end()]
+
+
+@dataclass
+class World:
+    """A runtime, and a tracker with an engine listener."""
+
+    runtime: FakeRuntime = field(default_factory=FakeRuntime)
+    relist_interval: float = NEVER
+
+    def __post_init__(self) -> None:
+        self.engine: SimpleQueue[bool] = SimpleQueue()
+        self.tracker = StateTracker(
+            self.runtime, lambda reachable, _reason: self.engine.put(reachable), self.relist_interval
+        )
+
+    def job(
+        self,
+        name: str = "one",
+        on_change: Callable[[JobStateChange], None] | None = None,
+        clean_up: Callable[[TrackedJob], None] | None = None,
+        watched: bool = True,
+    ) -> TrackedJob:
+        """Create a container, and have it watched."""
+        container_id = self.runtime.create(ContainerSpec(name, "job:1", ("run",)))
+        job = TrackedJob(JobIdentity(f"job-{name}", "site-1", name, container_id), on_change, clean_up)
+        if watched:
+            self.tracker.watch(job)
+        return job
+
+    def running_job(self, name: str = "one", on_change: Callable[[JobStateChange], None] | None = None) -> TrackedJob:
+        """Start a watched container, and return when that was seen."""
+        job = self.job(name, on_change)
+        self.runtime.start(job.identity.container_id)
+        self.tracker.poke(job)
+        assert job.enter_states({DOCKER_STATE.RUNNING}, TIMEOUT)
+        return job
+
+
+@contextmanager
+def closing(world: World) -> Iterator[World]:
+    try:
+        yield world
+    finally:
+        world.runtime.reachable = True
+        world.tracker.close()
+
+
+@pytest.fixture
+def world() -> Iterator[World]:
+    with closing(World()) as world:
+        yield world
+
+
+def exit_code(job: TrackedJob) -> int | None:
+    result = job.wait(TIMEOUT)
+    assert result is not None, "the job did not end in time"
+    return result.exit_code
+
+
+def our_threads() -> list[str]:
+    return sorted(thread.name for thread in threading.enumerate() if thread.name.startswith("flcore-"))
+
+
+# --- what is told ---
+
+
+def test_a_whole_life_is_told_in_order_and_only_the_last_change_has_the_result(world: World) -> None:
+    changes = Changes()
+    job = world.running_job(on_change=changes)
+    world.runtime.exit("one", 3)
+    told = changes.until_the_end()
+    assert [(change.previous, change.state) for change in told] == [
+        (None, "created"),
+        ("created", "running"),
+        ("running", "exited"),
+    ]
+    assert [change.result for change in told] == [None, None, job.result]
+    assert [change.time for change in told] == sorted(change.time for change in told)
+    assert {(c.job_id, c.site, c.container_name, c.container_id) for c in told} == {
+        ("job-one", "site-1", "one", job.identity.container_id)
+    }
+
+
+def test_a_job_that_ended_before_it_was_watched_is_told_whole(world: World) -> None:
+    changes = Changes()
+    job = world.job(on_change=changes, watched=False)
+    world.runtime.start(job.identity.container_id)
+    world.runtime.exit("one", 3)
+    world.tracker.watch(job)
+    assert exit_code(job) == 3
+    assert changes.states() == LIFE
+
+
+def test_pauses_are_told(world: World) -> None:
+    changes = Changes()
+    job = world.running_job(on_change=changes)
+    world.runtime.pause("one")
+    assert job.enter_states({DOCKER_STATE.PAUSED}, TIMEOUT)
+    world.runtime.unpause("one")
+    world.runtime.exit("one", 0)
+    assert changes.states()[:3] == ["created", "running", "paused"]
+    assert changes.states()[-1] == "exited"
+
+
+def test_a_container_that_somebody_removes_is_lost(world: World) -> None:
+    job = world.running_job()
+    world.runtime.remove(job.identity.container_id)
+    result = job.wait(TIMEOUT)
+    assert result is not None
+    assert (result.return_code, job.state) == (JobReturnCode.INFRASTRUCTURE_ERROR, DOCKER_STATE.DEAD)
+
+
+def test_a_result_never_changes(world: World) -> None:
+    job = world.running_job()
+    world.runtime.exit("one", 3)
+    result = job.wait(TIMEOUT)
+    world.runtime.remove(job.identity.container_id)
+    job.request_end("too late", 0.0)
+    world.tracker.poke(job)
+    world.tracker.close()
+    assert job.result is result
+
+
+def test_of_two_requests_to_end_the_first_counts(world: World) -> None:
+    job = world.running_job()
+    job.request_end("the first", 1.0)
+    job.request_end("the second", 2.0)
+    world.runtime.exit("one", 143)
+    result = job.wait(TIMEOUT)
+    assert result is not None
+    assert (result.return_code, result.ended_by) == (JobReturnCode.ABORTED, "the first")
+
+
+# --- events that are lost, streams that end ---
+
+
+def test_everything_is_right_though_no_event_ever_comes() -> None:
+    with closing(World(relist_interval=OFTEN)) as world:
+        world.runtime.drop_events = True
+        changes = Changes()
+        jobs = [world.job(f"job-{number}", changes if number == 7 else None) for number in range(20)]
+        for job in jobs:
+            world.runtime.start(job.identity.container_id)
+        assert all(job.enter_states({DOCKER_STATE.RUNNING}, TIMEOUT) for job in jobs)
+        for number in range(20):
+            world.runtime.exit(f"job-{number}", number)
+        assert [exit_code(job) for job in jobs] == list(range(20))
+        assert changes.states() == LIFE
+
+
+def test_a_failed_start_is_seen_though_no_event_tells_of_it() -> None:
+    with closing(World(relist_interval=OFTEN)) as world:
+        job = world.job()
+        world.runtime.start_error = "no such command"
+        with pytest.raises(JobStartError):
+            world.runtime.start(job.identity.container_id)
+        result = job.wait(TIMEOUT)
+        assert result is not None
+        assert (result.return_code, result.error) == (JobReturnCode.EXECUTION_ERROR, "no such command")
+        assert not job.enter_states({DOCKER_STATE.RUNNING}, TIMEOUT)
+
+
+def test_a_removal_is_seen_though_no_event_tells_of_it() -> None:
+    with closing(World(relist_interval=OFTEN)) as world:
+        job = world.running_job()
+        world.runtime.drop_events = True
+        world.runtime.remove(job.identity.container_id)
+        assert exit_code(job) is None
+
+
+class CountingRuntime(FakeRuntime):
+    """Tells when a stream was opened; may fail to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.opened = threading.Semaphore(0)
+        self.failure: Exception | None = None
+
+    @contextmanager
+    def open_events(self) -> Iterator[Iterator[str]]:
+        failure, self.failure = self.failure, None
+        if failure:
+            raise failure
+        with super().open_events() as events:
+            self.opened.release()
+            yield events
+
+
+def test_a_stream_that_ends_is_opened_again() -> None:
+    runtime = CountingRuntime()
+    with closing(World(runtime)) as world:
+        job = world.running_job()
+        assert runtime.opened.acquire(timeout=TIMEOUT)
+        runtime.close_events()
+        assert runtime.opened.acquire(timeout=TIMEOUT)
+        runtime.exit("one", 3)
+        assert exit_code(job) == 3
+
+
+def test_what_happens_while_there_is_no_stream_is_found_by_the_list() -> None:
+    runtime = CountingRuntime()
+    with closing(World(runtime)) as world:
+        job = world.running_job()
+        assert runtime.opened.acquire(timeout=TIMEOUT)
+        runtime.drop_events = True
+        runtime.exit("one", 3)
+        runtime.close_events()
+        assert exit_code(job) == 3
+
+
+@pytest.mark.parametrize("failure", [RuntimeUnavailableError("away"), RuntimeRefusedError("no"), ValueError("garbage")])
+def test_a_stream_that_cannot_be_opened_is_opened_later(failure: Exception) -> None:
+    runtime = CountingRuntime()
+    runtime.failure = failure
+    with closing(World(runtime)) as world:
+        job = world.running_job()
+        assert runtime.opened.acquire(timeout=TIMEOUT)
+        runtime.exit("one", 3)
+        assert exit_code(job) == 3
+
+
+# --- an engine that does not answer ---
+
+
+def test_an_engine_that_goes_away_and_comes_back_ends_no_job_and_is_told_once_each() -> None:
+    with closing(World(relist_interval=OFTEN)) as world:
+        jobs = [world.running_job(f"job-{number}") for number in range(3)]
+        world.runtime.set_reachable(False)
+        assert world.engine.get(timeout=TIMEOUT) is False
+        for job in jobs:
+            world.tracker.poke(job)
+        assert [job.result for job in jobs] == [None] * 3
+        for number in range(3):
+            world.runtime.exit(f"job-{number}", number)
+        world.runtime.set_reachable(True)
+        assert world.engine.get(timeout=TIMEOUT) is True
+        assert [exit_code(job) for job in jobs] == [0, 1, 2]
+        world.tracker.close()
+        assert world.engine.empty()
+
+
+def test_an_engine_that_answers_no_inspection_is_away() -> None:
+    with closing(World()) as world:
+        job = world.running_job()
+        world.runtime.reachable = False  # the stream hangs, as that of a frozen engine
+        world.tracker.poke(job)
+        assert world.engine.get(timeout=TIMEOUT) is False
+        assert job.result is None
+
+
+def test_what_happened_meanwhile_is_seen_when_the_engine_comes_back() -> None:
+    with closing(World(relist_interval=OFTEN)) as world:
+        job = world.running_job()
+        world.runtime.set_reachable(False)
+        assert world.engine.get(timeout=TIMEOUT) is False
+        world.runtime.exit("one", 7)
+        world.runtime.reachable = True
+        assert exit_code(job) == 7
+
+
+class MoodyRuntime(FakeRuntime):
+    """Raises something else than "unreachable" once for each inspection and list."""
+
+    def __init__(self, mood: Exception) -> None:
+        super().__init__()
+        self.moods = [mood]
+
+    def inspect(self, container_id: str) -> ContainerState:
+        if self.moods:
+            raise self.moods.pop()
+        return super().inspect(container_id)
+
+
+@pytest.mark.parametrize("mood", [RuntimeRefusedError("500"), ValueError("garbage")])
+def test_an_inspection_that_fails_is_repeated(mood: Exception) -> None:
+    with closing(World(MoodyRuntime(mood), OFTEN)) as world:
+        job = world.running_job()
+        world.runtime.exit("one", 3)
+        assert exit_code(job) == 3
+        assert world.engine.empty()
+
+
+# --- threads ---
+
+
+def test_a_hundred_jobs_need_three_threads_and_a_few_cleaners() -> None:
+    before = our_threads()
+    with closing(World()) as world:
+        jobs = [world.job(f"job-{number}", clean_up=lambda _: None) for number in range(100)]
+        for job in jobs:
+            world.runtime.start(job.identity.container_id)
+        assert our_threads() == sorted([*before, "flcore-notifier", "flcore-reader", "flcore-worker"])
+        for number in range(100):
+            world.runtime.exit(f"job-{number}", number)
+        assert [exit_code(job) for job in jobs] == list(range(100))
+        cleaners = [name for name in our_threads() if name.startswith("flcore-cleaner")]
+        assert 1 <= len(cleaners) <= 4
+    assert our_threads() == before
+
+
+def test_making_a_tracker_starts_no_thread() -> None:
+    before = our_threads()
+    with closing(World()):
+        assert our_threads() == before
+
+
+def test_several_threads_may_wait_for_one_job(world: World) -> None:
+    job = world.running_job()
+    with ThreadPoolExecutor(5) as pool:
+        waiting = [pool.submit(exit_code, job) for _ in range(5)]
+        world.runtime.exit("one", 3)
+        assert [future.result(TIMEOUT) for future in waiting] == [3] * 5
+
+
+def test_waiting_has_an_end(world: World) -> None:
+    job = world.running_job()
+    assert job.wait(0.01) is None
+    assert not job.enter_states({DOCKER_STATE.PAUSED}, 0.01)
+
+
+# --- listeners ---
+
+
+def test_a_listener_that_raises_loses_no_change(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    changes = Changes()
+
+    def listen(change: JobStateChange) -> None:
+        changes(change)
+        raise ValueError("a bug of a component")
+
+    job = world.running_job(on_change=listen)
+    world.runtime.exit("one", 3)
+    assert exit_code(job) == 3
+    assert changes.states() == LIFE
+    assert "a bug of a component" in caplog.text
+
+
+def test_a_listener_that_blocks_delays_no_wait_and_loses_no_change(world: World) -> None:
+    released, changes = threading.Event(), Changes()
+
+    def listen(change: JobStateChange) -> None:
+        assert released.wait(TIMEOUT)
+        changes(change)
+
+    job = world.running_job(on_change=listen)
+    other = world.running_job("two")
+    world.runtime.exit("one", 3)
+    world.runtime.exit("two", 4)
+    assert (exit_code(job), exit_code(other)) == (3, 4)
+    assert not released.is_set()
+    released.set()
+    assert changes.states() == LIFE
+
+
+def test_the_changes_of_many_jobs_come_in_order(world: World) -> None:
+    changes = [Changes() for _ in range(20)]
+    for number, listener in enumerate(changes):
+        world.running_job(f"job-{number}", listener)
+    for number in range(20):
+        world.runtime.exit(f"job-{number}", number)
+    assert [listener.states() for listener in changes] == [LIFE] * 20
+
+
+def test_a_listener_may_wait_for_its_own_job(world: World) -> None:
+    codes: SimpleQueue[int | None] = SimpleQueue()
+    job: TrackedJob
+
+    def listen(change: JobStateChange) -> None:
+        if change.result:
+            codes.put(exit_code(job))
+
+    job = world.job(on_change=listen)
+    world.runtime.start(job.identity.container_id)
+    world.runtime.exit("one", 3)
+    assert codes.get(timeout=TIMEOUT) == 3
+
+
+# --- done callbacks ---
+
+
+def test_a_done_callback_comes_once_and_after_the_last_change(world: World) -> None:
+    told: SimpleQueue[str] = SimpleQueue()
+    job = world.running_job(on_change=lambda change: told.put(change.state))
+    job.add_done_callback(lambda: told.put("done"))
+    world.runtime.exit("one", 3)
+    assert [told.get(timeout=TIMEOUT) for _ in range(4)] == [*LIFE, "done"]
+    world.tracker.close()
+    assert told.empty()
+
+
+def test_a_done_callback_that_comes_after_the_end_is_called_at_once(world: World) -> None:
+    done, called = threading.Event(), []
+    job = world.running_job()
+    job.add_done_callback(done.set)
+    world.runtime.exit("one", 3)
+    assert done.wait(TIMEOUT)
+    job.add_done_callback(lambda: called.append(threading.current_thread()))
+    assert called == [threading.current_thread()]
+
+
+def test_a_done_callback_that_raises_stops_no_other(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    def fail() -> None:
+        raise ValueError("a bug of a callback")
+
+    done = threading.Event()
+    job = world.running_job()
+    job.add_done_callback(fail)
+    job.add_done_callback(done.set)
+    world.runtime.exit("one", 3)
+    assert done.wait(TIMEOUT)
+    assert "a bug of a callback" in caplog.text
+
+
+def test_a_done_callback_comes_though_the_listener_raised(world: World) -> None:
+    def listen(change: JobStateChange) -> None:
+        raise ValueError("a bug of a component")
+
+    done = threading.Event()
+    job = world.running_job(on_change=listen)
+    job.add_done_callback(done.set)
+    world.runtime.exit("one", 3)
+    assert done.wait(TIMEOUT)
+
+
+# --- cleaning up ---
+
+
+def test_an_ended_job_is_cleaned_up_once_and_by_a_thread_of_its_own(world: World) -> None:
+    cleaned: SimpleQueue[tuple[TrackedJob, str]] = SimpleQueue()
+    job = world.job(clean_up=lambda ended: cleaned.put((ended, threading.current_thread().name)))
+    world.runtime.start(job.identity.container_id)
+    world.runtime.exit("one", 3)
+    who, thread = cleaned.get(timeout=TIMEOUT)
+    assert who is job
+    assert thread.startswith("flcore-cleaner")
+    world.tracker.poke(job)
+    world.tracker.close()
+    assert cleaned.empty()
+
+
+def test_a_clean_up_that_fails_is_logged_and_harms_nobody(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    def clean_up(job: TrackedJob) -> None:
+        raise RuntimeUnavailableError("away, just now")
+
+    job = world.job(clean_up=clean_up)
+    world.runtime.start(job.identity.container_id)
+    world.runtime.exit("one", 3)
+    assert exit_code(job) == 3
+    job.wait_for_clean_up(TIMEOUT)
+    world.tracker.close()
+    assert "away, just now" in caplog.text
+
+
+def test_a_clean_up_that_takes_long_delays_no_wait(world: World) -> None:
+    released = threading.Event()
+
+    def clean_up(job: TrackedJob) -> None:
+        released.wait(TIMEOUT)
+
+    job = world.job(clean_up=clean_up)
+    world.runtime.start(job.identity.container_id)
+    world.runtime.exit("one", 3)
+    assert exit_code(job) == 3
+    assert not released.is_set()
+    released.set()
+
+
+# --- closing ---
+
+
+def test_closing_leaves_no_thread_and_tells_who_waits(world: World) -> None:
+    before = our_threads()
+    job = world.running_job()
+    with ThreadPoolExecutor(2) as pool:
+        waiting = pool.submit(job.wait)
+        entering = pool.submit(job.enter_states, {DOCKER_STATE.PAUSED})
+        world.tracker.close()
+        for future in (waiting, entering):
+            with pytest.raises(RuntimeUnavailableError, match=r"job job-one .* its site was closed"):
+                future.result(TIMEOUT)
+    assert our_threads() == before
+    assert world.runtime.container("one").state.state is DOCKER_STATE.RUNNING
+
+
+def test_after_closing_what_is_known_stays_known(world: World) -> None:
+    ended, running = world.running_job("ended"), world.running_job("running")
+    world.runtime.exit("ended", 3)
+    assert exit_code(ended) == 3
+    world.tracker.close()
+    assert exit_code(ended) == 3
+    assert running.enter_states({DOCKER_STATE.RUNNING})
+    with pytest.raises(RuntimeUnavailableError):
+        running.wait()
+
+
+def test_closing_takes_in_what_has_ended_though_no_event_told_of_it(world: World) -> None:
+    cleaned: list[str] = []
+    changes = Changes()
+    job = world.job(on_change=changes, clean_up=lambda ended: cleaned.append(str(ended.identity)))
+    world.runtime.drop_events = True
+    world.runtime.start(job.identity.container_id)
+    world.runtime.exit("one", 3)
+    world.tracker.close()
+    assert job.result is not None
+    assert job.result.exit_code == 3
+    assert (changes.states(), cleaned) == (LIFE, [str(job.identity)])
+
+
+def test_closing_twice_does_nothing(world: World) -> None:
+    world.running_job()
+    world.tracker.close()
+    world.tracker.close()
+
+
+def test_nothing_can_be_watched_after_closing(world: World) -> None:
+    job = world.job(watched=False)
+    world.tracker.close()
+    with pytest.raises(RuntimeUnavailableError, match="the site is closed"):
+        world.tracker.watch(job)
+
+
+def test_a_listener_may_close(world: World) -> None:
+    closed = threading.Event()
+
+    def listen(change: JobStateChange) -> None:
+        if change.result:
+            world.tracker.close()
+            closed.set()
+
+    world.running_job(on_change=listen)
+    world.runtime.exit("one", 3)
+    assert closed.wait(TIMEOUT)
+
+
+class SlowRuntime(FakeRuntime):
+    """Opens a stream only when it was told to close all streams."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.closing = threading.Event()
+
+    @contextmanager
+    def open_events(self) -> Iterator[Iterator[str]]:
+        assert self.closing.wait(TIMEOUT)
+        with super().open_events() as events:
+            yield events
+
+    def close_events(self) -> None:
+        super().close_events()
+        self.closing.set()
+
+
+def test_closing_does_not_wait_for_a_stream_that_is_opened_too_late() -> None:
+    before = our_threads()
+    with closing(World(SlowRuntime())) as world:
+        world.job()
+        world.tracker.close()
+        assert our_threads() == before
+
+
+def test_a_jobs_identity_names_job_and_container() -> None:
+    identity = JobIdentity("job-1", "site-1", "site-1-job-1", "0123456789abcdef")
+    assert str(identity) == "job job-1 in container site-1-job-1 (0123456789ab)"
