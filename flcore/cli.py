@@ -18,7 +18,7 @@ from .job_launcher_spec import JobLauncherSpec
 from .site import Site, SiteConfig
 from .workflow import JobFolder, JobWorkflow
 
-EXIT_OK, EXIT_FAILED, EXIT_ERROR, EXIT_INTERRUPTED, EXIT_TERMINATED = 0, 1, 2, 130, 143
+EXIT_OK, EXIT_FAILED, EXIT_ERROR, EXIT_INTERRUPTED = 0, 1, 2, 130
 
 _RUN_EXAMPLE = """example:
   flcore run configs/jobs/digits --site configs/docker/server.json \\
@@ -52,7 +52,8 @@ def run(args: argparse.Namespace) -> int:
     sites = [_site(config, args.workspace) for config in args.site]
     workflow = JobWorkflow(job, sites)
     view = _view(args.json)(workflow)
-    signal.signal(signal.SIGTERM, _terminated)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _terminated)
     with ExitStack() as stack:
         for site in sites:
             site.add_component("flcore-view", view)
@@ -102,8 +103,8 @@ def _level(verbose: int) -> int:
     return (logging.WARNING, logging.INFO, logging.DEBUG)[min(verbose, 2)]
 
 
-def _terminated(*_: object) -> NoReturn:
-    raise SystemExit(EXIT_TERMINATED)
+def _terminated(number: int, _: object) -> NoReturn:
+    raise SystemExit(128 + number)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -155,7 +155,8 @@ class JobLauncher(JobLauncherSpec):
             tracker.watch(job)
             self._start(runtime, tracker, job)
             return self._handle(Tracking(job, tracker, runtime), plan)
-        except BaseException:
+        except BaseException as error:
+            job.request_end(f"the launcher, on {type(error).__name__}", time.time())
             self._give_up(runtime, tracker, job)
             raise
 

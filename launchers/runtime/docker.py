@@ -119,7 +119,8 @@ class DockerRuntime:
             self._clients.calls.api.remove_container(container_id, v=True, force=True)
 
     def logs(self, container_id: str, tail: int | None = None) -> Iterator[bytes]:
-        with self._errors(f"the logs of container {container_id[:12]}"), suppress(NotFound):
+        errors = self._errors(f"the logs of container {container_id[:12]}", {409: _AlreadyBeingRemovedError})
+        with suppress(_AlreadyBeingRemovedError), errors, suppress(NotFound):
             if tail is not None:
                 yield self._clients.calls.api.logs(container_id, tail=tail)
                 return

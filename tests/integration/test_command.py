@@ -39,7 +39,7 @@ def running(docker_client: Any, tmp_path: Path) -> Iterator[tuple[subprocess.Pop
     assert listed == []
 
 
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_ctrl_c_ends_every_container_and_leaves_nothing(
     running: tuple[subprocess.Popen[str], str], number: signal.Signals, status: int
 ) -> None:

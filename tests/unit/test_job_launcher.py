@@ -367,6 +367,8 @@ def test_an_interrupt_at_the_start_leaves_no_container(lab: Lab) -> None:
     with pytest.raises(KeyboardInterrupt):
         lab.launch()
     assert lab.runtime.containers() == []
+    result = lab.recorder.wait_for_end()
+    assert (result.return_code, result.ended_by) == (JobReturnCode.ABORTED, "the launcher, on KeyboardInterrupt")
 
 
 def test_a_launcher_that_is_closed_during_a_launch_leaves_no_container(lab: Lab) -> None:
