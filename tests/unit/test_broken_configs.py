@@ -34,9 +34,9 @@ SITE_CONFIGS: list[tuple[str, str | bytes | None, str]] = [
     ("the file is not there", None, "{file}: cannot be read: No such file or directory"),
     ("the file is empty", "", "{file}: line 1, column 1: Expecting value"),
     (
-        "the JSON ends with a comma",
-        '{\n  "site": "site-1",\n}',
-        "{file}: line 3, column 1: Expecting property name enclosed in double quotes",
+        "the JSON lacks a comma",
+        '{\n  "site": "site-1"\n  "components": []\n}',
+        "{file}: line 3, column 3: Expecting ',' delimiter",
     ),
     (
         "the JSON has a comment",

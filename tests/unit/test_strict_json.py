@@ -32,7 +32,7 @@ def test_json_is_read(text: str, value: object) -> None:
     ("text", "error"),
     [
         ("", "line 1, column 1: Expecting value"),
-        ('{\n  "a": 1,\n}', "line 3, column 1: Expecting property name enclosed in double quotes"),
+        ('{\n  "a": 1\n  "b": 2\n}', "line 3, column 3: Expecting ',' delimiter"),
         ('{"a": 1', "line 1, column 8: Expecting ',' delimiter"),
         ("{} {}", "line 1, column 4: Extra data"),
         ('"a\nb"', "line 1, column 3: Invalid control character at"),
