@@ -134,9 +134,10 @@ class LiveView(PlainView):
         from rich.table import Table
         from rich.text import Text
 
-        grid = Table(box=None, pad_edge=False)
-        for title in ("site", "state", "elapsed", "last line"):
+        grid = Table(box=None, pad_edge=False, expand=True)
+        for title in ("site", "state", "elapsed"):
             grid.add_column(title, no_wrap=True, justify="right" if title == "elapsed" else "left")
+        grid.add_column("last line", no_wrap=True, ratio=1)  # the only one that a narrow terminal cuts
         handles = self.workflow.handles
         for site, row in self._rows.items():
             line = row.last_line(handles.get(site))

@@ -165,7 +165,8 @@ class JobWorkflow(Workflow):
             self._launch_all()
             self._watch()
         except BaseException as error:
-            self._end_all(f"the workflow, on {type(error).__name__}")
+            interrupted = isinstance(error, KeyboardInterrupt | SystemExit)
+            self._end_all(f"the workflow, because {'it was interrupted' if interrupted else f'of {error!r}'}")
             raise
         finally:
             for site in self.sites:

@@ -187,7 +187,8 @@ class JobLauncher(JobLauncherSpec):
 
     def check(self) -> Iterable[Check]:
         """Say whether the runtime and the datasets are there."""
-        yield from (Check(f"dataset {name}", Path(p).exists(), p) for name, p in self.datasets.items())
+        sources = ((name, self._dataset_source(name)) for name in self.datasets)
+        yield from (Check(f"dataset {name}", source.exists(), str(source)) for name, source in sources)
 
     def close(self) -> None:
         """Let go of the runtime; jobs go on. Idempotent."""
@@ -208,7 +209,10 @@ class JobLauncher(JobLauncherSpec):
 
     def dataset_path(self, name: str) -> str:
         """Return where a job sees a dataset."""
-        return self.datasets[name]
+        return str(self._dataset_source(name))
+
+    def _dataset_source(self, name: str) -> Path:
+        return Path(self.datasets[name]).resolve()
 
     def _command(self, fl_ctx: FLContext, job_args: JobArgs, names: tuple[str, ...]) -> str:
         return shlex.join(job_command(self.python, job_args, names, lambda path: self.place(path, fl_ctx)))
@@ -223,7 +227,7 @@ class JobLauncher(JobLauncherSpec):
 
     def _mounts(self, folder: Path | None, fl_ctx: FLContext) -> tuple[Mount, ...]:
         own = [Mount(str(folder), self.place(str(folder), fl_ctx), read_only=False)] if folder else []
-        data = [Mount(str(Path(p).absolute()), self.dataset_path(name)) for name, p in self.datasets.items()]
+        data = [Mount(str(self._dataset_source(name)), self.dataset_path(name)) for name in self.datasets]
         return (*own, *data)
 
     def _wait_for_clean_up_of(self, name: str) -> None:
@@ -234,9 +238,10 @@ class JobLauncher(JobLauncherSpec):
 
     def _prepare(self, plan: LaunchPlan) -> None:
         """Make the job's folder, and check the datasets: an engine's own words about them are hard to read."""
-        for name, path in self.datasets.items():
-            if not Path(path).exists():
-                raise JobLaunchError(f"job {plan.request.job_id}: the dataset {name} is not there: {path}")
+        for name in self.datasets:
+            if not self._dataset_source(name).exists():
+                missing = f"the dataset {name} is not there: {self._dataset_source(name)}"
+                raise JobLaunchError(f"job {plan.request.job_id}: {missing}")
         if plan.folder:
             try:
                 plan.folder.mkdir(parents=True, exist_ok=True)

@@ -190,7 +190,7 @@ def test_control_c_ends_everything_and_exits_with_130(
     assert main(["run", job, *write_interrupting_site("Ctrl-C")]) == 130
     shown, errors = capsys.readouterr()
     assert errors == "flcore: interrupted; everything that ran has been ended\n"
-    assert "-> exited  ended on the request of the workflow, on KeyboardInterrupt" in shown
+    assert "-> exited  ended on the request of the workflow, because it was interrupted" in shown
 
 
 @pytest.mark.usefixtures("_forget_interrupting")
@@ -201,7 +201,7 @@ def test_a_termination_signal_ends_everything_and_exits_with_143(
     with pytest.raises(SystemExit) as raised:
         main(["run", job, *write_interrupting_site("SIGTERM")])
     assert raised.value.code == 143
-    assert "-> exited  ended on the request of the workflow, on SystemExit" in capsys.readouterr().out
+    assert "-> exited  ended on the request of the workflow, because it was interrupted" in capsys.readouterr().out
 
 
 def test_on_a_terminal_the_job_is_shown_live(

@@ -379,7 +379,7 @@ def test_who_interrupted_stands_in_the_results(
     with pytest.raises(KeyboardInterrupt):
         workflow.run()
     assert [handle.result and handle.result.ended_by for handle in workflow.handles.values()] == [
-        "the workflow, on KeyboardInterrupt"
+        "the workflow, because it was interrupted"
     ] * 2
 
 
