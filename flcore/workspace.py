@@ -12,7 +12,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 
 from .errors import ConfigError
@@ -40,10 +42,6 @@ class Workspace:
     def get_app_custom_dir(self, job_id: str) -> str:
         return str(Path(self.get_app_dir(job_id)) / "custom")
 
-    def get_log_path(self, job_id: str) -> str:
-        """Return where the job's output is kept after its end."""
-        return str(self._root / job_id / f"{self._site}.log")
-
     def deploy(self, job_meta: JobMeta, app: Path) -> None:
         """Put a job's metadata and a copy of its app into the job's folder, in place of those of an earlier run.
 
@@ -56,9 +54,23 @@ class Workspace:
             run_dir.mkdir(parents=True, exist_ok=True)
             _remove(Path(self.get_app_dir(job_id)))
             shutil.copytree(app, self.get_app_dir(job_id), symlinks=True)
-            _write_new(run_dir / JobConstants.META_FILE, json.dumps(dict(job_meta), indent=2) + "\n")
+            meta = json.dumps(dict(job_meta), indent=2) + "\n"
+            write_new(run_dir / JobConstants.META_FILE, [meta.encode()], 0o644)
         except (OSError, TypeError, ValueError) as error:
             raise ConfigError(f"job {job_id}: its app {app} cannot be copied to {run_dir}: {error}") from error
+
+
+def write_new(path: Path, chunks: Iterable[bytes], mode: int) -> None:
+    """Write a file, all of it or none, in place of whatever is there.
+
+    For folders that a job can write to, while none does: a link that it left is not followed. Raises OSError.
+    """
+    part = path.with_name(f".{path.name}.part")
+    _remove(part)
+    with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode), "wb") as file:
+        file.writelines(chunks)
+    _remove(path)
+    part.replace(path)
 
 
 def _remove(path: Path) -> None:
@@ -67,9 +79,3 @@ def _remove(path: Path) -> None:
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
-
-
-def _write_new(path: Path, text: str) -> None:
-    _remove(path)
-    with path.open("x") as file:
-        file.write(text)

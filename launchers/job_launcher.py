@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import threading
 import time
@@ -20,6 +19,7 @@ from flcore.fl_constant import FLContextKey, JobProcessArgs
 from flcore.fl_context import FLContext
 from flcore.job_launcher_spec import Check, JobArgs, JobLauncherSpec, JobStateChange, add_launcher
 from flcore.job_meta import JobMeta
+from flcore.workspace import write_new
 
 from . import site_args
 from .container_spec import LABEL_JOB_ID, LABEL_LAUNCHER, LABEL_SITE, ContainerSpec, Mount
@@ -32,6 +32,7 @@ from .state_tracker import JobIdentity, StateTracker, TrackedJob
 
 LAST_LOOK_TIMEOUT = 2.0
 """Seconds to see how a container ended whose start failed, before it is removed."""
+LOG_MODE = 0o640
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,7 +286,7 @@ class JobLauncher(JobLauncherSpec):
         """Keep an ended job's output, then remove its container."""
         try:
             if log_path:
-                _write_new(log_path, runtime.logs(job.identity.container_id))
+                write_new(log_path, runtime.logs(job.identity.container_id), LOG_MODE)
         except OSError as error:  # the job may have done it: it must not keep its container by that
             self.logger.warning("%s: its output cannot be kept: %s", job.identity, error)
         if not self.keep:
@@ -322,12 +323,3 @@ def _split(job_id: str, command: str) -> tuple[str, ...]:
     if not words:
         raise JobLaunchError(f"job {job_id}: its launch command is empty")
     return words
-
-
-def _write_new(path: Path, chunks: Iterable[bytes]) -> None:
-    """Write a file in a folder that a job could write to: a link that it left there is not followed."""
-    part = path.with_name(f".{path.name}.part")
-    part.unlink(missing_ok=True)
-    with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o640), "wb") as file:
-        file.writelines(chunks)
-    part.replace(path)

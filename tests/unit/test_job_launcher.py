@@ -436,11 +436,17 @@ def test_a_link_that_a_job_has_left_in_place_of_its_output_is_not_followed(lab: 
 
 
 @pytest.mark.parametrize("place", ["site-1.log", ".site-1.log.part"])
-def test_a_folder_that_a_job_has_left_in_place_of_its_output_does_not_keep_its_container(
-    lab: Lab, place: str, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_folder_that_a_job_has_left_in_place_of_its_output_gives_way(lab: Lab, place: str) -> None:
     handle = lab.launch()
     (lab.log.parent / place / "full").mkdir(parents=True)
+    lab.finish(handle, 0, b"output")
+    assert lab.runtime.containers() == []
+    assert lab.log.read_bytes() == b"output"
+
+
+def test_output_that_cannot_be_kept_does_not_keep_the_container(lab: Lab, caplog: pytest.LogCaptureFixture) -> None:
+    handle = lab.launch()
+    lab.log.parent.rename(lab.workspace / "elsewhere")
     lab.finish(handle, 0, b"output")
     assert lab.runtime.containers() == []
     assert "its output cannot be kept" in caplog.text

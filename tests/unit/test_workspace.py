@@ -35,7 +35,6 @@ def test_the_layout_is_that_of_nvidia_flare(tmp_path: Path) -> None:
     assert workspace.get_run_dir("j1") == f"{tmp_path}/j1"
     assert workspace.get_app_dir("j1") == f"{tmp_path}/j1/app_site-1"
     assert workspace.get_app_custom_dir("j1") == f"{tmp_path}/j1/app_site-1/custom"
-    assert workspace.get_log_path("j1") == f"{tmp_path}/j1/site-1.log"
 
 
 def test_making_a_workspace_touches_no_disk(tmp_path: Path) -> None:
