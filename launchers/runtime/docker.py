@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import datetime
-from functools import cached_property
 from typing import Any
 
 import docker
@@ -192,15 +191,16 @@ class _Clients:
     def __init__(self, docker_host: str | None, given: Any) -> None:
         self._docker_host = docker_host
         self._given = given
-        self._lock = threading.RLock()
+        self._made: dict[int, Any] = {}
+        self._lock = threading.Lock()
 
-    @cached_property
+    @property
     def calls(self) -> Any:
-        return self._connect(CALL_TIMEOUT)
+        return self._shared(CALL_TIMEOUT)
 
-    @cached_property
+    @property
     def looks(self) -> Any:
-        return self._connect(LOOK_TIMEOUT)
+        return self._shared(LOOK_TIMEOUT)
 
     @contextmanager
     def private(self) -> Iterator[Any]:
@@ -213,10 +213,20 @@ class _Clients:
 
     def close(self) -> None:
         with self._lock:
-            for name in ("calls", "looks"):
-                client = self.__dict__.pop(name, None)
-                if client:
-                    self._disconnect(client)
+            made, self._made = self._made, {}
+        for client in made.values():
+            self._disconnect(client)
+
+    def _shared(self, timeout: int) -> Any:
+        known = self._made.get(timeout)
+        if known:
+            return known
+        client = self._connect(timeout)  # not under the lock: an engine that hangs must hold up nobody else
+        with self._lock:
+            kept = self._made.setdefault(timeout, client)
+        if kept is not client:  # another thread was faster
+            self._disconnect(client)
+        return kept
 
     def _connect(self, timeout: int) -> Any:
         if self._given:
@@ -278,14 +288,17 @@ def _resources(spec: ContainerSpec) -> dict[str, Any]:
 
 def _container_state(inspection: dict[str, Any]) -> ContainerState:
     state = inspection["State"]
+    started_at, finished_at = _seconds(state["StartedAt"]), _seconds(state["FinishedAt"])
+    if started_at and finished_at and not state["Running"]:
+        finished_at = max(started_at, finished_at)  # of a very short life, the engine may note the end first
     return ContainerState(
         state=DOCKER_STATE(state["Status"]),
         exit_code=state["ExitCode"],
         oom_killed=state["OOMKilled"],
         error=" ".join(state["Error"].split()),
         created_at=_seconds(inspection["Created"]),
-        started_at=_seconds(state["StartedAt"]),
-        finished_at=_seconds(state["FinishedAt"]),
+        started_at=started_at,
+        finished_at=finished_at,
     )
 
 
