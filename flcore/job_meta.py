@@ -6,7 +6,7 @@ Errors are :class:`JobRejectedError`, and name the job where it has an id, the p
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -83,6 +83,15 @@ def get_min_clients(job_meta: JobMeta, clients: int) -> int:
     if type(value) is not int or not 0 <= value <= clients:
         raise rejection(job_meta, "min_clients", f"must be a number from 0 to {clients}, its clients", value)
     return value
+
+
+def get_mandatory_clients(job_meta: JobMeta, clients: Collection[str]) -> frozenset[str]:
+    """Return the clients without which the job fails: ``mandatory_clients``, or none where it does not say."""
+    names = job_meta.get(JobMetaKey.MANDATORY_CLIENTS)
+    for name in _list(job_meta, "mandatory_clients", [] if names is None else names):
+        if name not in clients:
+            raise rejection(job_meta, "mandatory_clients", f"must be among its clients, {', '.join(clients)}", name)
+    return frozenset(names or ())
 
 
 def get_object(job_meta: JobMeta, path: str, value: Any, allowed: frozenset[str] | None = None) -> JobMeta:

@@ -20,7 +20,7 @@ from .fl_component import FLComponent
 from .fl_constant import FLContextKey, JobConstants, JobMetaKey, JobProcessArgs
 from .fl_context import FLContext
 from .job_launcher_spec import JobArgs, JobHandleSpec, JobResult, JobReturnCode
-from .job_meta import Deployment, get_app, get_deployments, get_min_clients, is_identifier
+from .job_meta import Deployment, get_app, get_deployments, get_mandatory_clients, get_min_clients, is_identifier
 from .site import Site
 from .strict_json import load_json
 
@@ -85,6 +85,11 @@ class JobFolder:
         with self._naming_the_file():
             return get_min_clients(self.meta, clients)
 
+    def mandatory_clients(self, clients: Sequence[str]) -> frozenset[str]:
+        """Return the clients without which the job fails. Raises JobRejectedError, naming the file and the key."""
+        with self._naming_the_file():
+            return get_mandatory_clients(self.meta, clients)
+
     @contextmanager
     def _naming_the_file(self) -> Iterator[None]:
         try:
@@ -108,9 +113,9 @@ class JobWorkflow(Workflow):
     """Runs one job on all the sites of its ``deploy_map``, and returns one result per site.
 
     The server's process is launched first, then the clients'. All that still runs is ended when the server fails, or
-    when fewer than ``min_clients`` of the clients can still finish; once the server has succeeded, clients have
-    ``finish_grace`` seconds to end by themselves. If the workflow is interrupted, it ends all processes before it
-    raises.
+    when fewer than ``min_clients`` of the clients, or not all ``mandatory_clients``, can still finish; once the server
+    has succeeded, clients have ``finish_grace`` seconds to end by themselves. If the workflow is interrupted, it ends
+    all processes before it raises. One object runs the job once.
 
     The server's process runs the app's module ``server``, a client's its module ``client``; they share a secret token
     of this run, which travels by environment.
@@ -130,6 +135,7 @@ class JobWorkflow(Workflow):
         self._job = job
         self._server, self._clients = _cast(job, sites)
         self._min_clients = job.min_clients(len(self._clients))
+        self._mandatory_clients = job.mandatory_clients([site.name for site in self._clients])
         self._finish_grace = finish_grace
         self._port = _free_port()
         self._token = secrets.token_urlsafe(32)
@@ -222,7 +228,9 @@ class JobWorkflow(Workflow):
         server = self._results.get(self._server.name)
         if server and not server.succeeded:
             return "the workflow, because the server failed"
-        hopeful = [site for site in self._clients if self._can_still_succeed(site)]
+        hopeful = {site.name for site in self._clients if self._can_still_succeed(site)}
+        if lost := sorted(self._mandatory_clients - hopeful):
+            return f"the workflow, because the mandatory client {lost[0]} failed"
         if len(hopeful) < self._min_clients:
             return f"the workflow, because fewer than {self._min_clients} clients can finish"
         if deadline is not None and time.monotonic() >= deadline:

@@ -10,6 +10,7 @@ from flcore.job_meta import (
     get_app,
     get_deployments,
     get_job_id,
+    get_mandatory_clients,
     get_min_clients,
     get_object,
     is_identifier,
@@ -137,6 +138,31 @@ def test_a_broken_deploy_map_is_rejected_by_its_path(deploy_map: Any, error: str
     with pytest.raises(JobRejectedError) as raised:
         get_deployments(meta(deploy_map=deploy_map))
     assert str(raised.value) == f"job j1: {error}"
+
+
+# --- mandatory_clients ---
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [({}, []), ({"mandatory_clients": None}, []), ({"mandatory_clients": ["site-2"]}, ["site-2"])],
+)
+def test_no_client_is_mandatory_where_the_job_does_not_say(given: dict[str, Any], expected: list[str]) -> None:
+    assert sorted(get_mandatory_clients(meta(**given), ["site-1", "site-2"])) == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "why"),
+    [
+        ("site-1", "must be a list, got 'site-1'"),
+        (["site-3"], "must be among its clients, site-1, site-2, got 'site-3'"),
+        ([["site-1"]], "must be among its clients, site-1, site-2, got ['site-1']"),
+    ],
+)
+def test_broken_mandatory_clients_are_rejected(value: Any, why: str) -> None:
+    with pytest.raises(JobRejectedError) as raised:
+        get_mandatory_clients(meta(mandatory_clients=value), ["site-1", "site-2"])
+    assert str(raised.value) == f"job j1: mandatory_clients: {why}"
 
 
 # --- min_clients ---

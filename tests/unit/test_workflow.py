@@ -254,6 +254,15 @@ def test_a_client_that_fails_is_no_reason_to_end_if_enough_are_left(
     assert codes(make_workflow(min_clients=1).run()) == [SUCCESS, FAILED, SUCCESS]
 
 
+def test_if_a_mandatory_client_fails_all_are_ended(
+    federation: Federation, make_workflow: Callable[..., JobWorkflow]
+) -> None:
+    federation.exits = {"site-1": 1}
+    results = make_workflow(min_clients=1, mandatory_clients=["site-1"]).run()
+    assert codes(results) == [ABORTED, FAILED, ABORTED]
+    assert results["server"].ended_by == "the workflow, because the mandatory client site-1 failed"
+
+
 def test_with_min_clients_0_the_server_goes_on_alone(
     federation: Federation, make_workflow: Callable[..., JobWorkflow]
 ) -> None:
