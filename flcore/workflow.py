@@ -30,6 +30,9 @@ CLIENT_CONFIG = f"config/{JobConstants.CLIENT_JOB_CONFIG}"
 FINISH_GRACE = 10.0
 """Seconds that clients have to end by themselves after the server has succeeded."""
 
+_LONGEST_WAIT = 1.0
+"""Seconds. Python notices a signal that comes just before it begins to wait only when the wait ends."""
+
 
 class Workflow(FLComponent, ABC):
     """A component that does a piece of work at a site, between START_WORKFLOW and END_WORKFLOW."""
@@ -215,8 +218,10 @@ class JobWorkflow(Workflow):
                 deadline = time.monotonic() + self._finish_grace
 
     def _next_end(self, deadline: float | None) -> str | None:
-        """Wait for the next end, note its result and return its site; None at the deadline."""
-        timeout = None if deadline is None else max(0.0, deadline - time.monotonic())
+        """Wait for the next end, note its result and return its site; None at the deadline, and now and then."""
+        timeout = _LONGEST_WAIT
+        if deadline is not None:
+            timeout = max(0.0, min(timeout, deadline - time.monotonic()))
         try:
             site, result = self._ends.get(timeout=timeout)
         except Empty:
