@@ -40,7 +40,7 @@ LOOK_TIMEOUT = 10
 _STATE_EVENTS = ["start", "die", "stop", "restart", "pause", "unpause", "destroy"]
 _REPLAY = 2.0
 """Seconds of the past asked for with each subscription: the engine answers a little before it subscribes."""
-_NO_NETWORK = re.compile(r"network \S+ not found")
+_NO_NETWORK = re.compile(r"network (\S+) not found")
 
 _PIDS_LIMIT = 1024
 _TMPFS = {"/tmp": "size=256m,mode=1777"}  # noqa: S108 - the container's own
@@ -174,11 +174,13 @@ class DockerRuntime:
         except APIError as error:
             kind = (by_status or {}).get(error.status_code or 0, RuntimeRefusedError)
             said = _explanation(error)
-            if kind is JobStartError and _NO_NETWORK.fullmatch(said):
+            if kind is JobStartError and (match := _NO_NETWORK.fullmatch(said)):
                 kind = NetworkError
+                said += f"; make it with: docker network create {match[1]}"
             raise kind(f"{what}: the engine says: {said}") from error
         except (DockerException, requests.exceptions.RequestException, OSError) as error:
-            raise RuntimeUnavailableError(f"{self.name} does not answer ({what}): {_root_cause(error)}") from error
+            why = f"{_root_cause(error)}; does it run, and is DOCKER_HOST or docker_host right?"
+            raise RuntimeUnavailableError(f"{self.name} does not answer ({what}): {why}") from error
 
 
 class _AlreadyBeingRemovedError(JobLaunchError):
