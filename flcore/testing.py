@@ -14,7 +14,6 @@ from typing import Any, NamedTuple
 import pytest
 
 from .event_bus import EventBus
-from .event_type import EventType
 from .fl_component import FLComponent
 from .fl_constant import FLContextKey, ReservedKey
 from .fl_context import FLContext
@@ -184,6 +183,3 @@ def fl_ctx(tmp_path: Path) -> FakeFLContext:
 def event_recorder() -> EventRecorder:
     """A component that records every event."""
     return EventRecorder()
-
-
-__all__ = ["EventRecorder", "EventType", "FakeEngine", "FakeFLContext", "RecordedEvent"]

@@ -17,6 +17,7 @@ import threading
 import time
 from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from queue import Empty, SimpleQueue
@@ -289,11 +290,14 @@ class StateTracker:
                 logger.exception("%s: tracking goes on after an error", self._runtime.name)
 
     def _next_item(self) -> str:
-        timeout = max(0.0, self._next_list - time.monotonic()) if self._jobs else None
-        try:
-            return self._inbox.get(timeout=timeout)
-        except Empty:
-            return _RELIST
+        """Return the next thing to do; a list when it is due, however many events there are."""
+        if not self._jobs:
+            return self._inbox.get()
+        patience = self._next_list - time.monotonic()
+        with suppress(Empty):
+            if patience > 0:
+                return self._inbox.get(timeout=patience)
+        return _RELIST
 
     def _look_at(self, container_id: str) -> None:
         """Inspect one container and report what is new."""

@@ -179,6 +179,25 @@ def test_of_two_requests_to_end_the_first_counts(world: World) -> None:
 # --- events that are lost, streams that end ---
 
 
+def test_a_lost_end_is_found_however_many_events_there_are() -> None:
+    with closing(World(relist_interval=OFTEN)) as world:
+        lost, busy = world.running_job("lost"), world.running_job("busy")
+        world.runtime.drop_events = True
+        world.runtime.exit("lost", 3)
+
+        def poke() -> None:
+            while lost.result is None and not over.is_set():
+                world.tracker.poke(busy)
+
+        over = threading.Event()
+        with ThreadPoolExecutor(1) as pool:
+            pool.submit(poke)
+            try:
+                assert exit_code(lost) == 3
+            finally:
+                over.set()
+
+
 def test_everything_is_right_though_no_event_ever_comes() -> None:
     with closing(World(relist_interval=OFTEN)) as world:
         world.runtime.drop_events = True
