@@ -53,7 +53,7 @@ engine-stop: ## stop the private Docker Engine, if one runs (`.ci/engine stop --
 	@.ci/engine stop
 
 clean: ## remove all that was made in this folder: .venv, caches, the demo's results
-	@rm -rf .venv *.egg-info .coverage .*_cache .hypothesis workspace
+	@rm -rf .venv build dist *.egg-info .coverage .*_cache .hypothesis workspace
 	@find . -name __pycache__ -prune -exec rm -rf {} +
 
 $(VENV): setup.cfg pyproject.toml
