@@ -96,7 +96,7 @@ def resolve(job_meta: JobMeta, site: str, policy: SitePolicy, mode: str = "docke
             _refuse_gpus(job_meta, *spec["num_of_gpus"])
     return JobRequest(
         job_id=get_job_id(job_meta),
-        image=_allowed_image(job_meta, site, policy, mode),
+        image=_allowed_image(job_meta, site, policy, launcher_spec),
         resources=_granted(job_meta, {**resource_spec, **launcher_spec}, policy),
         env=_env(job_meta, *launcher_spec.get("env", _Word({}, "")), policy.job_env_prefixes),
     )
@@ -105,7 +105,7 @@ def resolve(job_meta: JobMeta, site: str, policy: SitePolicy, mode: str = "docke
 def names_image(job_meta: JobMeta, site: str, policy: SitePolicy, mode: str = "docker") -> bool:
     """Whether there is an image for the job at this site, be it allowed or not. Raises JobRejectedError."""
     _check_metadata(job_meta)
-    return _named_image(job_meta, site, policy, mode).value is not None
+    return _named_image(job_meta, site, policy, _launcher_spec(job_meta, site, mode)).value is not None
 
 
 def container_name(name: str) -> str:
@@ -173,8 +173,7 @@ def _section(job_meta: JobMeta, key: str, site: str, allowed: frozenset[str] | N
     return get_object(job_meta, f"{key}.{site}", spec.get(site, {}), allowed)
 
 
-def _named_image(job_meta: JobMeta, site: str, policy: SitePolicy, mode: str) -> _Word:
-    spec = _launcher_spec(job_meta, site, mode)
+def _named_image(job_meta: JobMeta, site: str, policy: SitePolicy, spec: Mapping[str, _Word]) -> _Word:
     if "image" in spec:
         return spec["image"]
     for entry in get_deployments(job_meta):
@@ -183,8 +182,8 @@ def _named_image(job_meta: JobMeta, site: str, policy: SitePolicy, mode: str) ->
     return _Word(policy.image, "image")
 
 
-def _allowed_image(job_meta: JobMeta, site: str, policy: SitePolicy, mode: str) -> str | None:
-    image, path = _named_image(job_meta, site, policy, mode)
+def _allowed_image(job_meta: JobMeta, site: str, policy: SitePolicy, spec: Mapping[str, _Word]) -> str | None:
+    image, path = _named_image(job_meta, site, policy, spec)
     if policy.images is None or image is None or image == policy.image:
         return policy.image
     if not isinstance(image, str) or not _IMAGE.fullmatch(image) or _IMAGE_ID.fullmatch(image):
