@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import os
 from abc import abstractmethod
-from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from flcore.fl_constant import FLContextKey
 from flcore.fl_context import FLContext
-from flcore.job_launcher_spec import Check
-from flcore.job_meta import JobMeta, get_job_id
+from flcore.job_meta import JobMeta
 
 from . import site_args
 from .container_spec import LABEL_SITE, ContainerSpec
 from .docker_state import DOCKER_STATE
 from .job_handle import ContainerJobHandle, DockerJobHandle, Tracking
-from .job_launcher import JobLauncher, LaunchPlan
+from .job_launcher import ClientJobLauncher, JobLauncher, LaunchPlan, ServerJobLauncher
 from .job_policy import names_image
 from .runtime.base import Runtime
 
@@ -96,10 +94,6 @@ class DockerJobLauncher(JobLauncher):
     def dataset_path(self, name: str) -> str:
         return f"{DATASETS_PATH}/{name}"
 
-    def check(self) -> Iterable[Check]:
-        yield from self._open(None)[0].check(self.policy.image, self.network)
-        yield from super().check()
-
     def _prepare(self, plan: LaunchPlan) -> None:
         super()._prepare(plan)
         if plan.folder and os.geteuid() == 0:
@@ -115,18 +109,12 @@ class DockerJobLauncher(JobLauncher):
         )
 
 
-class ClientDockerJobLauncher(DockerJobLauncher):
+class ClientDockerJobLauncher(ClientJobLauncher, DockerJobLauncher):
     """Runs a client's job process in a container named ``<site>-<job id>``."""
 
-    def get_command(self, job_meta: dict[str, Any], fl_ctx: FLContext) -> tuple[str, str]:
-        return f"{fl_ctx.get_identity_name()}-{get_job_id(job_meta)}", self.client_command(fl_ctx)
 
-
-class ServerDockerJobLauncher(DockerJobLauncher):
+class ServerDockerJobLauncher(ServerJobLauncher, DockerJobLauncher):
     """Runs the server's job process in a container named ``server-<job id>``."""
-
-    def get_command(self, job_meta: dict[str, Any], fl_ctx: FLContext) -> tuple[str, str]:
-        return f"server-{get_job_id(job_meta)}", self.server_command(fl_ctx)
 
 
 def _default_user() -> str:

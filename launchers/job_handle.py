@@ -172,6 +172,7 @@ class _SharedTrackers:
             self._jobs[key] -= 1
             if self._jobs[key]:
                 return
+            del self._jobs[key]
             tracker, runtime = self._trackers.pop(key)
         tracker.close()
         runtime.close()

@@ -18,7 +18,7 @@ from flcore.event_type import EventType
 from flcore.fl_constant import FLContextKey, JobProcessArgs
 from flcore.fl_context import FLContext
 from flcore.job_launcher_spec import Check, JobArgs, JobLauncherSpec, JobStateChange, add_launcher
-from flcore.job_meta import JobMeta
+from flcore.job_meta import JobMeta, get_job_id
 from flcore.workspace import write_new
 
 from . import site_args
@@ -74,6 +74,8 @@ class JobLauncher(JobLauncherSpec):
     """Whether jobs run in images; where not, an image that a job names is meant for other sites."""
     service_host = "127.0.0.1"
     """The address on which a server's job listens if its arguments do not say."""
+    network = ""
+    """The network that jobs join; none where a runtime has no networks."""
     python = "python3"
     """The interpreter of a job's process."""
 
@@ -187,7 +189,8 @@ class JobLauncher(JobLauncherSpec):
         return spec
 
     def check(self) -> Iterable[Check]:
-        """Say whether the runtime and the datasets are there."""
+        """Say whether the runtime, the image, the network and the datasets are there."""
+        yield from self._open(None)[0].check(self.policy.image, self.network)
         sources = ((name, self._dataset_source(name)) for name in self.datasets)
         yield from (Check(f"dataset {name}", source.exists(), str(source)) for name, source in sources)
 
@@ -308,6 +311,22 @@ class JobLauncher(JobLauncherSpec):
         event_type = EventType.ENGINE_REACHABLE if reachable else EventType.ENGINE_UNREACHABLE
         if self._engine is not None:
             self.fire_event_with_data(event_type, self._engine.new_context(), FLContextKey.EVENT_DATA, reason)
+
+
+class ClientJobLauncher(JobLauncher):
+    """What every client's launcher runs. To be inherited before the launcher of a runtime."""
+
+    def get_command(self, job_meta: dict[str, Any], fl_ctx: FLContext) -> tuple[str, str]:
+        """Return ``<site>-<job id>`` and the command of a client's job process."""
+        return f"{fl_ctx.get_identity_name()}-{get_job_id(job_meta)}", self.client_command(fl_ctx)
+
+
+class ServerJobLauncher(JobLauncher):
+    """What every server's launcher runs. To be inherited before the launcher of a runtime."""
+
+    def get_command(self, job_meta: dict[str, Any], fl_ctx: FLContext) -> tuple[str, str]:
+        """Return ``server-<job id>`` and the command of the server's job process."""
+        return f"server-{get_job_id(job_meta)}", self.server_command(fl_ctx)
 
 
 def _job_args(fl_ctx: FLContext) -> JobArgs:

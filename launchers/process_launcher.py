@@ -6,12 +6,10 @@ A process is not isolated: it sees what the site's own user sees, and no limit o
 from __future__ import annotations
 
 import sys
-from typing import Any
 
 from flcore.fl_context import FLContext
-from flcore.job_meta import get_job_id
 
-from .job_launcher import JobLauncher
+from .job_launcher import ClientJobLauncher, JobLauncher, ServerJobLauncher
 from .runtime.base import Runtime
 from .runtime.process import ProcessRuntime
 
@@ -31,15 +29,9 @@ class ProcessJobLauncher(JobLauncher):
         return path
 
 
-class ClientProcessJobLauncher(ProcessJobLauncher):
+class ClientProcessJobLauncher(ClientJobLauncher, ProcessJobLauncher):
     """Runs a client's job process, named ``<site>-<job id>``."""
 
-    def get_command(self, job_meta: dict[str, Any], fl_ctx: FLContext) -> tuple[str, str]:
-        return f"{fl_ctx.get_identity_name()}-{get_job_id(job_meta)}", self.client_command(fl_ctx)
 
-
-class ServerProcessJobLauncher(ProcessJobLauncher):
+class ServerProcessJobLauncher(ServerJobLauncher, ProcessJobLauncher):
     """Runs the server's job process, named ``server-<job id>``."""
-
-    def get_command(self, job_meta: dict[str, Any], fl_ctx: FLContext) -> tuple[str, str]:
-        return f"server-{get_job_id(job_meta)}", self.server_command(fl_ctx)

@@ -49,7 +49,7 @@ class ProcessRuntime:
     """Runs each "container" as a process group of this host.
 
     The end of a process is an event of its pidfd, so watching takes one thread, whatever the number of processes.
-    Output goes to a file each in a temporary folder, which ``close`` removes.
+    Output goes to a file each in a temporary folder; it goes with its process, and the folder with the last of them.
     """
 
     name = "local processes"

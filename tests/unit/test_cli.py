@@ -230,7 +230,9 @@ def test_check_says_that_all_is_there(capsys: pytest.CaptureFixture[str]) -> Non
     config = write_site("site-1", datasets={"digits": "${CONFIG_DIR}/data.csv"})
     assert main(["check", config]) == 0
     assert capsys.readouterr().out == (
-        f"site-1.json: site site-1, 1 components\n  ok       launcher: dataset digits: {Path.cwd()}/data.csv\n"
+        "site-1.json: site site-1, 1 components\n"
+        "  ok       launcher: runtime: local processes (needs Linux 5.3 or later)\n"
+        f"  ok       launcher: dataset digits: {Path.cwd()}/data.csv\n"
     )
 
 

@@ -111,4 +111,5 @@ def test_a_job_can_be_terminated(launcher: ClientProcessJobLauncher, lab: Lab) -
 
 def test_what_it_needs_is_there(tmp_path: Path) -> None:
     launcher = ClientProcessJobLauncher(datasets={"digits": str(tmp_path)})
-    assert [(check.what, check.ok) for check in launcher.check()] == [("dataset digits", True)]
+    assert [(check.what, check.ok) for check in launcher.check()] == [("runtime", True), ("dataset digits", True)]
+    launcher.close()
