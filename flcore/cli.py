@@ -87,9 +87,10 @@ def _check_launchers(site: Site) -> bool:
     return complete
 
 
-def _site(config: str, workspace: str | None) -> Site:
+def _site(path: str, workspace: str | None) -> Site:
     """Build a site; ``workspace`` is where all sites have their folder, by its name."""
-    return Site.from_config(config, workspace and Path(workspace, SiteConfig.read(config).site))
+    config = SiteConfig.read(path)
+    return Site.from_config(config, workspace and Path(workspace, config.site))
 
 
 def _view(as_json: bool) -> type[View]:

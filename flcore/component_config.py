@@ -21,7 +21,7 @@ from typing import Any
 
 from .errors import ConfigError
 from .fl_component import FLComponent
-from .strict_json import check_values
+from .strict_json import check_values, shown
 
 ENTRY_POINT_GROUP = "flcore.components"
 
@@ -180,8 +180,8 @@ class ComponentBuilder:
             raise self._error(f"{where}: args", f"{cls.__qualname__}: {error}") from error
 
     def _error(self, where: str, why: str, *value: Any) -> ConfigError:
-        shown = f", got {repr(value[0])[:200]}" if value else ""
-        return ConfigError(f"{self._source}: {where}: {why}{shown}")
+        got = f", got {shown(value[0])}" if value else ""
+        return ConfigError(f"{self._source}: {where}: {why}{got}")
 
 
 def check_keys(config: Iterable[Any], known: Any, where: str) -> None:

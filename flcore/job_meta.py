@@ -12,6 +12,7 @@ from typing import Any
 
 from .errors import JobRejectedError
 from .fl_constant import JobConstants, JobMetaKey
+from .strict_json import shown
 
 _IDENTIFIER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}", re.ASCII)
 _NOTHING = object()
@@ -39,10 +40,10 @@ def rejection(job_meta: JobMeta, path: str, why: str, value: Any = _NOTHING) -> 
 
     The job is named by its id if it has one; what reads a job's file names that.
     """
-    shown = "" if value is _NOTHING else f", got {_shown(value)}"
+    got = "" if value is _NOTHING else f", got {shown(value)}"
     job_id = job_meta.get(JobMetaKey.JOB_ID)
-    job = "" if job_id is None else f"job {_on_one_line(job_id if isinstance(job_id, str) else _shown(job_id))}: "
-    return JobRejectedError(f"{job}{_on_one_line(path)}: {why}{shown}")
+    job = "" if job_id is None else f"job {_on_one_line(job_id if isinstance(job_id, str) else shown(job_id))}: "
+    return JobRejectedError(f"{job}{_on_one_line(path)}: {why}{got}")
 
 
 def is_identifier(value: Any) -> bool:
@@ -102,13 +103,6 @@ def get_object(job_meta: JobMeta, path: str, value: Any, allowed: frozenset[str]
         if allowed is not None and key not in allowed:
             raise rejection(job_meta, f"{path}.{key}", f"unknown key; known are {', '.join(sorted(allowed))}")
     return value
-
-
-def _shown(value: Any) -> str:
-    try:
-        return repr(value)[:200]
-    except ValueError:  # Python refuses to write numbers of more than some thousand digits
-        return f"a huge {type(value).__name__}"
 
 
 def _on_one_line(text: str) -> str:

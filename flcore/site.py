@@ -19,7 +19,7 @@ from .fl_constant import EventScope, FLContextKey
 from .fl_context import FLContext, FLContextManager
 from .job_launcher_spec import JobArgs, JobHandleSpec, JobLauncherSpec, JobResult, JobReturnCode
 from .job_meta import get_job_id, is_identifier
-from .strict_json import load_json
+from .strict_json import load_json, shown
 from .workspace import Workspace
 
 logger = logging.getLogger(__name__)
@@ -43,7 +43,7 @@ class SiteConfig:
         source = Path(path)
         config = load_json(source)
         if not isinstance(config, dict):
-            raise ConfigError(f"{source}: must be an object, got {repr(config)[:200]}")
+            raise ConfigError(f"{source}: must be an object, got {shown(config)}")
         check_keys(config, _SITE_KEYS, str(source))
         return cls(
             source=source,
@@ -91,9 +91,13 @@ class Site:
             self.add_component(component_id, component)
 
     @classmethod
-    def from_config(cls, path: str | Path, workspace: str | Path | None = None) -> Self:
-        """Build a site from its JSON config. ``workspace`` overrides the config's. Raises ConfigError."""
-        config = SiteConfig.read(path)
+    def from_config(cls, config: str | Path | SiteConfig, workspace: str | Path | None = None) -> Self:
+        """Build a site from its config: a JSON file, or one that was read. Raises ConfigError.
+
+        ``workspace`` overrides the config's.
+        """
+        if not isinstance(config, SiteConfig):
+            config = SiteConfig.read(config)
         return cls(config.site, config.build(), workspace or config.workspace, config.strict)
 
     def add_component(self, component_id: str, component: FLComponent) -> None:
@@ -297,7 +301,7 @@ def _site(config: Mapping[str, Any], source: Path) -> str:
     if "site" not in config:
         raise ConfigError(f"{source}: site: is missing; it {rule}")
     if not is_identifier(config["site"]):
-        raise ConfigError(f"{source}: site: {rule}, got {repr(config['site'])[:200]}")
+        raise ConfigError(f"{source}: site: {rule}, got {shown(config['site'])}")
     return str(config["site"])
 
 
@@ -305,14 +309,14 @@ def _workspace(config: Mapping[str, Any], source: Path) -> Path:
     """Return the site's folder; a relative one is relative to the config file."""
     value = config.get("workspace", "workspace")
     if not isinstance(value, str) or not value:
-        raise ConfigError(f"{source}: workspace: must be a folder, got {repr(value)[:200]}")
+        raise ConfigError(f"{source}: workspace: must be a folder, got {shown(value)}")
     return Path(source.absolute().parent, value).resolve()
 
 
 def _strict(config: Mapping[str, Any], source: Path) -> bool:
     value = config.get("strict", False)
     if type(value) is not bool:
-        raise ConfigError(f"{source}: strict: must be true or false, got {repr(value)[:200]}")
+        raise ConfigError(f"{source}: strict: must be true or false, got {shown(value)}")
     return value
 
 

@@ -52,6 +52,14 @@ def check_values(value: Any, depth: int = 0) -> None:
             check_values(item, depth + 1)
 
 
+def shown(value: Any) -> str:
+    """Return how an untrusted value stands in an error: by its ``repr``, cut to 200 characters."""
+    try:
+        return repr(value)[:200]
+    except ValueError:  # Python refuses to write numbers of more than some thousand digits
+        return f"a huge {type(value).__name__}"
+
+
 def _read(path: Path) -> str:
     try:
         with path.open("rb") as file:

@@ -22,7 +22,7 @@ from .fl_context import FLContext
 from .job_launcher_spec import JobArgs, JobHandleSpec, JobResult, JobReturnCode
 from .job_meta import Deployment, get_app, get_deployments, get_mandatory_clients, get_min_clients, is_identifier
 from .site import Site
-from .strict_json import load_json
+from .strict_json import load_json, shown
 
 SERVER_CONFIG = f"config/{JobConstants.SERVER_JOB_CONFIG}"
 CLIENT_CONFIG = f"config/{JobConstants.CLIENT_JOB_CONFIG}"
@@ -70,7 +70,7 @@ class JobFolder:
             raise ConfigError(f"{folder}: is no job folder; it needs a meta.json and an app")
         meta = load_json(folder / JobConstants.META_FILE)
         if not isinstance(meta, dict):
-            raise ConfigError(f"{folder / JobConstants.META_FILE}: must be an object, got {repr(meta)[:200]}")
+            raise ConfigError(f"{folder / JobConstants.META_FILE}: must be an object, got {shown(meta)}")
         job = cls(folder, meta)
         for app in dict.fromkeys(deployment.app for deployment in job.deployments):
             if not (folder / app).is_dir() or (folder / app).is_symlink():
