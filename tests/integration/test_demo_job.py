@@ -66,9 +66,7 @@ def test_three_containers_learn_to_read_digits(federation: Federation) -> None:
 
 
 def test_the_job_survives_a_client_that_dies_in_the_middle(federation: Federation, docker_client: Any) -> None:
-    runner = threading.Thread(target=federation.run)
-    runner.start()
-    until(lambda: "round 3/" in output_of(federation, "server"), timeout=60)
+    runner = run_until(federation, "round 3/")
     docker_client.api.kill(f"site-2-{federation.workflow.job_id}")
     runner.join(120)
     results = federation.results
@@ -78,9 +76,7 @@ def test_the_job_survives_a_client_that_dies_in_the_middle(federation: Federatio
 
 
 def test_a_server_that_dies_ends_the_clients(federation: Federation, docker_client: Any) -> None:
-    runner = threading.Thread(target=federation.run)
-    runner.start()
-    until(lambda: "round 1/" in output_of(federation, "server"), timeout=60)
+    runner = run_until(federation, "round 1/")
     docker_client.api.kill(f"server-{federation.workflow.job_id}")
     runner.join(60)
     assert federation.results["server"].exit_code == 137
@@ -91,9 +87,7 @@ def test_a_server_that_dies_ends_the_clients(federation: Federation, docker_clie
 
 
 def test_the_jobs_secret_is_in_no_argument_label_or_log(federation: Federation, docker_client: Any) -> None:
-    runner = threading.Thread(target=federation.run)
-    runner.start()
-    until(lambda: "round 1/" in output_of(federation, "server"), timeout=60)
+    runner = run_until(federation, "round 1/")
     inspections = {
         site: docker_client.api.inspect_container(handle_of(federation, site).container.id) for site in SITES
     }
@@ -109,6 +103,14 @@ def test_the_jobs_secret_is_in_no_argument_label_or_log(federation: Federation, 
         ]
         assert secret not in json.dumps(elsewhere)
         assert secret not in output_of(federation, site)
+
+
+def run_until(federation: Federation, words: str) -> threading.Thread:
+    """Start the job on a thread of its own; return the thread when the server has written the words."""
+    runner = threading.Thread(target=federation.run)
+    runner.start()
+    until(lambda: words in output_of(federation, "server"), timeout=60)
+    return runner
 
 
 def handle_of(federation: Federation, site: str) -> DockerJobHandle:
