@@ -191,29 +191,29 @@ class RuntimeContract:
             created = [container_id for container_id in pool.map(create, range(8)) if container_id]
         assert len(created) == 1
 
-    # --- stop and remove ---
+    # --- signals and removal ---
 
-    def test_stop_ends_a_container_and_returns_when_it_has_ended(self, lab: RuntimeLab) -> None:
+    @pytest.mark.parametrize(("signal", "exit_code"), [("SIGTERM", 143), ("SIGKILL", 137)])
+    def test_a_signal_ends_a_container(self, lab: RuntimeLab, signal: str, exit_code: int) -> None:
         container_id = lab.run("one", *FOR_EVER)
-        lab.runtime.stop(container_id, TIMEOUT)
-        seen = lab.runtime.inspect(container_id)
-        assert (seen.state, seen.exit_code) == (DOCKER_STATE.EXITED, 143)
+        assert lab.runtime.send_signal(container_id, signal)
+        assert lab.wait_until(container_id, DOCKER_STATE.EXITED).exit_code == exit_code
 
-    def test_stop_of_an_ended_container_changes_nothing(self, lab: RuntimeLab) -> None:
+    def test_a_signal_to_an_ended_container_changes_nothing(self, lab: RuntimeLab) -> None:
         container_id = lab.run_to_end("exit 3", 3)
         before = lab.runtime.inspect(container_id)
-        lab.runtime.stop(container_id, 0)
-        lab.runtime.stop(container_id, 0)
+        assert not lab.runtime.send_signal(container_id, "SIGTERM")
+        assert not lab.runtime.send_signal(container_id, "SIGKILL")
         assert lab.runtime.inspect(container_id) == before
 
-    def test_stop_of_a_container_that_never_started_changes_nothing(self, lab: RuntimeLab) -> None:
+    def test_a_signal_to_a_container_that_never_started_changes_nothing(self, lab: RuntimeLab) -> None:
         container_id = lab.runtime.create(lab.spec("one", *FOR_EVER))
         before = lab.runtime.inspect(container_id)
-        lab.runtime.stop(container_id, 0)
+        assert not lab.runtime.send_signal(container_id, "SIGTERM")
         assert lab.runtime.inspect(container_id) == before
 
-    def test_stop_of_what_is_not_there_does_nothing(self, lab: RuntimeLab) -> None:
-        lab.runtime.stop(UNKNOWN_ID, 0)
+    def test_a_signal_to_what_is_not_there_does_nothing(self, lab: RuntimeLab) -> None:
+        assert not lab.runtime.send_signal(UNKNOWN_ID, "SIGTERM")
 
     @pytest.mark.parametrize("times", [1, 2])
     def test_a_removed_container_is_gone(self, lab: RuntimeLab, times: int) -> None:
@@ -277,7 +277,7 @@ class RuntimeContract:
     def test_a_subscriber_is_told_of_the_end_of_what_ran_before(self, lab: RuntimeLab) -> None:
         container_id = lab.run("one", *FOR_EVER)
         with lab.runtime.open_events() as events, lab.ending_in_time():
-            lab.runtime.stop(container_id, TIMEOUT)
+            lab.runtime.send_signal(container_id, "SIGTERM")
             assert container_id in events
 
     def test_closing_ends_a_stream_that_another_thread_reads(self, lab: RuntimeLab) -> None:

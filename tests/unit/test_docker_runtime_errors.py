@@ -21,7 +21,7 @@ CALLS: dict[str, Callable[[DockerRuntime], object]] = {
     "inspect": lambda runtime: runtime.inspect("0123"),
     "list_containers": lambda runtime: runtime.list_containers(),
     "open_events": lambda runtime: runtime.open_events().__enter__(),
-    "stop": lambda runtime: runtime.stop("0123", 1),
+    "send_signal": lambda runtime: runtime.send_signal("0123", "SIGTERM"),
     "remove": lambda runtime: runtime.remove("0123"),
     "logs": lambda runtime: list(runtime.logs("0123")),
     "tail": lambda runtime: list(runtime.logs("0123", 5)),
@@ -89,7 +89,7 @@ def test_a_container_is_locked_down_by_default(api: Any) -> None:
     assert (host["CapDrop"], host["SecurityOpt"], host["ReadonlyRootfs"]) == (["ALL"], ["no-new-privileges"], True)
     assert (host["PidsLimit"], host["Init"], host["NetworkMode"]) == (1024, True, "none")
     assert (host["RestartPolicy"], host.get("AutoRemove", False)) == ({"Name": "no"}, False)
-    assert host["LogConfig"] == {"Type": "json-file", "Config": {"max-size": "10m", "max-file": "3"}}
+    assert host["LogConfig"] == {"Type": "json-file", "Config": {"max-size": "10485760", "max-file": "3"}}
     assert set(host["Tmpfs"]) == {"/tmp"}
     assert not {"Privileged", "CapAdd", "Binds", "Devices", "DeviceRequests", "PortBindings", "Links"} & set(host)
     assert (config["Healthcheck"]["Test"], config["StopSignal"]) == (["NONE"], "SIGTERM")
