@@ -38,7 +38,7 @@ from .container_spec import (
 from .docker_state import DOCKER_STATE, TERMINAL_STATES, ContainerState, EndRequest, Progress
 from .job_record import JobRecord, RecordStore
 from .runtime.base import ContainerSummary, Runtime
-from .state_tracker import CREATION_GRACE, StateTracker
+from .state_tracker import CREATION_GRACE, RELIST_INTERVAL, StateTracker
 from .tracked_job import STOP_GRACE, CleanUpDelayedError, JobHooks, JobIdentity, JobLimits, TrackedJob
 
 logger = logging.getLogger(__name__)
@@ -73,6 +73,8 @@ class KeeperSettings:
     orphans: str = "adopt"
     """What to do with a container of this site that no record tells of: one of ``ORPHAN_POLICIES``."""
     launch_patience: float = LAUNCH_PATIENCE
+    relist_interval: float = RELIST_INTERVAL
+    creation_grace: float = CREATION_GRACE
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +124,9 @@ class JobKeeper:
         self.log_path = log_path
         self._settings = settings
         self._listener = listener
-        self.tracker = StateTracker(runtime, listener.on_engine, self._on_unknown)
+        self.tracker = StateTracker(
+            runtime, listener.on_engine, self._on_unknown, settings.relist_interval, settings.creation_grace
+        )
         self._site_id = ""
         self._launching: dict[str, _Launch] = {}
         self._jobs: dict[str, TrackedJob] = {}
@@ -383,7 +387,7 @@ class JobKeeper:
         elif who.container_id:
             self.tracker.watch(job)
         else:
-            self.tracker.expect(job, CREATION_GRACE - max(0.0, time.time() - known["time"]))
+            self.tracker.expect(job, asked_ago=max(0.0, time.time() - known["time"]))
 
     def _on_unknown(self, summaries: list[ContainerSummary]) -> None:
         store = self._store
@@ -403,7 +407,7 @@ class JobKeeper:
 
     def _deal_with_orphan(self, store: RecordStore, summary: ContainerSummary) -> None:
         seen = self.runtime.inspect(summary.id)  # the list is older than this
-        if seen.created_at is None or time.time() - seen.created_at < CREATION_GRACE:
+        if seen.created_at is None or time.time() - seen.created_at < self._settings.creation_grace:
             return  # gone, or so young that it will be listed again
         if self._settings.orphans == "ignore" or (self._settings.keep and seen.state in TERMINAL_STATES):
             self._ignored.add(summary.id)

@@ -26,6 +26,7 @@ from .job_keeper import LAUNCH_PATIENCE, ORPHAN_POLICIES, JobKeeper, KeeperListe
 from .job_policy import JobRequest, SitePolicy, container_name, resolve
 from .job_record import RecordStore
 from .runtime.base import Runtime
+from .state_tracker import CREATION_GRACE, RELIST_INTERVAL
 from .tracked_job import STOP_GRACE, JobLimits, TrackedJob
 
 
@@ -78,6 +79,9 @@ class JobLauncher(JobLauncherSpec):
     """The interpreter of a job's process."""
     launch_patience = LAUNCH_PATIENCE
     """Seconds in which a launch is tried again while an engine that answered before does not."""
+    relist_interval = RELIST_INTERVAL
+    creation_grace = CREATION_GRACE
+    """See ``StateTracker``."""
 
     def __init__(
         self,
@@ -278,6 +282,8 @@ class JobLauncher(JobLauncherSpec):
             keep=self.keep,
             orphans=self.orphans,
             launch_patience=self.launch_patience,
+            relist_interval=self.relist_interval,
+            creation_grace=self.creation_grace,
         )
         listener = KeeperListener(self._fire_state_change, self._fire_engine_event, self._fire_recovered)
         store = RecordStore(state_dir) if state_dir else None

@@ -55,9 +55,9 @@ class RecordStore:
     """The records of one launcher of a site. Making one touches no disk; safe to use from several threads."""
 
     def __init__(self, state_dir: str | Path) -> None:
-        self._folder = Path(state_dir)
-        self._parents = self._folder / "parents"
-        self._jobs = self._folder / "jobs"
+        self.folder = Path(state_dir)
+        self._parents = self.folder / "parents"
+        self._jobs = self.folder / "jobs"
         self.parent_id = secrets.token_hex(8)
         self._lock_file: int | None = None
 
@@ -68,7 +68,7 @@ class RecordStore:
 
     def open(self) -> str:
         """Make the folder if need be, register this process as alive, and return the site's id. Idempotent."""
-        for folder in (self._folder, self._parents, self._jobs):
+        for folder in (self.folder, self._parents, self._jobs):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         with self._exclusively():
             if self._lock_file is None:
@@ -89,6 +89,8 @@ class RecordStore:
         try:
             _append(record.path, whole, os.O_CREAT | os.O_EXCL, durable=True)
             _sync_folder(self._jobs)
+        except FileExistsError:
+            raise
         except OSError:
             record.forget()
             raise
@@ -130,7 +132,7 @@ class RecordStore:
                 path.unlink(missing_ok=True)
 
     def _site_id(self) -> str:
-        path = self._folder / "site-id"
+        path = self.folder / "site-id"
         with suppress(FileNotFoundError):
             if known := path.read_text():
                 return known
@@ -143,7 +145,7 @@ class RecordStore:
     @contextmanager
     def _exclusively(self) -> Iterator[None]:
         """One process, and one thread, at a time."""
-        descriptor = os.open(self._folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _FILE_MODE)
+        descriptor = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _FILE_MODE)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             yield

@@ -37,7 +37,7 @@ logger = logging.getLogger(__name__)
 RELIST_INTERVAL = 5.0
 """Seconds between two lists while jobs run: how late a change whose event was lost is seen."""
 CREATION_GRACE = 20.0
-"""Seconds in which a container may still appear whose creation was asked for, but not answered."""
+"""Seconds: see ``StateTracker``."""
 CLOSE_TIMEOUT = 10.0
 """Seconds that closing waits for each thread. A listener may block for ever; the site must not."""
 CLEAN_UP_TIMEOUT = 30.0
@@ -100,6 +100,7 @@ class StateTracker:
             answers again.
         on_unknown: called in a thread of its own with the listed containers that are not tracked.
         relist_interval: seconds between two lists.
+        creation_grace: seconds in which a container may still appear whose creation was asked for, but not answered.
     """
 
     def __init__(
@@ -108,11 +109,13 @@ class StateTracker:
         on_engine: Callable[[bool, str], None] | None = None,
         on_unknown: Callable[[list[ContainerSummary]], None] | None = None,
         relist_interval: float = RELIST_INTERVAL,
+        creation_grace: float = CREATION_GRACE,
     ) -> None:
         self._runtime = runtime
         self._on_engine = on_engine
         self._on_unknown = on_unknown
         self._relist_interval = relist_interval
+        self._creation_grace = creation_grace
         self._watches: dict[str, _Watch] = {}
         """By container id."""
         self._expected: dict[str, tuple[TrackedJob, float]] = {}
@@ -144,11 +147,14 @@ class StateTracker:
         self._post(self._tick_if_idle)
         self.poke(job)
 
-    def expect(self, job: TrackedJob, grace: float = CREATION_GRACE) -> None:
-        """Follow a job whose container may or may not be there, by its nonce. It ends if none appears in time."""
+    def expect(self, job: TrackedJob, asked_ago: float = 0.0) -> None:
+        """Follow a job whose container may or may not be there, by its nonce. It ends if none appears in time.
+
+        ``asked_ago``: seconds since the engine was asked for the container.
+        """
         with self._lock:
             self._begin(job)
-            self._expected[job.identity.nonce] = job, time.monotonic() + grace
+            self._expected[job.identity.nonce] = job, time.monotonic() + self._creation_grace - asked_ago
         self._post(self._tick_if_idle)
         self._post(self._list)
 
@@ -384,7 +390,7 @@ class StateTracker:
     def _listed(self, summaries: list[ContainerSummary]) -> None:
         self._note_engine(reachable=True)
         if self._sweep_until == float("inf"):
-            self._sweep_until = time.monotonic() + CREATION_GRACE + self._relist_interval
+            self._sweep_until = time.monotonic() + self._creation_grace + self._relist_interval
         self._place(summaries)
         self._compare({summary.id: summary.state for summary in summaries})
         self._report_unknown(summaries)
