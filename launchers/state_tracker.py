@@ -506,8 +506,7 @@ class StateTracker:
             late = partial(self._end_late, watch, reason)
             watch.run_timer = self._loop.after(limits.run - watch.job.age(started_at), late)
         if limits.idle is not None:
-            watch.quiet_since = time.monotonic()
-            self._loop.after(limits.idle / _IDLE_LOOKS, partial(self._look_at_output, watch))
+            self._count_silence_anew(watch)
 
     def _end_late(self, watch: _Watch, reason: str) -> None:
         if not watch.job.result:
@@ -526,11 +525,19 @@ class StateTracker:
         if now - watch.quiet_since >= idle:
             self._end_late(watch, f"the site: it wrote nothing for more than {idle:g} s ('idle_timeout')")
         else:
-            self._loop.after(idle / _IDLE_LOOKS, partial(self._look_at_output, watch))
+            self._look_at_output_soon(watch)
 
     def _output_not_seen(self, watch: _Watch, error: Exception) -> None:
         logger.debug("%s: its output cannot be looked at: %s", watch.job.identity, error)
-        self._output_seen(watch, "not seen")  # it may well have written
+        self._count_silence_anew(watch)  # it may well have written
+
+    def _count_silence_anew(self, watch: _Watch) -> None:
+        watch.quiet_since = time.monotonic()
+        self._look_at_output_soon(watch)
+
+    def _look_at_output_soon(self, watch: _Watch) -> None:
+        idle = watch.job.hooks.limits.idle or 0.0
+        self._loop.after(idle / _IDLE_LOOKS, partial(self._look_at_output, watch))
 
 
 _NEVER_MADE = ContainerState(DOCKER_STATE.DEAD, error="its container was never made")
