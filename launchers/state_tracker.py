@@ -20,16 +20,17 @@ import time
 from collections.abc import Callable
 from functools import partial
 from queue import SimpleQueue
-from typing import Any
 
 from flcore.errors import FLCoreError, RuntimeUnavailableError
 from flcore.job_launcher_spec import JobReturnCode
 
 from .docker_state import DOCKER_STATE, TERMINAL_STATES, ContainerState, effective_state, result_of
+from .job_ender import Ending, JobEnder
+from .job_limiter import JobLimiter, Limit
 from .job_output import last_output
 from .runtime.base import ContainerSummary, Runtime
 from .tracked_job import CleanUpDelayedError, TrackedJob
-from .worker_loop import Timer, WorkerLoop
+from .worker_loop import WorkerLoop
 from .worker_pool import WorkerPool, logged
 
 logger = logging.getLogger(__name__)
@@ -46,32 +47,13 @@ _RECONNECT_DELAYS = (0.1, 0.2, 0.5, 1.0, 2.0)
 _RETRY_DELAYS = (1.0, 2.0, 5.0, 10.0, 30.0)
 _AWAY_INTERVAL = 2.0
 """Seconds between two lists while the engine does not answer."""
-_KILL_INTERVAL = 5.0
-"""Seconds between two kills of a job whose end is not seen."""
-_SIGNAL_RETRY = 1.0
-"""Seconds after which a signal is sent again that could not be sent."""
-_LOOKERS = 8
 _CLEANERS = 4
-_IDLE_LOOKS = 4
-"""How often a job's output is looked at within the time that it may be silent."""
 
 
 class _Watch:
     """What the worker keeps in mind of one job."""
 
-    __slots__ = (
-        "again",
-        "failures",
-        "job",
-        "last_output",
-        "limited",
-        "looking",
-        "quiet_since",
-        "run_timer",
-        "signal",
-        "signal_at",
-        "signalling",
-    )
+    __slots__ = ("again", "ending", "failures", "job", "limit", "looking")
 
     def __init__(self, job: TrackedJob) -> None:
         self.job = job
@@ -79,16 +61,8 @@ class _Watch:
         """An inspection is under way; ``again``: and something happened since."""
         self.again = False
         self.failures = 0
-        self.signalling = False
-        """A signal is under way: whether it or the job's own end came first is not known yet."""
-        self.signal = "SIGTERM"
-        self.signal_at = 0.0
-        """What is sent next to a job that was asked to end, and when at the earliest."""
-        self.limited = False
-        """Its time is being counted."""
-        self.run_timer: Timer | None = None
-        self.quiet_since = 0.0
-        self.last_output = ""
+        self.ending: Ending | None = None
+        self.limit: Limit | None = None
 
 
 class StateTracker:
@@ -121,7 +95,8 @@ class StateTracker:
         self._expected: dict[str, tuple[TrackedJob, float]] = {}
         """By nonce: jobs whose container may still appear, and until when it is waited for."""
         self._loop = WorkerLoop("worker")
-        self._pool = WorkerPool("looker", _LOOKERS)
+        self._ender = JobEnder(self._loop, runtime, self)
+        self._limiter = JobLimiter(self._loop, runtime, self.end)
         self._cleaners = WorkerPool("cleaner", _CLEANERS)
         self._outbox: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self._reader = threading.Thread(target=self._read, name="flcore-reader", daemon=True)
@@ -129,11 +104,9 @@ class StateTracker:
         self._lock = threading.Lock()
         self._started = False
         self._closing = threading.Event()
-        self._quiet = threading.Event()
         self._unreachable = ""
         # The rest is the worker's alone.
         self._reachable = True
-        self._asking = 0
         self._listing = False
         self._list_again = False
         self._ticking = False
@@ -178,6 +151,10 @@ class StateTracker:
         """Have a job ended for which an end was requested: soon, or when the engine answers again. Never blocks."""
         self._post(partial(self._pursue_end_of, job.identity.container_id))
 
+    def doubt(self) -> None:
+        """Have it found out whether the engine answers at all."""
+        self._post(self._list)
+
     def why_no_end(self) -> str:
         """Return why an end that was asked for is not seen yet."""
         return self._unreachable or "the engine has not confirmed its end"
@@ -191,12 +168,10 @@ class StateTracker:
             started = self._started
         if started:
             self._runtime.close_events()
-            self._post(self._look_for_the_last_time)
-            self._wait_until_quiet()
-            self._loop.stop()
-            _join(self._reader, self._loop.thread)  # no more changes
+            self._post(self._list_if_reachable)
+            self._loop.finish(CLOSE_TIMEOUT)  # no more changes
+            _join(self._reader)
             self._cleaners.close(CLEAN_UP_TIMEOUT)
-            self._pool.close(CLOSE_TIMEOUT)
             self._outbox.put(None)
             _join(self._notifier)  # no more listeners
         for watch in self._watches.values():
@@ -209,15 +184,11 @@ class StateTracker:
             raise RuntimeUnavailableError(f"{job.identity if job else 'the search for jobs'}: the site is closed")
         if not self._started:
             self._started = True
-            for thread in (self._reader, self._loop.thread, self._notifier):
-                thread.start()
+            for part in (self._reader, self._loop, self._notifier):
+                part.start()
 
     def _post(self, call: Callable[[], object]) -> None:
         self._loop.post(call)
-
-    def _wait_until_quiet(self) -> None:
-        if threading.current_thread() is not self._loop.thread:
-            self._quiet.wait(CLOSE_TIMEOUT)
 
     # The reader's thread
 
@@ -251,38 +222,7 @@ class StateTracker:
         while (call := self._outbox.get()) is not None:
             logged(call)
 
-    # All that follows runs in the worker's thread
-
-    def _ask(self, call: Callable[[], Any], then: Callable[[Any], None], failed: Callable[[Exception], None]) -> None:
-        """Have the pool ask the engine, and the worker go on with the answer or the error."""
-        self._asking += 1
-
-        def ask() -> None:
-            try:
-                go_on = partial(then, call())
-            except Exception as error:  # noqa: BLE001 - it is handed on
-                go_on = partial(failed, error)
-            self._post(partial(self._answered, go_on))
-
-        self._pool.submit(ask)
-
-    def _answered(self, go_on: Callable[[], None]) -> None:
-        self._asking -= 1
-        try:
-            go_on()
-        finally:
-            self._note_if_quiet()
-
-    def _look_for_the_last_time(self) -> None:
-        if self._reachable:
-            self._list()
-        self._note_if_quiet()
-
-    def _note_if_quiet(self) -> None:
-        if self._closing.is_set() and not self._asking:
-            self._quiet.set()
-
-    # Looking at one container
+    # All that follows runs in the worker's loop. First, looking at one container
 
     def _look_at(self, container_id: str) -> None:
         """Have one container inspected; at most one inspection of each at a time, so that their order is right."""
@@ -296,7 +236,7 @@ class StateTracker:
             watch.again = True
             return
         watch.looking = True
-        self._ask(partial(self._inspect, watch.job), partial(self._seen, watch), partial(self._not_seen, watch))
+        self._loop.ask(partial(self._inspect, watch.job), partial(self._seen, watch), partial(self._not_seen, watch))
 
     def _inspect(self, job: TrackedJob) -> tuple[ContainerState, str]:
         """In the pool: return what is seen of a container and, if it failed, the end of its output."""
@@ -310,7 +250,7 @@ class StateTracker:
         watch.looking = False
         watch.failures = 0
         self._note_engine(reachable=True)  # this may have been the last job, and no list follows
-        if watch.signalling and effective_state(seen) in TERMINAL_STATES:
+        if watch.ending and watch.ending.under_way and effective_state(seen) in TERMINAL_STATES:
             return  # the answer to the signal will tell who was first, and is followed by another look
         self._take_in(watch, seen, output)
         if watch.again:
@@ -337,9 +277,8 @@ class StateTracker:
             self._outbox.put(job.announce)
             self._cleaners.submit(partial(self._clean_up, job))
             return
-        if job.state is DOCKER_STATE.RUNNING and not watch.limited:
-            watch.limited = True
-            self._limit(watch, seen.started_at)
+        if job.state is DOCKER_STATE.RUNNING and watch.limit is None:
+            watch.limit = self._limiter.begin(job, seen.started_at)
         if job.state is DOCKER_STATE.CREATED and job.hooks.end_unstarted:
             job.request_end(job.hooks.end_unstarted, time.time())
         if job.end_request:
@@ -347,8 +286,8 @@ class StateTracker:
 
     def _drop(self, watch: _Watch) -> None:
         self._watches.pop(watch.job.identity.container_id, None)
-        if watch.run_timer:
-            watch.run_timer.cancel()
+        if watch.limit:
+            watch.limit.cancel()
 
     def _clean_up(self, job: TrackedJob, attempt: int = 0) -> None:
         """In a cleaner's thread."""
@@ -385,7 +324,11 @@ class StateTracker:
             self._list_again = True
         else:
             self._listing = True
-            self._ask(self._runtime.list_containers, self._listed, self._not_listed)
+            self._loop.ask(self._runtime.list_containers, self._listed, self._not_listed)
+
+    def _list_if_reachable(self) -> None:
+        if self._reachable:
+            self._list()
 
     def _listed(self, summaries: list[ContainerSummary]) -> None:
         self._note_engine(reachable=True)
@@ -455,89 +398,14 @@ class StateTracker:
         if self._on_engine:
             self._outbox.put(partial(self._on_engine, reachable, reason))
 
-    # Ending a job that somebody asked to end
-
     def _pursue_end_of(self, container_id: str) -> None:
         if watch := self._watches.get(container_id):
             self._pursue_end(watch)
 
     def _pursue_end(self, watch: _Watch) -> None:
-        """Do what is next to end a job: ask it, and kill it after the grace, again and again until it has ended."""
-        job = watch.job
-        if job.result or job.state is None or watch.signalling or not self._reachable:
-            return  # a look, a list or the answer to the signal comes back here
-        if time.monotonic() >= watch.signal_at:
-            watch.signalling = True
-            call = partial(self._end_process, job, watch.signal)
-            self._ask(call, partial(self._signalled, watch), partial(self._not_signalled, watch))
-
-    def _end_process(self, job: TrackedJob, signal: str) -> bool:
-        """In the pool: signal a container's process, or remove a container that has none."""
-        container_id = job.identity.container_id
-        if job.state is DOCKER_STATE.CREATED and self._runtime.inspect(container_id).state is DOCKER_STATE.CREATED:
-            self._runtime.remove(container_id)
-            return True
-        return self._runtime.send_signal(container_id, signal)
-
-    def _signalled(self, watch: _Watch, delivered: bool) -> None:
-        grace = watch.job.hooks.stop_grace if watch.signal == "SIGTERM" else _KILL_INTERVAL
-        watch.signal = "SIGKILL"
-        watch.job.note_delivery(delivered)
-        self._signal_in(grace, watch)
-        self._look_at(watch.job.identity.container_id)
-
-    def _not_signalled(self, watch: _Watch, error: Exception) -> None:
-        logger.warning("%s: cannot be signalled, will be again: %s", watch.job.identity, error)
-        self._signal_in(_SIGNAL_RETRY, watch)
-        self._list()
-
-    def _signal_in(self, seconds: float, watch: _Watch) -> None:
-        watch.signalling = False
-        watch.signal_at = time.monotonic() + seconds
-        self._loop.after(seconds, partial(self._pursue_end, watch))
-
-    # Ending a job that takes too long
-
-    def _limit(self, watch: _Watch, started_at: float | None) -> None:
-        """Begin to count the time that a job may take, and be silent."""
-        limits = watch.job.hooks.limits
-        if limits.run is not None:
-            reason = f"the site: it ran for more than {limits.run:g} s ('run_timeout')"
-            late = partial(self._end_late, watch, reason)
-            watch.run_timer = self._loop.after(limits.run - watch.job.age(started_at), late)
-        if limits.idle is not None:
-            self._count_silence_anew(watch)
-
-    def _end_late(self, watch: _Watch, reason: str) -> None:
-        if not watch.job.result:
-            watch.job.request_end(reason, time.time())
-            self._pursue_end(watch)
-
-    def _look_at_output(self, watch: _Watch) -> None:
-        if not watch.job.result:
-            call = partial(self._runtime.last_output_time, watch.job.identity.container_id)
-            self._ask(call, partial(self._output_seen, watch), partial(self._output_not_seen, watch))
-
-    def _output_seen(self, watch: _Watch, last_output: str) -> None:
-        now, idle = time.monotonic(), watch.job.hooks.limits.idle or 0.0
-        if last_output != watch.last_output or watch.job.state is not DOCKER_STATE.RUNNING:
-            watch.last_output, watch.quiet_since = last_output, now
-        if now - watch.quiet_since >= idle:
-            self._end_late(watch, f"the site: it wrote nothing for more than {idle:g} s ('idle_timeout')")
-        else:
-            self._look_at_output_soon(watch)
-
-    def _output_not_seen(self, watch: _Watch, error: Exception) -> None:
-        logger.debug("%s: its output cannot be looked at: %s", watch.job.identity, error)
-        self._count_silence_anew(watch)  # it may well have written
-
-    def _count_silence_anew(self, watch: _Watch) -> None:
-        watch.quiet_since = time.monotonic()
-        self._look_at_output_soon(watch)
-
-    def _look_at_output_soon(self, watch: _Watch) -> None:
-        idle = watch.job.hooks.limits.idle or 0.0
-        self._loop.after(idle / _IDLE_LOOKS, partial(self._look_at_output, watch))
+        watch.ending = watch.ending or Ending(watch.job)
+        if self._reachable:  # else the next list that is answered comes here
+            self._ender.pursue(watch.ending)
 
 
 _NEVER_MADE = ContainerState(DOCKER_STATE.DEAD, error="its container was never made")

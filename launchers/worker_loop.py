@@ -5,11 +5,17 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from heapq import heappop, heappush
 from itertools import count
 from queue import Empty, SimpleQueue
+from typing import TypeVar
 
-from .worker_pool import logged
+from .worker_pool import WorkerPool, logged
+
+T = TypeVar("T")
+
+_ASKERS = 8
 
 
 class Timer:
@@ -35,13 +41,23 @@ class Timer:
 
 
 class WorkerLoop:
-    """Runs calls in the order in which they were posted, and timers when they are due, by a monotonic clock."""
+    """Runs calls in the order in which they were posted, and timers when they are due, by a monotonic clock.
+
+    What may take long is asked of a pool, whose threads end when there is nothing to ask.
+    """
 
     def __init__(self, name: str) -> None:
         self._inbox: SimpleQueue[Callable[[], object] | None] = SimpleQueue()
         self._timers: list[Timer] = []
         self._numbers = count()  # of two timers that are due at once, the first that was set comes first
-        self.thread = threading.Thread(target=self._run, name=f"flcore-{name}", daemon=True)
+        self._askers = WorkerPool("asker", _ASKERS)
+        self._asking = 0
+        self._finishing = False
+        self._quiet = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=f"flcore-{name}", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
 
     def post(self, call: Callable[[], object]) -> None:
         """Have a call run soon, from whatever thread."""
@@ -53,9 +69,44 @@ class WorkerLoop:
         heappush(self._timers, timer)
         return timer
 
-    def stop(self) -> None:
-        """End after what was posted; timers are forgotten."""
+    def ask(
+        self, question: Callable[[], T], then: Callable[[T], object], failed: Callable[[Exception], object]
+    ) -> None:
+        """Have the pool ask, and the loop go on with the answer or the error. For calls that run in the loop only."""
+        self._asking += 1
+
+        def ask() -> None:
+            go_on: Callable[[], object]
+            try:
+                go_on = partial(then, question())
+            except Exception as error:  # noqa: BLE001 - it is handed on
+                go_on = partial(failed, error)
+            self.post(partial(self._answered, go_on))
+
+        self._askers.submit(ask)
+
+    def finish(self, timeout: float) -> None:
+        """End when no question is left without an answer, ``timeout`` seconds at most. Timers are forgotten."""
+        if threading.current_thread() is not self._thread:
+            self.post(self._begin_to_finish)
+            self._quiet.wait(timeout)
         self._inbox.put(None)
+        if threading.current_thread() is not self._thread:
+            self._thread.join(timeout)
+        self._askers.close(timeout)
+
+    def _answered(self, go_on: Callable[[], object]) -> None:
+        self._asking -= 1
+        logged(go_on)
+        self._note_if_quiet()
+
+    def _begin_to_finish(self) -> None:
+        self._finishing = True
+        self._note_if_quiet()
+
+    def _note_if_quiet(self) -> None:
+        if self._finishing and not self._asking:
+            self._quiet.set()
 
     def _run(self) -> None:
         while call := self._next():

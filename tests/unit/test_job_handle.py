@@ -12,6 +12,7 @@ import pytest
 
 from flcore import JobHandleSpec, JobReturnCode
 from flcore.errors import RuntimeRefusedError, RuntimeUnavailableError, TerminateTimeout
+from launchers import job_ender
 from launchers.container_spec import ContainerSpec
 from launchers.docker_state import DOCKER_STATE
 from launchers.job_handle import ContainerJobHandle, Tracking
@@ -52,6 +53,11 @@ class Bench:
         self.runtime.exit("one", exit_code)
         handle.wait()
         return handle
+
+
+@pytest.fixture(autouse=True)
+def _quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(job_ender, "SIGNAL_RETRY", 0.02)
 
 
 @pytest.fixture
