@@ -210,6 +210,7 @@ class StateTracker:
                         self._post(partial(self._look_at, container_id))
         except FLCoreError as error:
             logger.debug("%s: no event stream: %s", self._runtime.name, error)
+            self.doubt()
             return False
         except Exception:
             logger.exception("%s: the event stream failed; it is opened again", self._runtime.name)
