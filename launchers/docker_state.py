@@ -84,7 +84,8 @@ class Progress:
 
     def then(self, state: DOCKER_STATE, time: float) -> Progress:
         """Return the progress after one more transition. Time never runs backwards."""
-        return Progress(state, self.entered | {state}, max(time, self.time))
+        entered = self.entered if state in self.entered else self.entered | {state}
+        return Progress(state, entered, max(time, self.time))
 
 
 class StateMachine:
@@ -116,7 +117,8 @@ class StateMachine:
         """
         if self.ended:
             return []
-        self.seen = replace(seen, started_at=seen.started_at or self.seen.started_at)
+        has_lost_its_start = seen.started_at is None and self.seen.started_at is not None
+        self.seen = replace(seen, started_at=self.seen.started_at) if has_lost_its_start else seen
         transitions = [self._enter(state, time or now) for state, time in self._path() if state is not self.state]
         self.ended = self.state in TERMINAL_STATES
         return transitions

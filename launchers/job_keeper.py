@@ -317,9 +317,8 @@ class JobKeeper:
             if job.hooks.record:
                 job.hooks.record.forget()
             return
-        job.request_end(
-            error.by if isinstance(error, JobAbortedError) else f"the launcher, on {error!r}"[:200], time.time()
-        )
+        by = error.by if isinstance(error, JobAbortedError) else f"the launcher, on {error!r}"[:200]
+        job.request_end(by, time.time(), delivered=True)  # whatever it did, it is not what was asked for
         if not job.identity.container_id:
             self.tracker.expect(job)
             return

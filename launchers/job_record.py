@@ -33,10 +33,12 @@ _FILE_MODE = 0o600
 class JobRecord:
     """One job's file. May be written from several threads; raises OSError where the disk refuses."""
 
-    def __init__(self, path: Path, fields: Mapping[str, Any]) -> None:
+    __slots__ = ("fields", "path")
+
+    def __init__(self, path: Path, fields: Mapping[str, Any] | None = None) -> None:
         self.path = path
-        self.fields = dict(fields)
-        """What was known when the record was made, or read."""
+        self.fields = fields or {}
+        """What a record said that was taken over; nothing for one of this process."""
 
     def note(self, *, durable: bool = False, **fields: Any) -> None:
         """Add fields. ``durable``: return when they would survive a power cut; a killed process they always do.
@@ -85,7 +87,7 @@ class RecordStore:
     def add(self, job_id: str, nonce: str, fields: Mapping[str, Any]) -> JobRecord:
         """Begin a job's record; return when it is on the disk."""
         whole = {"job_id": job_id, "nonce": nonce, "parent": self.parent_id, **fields}
-        record = JobRecord(self._jobs / f"{job_id}.{nonce}.jsonl", whole)
+        record = JobRecord(self._jobs / f"{job_id}.{nonce}.jsonl")
         try:
             _append(record.path, whole, os.O_CREAT | os.O_EXCL, durable=True)
             _sync_folder(self._jobs)

@@ -168,12 +168,15 @@ class TrackedJob:
         with self._changed:
             return self._changed.wait_for(lambda: self._end_request is not None, timeout)
 
-    def request_end(self, by: str, now: float) -> None:
-        """Note, on disk too, that somebody asks for the end. The first request counts, and none after the end."""
+    def request_end(self, by: str, now: float, delivered: bool | None = None) -> None:
+        """Note, on disk too, that somebody asks for the end. The first request counts, and none after the end.
+
+        ``delivered``: see ``EndRequest``; by default the tracker finds out.
+        """
         with self._changed:
             if self._end_request is not None or self._result is not None:
                 return
-            self._end_request = EndRequest(by, now)
+            self._end_request = EndRequest(by, now, delivered)
             self._changed.notify_all()
         self._note_end_request()
 
@@ -285,8 +288,8 @@ class TrackedJob:
         )
 
     def _note_told(self, change: JobStateChange) -> None:
-        self._told = told = self._told.then(DOCKER_STATE(change.state), change.time)
         if self.hooks.record:
+            self._told = told = self._told.then(DOCKER_STATE(change.state), change.time)
             last = self.final_fields() if change.result else {}
             self.hooks.record.note(told=[told.state, sorted(told.entered), told.time], **last)
 

@@ -76,12 +76,12 @@ class WorkerLoop:
         self._asking += 1
 
         def ask() -> None:
-            go_on: Callable[[], object]
             try:
-                go_on = partial(then, question())
+                answer = question()
             except Exception as error:  # noqa: BLE001 - it is handed on
-                go_on = partial(failed, error)
-            self.post(partial(self._answered, go_on))
+                self.post(partial(self._answered, failed, error))
+            else:
+                self.post(partial(self._answered, then, answer))
 
         self._askers.submit(ask)
 
@@ -95,10 +95,12 @@ class WorkerLoop:
             self._thread.join(timeout)
         self._askers.close(timeout)
 
-    def _answered(self, go_on: Callable[[], object]) -> None:
+    def _answered(self, go_on: Callable[[T], object], answer: T) -> None:
         self._asking -= 1
-        logged(go_on)
-        self._note_if_quiet()
+        try:
+            go_on(answer)
+        finally:
+            self._note_if_quiet()
 
     def _begin_to_finish(self) -> None:
         self._finishing = True

@@ -73,6 +73,7 @@ class FakeRuntime:
         self._streams: set[SimpleQueue[str | None]] = set()
         self._lock = threading.RLock()
         self._changed = threading.Condition(self._lock)
+        self._followers = 0
 
     def containers(self) -> list[FakeContainer]:
         """Return all containers that were not removed, ended ones too."""
@@ -147,9 +148,9 @@ class FakeRuntime:
             self._set(container, started)
 
     def inspect(self, container_id: str) -> ContainerState:
-        with self._engine():
-            container = self._containers.get(container_id)
-            return container.state if container else GONE
+        self._answer()
+        container = self._containers.get(container_id)
+        return container.state if container else GONE
 
     def list_containers(self) -> list[ContainerSummary]:
         with self._engine():
@@ -194,7 +195,11 @@ class FakeRuntime:
     def follow(self, container_id: str, position: str = "", tail: int | None = None) -> Iterator[Iterator[OutputChunk]]:
         with self._engine():
             container = self._containers.get(container_id)
-        yield self._follow(container, position, tail) if container else iter(())
+        self._followers += 1
+        try:
+            yield self._follow(container, position, tail) if container else iter(())
+        finally:
+            self._followers -= 1
 
     def last_output_time(self, container_id: str) -> str:
         with self._engine():
@@ -220,9 +225,12 @@ class FakeRuntime:
     @contextmanager
     def _engine(self) -> Iterator[None]:
         with self._lock:
-            if not self.reachable:
-                raise RuntimeUnavailableError(f"{self.name} does not answer")
+            self._answer()
             yield
+
+    def _answer(self) -> None:
+        if not self.reachable:
+            raise RuntimeUnavailableError(f"{self.name} does not answer")
 
     def _fail_start(self, container: FakeContainer, error: JobStartError | NetworkError) -> None:
         container.state = replace(container.state, exit_code=127, error=str(error))  # no event, as measured
@@ -261,8 +269,9 @@ class FakeRuntime:
         return not self.reachable or container.state.state not in _HAS_A_PROCESS
 
     def _tell(self, container_id: str) -> None:
-        with self._changed:
-            self._changed.notify_all()
+        if self._followers:
+            with self._changed:
+                self._changed.notify_all()
         if not self.drop_events:
             for stream in self._streams:
                 stream.put(container_id)

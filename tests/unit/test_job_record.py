@@ -188,4 +188,4 @@ def test_a_record_is_never_overwritten(store: RecordStore) -> None:
 
 def test_a_full_disk_is_an_error() -> None:
     with pytest.raises(OSError, match="No space left"):
-        JobRecord(Path("/dev/full"), {}).note(container_id="abc")
+        JobRecord(Path("/dev/full")).note(container_id="abc")
