@@ -332,6 +332,39 @@ class RuntimeContract:
     def test_what_is_not_there_has_no_output(self, lab: RuntimeLab) -> None:
         assert list(lab.runtime.logs(UNKNOWN_ID)) == []
 
+    def test_an_output_can_be_followed_from_its_beginning_until_the_end(self, lab: RuntimeLab) -> None:
+        container_id = lab.run("one", "sh", "-c", "echo 1; echo 2; sleep 0.3; echo 3")
+        with ThreadPoolExecutor(1) as pool, lab.runtime.follow(container_id) as chunks:
+            followed = pool.submit(lambda: b"".join(chunk.data for chunk in chunks))
+            lab.finish(container_id, 0, b"1\n2\n3\n")
+            assert followed.result(TIMEOUT) == b"1\n2\n3\n"
+
+    @pytest.mark.parametrize(("tail", "output"), [(0, b""), (2, b"2\n3\n"), (9, b"1\n2\n3\n")])
+    def test_following_may_begin_with_the_last_lines(self, lab: RuntimeLab, tail: int, output: bytes) -> None:
+        container_id = lab.run_to_end("echo 1; echo 2; echo 3", 0, b"1\n2\n3\n")
+        with lab.runtime.follow(container_id, tail=tail) as chunks:
+            assert b"".join(chunk.data for chunk in chunks) == output
+
+    def test_following_can_be_resumed_at_a_position(self, lab: RuntimeLab) -> None:
+        container_id = lab.run_to_end("echo 1; sleep 0.1; echo 2; sleep 0.1; echo 3", 0, b"1\n2\n3\n")
+        with lab.runtime.follow(container_id) as chunks:
+            whole = list(chunks)
+        assert [chunk.position for chunk in whole] == sorted(chunk.position for chunk in whole)
+        with lab.runtime.follow(container_id, whole[-1].position) as chunks:
+            assert list(chunks)[-1] == whole[-1]
+
+    def test_of_what_is_not_there_nothing_is_followed(self, lab: RuntimeLab) -> None:
+        with lab.runtime.follow(UNKNOWN_ID) as chunks:
+            assert list(chunks) == []
+
+    def test_whether_a_container_has_written_since_can_be_told(self, lab: RuntimeLab) -> None:
+        silent = lab.runtime.create(lab.spec("one", *FOR_EVER))
+        before = lab.runtime.last_output_time(silent)
+        assert lab.runtime.last_output_time(silent) == before
+        written = lab.run_to_end("echo 1", 0, b"1\n")
+        assert lab.runtime.last_output_time(written) not in ("", before)
+        assert lab.runtime.last_output_time(UNKNOWN_ID) == ""
+
     # --- the rest ---
 
     def test_closing_lets_containers_go_on(self, lab: RuntimeLab) -> None:

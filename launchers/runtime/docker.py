@@ -142,7 +142,7 @@ class DockerRuntime:
 
     @contextmanager
     def follow(self, container_id: str, position: str = "", tail: int | None = None) -> Iterator[Iterator[OutputChunk]]:
-        with self._clients.private() as client:
+        with self._errors("the logs"), self._clients.private() as client:
             yield self._follow(client, container_id, position, tail)
 
     def _follow(self, client: Any, container_id: str, position: str, tail: int | None) -> Iterator[OutputChunk]:
