@@ -65,7 +65,7 @@ class ImagePuller:
     def ensure(self, image: str, cancelled: Callable[[], bool] = lambda: False) -> bool:
         """Do as the policy says, and return True when that is done; False as soon as it is ``cancelled``.
 
-        ``cancelled`` is asked at the beginning and after each :meth:`wake`; it must not block. All who wait for an
+        ``cancelled`` is asked at the beginning, and after each :meth:`wake`; it must not block. All who wait for an
         image at the same time share one pull, with its deadlines and its error; it is ended when the last of them
         is cancelled. Raises ImageError, PullTimeoutError or RuntimeUnavailableError; it may be called again then.
         """
@@ -77,7 +77,7 @@ class ImagePuller:
             pull = self._join(image)
             try:
                 self._wait(pull, cancelled)
-                if pull.error:
+                if pull.error and not cancelled():
                     raise pull.error
                 return pull.succeeded
             finally:
@@ -141,13 +141,13 @@ class ImagePuller:
         with self._changed:
             self._end(pull, error, succeeded=error is None)
         if pull.begun:
-            logger.info("image %s: %s", pull.image, pull.outcome())
+            logger.info("%s", pull.outcome())
             self._report(pull, ended=True)
 
     def _pull(self, pull: _Pull) -> None:
         if self._settings.policy == IF_MISSING and self._runtime.has_image(pull.image):
             return
-        logger.info("image %s: is being pulled", pull.image)
+        logger.info("image %s is being pulled", pull.image)
         pull.begun = True
         with closing(pull.stream):
             for said in pull.stream:
@@ -239,8 +239,8 @@ class _Pull:
     def outcome(self) -> str:
         """Say in one line how it has ended."""
         if self.succeeded:
-            return f"was pulled in {time.monotonic() - self._began_at:.1f} s"
-        return str(self.error) if self.error else "its pull was ended: nobody waits for it any more"
+            return f"image {self.image} was pulled in {time.monotonic() - self._began_at:.1f} s"
+        return str(self.error or f"image {self.image}: its pull was ended, for nobody waits for it any more")
 
 
 def _closed_error(image: str) -> RuntimeUnavailableError:

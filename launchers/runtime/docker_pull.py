@@ -9,7 +9,7 @@ from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, suppress
 from typing import Any
 
-from flcore.errors import ImageError, RuntimeUnavailableError
+from flcore.errors import ImageError
 
 from .base import PullProgress
 
@@ -43,18 +43,26 @@ class DockerPull:
                     if self._closed:
                         return
                     yield self._progress(entry)
-        except RuntimeUnavailableError:
-            if not self._closed:
+        except Exception:
+            if not self._closed:  # what the SDK raises over a connection that was shut down is no error
                 raise
         finally:
-            self.close()
+            self._let_go()
 
     def close(self) -> None:
         with self._lock:
-            self._closed, used = True, self._socket
-        if used:
-            with suppress(OSError):
-                used.shutdown(socket.SHUT_RDWR)  # wakes its reader, which a mere close does not
+            self._closed = True
+            if self._socket:
+                with suppress(OSError):
+                    self._socket.shutdown(socket.SHUT_RDWR)  # wakes its reader, which a mere close does not
+
+    def _let_go(self) -> None:
+        """Close the socket. Only its reader may: another thread's descriptor could have the same number by now."""
+        self.close()
+        with self._lock:
+            used, self._socket = self._socket, None
+            if used:
+                used.close()
 
     def _use(self, used: Any) -> None:
         """Take note of the socket, before anything is sent over it."""
@@ -105,11 +113,19 @@ def _telling_connections(get_connection: Callable[..., Any], tell: Callable[[Any
 
         def connect_and_tell() -> None:
             connect()
-            tell(connection.sock)
+            _tell_of(connection, tell)
 
         connection.connect = connect_and_tell
         if connection.sock:  # it was used before, and stayed open
-            tell(connection.sock)
+            _tell_of(connection, tell)
         return connection
 
     return get_telling_connection
+
+
+def _tell_of(connection: Any, tell: Callable[[Any], None]) -> None:
+    try:
+        tell(connection.sock)
+    except OSError:
+        connection.close()
+        raise

@@ -32,6 +32,10 @@ class Engine:
     def __init__(self) -> None:
         self.acts: list[Callable[[Handler], None]] = []
         self.requests: list[str] = []
+        self.answers = threading.Event()
+        """Cleared: it does not say its version, which it is asked first."""
+        self.answers.set()
+        self.connected = threading.Event()
         self.stalled = threading.Event()
         """Set when it has done all else, and says nothing more."""
         self.left = threading.Event()
@@ -62,6 +66,8 @@ class Handler(BaseHTTPRequestHandler):
     server: Any
 
     def do_GET(self) -> None:
+        self.server.engine.connected.set()
+        self.server.engine.answers.wait(TIMEOUT)
         self.answer(200, {"ApiVersion": "1.41", "Version": "20.10"})
 
     def do_POST(self) -> None:
@@ -224,6 +230,18 @@ def test_closing_ends_a_pull_whatever_it_waits_for(
         pull.close()
         assert len(said.result(TIMEOUT)) <= len(before)
     assert engine.left.wait(TIMEOUT)
+
+
+def test_a_pull_that_is_closed_while_it_connects_is_not_asked_for(runtime: DockerRuntime, engine: Engine) -> None:
+    engine.answers.clear()
+    pull = runtime.pull("job:1")
+    with ThreadPoolExecutor(1) as pool:
+        said = pool.submit(list, pull)
+        assert engine.connected.wait(TIMEOUT)
+        pull.close()
+        engine.answers.set()
+        assert said.result(TIMEOUT) == []
+    assert engine.requests == []
 
 
 def test_leaving_a_pull_in_the_middle_closes_its_connection(runtime: DockerRuntime, engine: Engine) -> None:

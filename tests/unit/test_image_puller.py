@@ -7,11 +7,13 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
+from queue import SimpleQueue
 
 import pytest
 
 from flcore.errors import ImageError, PullTimeoutError, RuntimeUnavailableError
 from flcore.job_launcher_spec import ImagePullProgress
+from launchers import image_puller
 from launchers.image_puller import PROGRESS_INTERVAL, ImagePuller, PullSettings
 from launchers.runtime.base import PullStatus
 from launchers.runtime.fake import FakeRuntime
@@ -306,89 +308,117 @@ def test_a_pull_without_progress_is_ended(runtime: FakeRuntime, pool: ThreadPool
     assert runtime.wait_for_pull().closed
 
 
-def keep_saying(runtime: FakeRuntime, say: Callable[[int], None], seconds: float) -> threading.Thread:
-    """Say something of the first pull, again and again, in a thread; the argument counts."""
+class Clock:
+    """The time as the test says. Who waits looks at it after a wake."""
 
-    def run() -> None:
-        pause, end = threading.Event(), time.monotonic() + seconds
-        number = 0
-        while time.monotonic() < end and not runtime.pulls[0].closed:
-            say(number := number + 1)
-            pause.wait(0.01)
+    def __init__(self) -> None:
+        self.now = 1000.0
 
-    runtime.wait_for_pull()
-    thread = threading.Thread(target=run)
-    thread.start()
-    return thread
+    def monotonic(self) -> float:
+        return self.now
 
 
-def test_new_bytes_are_progress(runtime: FakeRuntime, pool: ThreadPoolExecutor) -> None:
-    caller = Caller(pool, ImagePuller(runtime, PullSettings("always", stall_timeout=2 * SOON)))
-    pull = runtime.wait_for_pull()
-    keep_saying(runtime, lambda n: pull.say("layer", PullStatus.DOWNLOADING, n, 1000), 5 * SOON).join(TIMEOUT)
-    pull.finish()
-    assert caller.answer()
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(image_puller, "time", clock)
+    return clock
 
 
-def test_a_layer_in_a_new_state_is_progress(runtime: FakeRuntime, pool: ThreadPoolExecutor) -> None:
-    caller = Caller(pool, ImagePuller(runtime, PullSettings("always", stall_timeout=2 * SOON)))
-    pull = runtime.wait_for_pull()
-    keep_saying(runtime, lambda n: pull.say(f"layer {n}", "Pulling fs layer"), 5 * SOON).join(TIMEOUT)
-    pull.finish()
-    assert caller.answer()
+class SlowPull:
+    """A pull of which something is said every 4 s, and that may go on for 10 s without progress."""
+
+    def __init__(self, runtime: FakeRuntime, pool: ThreadPoolExecutor, clock: Clock, **deadlines: float) -> None:
+        self._clock = clock
+        self._read = SimpleQueue[ImagePullProgress]()
+        settings = PullSettings("always", **{"stall_timeout": 10, **deadlines})
+        self._puller = ImagePuller(runtime, settings, self._read.put)
+        self.caller = Caller(pool, self._puller)
+        self.pull = runtime.wait_for_pull()
+
+    def say(self, layer: str, status: str, current: int = 0) -> None:
+        """Let time pass, say something, and have it read. Every time is time enough for a report."""
+        self._clock.now += 4
+        self.pull.say(layer, status, current, 1000)
+        self._read.get(timeout=TIMEOUT)
+        self._puller.wake()
+
+    def pause(self) -> None:
+        self._clock.now += 4
+        self._puller.wake()
 
 
-def test_bytes_that_come_after_a_download_began_again_are_progress(
-    runtime: FakeRuntime, pool: ThreadPoolExecutor
-) -> None:
-    caller = Caller(pool, ImagePuller(runtime, PullSettings("always", stall_timeout=2 * SOON)))
-    pull = runtime.wait_for_pull()
-    pull.say("layer", PullStatus.DOWNLOADING, 900, 1000)
-    keep_saying(runtime, lambda n: pull.say("layer", PullStatus.DOWNLOADING, n, 100), 5 * SOON).join(TIMEOUT)
-    pull.finish()
-    assert caller.answer()
+Said = tuple[str, str, int]
 
 
 @pytest.mark.parametrize(
     "said",
     [
-        [("layer", PullStatus.DOWNLOADING, 500)],
-        [("layer", "Retrying", 0), ("layer", PullStatus.DOWNLOADING, 0)],
-        [("layer", "Extracting", 5), ("other", "Waiting", 0)],
+        [("a", PullStatus.DOWNLOADING, n) for n in range(1, 6)],
+        [("a", PullStatus.DOWNLOADING, n) for n in (900, 1, 2, 3, 4)],
+        [(f"layer {n}", "Pulling fs layer", 0) for n in range(5)],
+        [("a", status, 0) for status in ("Waiting", "Downloading", "Download complete", "Extracting", "Pull complete")],
     ],
-    ids=["the same bytes", "trying again in vain", "the same states"],
+    ids=["new bytes", "new bytes of what begins again", "new layers", "new states"],
+)
+def test_a_pull_that_makes_progress_goes_on(
+    runtime: FakeRuntime, pool: ThreadPoolExecutor, clock: Clock, said: list[Said]
+) -> None:
+    slow = SlowPull(runtime, pool, clock)
+    for one in said:
+        slow.say(*one)
+    slow.pull.finish()
+    assert slow.caller.answer()
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        [("a", PullStatus.DOWNLOADING, 500)] * 3,
+        [("a", "Retrying", 0), ("a", PullStatus.DOWNLOADING, 0)] * 2,
+        [("a", "Extracting", 5), ("b", "Waiting", 0)] * 2,
+        [("a", PullStatus.DOWNLOADING, n) for n in (900, 1, 1)],
+    ],
+    ids=["the same bytes", "trying again in vain", "the same states", "beginning again"],
 )
 def test_what_was_said_before_is_no_progress(
-    runtime: FakeRuntime, pool: ThreadPoolExecutor, said: list[tuple[str, str, int]]
+    runtime: FakeRuntime, pool: ThreadPoolExecutor, clock: Clock, said: list[Said]
 ) -> None:
-    caller = Caller(pool, ImagePuller(runtime, PullSettings("always", stall_timeout=SOON)))
-    pull = runtime.wait_for_pull()
-    talk = keep_saying(runtime, lambda n: pull.say(*said[n % len(said)]), TIMEOUT)
-    with pytest.raises(PullTimeoutError, match="pull_stall_timeout"):
-        caller.answer()
-    talk.join(TIMEOUT)
+    slow = SlowPull(runtime, pool, clock)
+    for one in said:
+        slow.say(*one)
+    assert slow.caller.is_waiting()
+    slow.pause()
+    with pytest.raises(PullTimeoutError, match="made no progress for 10 s"):
+        slow.caller.answer()
 
 
-def test_the_deadline_in_all_counts_in_spite_of_progress(runtime: FakeRuntime, pool: ThreadPoolExecutor) -> None:
-    caller = Caller(pool, ImagePuller(runtime, PullSettings("always", timeout=SOON, stall_timeout=TIMEOUT)))
-    pull = runtime.wait_for_pull()
-    talk = keep_saying(runtime, lambda n: pull.say("layer", PullStatus.DOWNLOADING, n, 1000), TIMEOUT)
-    with pytest.raises(PullTimeoutError, match="'pull_timeout'"):
-        caller.answer()
-    talk.join(TIMEOUT)
+def test_the_deadline_in_all_counts_in_spite_of_progress(
+    runtime: FakeRuntime, pool: ThreadPoolExecutor, clock: Clock
+) -> None:
+    slow = SlowPull(runtime, pool, clock, timeout=20)
+    for n in range(4):
+        slow.say("a", PullStatus.DOWNLOADING, n)
+    assert slow.caller.is_waiting()
+    slow.pause()
+    with pytest.raises(PullTimeoutError, match="not pulled within 20 s"):
+        slow.caller.answer()
 
 
-def test_who_comes_late_has_no_more_time_than_the_pull(runtime: FakeRuntime, pool: ThreadPoolExecutor) -> None:
-    puller = ImagePuller(runtime, PullSettings("always", timeout=5 * SOON))
+def test_who_comes_late_has_no_more_time_than_the_pull(
+    runtime: FakeRuntime, pool: ThreadPoolExecutor, clock: Clock
+) -> None:
+    puller = ImagePuller(runtime, PullSettings("always", timeout=10))
     first = Caller(pool, puller)
     first.until_waiting()
-    begun = time.monotonic()
-    until(lambda: time.monotonic() - begun > 3 * SOON)
+    clock.now += 9
     second = Caller(pool, puller)
+    second.until_waiting()
+    clock.now += 2
+    puller.wake()
     for caller in (first, second):
         with pytest.raises(PullTimeoutError):
             caller.answer()
-    assert time.monotonic() - begun < 7 * SOON
 
 
 # --- the end of the site ---
@@ -424,12 +454,10 @@ class Listener:
 
     def __init__(self) -> None:
         self.told: list[ImagePullProgress] = []
-        self.times: list[float] = []
         self._ended = threading.Event()
 
     def __call__(self, progress: ImagePullProgress) -> None:
         self.told.append(progress)
-        self.times.append(time.monotonic())
         if progress.ended:
             self._ended.set()
 
@@ -459,20 +487,20 @@ def test_the_first_and_the_last_thing_that_an_engine_says_are_told(
     assert (first.image, first.layers, first.downloaded, first.ended) == (IMAGE, 0, 0, False)
 
 
-def test_progress_is_not_told_more_often_than_somebody_can_read(runtime: FakeRuntime, pool: ThreadPoolExecutor) -> None:
+def test_progress_is_not_told_more_often_than_somebody_can_read(
+    runtime: FakeRuntime, pool: ThreadPoolExecutor, clock: Clock
+) -> None:
     listener = Listener()
     caller = Caller(pool, ImagePuller(runtime, IF_MISSING, listener))
     pull = runtime.wait_for_pull()
-    keep_saying(runtime, lambda n: pull.say("a", PullStatus.DOWNLOADING, n, 1000), 0.8).join(TIMEOUT)
+    for number in range(1000):
+        pull.say("a", PullStatus.DOWNLOADING, number, 1000)
+    clock.now += PROGRESS_INTERVAL
+    pull.say("a", PullStatus.DOWNLOADING, 1000, 1000)
     pull.finish()
     assert caller.answer()
-    listener.last()
-    gaps = [late - early for early, late in zip(listener.times[:-2], listener.times[1:-1], strict=True)]
+    assert listener.last().downloaded == 1000
     assert 2 <= len(listener.told) <= 3
-    assert all(gap >= PROGRESS_INTERVAL * 0.99 for gap in gaps)
-    downloaded = [progress.downloaded for progress in listener.told]
-    assert downloaded == sorted(downloaded)
-    assert [progress.ended for progress in listener.told] == [False] * (len(listener.told) - 1) + [True]
 
 
 def test_the_last_report_says_why_there_is_no_image(runtime: FakeRuntime, pool: ThreadPoolExecutor) -> None:
@@ -490,7 +518,7 @@ def test_the_last_report_of_a_cancelled_pull_says_so(runtime: FakeRuntime, pool:
     runtime.wait_for_pull()
     caller.cancel()
     assert not caller.answer()
-    assert listener.last().error == "its pull was ended: nobody waits for it any more"
+    assert listener.last().error == "image job:1: its pull was ended, for nobody waits for it any more"
 
 
 def test_where_nothing_is_pulled_nothing_is_told(runtime: FakeRuntime) -> None:

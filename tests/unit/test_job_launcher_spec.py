@@ -9,6 +9,7 @@ import pytest
 from flcore import (
     FLContext,
     FLContextKey,
+    ImagePullProgress,
     JobHandleSpec,
     JobLauncherSpec,
     JobResult,
@@ -133,6 +134,16 @@ def test_a_state_change_without_a_result_says_null() -> None:
 def test_the_change_of_an_event_is_in_its_context() -> None:
     change = JobStateChange("j1", "site-1", "n", "c", None, "created", 1.0)
     assert JobStateChange.of(FakeFLContext(props={FLContextKey.JOB_STATE_CHANGE: change})) is change
+
+
+# --- the progress of a pull ---
+
+
+def test_the_progress_of_a_pull_is_in_its_events_context_and_is_json_as_a_dict() -> None:
+    progress = ImagePullProgress("job:1", 1.5, layers=3, layers_done=1, downloaded=200, size=1000)
+    assert ImagePullProgress.of(FakeFLContext(props={FLContextKey.IMAGE_PULL_PROGRESS: progress})) is progress
+    shown = json.loads(json.dumps(progress.as_dict()))
+    assert (shown["image"], shown["downloaded"], shown["ended"], shown["error"]) == ("job:1", 200, False, "")
 
 
 # --- a plain handle ---
