@@ -130,7 +130,7 @@ class JobKeeper:
         self._site_id = ""
         self._launching: dict[str, _Launch] = {}
         self._jobs: dict[str, TrackedJob] = {}
-        """By the container's name, until it is cleaned up."""
+        """By nonce, from the launch until all is cleaned up."""
         self._ignored: set[str] = set()
         self._has_answered = False
         self._lock = threading.Lock()
@@ -147,9 +147,9 @@ class JobKeeper:
             self._wait_for_clean_up_of(spec.name)
             prepare()
             self._record(job)
+            self._jobs[who.nonce] = job
             job.place(self._create(launch, self._labelled(spec, who)))
             self._note(job, container_id=job.identity.container_id)
-            self._jobs[spec.name] = job
             self.tracker.watch(job)
             self._begin_start(launch)
             self._start(job)
@@ -205,9 +205,9 @@ class JobKeeper:
 
     def _wait_for_clean_up_of(self, name: str) -> None:
         """Let an ended job of the same name be cleaned up first: its container and its files are in the way."""
-        job = self._jobs.get(name)
-        if job and job.result:
-            job.wait_for_clean_up(CLEAN_UP_TIMEOUT)
+        for job in list(self._jobs.values()):
+            if job.identity.container_name == name and job.result:
+                job.wait_for_clean_up(CLEAN_UP_TIMEOUT)
 
     def _record(self, job: TrackedJob) -> None:
         """Write down what is about to be done."""
@@ -314,6 +314,7 @@ class JobKeeper:
         job = launch.job
         refused = isinstance(error, JobLaunchError) and not isinstance(error, OutcomeUnknownError)
         if not job.identity.container_id and (refused or not launch.asked):
+            self._jobs.pop(job.identity.nonce, None)
             if job.hooks.record:
                 job.hooks.record.forget()
             return
@@ -343,8 +344,7 @@ class JobKeeper:
                 self._keep_output(log_path, job)
             if not self._settings.keep:
                 self.runtime.remove(job.identity.container_id)
-        if self._jobs.get(job.identity.container_name) is job:
-            del self._jobs[job.identity.container_name]
+        self._jobs.pop(job.identity.nonce, None)
 
     def _keep_output(self, log_path: Path | None, job: TrackedJob) -> None:
         job.wait_for_followers(FOLLOWER_PATIENCE)
@@ -378,7 +378,7 @@ class JobKeeper:
         job = TrackedJob(who, self._hooks(who.job_id, record, _INTERRUPTED_LAUNCH), _progress(known.get("told")))
         if request := known.get("end_request"):
             job.restore_end_request(EndRequest(**request))
-        self._jobs[who.container_name] = job
+        self._jobs[who.nonce] = job
         logger.info("%s: recovered", who)
         self._listener.on_recovered(job)
         if seen := known.get("seen"):
@@ -395,14 +395,13 @@ class JobKeeper:
                 self._deal_with_orphan(store, summary)
 
     def _is_orphan(self, store: RecordStore, summary: ContainerSummary) -> bool:
-        """Whether a container is this launcher's, and no living process's."""
+        """Whether a container is this launcher's, and none that it or another living process keeps."""
         labels = summary.labels
         ours = self._site_id and labels.get(LABEL_SITE_ID) == self._site_id
         if not ours or labels.get(LABEL_LAUNCHER) != self._launcher or summary.id in self._ignored:
             return False
-        known = {job.identity.nonce for job in [*self._jobs.values(), *(one.job for one in self._launching.values())]}
         parent = labels.get(LABEL_PARENT, "")
-        return summary.nonce not in known and not store.is_alive(parent)
+        return summary.nonce not in self._jobs and (parent == store.parent_id or not store.is_alive(parent))
 
     def _deal_with_orphan(self, store: RecordStore, summary: ContainerSummary) -> None:
         seen = self.runtime.inspect(summary.id)  # the list is older than this
@@ -423,7 +422,7 @@ class JobKeeper:
         job = TrackedJob(who, self._hooks(who.job_id, record, _INTERRUPTED_LAUNCH))
         if self._settings.orphans == "stop":
             job.request_end("the site, which had no record of it ('orphans')", time.time())
-        self._jobs[who.container_name] = job
+        self._jobs[who.nonce] = job
         logger.warning("%s: an orphan is adopted", who)
         self._listener.on_recovered(job)
         self.tracker.watch(job)

@@ -65,6 +65,25 @@ class _Watch:
         self.limit: Limit | None = None
 
 
+class _Expectation:
+    """A job whose container may still appear."""
+
+    __slots__ = ("job", "patience", "until")
+
+    def __init__(self, job: TrackedJob, patience: float) -> None:
+        self.job = job
+        self.patience = patience
+        """Seconds, from the first list that is answered: an engine that hangs may do later what it was asked for."""
+        self.until: float | None = None
+
+    def is_in_vain(self) -> bool:
+        """Whether it has not come in time. Call with each list that it is not in."""
+        now = time.monotonic()
+        if self.until is None:
+            self.until = now + self.patience
+        return now >= self.until
+
+
 class StateTracker:
     """Tracks the jobs of one runtime. Threads start with the first job; all methods may be called from any thread.
 
@@ -92,8 +111,8 @@ class StateTracker:
         self._creation_grace = creation_grace
         self._watches: dict[str, _Watch] = {}
         """By container id."""
-        self._expected: dict[str, tuple[TrackedJob, float]] = {}
-        """By nonce: jobs whose container may still appear, and until when it is waited for."""
+        self._expected: dict[str, _Expectation] = {}
+        """By nonce."""
         self._loop = WorkerLoop("worker")
         self._ender = JobEnder(self._loop, runtime, self)
         self._limiter = JobLimiter(self._loop, runtime, self.end)
@@ -127,7 +146,7 @@ class StateTracker:
         """
         with self._lock:
             self._begin(job)
-            self._expected[job.identity.nonce] = job, time.monotonic() + self._creation_grace - asked_ago
+            self._expected[job.identity.nonce] = _Expectation(job, self._creation_grace - asked_ago)
         self._post(self._tick_if_idle)
         self._post(self._list)
 
@@ -176,8 +195,8 @@ class StateTracker:
             _join(self._notifier)  # no more listeners
         for watch in self._watches.values():
             watch.job.let_go()
-        for job, _ in self._expected.values():
-            job.let_go()
+        for expectation in self._expected.values():
+            expectation.job.let_go()
 
     def _begin(self, job: TrackedJob | None) -> None:
         if self._closing.is_set():
@@ -370,15 +389,15 @@ class StateTracker:
     def _place(self, summaries: list[ContainerSummary]) -> None:
         """Find the containers of jobs that are expected, and give up those that were never made."""
         by_nonce = {summary.nonce: summary.id for summary in summaries if summary.nonce}
-        for nonce, (job, until) in list(self._expected.items()):
+        for nonce, expectation in list(self._expected.items()):
+            job = expectation.job
             if container_id := by_nonce.get(nonce):
                 job.place(container_id)
                 self._watches.setdefault(container_id, _Watch(job))
-            elif time.monotonic() < until:
-                continue
-            else:
+                del self._expected[nonce]
+            elif expectation.is_in_vain():
                 self._take_in(_Watch(job), _NEVER_MADE)
-            del self._expected[nonce]
+                del self._expected[nonce]
 
     def _report_unknown(self, summaries: list[ContainerSummary]) -> None:
         unknown = [summary for summary in summaries if summary.id not in self._watches]
