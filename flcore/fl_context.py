@@ -15,8 +15,11 @@ from .fl_constant import ReservedKey
 
 logger = logging.getLogger(__name__)
 
-Prop = tuple[Any, bool, bool]
-"""A property as a context holds it: its value, whether it is private, and whether it is sticky."""
+Attributes = tuple[bool, bool]
+"""Whether a property is private, and whether it is sticky."""
+
+Prop = tuple[Any, Attributes]
+"""A property as a context holds it: its value and its attributes."""
 
 
 class FLContext:
@@ -45,15 +48,15 @@ class FLContext:
         attributes = (private, sticky)
         with self._lock:
             existing = self._find(key)
-            if existing is None or existing[1:] == attributes:
-                (self._sticky if sticky else self._props)[key] = (value, private, sticky)
+            if existing is None or existing[1] == attributes:
+                (self._sticky if sticky else self._props)[key] = (value, attributes)
                 return True
-        logger.warning("property %r is %s: it was not set as %s", key, _shown(*existing[1:]), _shown(*attributes))
+        logger.warning("property %r is %s: it was not set as %s", key, _shown(existing[1]), _shown(attributes))
         return False
 
     def put(self, key: str, value: Any, private: bool, sticky: bool) -> None:
         """Set a property in this context alone, whatever its attributes were. For the framework's own keys."""
-        self._props[key] = (value, private, sticky)
+        self._props[key] = (value, (private, sticky))
 
     def put_all(self, props: dict[str, Prop]) -> None:
         """Set several properties as :meth:`put` does, in one step."""
@@ -61,13 +64,16 @@ class FLContext:
 
     def get_prop(self, key: str, default: Any = None) -> Any:
         """Return a property's value; ``default`` only where the key is not set (a stored None is None)."""
-        prop = self._find(key)
-        return default if prop is None else prop[0]
+        prop = self._props.get(key) or self._sticky.get(key)
+        return prop[0] if prop else default
 
     def get_prop_detail(self, key: str) -> dict[str, Any] | None:
         """Return ``{"value", "private", "sticky"}`` of a property, or None where it is not set."""
         prop = self._find(key)
-        return None if prop is None else dict(zip(("value", "private", "sticky"), prop, strict=True))
+        if prop is None:
+            return None
+        value, (private, sticky) = prop
+        return {"value": value, "private": private, "sticky": sticky}
 
     def get_prop_keys(self) -> list[str]:
         """Return the keys that this context holds, then those that only its manager does, as they were set."""
@@ -132,15 +138,16 @@ class FLContextManager:
         public_stickers: dict[str, Any] | None = None,
         private_stickers: dict[str, Any] | None = None,
     ) -> None:
-        self._own = {
-            ReservedKey.ENGINE: (engine, True, False),  # private, not sticky
-            ReservedKey.MANAGER: (self, True, False),
-            ReservedKey.RUN_NUM: (job_id, False, False),
-            ReservedKey.IDENTITY_NAME: (identity_name, False, False),
+        private, public = (True, False), (False, False)
+        self._own: dict[str, Prop] = {
+            ReservedKey.ENGINE: (engine, private),
+            ReservedKey.MANAGER: (self, private),
+            ReservedKey.RUN_NUM: (job_id, public),
+            ReservedKey.IDENTITY_NAME: (identity_name, public),
         }
-        self.sticky = {key: (value, False, True) for key, value in (public_stickers or {}).items()}
+        self.sticky: dict[str, Prop] = {key: (value, (False, True)) for key, value in (public_stickers or {}).items()}
         """The sticky properties of all contexts, which set them under :attr:`lock`."""
-        self.sticky |= {key: (value, True, True) for key, value in (private_stickers or {}).items()}
+        self.sticky |= {key: (value, (True, True)) for key, value in (private_stickers or {}).items()}
         self.lock = threading.RLock()
 
     def new_context(self) -> FLContext:
@@ -152,5 +159,6 @@ class FLContextManager:
         return self._own.copy()
 
 
-def _shown(private: bool, sticky: bool) -> str:
+def _shown(attributes: Attributes) -> str:
+    private, sticky = attributes
     return f"{'private' if private else 'public'}:{'sticky' if sticky else 'non-sticky'}"
