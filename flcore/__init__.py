@@ -5,6 +5,7 @@ from .fl_component import FLComponent
 from .fl_constant import FLContextKey
 from .fl_context import FLContext, FLContextManager
 from .job_launcher_spec import (
+    ImagePullProgress,
     JobHandleSpec,
     JobLauncherSpec,
     JobResult,
@@ -21,6 +22,7 @@ __all__ = [
     "FLContext",
     "FLContextKey",
     "FLContextManager",
+    "ImagePullProgress",
     "JobHandleSpec",
     "JobLauncherSpec",
     "JobResult",

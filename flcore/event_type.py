@@ -34,6 +34,8 @@ class EventType:
     """A job's container entered another state; ``FLContextKey.JOB_STATE_CHANGE`` has the ``JobStateChange``."""
     JOB_RECOVERED = "_job_recovered"
     """A job of an earlier process of this site was found again; ``FLContextKey.JOB_HANDLE`` has its handle."""
+    IMAGE_PULL_PROGRESS = "_image_pull_progress"
+    """The image of a job is being pulled; ``FLContextKey.IMAGE_PULL_PROGRESS`` has the ``ImagePullProgress``."""
     ENGINE_UNREACHABLE = "_engine_unreachable"
     """A runtime stopped answering. It ends no job."""
     ENGINE_REACHABLE = "_engine_reachable"

@@ -16,7 +16,7 @@ class ReservedKey:
 
 
 class FLContextKey:
-    """Keys of an ``FLContext``. The last three are ours, the others NVIDIA FLARE's."""
+    """Keys of an ``FLContext``. The last four are ours, the others NVIDIA FLARE's."""
 
     TASK_NAME = "__task_name__"
     TASK_ID = "__task_id__"
@@ -41,6 +41,8 @@ class FLContextKey:
     """The ``JobStateChange`` of a JOB_STATE_CHANGED event."""
     JOB_HANDLE = "__job_handle__"
     """The handle of a JOB_RECOVERED event's job."""
+    IMAGE_PULL_PROGRESS = "__image_pull_progress__"
+    """The ``ImagePullProgress`` of an IMAGE_PULL_PROGRESS event."""
     JOB_RESULT = "__job_result__"
     """The ``JobResult`` of a JOB_COMPLETED or JOB_ABORTED event."""
 

@@ -109,6 +109,35 @@ class JobStateChange:
         return asdict(self) | {"result": self.result and self.result.as_dict()}
 
 
+@dataclass(frozen=True, slots=True)
+class ImagePullProgress:
+    """How far the pull of an image is that one job or more wait for. Sizes are in bytes."""
+
+    image: str
+    seconds: float
+    """Since it began."""
+    layers: int
+    """The layers that are known so far."""
+    layers_done: int
+    downloaded: int
+    size: int
+    """What there is to download, of the layers whose size is known so far."""
+    ended: bool = False
+    """True in the last report of a pull, and only there."""
+    error: str = ""
+    """Why it has ended without the image, in one line."""
+
+    @classmethod
+    def of(cls, fl_ctx: FLContext) -> ImagePullProgress:
+        """Return the progress that an IMAGE_PULL_PROGRESS event is about."""
+        progress: ImagePullProgress = fl_ctx.get_prop(FLContextKey.IMAGE_PULL_PROGRESS)
+        return progress
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the fields as JSON values."""
+        return asdict(self)
+
+
 class JobHandleSpec(ABC):
     """A launched job. All methods may be called from any thread, any number of times."""
 

@@ -161,6 +161,17 @@ class RuntimeContract:
         with pytest.raises(JobLaunchError, match=UNKNOWN_ID[:12]):
             lab.runtime.start(UNKNOWN_ID)
 
+    # --- images ---
+
+    def test_the_image_of_a_container_is_there(self, lab: RuntimeLab) -> None:
+        assert lab.runtime.has_image(lab.image)
+
+    def test_a_pull_that_was_closed_before_it_began_says_nothing(self, lab: RuntimeLab) -> None:
+        pull = lab.runtime.pull("no-such-image:1")
+        pull.close()
+        pull.close()
+        assert list(pull) == []
+
     # --- names ---
 
     def test_a_name_is_given_once(self, lab: RuntimeLab) -> None:

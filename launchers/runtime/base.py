@@ -40,6 +40,42 @@ OutputStream = AbstractContextManager[Iterator[OutputChunk]]
 """Ends when the container has ended, or early when the runtime goes away."""
 
 
+class PullProgress(NamedTuple):
+    """What an engine says of an image that it pulls."""
+
+    layer: str
+    """The layer's id; empty for what is said of the whole image."""
+    status: str
+    """In Docker's words."""
+    current: int = 0
+    """Bytes so far of what the status says."""
+    total: int = 0
+    """Bytes in all; 0 where that is not known."""
+
+
+class PullStatus:
+    """Docker's words for what a launcher needs to know of a layer."""
+
+    DOWNLOADING = "Downloading"
+    DOWNLOAD_COMPLETE = "Download complete"
+    PULL_COMPLETE = "Pull complete"
+    ALREADY_EXISTS = "Already exists"
+
+
+class PullStream(Protocol):
+    """One pull of an image. The engine is asked for it when it is iterated over, by one thread.
+
+    The iteration ends when the image is there or :meth:`close` was called. It raises ImageError in the engine's own
+    words, or RuntimeUnavailableError. To be used with ``contextlib.closing``.
+    """
+
+    def __iter__(self) -> Iterator[PullProgress]: ...
+
+    def close(self) -> None:
+        """End the pull at once, from whatever thread and whatever it waits for. Never blocks. Idempotent."""
+        ...
+
+
 EventStream = AbstractContextManager[Iterator[str]]
 """Iterates over ids of containers to which something happened. Ends when the runtime goes away or it is closed."""
 
@@ -61,6 +97,14 @@ class Runtime(Protocol):
 
         Raises ImageError, NameInUseError or RuntimeRefusedError; then there is no container.
         """
+        ...
+
+    def has_image(self, image: str) -> bool:
+        """Return whether an image is there; True where there are no images. Raises ImageError for what is no name."""
+        ...
+
+    def pull(self, image: str) -> PullStream:
+        """Return a pull that has not begun; see :class:`PullStream`. There is nothing to pull without images."""
         ...
 
     def start(self, container_id: str) -> None:

@@ -7,16 +7,17 @@ import re
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import datetime
+from functools import partial
 from http.client import HTTPException
 from typing import Any
 
 import docker
 import requests
 import urllib3
-from docker.errors import APIError, DockerException, ImageNotFound, NotFound
+from docker.errors import APIError, DockerException, ImageNotFound, NotFound, NullResource
 from docker.models.containers import Container
 from docker.types import LogConfig, Mount
 
@@ -33,7 +34,8 @@ from flcore.job_launcher_spec import Check
 
 from ..container_spec import ContainerSpec
 from ..docker_state import DOCKER_STATE, GONE, ContainerState
-from .base import ContainerSummary, OutputChunk
+from .base import ContainerSummary, OutputChunk, PullStream
+from .docker_pull import DockerPull, Entry, pull_error, tell_of_sockets
 
 CALL_TIMEOUT = 60
 """Seconds for a call that changes something. A create of a loaded engine takes many."""
@@ -81,6 +83,32 @@ class DockerRuntime:
             api = self._clients.calls.api
             created = api.create_container(**_create_request(api, spec))
         return str(created["Id"])
+
+    def has_image(self, image: str) -> bool:
+        with self._errors(f"image {image}", {400: ImageError}):
+            try:
+                self._clients.looks.api.inspect_image(image)
+            except (NotFound, NullResource):
+                return False
+            return True
+
+    def pull(self, image: str) -> PullStream:
+        """Return a pull that has not begun.
+
+        Over ``ssh://``, or the ``client`` of somebody else, closing it takes effect only when the engine says the
+        next thing.
+        """
+        return DockerPull(image, partial(self._ask_for_pull, image))
+
+    def _ask_for_pull(self, image: str, tell: Callable[[Any], None]) -> Generator[Entry]:
+        with self._errors(f"the pull of image {image}"), self._clients.private(tell) as client:
+            try:
+                entries = client.api.pull(image, stream=True, decode=True)
+            except APIError as error:
+                raise pull_error(image, error.explanation or error) from error
+            except DockerException as error:  # the name is malformed, or the store of the site's logins fails
+                raise ImageError(f"image {image} cannot be pulled: {error}; try: docker pull {image}") from error
+            yield from entries
 
     def start(self, container_id: str) -> None:
         kinds = dict.fromkeys((400, 404, 500), JobStartError)
@@ -242,9 +270,11 @@ class _Clients:
         return self._shared(LOOK_TIMEOUT)
 
     @contextmanager
-    def private(self) -> Iterator[Any]:
-        """A client for one stream: closing it must not disturb a call."""
+    def private(self, tell: Callable[[Any], None] | None = None) -> Iterator[Any]:
+        """A client for one stream: closing it must not disturb a call. ``tell`` is called with each of its sockets."""
         client = self._connect(LOOK_TIMEOUT)
+        if tell and client is not self._given:
+            tell_of_sockets(client, tell)
         try:
             yield client
         finally:

@@ -13,13 +13,14 @@ from __future__ import annotations
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from queue import SimpleQueue
 
 from flcore.errors import (
     ImageError,
+    JobLaunchError,
     JobStartError,
     NameInUseError,
     NetworkError,
@@ -30,7 +31,7 @@ from flcore.job_launcher_spec import Check
 
 from ..container_spec import ContainerSpec
 from ..docker_state import DOCKER_STATE, GONE, ContainerState
-from .base import ContainerSummary, OutputChunk
+from .base import ContainerSummary, OutputChunk, PullProgress, PullStatus
 
 _HAS_A_PROCESS = (DOCKER_STATE.RUNNING, DOCKER_STATE.PAUSED, DOCKER_STATE.RESTARTING)
 
@@ -45,20 +46,63 @@ class FakeContainer:
     output: bytes = b""
 
 
+class FakePull:
+    """One pull. Where the runtime's ``pulls_wait`` is set, it goes on as a test says; else it ends at once."""
+
+    def __init__(self, image: str, runtime: FakeRuntime) -> None:
+        self.image = image
+        self.closed = False
+        self._runtime = runtime
+        self._said: SimpleQueue[PullProgress | JobLaunchError | None] = SimpleQueue()
+
+    # What the outside world does
+
+    def say(self, layer: str, status: str, current: int = 0, total: int = 0) -> None:
+        """Say what an engine says of a layer."""
+        self._said.put(PullProgress(layer, status, current, total))
+
+    def finish(self) -> None:
+        """Have the image."""
+        self._runtime._add_image(self.image)
+        self._said.put(None)
+
+    def fail(self, error: JobLaunchError) -> None:
+        """Fail, after all that was said."""
+        self._said.put(error)
+
+    # The PullStream protocol
+
+    def __iter__(self) -> Iterator[PullProgress]:
+        if not self.closed:
+            self._runtime._begin(self)
+        while (said := self._said.get()) is not None and not self.closed:
+            if isinstance(said, JobLaunchError):
+                raise said
+            yield said
+
+    def close(self) -> None:
+        self.closed = True
+        self._said.put(None)
+
+
 class FakeRuntime:
     """Containers in memory. Its attributes are the test's to set, at any time and from any thread.
 
     Args:
         images: the images that are there; None is all.
         networks: the networks that are there; None is all.
+        registry: the images that can be pulled.
     """
 
     name = "fake runtime"
     remembers = True
 
-    def __init__(self, images: set[str] | None = None, networks: set[str] | None = None) -> None:
+    def __init__(
+        self, images: set[str] | None = None, networks: set[str] | None = None, registry: Iterable[str] = ()
+    ) -> None:
         self.images = images
         self.networks = networks
+        self.registry = set(registry)
         self.reachable = True
         """False: every call raises RuntimeUnavailableError, and the event streams end."""
         self.drop_events = False
@@ -69,6 +113,10 @@ class FakeRuntime:
         """True: a signal has no effect, as in an engine that hangs."""
         self.ignores_term = False
         """True: processes go on after a SIGTERM."""
+        self.pulls_wait = False
+        """True: a pull goes on as a test says by its :class:`FakePull`."""
+        self.pulls: list[FakePull] = []
+        """All pulls that have begun, ended ones too."""
         self._containers: dict[str, FakeContainer] = {}
         self._ids: dict[str, str] = {}
         """By name."""
@@ -112,11 +160,20 @@ class FakeRuntime:
             container.output += output
             self._changed.notify_all()
 
+    def wait_for_pull(self, number: int = 1, timeout: float = 5.0) -> FakePull:
+        """Return the pull that is the first, second, ... to begin, once it has. Raises TimeoutError."""
+        with self._changed:
+            if not self._changed.wait_for(lambda: len(self.pulls) >= number, timeout):
+                raise TimeoutError(f"pull {number} has not begun in {timeout:g} s, but {len(self.pulls)} others")
+            return self.pulls[number - 1]
+
     def set_reachable(self, reachable: bool) -> None:
         """Take the engine away, or bring it back."""
         self.reachable = reachable
         if not reachable:
             self.close_events()
+            for pull in list(self.pulls):
+                pull.fail(self._unavailable())
             with self._changed:
                 self._changed.notify_all()
 
@@ -133,6 +190,13 @@ class FakeRuntime:
             self._containers[container_id] = FakeContainer(container_id, spec, state)
             self._ids[spec.name] = container_id
             return container_id
+
+    def has_image(self, image: str) -> bool:
+        with self._engine():
+            return self.images is None or image in self.images
+
+    def pull(self, image: str) -> FakePull:
+        return FakePull(image, self)
 
     def start(self, container_id: str) -> None:
         with self._engine():
@@ -233,7 +297,26 @@ class FakeRuntime:
 
     def _answer(self) -> None:
         if not self.reachable:
-            raise RuntimeUnavailableError(f"{self.name} does not answer")
+            raise self._unavailable()
+
+    def _unavailable(self) -> RuntimeUnavailableError:
+        return RuntimeUnavailableError(f"{self.name} does not answer")
+
+    def _begin(self, pull: FakePull) -> None:
+        with self._engine():
+            self.pulls.append(pull)
+            self._changed.notify_all()
+            if pull.image not in self.registry:
+                raise ImageError(f"image {pull.image} cannot be pulled: manifest unknown")
+        if not self.pulls_wait:
+            pull.say("layer", PullStatus.DOWNLOADING, 1, 1)
+            pull.say("layer", PullStatus.PULL_COMPLETE)
+            pull.finish()
+
+    def _add_image(self, image: str) -> None:
+        with self._lock:
+            if self.images is not None:
+                self.images.add(image)
 
     def _fail_start(self, container: FakeContainer, error: JobStartError | NetworkError) -> None:
         container.state = replace(container.state, exit_code=127, error=str(error))  # no event, as measured

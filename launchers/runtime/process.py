@@ -23,7 +23,7 @@ from flcore.job_launcher_spec import Check
 
 from ..container_spec import ContainerSpec
 from ..docker_state import DOCKER_STATE, GONE, ContainerState
-from .base import ContainerSummary, OutputChunk
+from .base import ContainerSummary, OutputChunk, PullProgress, PullStream
 
 _INHERITED_VARIABLES = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR")
 _CHUNK = 1 << 16
@@ -73,6 +73,12 @@ class ProcessRuntime:
             log.touch(mode=0o600)
             self._processes[container_id] = _Process(container_id, spec, log, time.time())
         return container_id
+
+    def has_image(self, image: str) -> bool:  # noqa: ARG002 - a process needs none
+        return True
+
+    def pull(self, image: str) -> PullStream:  # noqa: ARG002 - a process needs none
+        return _NothingToPull()
 
     def start(self, container_id: str) -> None:
         process = self._get(container_id)
@@ -283,6 +289,16 @@ class _Events:
                 if container_id is None:
                     return
                 yield container_id
+
+
+class _NothingToPull:
+    """The pull of an image where there are none."""
+
+    def __iter__(self) -> Iterator[PullProgress]:
+        return iter(())
+
+    def close(self) -> None:
+        """There is nothing to end."""
 
 
 def _follow(process: _Process, file: BinaryIO, position: str, tail: int | None) -> Iterator[OutputChunk]:

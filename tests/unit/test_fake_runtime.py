@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -98,6 +99,48 @@ def test_an_image_can_be_missing() -> None:
     assert runtime.containers() == []
 
 
+def test_an_image_that_its_registry_has_can_be_pulled() -> None:
+    runtime = FakeRuntime(images={"other"}, registry={"job:1"})
+    assert not runtime.has_image("job:1")
+    assert [said.status for said in runtime.pull("job:1")] == ["Downloading", "Pull complete"]
+    assert runtime.has_image("job:1")
+    runtime.create(SPEC)
+
+
+def test_an_image_that_its_registry_has_not_cannot_be_pulled(runtime: FakeRuntime) -> None:
+    with pytest.raises(ImageError, match="image nowhere:1 cannot be pulled: manifest unknown"):
+        list(runtime.pull("nowhere:1"))
+
+
+def test_a_pull_goes_on_as_a_test_says() -> None:
+    runtime = FakeRuntime(images=set(), registry={"job:1"})
+    runtime.pulls_wait = True
+    saying = iter(runtime.pull("job:1"))
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(next, saying)
+        pull = runtime.wait_for_pull()
+        pull.say("layer", "Downloading", 1, 2)
+        assert first.result(5) == ("layer", "Downloading", 1, 2)
+    assert runtime.images == set()
+    pull.finish()
+    assert list(saying) == []
+    assert runtime.images == {"job:1"}
+
+
+def test_a_pull_can_fail_in_a_way_that_a_test_says() -> None:
+    runtime = FakeRuntime(registry={"job:1"})
+    runtime.pulls_wait = True
+    pull = runtime.pull("job:1")
+    pull.fail(ImageError("the disk is full"))
+    with pytest.raises(ImageError, match="the disk is full"):
+        list(pull)
+
+
+def test_a_pull_that_does_not_begin_is_waited_for_in_vain(runtime: FakeRuntime) -> None:
+    with pytest.raises(TimeoutError, match="pull 1 has not begun in 0 s, but 0 others"):
+        runtime.wait_for_pull(timeout=0)
+
+
 def test_a_network_can_be_missing_and_is_missed_at_the_start() -> None:
     runtime = FakeRuntime(networks={"other"})
     container_id = runtime.create(SPEC)
@@ -117,6 +160,8 @@ def test_a_start_fails_once(runtime: FakeRuntime) -> None:
 CALLS: list[Callable[[FakeRuntime, str], object]] = [
     lambda runtime, _: runtime.create(SPEC),
     lambda runtime, one: runtime.start(one),
+    lambda runtime, _: runtime.has_image("job:1"),
+    lambda runtime, _: list(runtime.pull("job:1")),
     lambda runtime, one: runtime.inspect(one),
     lambda runtime, _: runtime.list_containers(),
     lambda runtime, _: runtime.open_events().__enter__(),

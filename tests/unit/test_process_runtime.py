@@ -291,3 +291,11 @@ def test_a_tracker_is_told_of_the_end_of_every_process(lab: Lab) -> None:
     results = [job.wait(TIMEOUT) for job in jobs]
     assert [result and result.exit_code for result in results] == list(range(20))
     tracker.close()
+
+
+def test_processes_need_no_image() -> None:
+    runtime = ProcessRuntime()
+    assert runtime.has_image("no-such-image:1")
+    pull = runtime.pull("no-such-image:1")
+    assert list(pull) == []
+    pull.close()
