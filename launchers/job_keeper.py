@@ -23,7 +23,7 @@ from flcore.errors import (
     OutcomeUnknownError,
     RuntimeUnavailableError,
 )
-from flcore.job_launcher_spec import JobStateChange
+from flcore.job_launcher_spec import ImagePullProgress, JobStateChange
 from flcore.workspace import write_new
 
 from .container_spec import (
@@ -36,6 +36,7 @@ from .container_spec import (
     ContainerSpec,
 )
 from .docker_state import DOCKER_STATE, TERMINAL_STATES, ContainerState, EndRequest, Progress
+from .image_puller import ImagePuller, PullSettings
 from .job_record import JobRecord, RecordStore
 from .runtime.base import ContainerSummary, Runtime
 from .state_tracker import CREATION_GRACE, RELIST_INTERVAL, StateTracker
@@ -72,6 +73,7 @@ class KeeperSettings:
     """Leave ended containers where they are."""
     orphans: str = "adopt"
     """What to do with a container of this site that no record tells of: one of ``ORPHAN_POLICIES``."""
+    pull: PullSettings = field(default_factory=PullSettings)
     launch_patience: float = LAUNCH_PATIENCE
     relist_interval: float = RELIST_INTERVAL
     creation_grace: float = CREATION_GRACE
@@ -84,6 +86,7 @@ class KeeperListener:
     on_change: Callable[[JobStateChange], None]
     on_engine: Callable[[bool, str], None]
     on_recovered: Callable[[TrackedJob], None]
+    on_pull: Callable[[ImagePullProgress], None]
 
 
 @dataclass(slots=True)
@@ -127,6 +130,7 @@ class JobKeeper:
         self.tracker = StateTracker(
             runtime, listener.on_engine, self._on_unknown, settings.relist_interval, settings.creation_grace
         )
+        self._puller = ImagePuller(runtime, settings.pull, self._tell_of_pull)
         self._site_id = ""
         self._launching: dict[str, _Launch] = {}
         self._jobs: dict[str, TrackedJob] = {}
@@ -148,6 +152,7 @@ class JobKeeper:
             prepare()
             self._record(job)
             self._jobs[who.nonce] = job
+            self._pull(job, spec.image)
             job.place(self._create(launch, self._labelled(spec, who)))
             self._note(job, container_id=job.identity.container_id)
             self.tracker.watch(job)
@@ -162,7 +167,8 @@ class JobKeeper:
             if launch is None or launch.starting:
                 return False
             launch.job.request_end(by, time.time())
-            return True
+        self._puller.wake()
+        return True
 
     def recover(self) -> None:
         """Take over the jobs of dead processes of this site. Asks no engine before it returns.
@@ -181,6 +187,7 @@ class JobKeeper:
 
     def close(self) -> None:
         """Let go of the runtime and of the records; jobs go on. Idempotent."""
+        self._puller.close()
         self.tracker.close()
         self.runtime.close()
         if self._store:
@@ -229,6 +236,23 @@ class JobKeeper:
         if self._store:
             ours[LABEL_PARENT] = self._store.parent_id
         return replace(spec, labels=spec.labels | ours)
+
+    def _pull(self, job: TrackedJob, image: str) -> None:
+        """Have the image there, if the site's config lets it be pulled."""
+        give_up_at = time.monotonic() + self._settings.launch_patience
+        while True:
+            try:
+                self._puller.ensure(image, lambda: job.end_request is not None)
+            except RuntimeUnavailableError:
+                if not self._has_answered or time.monotonic() > give_up_at:
+                    raise
+                job.wait_for_end_request(_RETRY_INTERVAL)
+            else:
+                _raise_if_aborted(job)
+                return
+
+    def _tell_of_pull(self, progress: ImagePullProgress) -> None:
+        self.tracker.tell(partial(self._listener.on_pull, progress))
 
     def _create(self, launch: _Launch, spec: ContainerSpec) -> str:
         """Create the container and return its id. One that an unanswered request has made is found by its nonce."""

@@ -174,6 +174,13 @@ class StateTracker:
         """Have it found out whether the engine answers at all."""
         self._post(self._list)
 
+    def tell(self, call: Callable[[], None]) -> None:
+        """Have the notifier call something too, behind all that it has to tell already. Not after the closing."""
+        with self._lock:
+            if not self._closing.is_set():
+                self._begin(None)
+                self._outbox.put(call)
+
     def why_no_end(self) -> str:
         """Return why an end that was asked for is not seen yet."""
         return self._unreachable or "the engine has not confirmed its end"
