@@ -23,9 +23,10 @@ from .container_spec import LABEL_JOB_ID, LABEL_LAUNCHER, LABEL_SITE, ContainerS
 from .image_puller import PullSettings
 from .job_command import CLIENT_ARGS, SERVER_ARGS, credentials, job_command
 from .job_handle import ContainerJobHandle, Tracking
-from .job_keeper import LAUNCH_PATIENCE, ORPHAN_POLICIES, JobKeeper, KeeperListener, KeeperSettings
+from .job_keeper import LAUNCH_PATIENCE, JobKeeper, KeeperListener, KeeperSettings
 from .job_policy import JobRequest, SitePolicy, container_name, resolve
 from .job_record import RecordStore
+from .job_recovery import ADOPT, ORPHAN_POLICIES, RecoverySettings
 from .runtime.base import Runtime
 from .state_tracker import CREATION_GRACE, RELIST_INTERVAL
 from .tracked_job import STOP_GRACE, JobLimits, TrackedJob
@@ -102,7 +103,7 @@ class JobLauncher(JobLauncherSpec):
         idle_timeout: float | None = None,
         log_max_size: int | str = "10Mi",
         log_max_files: int = 3,
-        orphans: str = "adopt",
+        orphans: str = ADOPT,
         keep: bool = False,
         runtime: Runtime | None = None,
     ) -> None:
@@ -283,11 +284,10 @@ class JobLauncher(JobLauncherSpec):
             stop_grace=self.stop_grace,
             limits=self.limits,
             keep=self.keep,
-            orphans=self.orphans,
+            recovery=RecoverySettings(self.orphans, self.keep, self.creation_grace),
             pull=self.pull,
             launch_patience=self.launch_patience,
             relist_interval=self.relist_interval,
-            creation_grace=self.creation_grace,
         )
         listener = KeeperListener(
             self._fire_state_change, self._fire_engine_event, self._fire_recovered, self._fire_pull_progress

@@ -129,7 +129,10 @@ class StateTracker:
         self._listing = False
         self._list_again = False
         self._ticking = False
-        self._sweep_until = 0.0
+        self._list_began = 0.0
+        self._sweeping = False
+        self._sweep_ends: float | None = None
+        """A list that begins then, or later, is the sweep's last; None before the first is answered."""
 
     def watch(self, job: TrackedJob) -> None:
         """Follow a job's container from now on; what happened to it before counts too. Idempotent."""
@@ -336,21 +339,28 @@ class StateTracker:
 
     def _tick(self) -> None:
         """List now and then, for as long as there is something to look for."""
-        self._ticking = bool(self._watches or self._expected or time.monotonic() < self._sweep_until)
+        self._ticking = bool(self._watches or self._expected or self._sweeping)
         if self._ticking:
             self._list()
             interval = self._relist_interval if self._reachable else min(self._relist_interval, _AWAY_INTERVAL)
             self._loop.after(interval, self._tick)
 
     def _begin_sweep(self) -> None:
-        self._sweep_until = float("inf")  # until the engine has answered once
+        self._sweeping, self._sweep_ends = True, None
         self._tick_if_idle()
+
+    def _sweep_on(self) -> None:
+        if self._sweep_ends is None:
+            self._sweep_ends = time.monotonic() + self._creation_grace
+        elif self._list_began >= self._sweep_ends:
+            self._sweeping = False
 
     def _list(self) -> None:
         if self._listing:
             self._list_again = True
         else:
             self._listing = True
+            self._list_began = time.monotonic()
             self._loop.ask(self._runtime.list_containers, self._listed, self._not_listed)
 
     def _list_if_reachable(self) -> None:
@@ -359,8 +369,8 @@ class StateTracker:
 
     def _listed(self, summaries: list[ContainerSummary]) -> None:
         self._note_engine(reachable=True)
-        if self._sweep_until == float("inf"):
-            self._sweep_until = time.monotonic() + self._creation_grace + self._relist_interval
+        if self._sweeping:
+            self._sweep_on()
         self._place(summaries)
         self._compare({summary.id: summary.state for summary in summaries})
         self._report_unknown(summaries)
