@@ -16,7 +16,6 @@ import importlib.util
 import inspect
 import re
 from collections.abc import Iterable, Mapping
-from importlib.metadata import entry_points
 from typing import Any
 
 from .errors import ConfigError
@@ -142,6 +141,8 @@ class ComponentBuilder:
         return found
 
     def _registered(self, name: str, where: str) -> Any:
+        from importlib.metadata import entry_points  # here: it takes a quarter of the time of importing flcore
+
         registered = entry_points(group=ENTRY_POINT_GROUP)
         if name not in registered.names:
             raise self._error(where, f"no installed package registers {name!r}{_did_you_mean(name, registered.names)}")

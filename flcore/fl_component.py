@@ -35,7 +35,10 @@ class FLComponent:
         """
         if not callable(handler):
             raise TypeError(f"the handler must be callable, not {type(handler).__name__}")
-        for event_type in _as_event_types(event_types):
+        listed = event_types if isinstance(event_types, list | tuple) else [event_types]
+        for event_type in listed:
+            _check_event_type(event_type)
+        for event_type in listed:
             registered = self._event_handlers.setdefault(event_type, [])
             if (handler, kwargs) not in registered:
                 registered.append((handler, kwargs))
@@ -55,7 +58,7 @@ class FLComponent:
         Logs an error, and fires nothing, if the context has no engine.
         Raises TypeError or ValueError if the event type or the context is none.
         """
-        _as_event_types(event_type)
+        _check_event_type(event_type)
         if not callable(getattr(fl_ctx, "get_engine", None)):
             raise TypeError(f"fl_ctx must be an FLContext, not {type(fl_ctx).__name__}")
         engine = fl_ctx.get_engine()
@@ -93,15 +96,11 @@ class FLComponent:
             self.logger.log(level, "%s: %s", _log_prefix(fl_ctx), msg, exc_info=exc_info)
 
 
-def _as_event_types(event_types: Any) -> list[str]:
-    """Return one or several event types as a list; TypeError or ValueError where they are none."""
-    listed = list(event_types) if isinstance(event_types, list | tuple) else [event_types]
-    for event_type in listed:
-        if not isinstance(event_type, str):
-            raise TypeError(f"an event type must be a str, not {type(event_type).__name__}")
-        if not event_type:
-            raise ValueError("an event type must not be empty")
-    return listed
+def _check_event_type(event_type: Any) -> None:
+    if not isinstance(event_type, str):
+        raise TypeError(f"an event type must be a str, not {type(event_type).__name__}")
+    if not event_type:
+        raise ValueError("an event type must not be empty")
 
 
 def _log_prefix(fl_ctx: FLContext) -> str:

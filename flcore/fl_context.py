@@ -9,22 +9,17 @@ from __future__ import annotations
 import logging
 import threading
 from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 from .fl_constant import ReservedKey
 
 logger = logging.getLogger(__name__)
 
+Attributes = tuple[bool, bool]
+"""Whether a property is private, and whether it is sticky."""
 
-class _Prop(NamedTuple):
-    value: Any
-    private: bool
-    sticky: bool
-
-    @property
-    def attributes(self) -> str:
-        visibility = "private" if self.private else "public"
-        return f"{visibility}:{'sticky' if self.sticky else 'non-sticky'}"
+Prop = tuple[Any, Attributes]
+"""A property as a context holds it: its value and its attributes."""
 
 
 class FLContext:
@@ -33,9 +28,14 @@ class FLContext:
     Usable as a context manager, as NVIDIA FLARE's is: ``with engine.new_context() as fl_ctx:``.
     """
 
-    def __init__(self) -> None:
-        self._props: dict[str, _Prop] = {}
-        self._lock = threading.RLock()
+    # Only set_prop takes the lock: it looks and then stores. All else is one operation on a dict, which needs none: the
+    # interpreter's lock, or in a free-threaded interpreter the dict's own, keeps each property whole.
+
+    def __init__(self, manager: FLContextManager | None = None) -> None:
+        """Make a context; without a manager it is empty, and sticky properties stay in it."""
+        self._props = manager.own_props() if manager else {}
+        self._sticky = manager.sticky if manager else self._props
+        self._lock = manager.lock if manager else threading.RLock()
 
     def set_prop(self, key: str, value: Any, private: bool = True, sticky: bool = True) -> bool:
         """Set a property.
@@ -45,45 +45,45 @@ class FLContext:
         """
         if not isinstance(key, str):
             raise ValueError(f"a property's key must be a str, not {type(key).__name__}")  # noqa: TRY004
-        prop = _Prop(value, private, sticky)
+        attributes = (private, sticky)
         with self._lock:
-            existing = self._find(key) or prop
-            if existing.attributes == prop.attributes:
-                existing = self._store(key, prop)
-        if existing is not prop:
-            logger.warning("property %r is %s: it was not set as %s", key, existing.attributes, prop.attributes)
-        return existing is prop
+            existing = self._find(key)
+            if existing is None or existing[1] == attributes:
+                (self._sticky if sticky else self._props)[key] = (value, attributes)
+                return True
+        logger.warning("property %r is %s: it was not set as %s", key, _shown(existing[1]), _shown(attributes))
+        return False
 
     def put(self, key: str, value: Any, private: bool, sticky: bool) -> None:
         """Set a property in this context alone, whatever its attributes were. For the framework's own keys."""
-        with self._lock:
-            self._props[key] = _Prop(value, private, sticky)
+        self._props[key] = (value, (private, sticky))
+
+    def put_all(self, props: dict[str, Prop]) -> None:
+        """Set several properties as :meth:`put` does, in one step."""
+        self._props.update(props)
 
     def get_prop(self, key: str, default: Any = None) -> Any:
         """Return a property's value; ``default`` only where the key is not set (a stored None is None)."""
-        with self._lock:
-            prop = self._find(key)
-        return default if prop is None else prop.value
+        prop = self._props.get(key) or self._sticky.get(key)
+        return prop[0] if prop else default
 
     def get_prop_detail(self, key: str) -> dict[str, Any] | None:
         """Return ``{"value", "private", "sticky"}`` of a property, or None where it is not set."""
-        with self._lock:
-            prop = self._find(key)
-        return None if prop is None else prop._asdict()
+        prop = self._find(key)
+        if prop is None:
+            return None
+        value, (private, sticky) = prop
+        return {"value": value, "private": private, "sticky": sticky}
 
     def get_prop_keys(self) -> list[str]:
         """Return the keys that this context holds, then those that only its manager does, as they were set."""
-        manager = self._manager()
-        with self._lock:
-            own = dict.fromkeys(self._props)
-        return list(own | dict.fromkeys(manager.sticky_keys() if manager else ()))
+        return list(self._props | self._sticky)
 
     def remove_prop(self, key: str, force_removal: bool = False) -> None:
         """Remove a property from this context. Keys that begin with ``__`` need ``force_removal``."""
         if key.startswith("__") and not force_removal:
             return
-        with self._lock:
-            self._props.pop(key, None)
+        self._props.pop(key, None)
 
     def get_all_public_props(self) -> dict[str, Any]:
         """Return what may be shown to peers."""
@@ -123,23 +123,8 @@ class FLContext:
         """Name the keys, never the values: some are secret."""
         return f"<{type(self).__name__} {', '.join(self.get_prop_keys())}>"
 
-    def _manager(self) -> FLContextManager | None:
-        prop = self._props.get(ReservedKey.MANAGER)
-        return prop.value if prop else None
-
-    def _find(self, key: str) -> _Prop | None:
-        own = self._props.get(key)
-        if own and not own.sticky:
-            return own
-        manager = self._manager()
-        return (manager and manager.find_sticky(key)) or own
-
-    def _store(self, key: str, prop: _Prop) -> _Prop:
-        manager = self._manager()
-        if prop.sticky and manager:
-            return manager.keep_sticky(key, prop)
-        self._props[key] = prop
-        return prop
+    def _find(self, key: str) -> Prop | None:
+        return self._props.get(key) or self._sticky.get(key)
 
 
 class FLContextManager:
@@ -153,38 +138,27 @@ class FLContextManager:
         public_stickers: dict[str, Any] | None = None,
         private_stickers: dict[str, Any] | None = None,
     ) -> None:
-        self._own = {
-            ReservedKey.ENGINE: _Prop(engine, private=True, sticky=False),
-            ReservedKey.MANAGER: _Prop(self, private=True, sticky=False),
-            ReservedKey.RUN_NUM: _Prop(job_id, private=False, sticky=False),
-            ReservedKey.IDENTITY_NAME: _Prop(identity_name, private=False, sticky=False),
+        private, public = (True, False), (False, False)
+        self._own: dict[str, Prop] = {
+            ReservedKey.ENGINE: (engine, private),
+            ReservedKey.MANAGER: (self, private),
+            ReservedKey.RUN_NUM: (job_id, public),
+            ReservedKey.IDENTITY_NAME: (identity_name, public),
         }
-        self._sticky = {key: _Prop(value, False, True) for key, value in (public_stickers or {}).items()}
-        self._sticky |= {key: _Prop(value, True, True) for key, value in (private_stickers or {}).items()}
-        self._lock = threading.Lock()
+        self.sticky: dict[str, Prop] = {key: (value, (False, True)) for key, value in (public_stickers or {}).items()}
+        """The sticky properties of all contexts, which set them under :attr:`lock`."""
+        self.sticky |= {key: (value, (True, True)) for key, value in (private_stickers or {}).items()}
+        self.lock = threading.RLock()
 
     def new_context(self) -> FLContext:
         """Return a fresh context that knows the engine, the site's name, the job id and all sticky properties."""
-        fl_ctx = FLContext()
-        for key, prop in self._own.items():
-            fl_ctx.put(key, *prop)
-        return fl_ctx
+        return FLContext(self)
 
-    def find_sticky(self, key: str) -> _Prop | None:
-        """Return a sticky property. For ``FLContext`` only."""
-        with self._lock:
-            return self._sticky.get(key)
+    def own_props(self) -> dict[str, Prop]:
+        """Return what each context holds itself from the start, as a dict of its own. For ``FLContext`` only."""
+        return self._own.copy()
 
-    def keep_sticky(self, key: str, prop: _Prop) -> _Prop:
-        """Store a sticky property and return it, or the one that is there with other attributes. As above."""
-        with self._lock:
-            existing = self._sticky.get(key)
-            if existing and existing.attributes != prop.attributes:
-                return existing  # another context was faster
-            self._sticky[key] = prop
-            return prop
 
-    def sticky_keys(self) -> list[str]:
-        """Return the keys of all sticky properties."""
-        with self._lock:
-            return list(self._sticky)
+def _shown(attributes: Attributes) -> str:
+    private, sticky = attributes
+    return f"{'private' if private else 'public'}:{'sticky' if sticky else 'non-sticky'}"

@@ -38,6 +38,7 @@ _OTHERS_WAIT_FOR = frozenset(
         EventType.AFTER_JOB_LAUNCH,
         EventType.JOB_RECOVERED,
         EventType.JOB_STATE_CHANGED,
+        EventType.IMAGE_PULL_PROGRESS,
         EventType.JOB_COMPLETED,
         EventType.JOB_ABORTED,
         EventType.ENGINE_UNREACHABLE,

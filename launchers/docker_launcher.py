@@ -15,6 +15,7 @@ from flcore.job_meta import JobMeta
 from . import site_args
 from .container_spec import LABEL_SITE, ContainerSpec
 from .docker_state import DOCKER_STATE
+from .image_puller import PULL_POLICIES, PullSettings
 from .job_handle import DockerJobHandle, Tracking
 from .job_launcher import ClientJobLauncher, JobLauncher, LaunchPlan, ServerJobLauncher
 from .job_policy import names_image
@@ -43,6 +44,10 @@ class DockerJobLauncher(JobLauncher):
         network: the user-defined network that the containers join.
         user: ``uid:gid`` of the job's process; by default the site's own, or nobody's where that is root.
         init: run an init as PID 1, so that signals arrive and zombies are reaped.
+        pull_policy: whether an image is pulled first: ``never`` (one that is missing is an error), ``if-missing``, or
+            ``always``. Jobs that wait for the same image share one pull.
+        pull_timeout: seconds a pull may take in all, and
+        pull_stall_timeout: seconds it may make no progress; None is for ever.
         docker_host: the engine, such as ``unix:///var/run/docker.sock``; by default what Docker's own command uses.
         kwargs: see :class:`JobLauncher`.
     """
@@ -58,6 +63,9 @@ class DockerJobLauncher(JobLauncher):
         *,
         user: str | None = None,
         init: bool = True,
+        pull_policy: str = "never",
+        pull_timeout: float | None = None,
+        pull_stall_timeout: float | None = None,
         docker_host: str | None = None,
         **kwargs: Any,
     ) -> None:
@@ -66,6 +74,11 @@ class DockerJobLauncher(JobLauncher):
         self.network = site_args.text("network", network)
         self.user = _default_user() if user is None else site_args.user("user", user)
         self.init = site_args.flag("init", init)
+        self.pull = PullSettings(
+            policy=site_args.one_of("pull_policy", pull_policy, PULL_POLICIES),
+            timeout=site_args.optional_seconds("pull_timeout", pull_timeout),
+            stall_timeout=site_args.optional_seconds("pull_stall_timeout", pull_stall_timeout),
+        )
         self.docker_host = docker_host
 
     @abstractmethod

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from typing import NamedTuple
 
 from flcore.job_launcher_spec import JobResult, JobReturnCode
 
@@ -53,8 +54,7 @@ GONE = ContainerState(DOCKER_STATE.DEAD, error="the container is gone: it was re
 """What is to be said of a container that the engine does not know."""
 
 
-@dataclass(frozen=True, slots=True)
-class Transition:
+class Transition(NamedTuple):
     """One state left for another. ``previous`` is None for the first."""
 
     previous: DOCKER_STATE | None
@@ -72,8 +72,7 @@ class EndRequest:
     """Whether it reached the job before the job's own end; None where only the clocks can tell."""
 
 
-@dataclass(frozen=True, slots=True)
-class Progress:
+class Progress(NamedTuple):
     """How far a container's life has been told: enough to go on with it in another process."""
 
     state: DOCKER_STATE | None = None
@@ -94,7 +93,7 @@ class StateMachine:
     A container seen only when it has exited was created and ran before. After the end nothing changes any more.
     """
 
-    def __init__(self, progress: Progress = Progress()) -> None:
+    def __init__(self, progress: Progress = Progress()) -> None:  # noqa: B008 - it is immutable
         self.progress = progress
         self.seen = ContainerState(DOCKER_STATE.CREATED)
         """What was seen last."""

@@ -7,7 +7,7 @@ import logging
 import secrets
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -23,23 +23,22 @@ from flcore.errors import (
     OutcomeUnknownError,
     RuntimeUnavailableError,
 )
-from flcore.job_launcher_spec import JobStateChange
+from flcore.job_launcher_spec import ImagePullProgress, JobStateChange
 from flcore.workspace import write_new
 
 from .container_spec import (
-    LABEL_JOB_ID,
-    LABEL_LAUNCHER,
     LABEL_NONCE,
     LABEL_PARENT,
-    LABEL_SITE,
     LABEL_SITE_ID,
     ContainerSpec,
 )
-from .docker_state import DOCKER_STATE, TERMINAL_STATES, ContainerState, EndRequest, Progress
-from .job_record import JobRecord, RecordStore
+from .docker_state import DOCKER_STATE, TERMINAL_STATES
+from .image_puller import ImagePuller, PullSettings
+from .job_record import JobIdentity, JobRecord, RecordStore
+from .job_recovery import JobRecovery, RecoverySettings
 from .runtime.base import ContainerSummary, Runtime
-from .state_tracker import CREATION_GRACE, RELIST_INTERVAL, StateTracker
-from .tracked_job import STOP_GRACE, CleanUpDelayedError, JobHooks, JobIdentity, JobLimits, TrackedJob
+from .state_tracker import RELIST_INTERVAL, StateTracker
+from .tracked_job import STOP_GRACE, CleanUpDelayedError, JobHooks, JobLimits, TrackedJob
 
 logger = logging.getLogger(__name__)
 
@@ -56,9 +55,6 @@ _RETRY_INTERVAL = 0.5
 _STARTED = frozenset({DOCKER_STATE.RUNNING, *TERMINAL_STATES})
 _PASSING = frozenset({errno.ENOSPC, errno.EDQUOT})
 """Errors of a disk that are nobody's fault, and may pass."""
-_INTERRUPTED_LAUNCH = "the site, whose process died before the job was started"
-
-ORPHAN_POLICIES = ("adopt", "stop", "ignore")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,11 +66,10 @@ class KeeperSettings:
     limits: JobLimits = field(default_factory=JobLimits)
     keep: bool = False
     """Leave ended containers where they are."""
-    orphans: str = "adopt"
-    """What to do with a container of this site that no record tells of: one of ``ORPHAN_POLICIES``."""
+    recovery: RecoverySettings = field(default_factory=RecoverySettings)
+    pull: PullSettings = field(default_factory=PullSettings)
     launch_patience: float = LAUNCH_PATIENCE
     relist_interval: float = RELIST_INTERVAL
-    creation_grace: float = CREATION_GRACE
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +79,7 @@ class KeeperListener:
     on_change: Callable[[JobStateChange], None]
     on_engine: Callable[[bool, str], None]
     on_recovered: Callable[[TrackedJob], None]
+    on_pull: Callable[[ImagePullProgress], None]
 
 
 @dataclass(slots=True)
@@ -120,18 +116,22 @@ class JobKeeper:
     ) -> None:
         self._site, self._launcher = who
         self.runtime = runtime
-        self._store = store if runtime.remembers else None
+        self._store = store if store and runtime.remembers else None
         self.log_path = log_path
         self._settings = settings
         self._listener = listener
-        self.tracker = StateTracker(
-            runtime, listener.on_engine, self._on_unknown, settings.relist_interval, settings.creation_grace
-        )
-        self._site_id = ""
-        self._launching: dict[str, _Launch] = {}
         self._jobs: dict[str, TrackedJob] = {}
-        """By the container's name, until it is cleaned up."""
-        self._ignored: set[str] = set()
+        """By nonce, from the launch until all is cleaned up."""
+        self._recovery = self._make_recovery()
+        self.tracker = StateTracker(
+            runtime,
+            listener.on_engine,
+            self._on_unknown,
+            settings.relist_interval,
+            settings.recovery.creation_grace,
+        )
+        self._puller = ImagePuller(runtime, settings.pull, self._tell_of_pull)
+        self._launching: dict[str, _Launch] = {}
         self._has_answered = False
         self._lock = threading.Lock()
 
@@ -147,9 +147,10 @@ class JobKeeper:
             self._wait_for_clean_up_of(spec.name)
             prepare()
             self._record(job)
+            self._jobs[who.nonce] = job
+            self._pull(job, spec.image)
             job.place(self._create(launch, self._labelled(spec, who)))
             self._note(job, container_id=job.identity.container_id)
-            self._jobs[spec.name] = job
             self.tracker.watch(job)
             self._begin_start(launch)
             self._start(job)
@@ -162,29 +163,35 @@ class JobKeeper:
             if launch is None or launch.starting:
                 return False
             launch.job.request_end(by, time.time())
-            return True
+        self._puller.wake()
+        return True
 
     def recover(self) -> None:
         """Take over the jobs of dead processes of this site. Asks no engine before it returns.
 
         Each is told to the listener first, then followed: its missing state changes come as the engine answers.
         """
-        if not self._store or not self._store.exists:
-            return
-        self._site_id = self._store.open()
-        for record in self._store.take_over(self._launcher):
-            try:
-                self._take_over(record)
-            except (KeyError, TypeError, ValueError):
-                logger.exception("%s: the record of a job cannot be read; its container may be an orphan", record.path)
-        self.tracker.sweep()
+        if self._store and self._recovery and self._store.exists:
+            self._store.open()
+            self._recovery.take_over(self.tracker)
 
     def close(self) -> None:
         """Let go of the runtime and of the records; jobs go on. Idempotent."""
+        self._puller.close()
         self.tracker.close()
         self.runtime.close()
         if self._store:
             self._store.close()
+
+    def _make_recovery(self) -> JobRecovery | None:
+        if not self._store:
+            return None
+        on_recovered, settings = self._listener.on_recovered, self._settings.recovery
+        return JobRecovery(self._launcher, self._store, self._jobs, self._hooks, on_recovered, settings)
+
+    def _on_unknown(self, summaries: list[ContainerSummary]) -> None:
+        if self._recovery:
+            self._recovery.deal_with(summaries, self.runtime, self.tracker)
 
     # Launching
 
@@ -205,9 +212,9 @@ class JobKeeper:
 
     def _wait_for_clean_up_of(self, name: str) -> None:
         """Let an ended job of the same name be cleaned up first: its container and its files are in the way."""
-        job = self._jobs.get(name)
-        if job and job.result:
-            job.wait_for_clean_up(CLEAN_UP_TIMEOUT)
+        for job in list(self._jobs.values()):
+            if job.identity.container_name == name and job.result:
+                job.wait_for_clean_up(CLEAN_UP_TIMEOUT)
 
     def _record(self, job: TrackedJob) -> None:
         """Write down what is about to be done."""
@@ -215,9 +222,8 @@ class JobKeeper:
             return
         who = job.identity
         try:
-            self._site_id = self._store.open()
-            fields = {"launcher": self._launcher, "site": who.site, "name": who.container_name, "time": time.time()}
-            record = self._store.add(who.job_id, who.nonce, fields)
+            self._store.open()
+            record = self._store.add(self._launcher, who)
         except OSError as error:
             raise JobLaunchError(
                 f"job {who.job_id}: the site cannot write down that it launches it: {error}"
@@ -225,10 +231,26 @@ class JobKeeper:
         job.hooks = replace(job.hooks, record=record)
 
     def _labelled(self, spec: ContainerSpec, who: JobIdentity) -> ContainerSpec:
-        ours = {LABEL_NONCE: who.nonce, LABEL_SITE_ID: self._site_id}
-        if self._store:
-            ours[LABEL_PARENT] = self._store.parent_id
+        site_id, parent_id = (self._store.site_id, self._store.parent_id) if self._store else ("", "")
+        ours = {LABEL_NONCE: who.nonce, LABEL_SITE_ID: site_id, LABEL_PARENT: parent_id}
         return replace(spec, labels=spec.labels | ours)
+
+    def _pull(self, job: TrackedJob, image: str) -> None:
+        """Have the image there, if the site's config lets it be pulled."""
+        give_up_at = time.monotonic() + self._settings.launch_patience
+        while True:
+            try:
+                self._puller.ensure(image, lambda: job.end_request is not None)
+            except RuntimeUnavailableError:
+                if not self._has_answered or time.monotonic() > give_up_at:
+                    raise
+                job.wait_for_end_request(_RETRY_INTERVAL)
+            else:
+                _raise_if_aborted(job)
+                return
+
+    def _tell_of_pull(self, progress: ImagePullProgress) -> None:
+        self.tracker.tell(partial(self._listener.on_pull, progress))
 
     def _create(self, launch: _Launch, spec: ContainerSpec) -> str:
         """Create the container and return its id. One that an unanswered request has made is found by its nonce."""
@@ -314,6 +336,7 @@ class JobKeeper:
         job = launch.job
         refused = isinstance(error, JobLaunchError) and not isinstance(error, OutcomeUnknownError)
         if not job.identity.container_id and (refused or not launch.asked):
+            self._jobs.pop(job.identity.nonce, None)
             if job.hooks.record:
                 job.hooks.record.forget()
             return
@@ -343,8 +366,7 @@ class JobKeeper:
                 self._keep_output(log_path, job)
             if not self._settings.keep:
                 self.runtime.remove(job.identity.container_id)
-        if self._jobs.get(job.identity.container_name) is job:
-            del self._jobs[job.identity.container_name]
+        self._jobs.pop(job.identity.nonce, None)
 
     def _keep_output(self, log_path: Path | None, job: TrackedJob) -> None:
         job.wait_for_followers(FOLLOWER_PATIENCE)
@@ -370,64 +392,6 @@ class JobKeeper:
             except OSError as error:
                 logger.warning("%s: its record cannot be written: %s", job.identity, error)
 
-    # Recovering
-
-    def _take_over(self, record: JobRecord) -> None:
-        known = record.fields
-        who = JobIdentity(known["job_id"], known["site"], known["name"], known.get("container_id", ""), known["nonce"])
-        job = TrackedJob(who, self._hooks(who.job_id, record, _INTERRUPTED_LAUNCH), _progress(known.get("told")))
-        if request := known.get("end_request"):
-            job.restore_end_request(EndRequest(**request))
-        self._jobs[who.container_name] = job
-        logger.info("%s: recovered", who)
-        self._listener.on_recovered(job)
-        if seen := known.get("seen"):
-            self.tracker.restore(job, _container_state(seen), known.get("output", ""))
-        elif who.container_id:
-            self.tracker.watch(job)
-        else:
-            self.tracker.expect(job, asked_ago=max(0.0, time.time() - known["time"]))
-
-    def _on_unknown(self, summaries: list[ContainerSummary]) -> None:
-        store = self._store
-        for summary in summaries:
-            if store and self._is_orphan(store, summary):
-                self._deal_with_orphan(store, summary)
-
-    def _is_orphan(self, store: RecordStore, summary: ContainerSummary) -> bool:
-        """Whether a container is this launcher's, and no living process's."""
-        labels = summary.labels
-        ours = self._site_id and labels.get(LABEL_SITE_ID) == self._site_id
-        if not ours or labels.get(LABEL_LAUNCHER) != self._launcher or summary.id in self._ignored:
-            return False
-        known = {job.identity.nonce for job in [*self._jobs.values(), *(one.job for one in self._launching.values())]}
-        parent = labels.get(LABEL_PARENT, "")
-        return summary.nonce not in known and not store.is_alive(parent)
-
-    def _deal_with_orphan(self, store: RecordStore, summary: ContainerSummary) -> None:
-        seen = self.runtime.inspect(summary.id)  # the list is older than this
-        if seen.created_at is None or time.time() - seen.created_at < self._settings.creation_grace:
-            return  # gone, or so young that it will be listed again
-        if self._settings.orphans == "ignore" or (self._settings.keep and seen.state in TERMINAL_STATES):
-            self._ignored.add(summary.id)
-            logger.warning("container %s (%s) is no known job's; it is left alone", summary.name, summary.id[:12])
-            return
-        self._adopt(store, summary)
-
-    def _adopt(self, store: RecordStore, summary: ContainerSummary) -> None:
-        who = JobIdentity(
-            summary.labels[LABEL_JOB_ID], summary.labels[LABEL_SITE], summary.name, summary.id, summary.nonce
-        )
-        fields = {"launcher": self._launcher, "site": who.site, "name": who.container_name, "time": time.time()}
-        record = store.add(who.job_id, who.nonce, fields | {"container_id": who.container_id})
-        job = TrackedJob(who, self._hooks(who.job_id, record, _INTERRUPTED_LAUNCH))
-        if self._settings.orphans == "stop":
-            job.request_end("the site, which had no record of it ('orphans')", time.time())
-        self._jobs[who.container_name] = job
-        logger.warning("%s: an orphan is adopted", who)
-        self._listener.on_recovered(job)
-        self.tracker.watch(job)
-
 
 def _raise_if_aborted(job: TrackedJob) -> None:
     if job.end_request:
@@ -438,14 +402,3 @@ def _raise_if_aborted(job: TrackedJob) -> None:
 def _outcome_unknown(job: TrackedJob, error: JobLaunchError) -> OutcomeUnknownError:
     unknown = "whether it runs is unknown; if its container appears, it is removed"
     return OutcomeUnknownError(f"job {job.identity.job_id}: {unknown}: {error}")
-
-
-def _progress(told: Any) -> Progress:
-    if told is None:
-        return Progress()
-    state, entered, last_time = told
-    return Progress(DOCKER_STATE(state), frozenset(map(DOCKER_STATE, entered)), last_time)
-
-
-def _container_state(seen: Mapping[str, Any]) -> ContainerState:
-    return ContainerState(**{**seen, "state": DOCKER_STATE(seen["state"])})

@@ -14,17 +14,19 @@ from flcore.errors import JobLaunchError
 from flcore.event_type import EventType
 from flcore.fl_constant import FLContextKey, JobProcessArgs
 from flcore.fl_context import FLContext
-from flcore.job_launcher_spec import Check, JobArgs, JobLauncherSpec, JobStateChange, add_launcher
+from flcore.job_launcher_spec import Check, ImagePullProgress, JobArgs, JobLauncherSpec, JobStateChange, add_launcher
 from flcore.job_meta import JobMeta, get_job_id
 from flcore.workspace import STATE_DIR
 
 from . import site_args
 from .container_spec import LABEL_JOB_ID, LABEL_LAUNCHER, LABEL_SITE, ContainerSpec, Mount
+from .image_puller import PullSettings
 from .job_command import CLIENT_ARGS, SERVER_ARGS, credentials, job_command
 from .job_handle import ContainerJobHandle, Tracking
-from .job_keeper import LAUNCH_PATIENCE, ORPHAN_POLICIES, JobKeeper, KeeperListener, KeeperSettings
+from .job_keeper import LAUNCH_PATIENCE, JobKeeper, KeeperListener, KeeperSettings
 from .job_policy import JobRequest, SitePolicy, container_name, resolve
 from .job_record import RecordStore
+from .job_recovery import ADOPT, ORPHAN_POLICIES, RecoverySettings
 from .runtime.base import Runtime
 from .state_tracker import CREATION_GRACE, RELIST_INTERVAL
 from .tracked_job import STOP_GRACE, JobLimits, TrackedJob
@@ -77,6 +79,8 @@ class JobLauncher(JobLauncherSpec):
     """The network that jobs join; none where a runtime has no networks."""
     python = "python3"
     """The interpreter of a job's process."""
+    pull = PullSettings()
+    """Whether and for how long images are pulled."""
     launch_patience = LAUNCH_PATIENCE
     """Seconds in which a launch is tried again while an engine that answered before does not."""
     relist_interval = RELIST_INTERVAL
@@ -99,7 +103,7 @@ class JobLauncher(JobLauncherSpec):
         idle_timeout: float | None = None,
         log_max_size: int | str = "10Mi",
         log_max_files: int = 3,
-        orphans: str = "adopt",
+        orphans: str = ADOPT,
         keep: bool = False,
         runtime: Runtime | None = None,
     ) -> None:
@@ -116,8 +120,8 @@ class JobLauncher(JobLauncherSpec):
         self.datasets = site_args.datasets("datasets", datasets or {})
         self.stop_grace = site_args.seconds("stop_grace", stop_grace)
         self.limits = JobLimits(
-            run=None if run_timeout is None else site_args.positive_seconds("run_timeout", run_timeout),
-            idle=None if idle_timeout is None else site_args.positive_seconds("idle_timeout", idle_timeout),
+            run=site_args.optional_seconds("run_timeout", run_timeout),
+            idle=site_args.optional_seconds("idle_timeout", idle_timeout),
         )
         self.log_max_size = site_args.size("log_max_size", log_max_size)
         self.log_max_files = site_args.count("log_max_files", log_max_files)
@@ -280,12 +284,14 @@ class JobLauncher(JobLauncherSpec):
             stop_grace=self.stop_grace,
             limits=self.limits,
             keep=self.keep,
-            orphans=self.orphans,
+            recovery=RecoverySettings(self.orphans, self.keep, self.creation_grace),
+            pull=self.pull,
             launch_patience=self.launch_patience,
             relist_interval=self.relist_interval,
-            creation_grace=self.creation_grace,
         )
-        listener = KeeperListener(self._fire_state_change, self._fire_engine_event, self._fire_recovered)
+        listener = KeeperListener(
+            self._fire_state_change, self._fire_engine_event, self._fire_recovered, self._fire_pull_progress
+        )
         store = RecordStore(state_dir) if state_dir else None
         return JobKeeper((site, self.name), runtime, store, _log_paths(fl_ctx), settings, listener)
 
@@ -319,6 +325,11 @@ class JobLauncher(JobLauncherSpec):
         event_type = EventType.ENGINE_REACHABLE if reachable else EventType.ENGINE_UNREACHABLE
         if self._engine is not None:
             self.fire_event_with_data(event_type, self._engine.new_context(), FLContextKey.EVENT_DATA, reason)
+
+    def _fire_pull_progress(self, progress: ImagePullProgress) -> None:
+        if self._engine is not None:
+            event_type, key = EventType.IMAGE_PULL_PROGRESS, FLContextKey.IMAGE_PULL_PROGRESS
+            self.fire_event_with_data(event_type, self._engine.new_context(), key, progress)
 
     def _context_of(self, job_id: str) -> FLContext:
         fl_ctx: FLContext = self._engine.new_context()

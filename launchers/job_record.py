@@ -20,14 +20,32 @@ import json
 import logging
 import os
 import secrets
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 logger = logging.getLogger(__name__)
 
 _FILE_MODE = 0o600
+
+
+@dataclass(frozen=True, slots=True)
+class JobIdentity:
+    """Which job, of which site, in which container."""
+
+    job_id: str
+    site: str
+    container_name: str
+    container_id: str = ""
+    """Empty until there is a container."""
+    nonce: str = ""
+    """What the container's label says too, and no other's; empty for one that no launcher made."""
+
+    def __str__(self) -> str:
+        return f"job {self.job_id} in container {self.container_name} ({self.container_id[:12] or 'not made yet'})"
 
 
 class JobRecord:
@@ -61,6 +79,8 @@ class RecordStore:
         self._parents = self.folder / "parents"
         self._jobs = self.folder / "jobs"
         self.parent_id = secrets.token_hex(8)
+        self.site_id = ""
+        """What the labels of this site's containers carry; empty before :meth:`open`."""
         self._lock_file: int | None = None
 
     @property
@@ -68,14 +88,14 @@ class RecordStore:
         """Whether some launcher of this site has ever kept a record."""
         return self._jobs.is_dir()
 
-    def open(self) -> str:
-        """Make the folder if need be, register this process as alive, and return the site's id. Idempotent."""
+    def open(self) -> None:
+        """Make the folder if need be, register this process as alive, and learn the site's id. Idempotent."""
         for folder in (self.folder, self._parents, self._jobs):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         with self._exclusively():
             if self._lock_file is None:
                 self._lock_file = _locked(self._parents / self.parent_id)
-            return self._site_id()
+            self.site_id = self._read_site_id()
 
     def close(self) -> None:
         """Give up what is still on record, for others to take over. Idempotent."""
@@ -84,10 +104,19 @@ class RecordStore:
             (self._parents / self.parent_id).unlink(missing_ok=True)
             os.close(lock_file)
 
-    def add(self, job_id: str, nonce: str, fields: Mapping[str, Any]) -> JobRecord:
+    def add(self, launcher: str, who: JobIdentity) -> JobRecord:
         """Begin a job's record; return when it is on the disk."""
-        whole = {"job_id": job_id, "nonce": nonce, "parent": self.parent_id, **fields}
-        record = JobRecord(self._jobs / f"{job_id}.{nonce}.jsonl")
+        whole = {
+            "job_id": who.job_id,
+            "site": who.site,
+            "launcher": launcher,
+            "name": who.container_name,
+            "nonce": who.nonce,
+            "container_id": who.container_id,
+            "parent": self.parent_id,
+            "time": time.time(),
+        }
+        record = JobRecord(self._jobs / f"{who.job_id}.{who.nonce}.jsonl")
         try:
             _append(record.path, whole, os.O_CREAT | os.O_EXCL, durable=True)
             _sync_folder(self._jobs)
@@ -133,7 +162,7 @@ class RecordStore:
             if not self.is_alive(path.name):
                 path.unlink(missing_ok=True)
 
-    def _site_id(self) -> str:
+    def _read_site_id(self) -> str:
         path = self.folder / "site-id"
         with suppress(FileNotFoundError):
             if known := path.read_text():

@@ -19,10 +19,11 @@ def seconds(key: str, value: Any) -> float:
     return float(value)
 
 
-def positive_seconds(key: str, value: Any) -> float:
-    if type(value) not in (int, float) or not 0 < value < float("inf"):
+def optional_seconds(key: str, value: Any) -> float | None:
+    """Return a time that must not be 0, or None: no limit."""
+    if value is not None and (type(value) not in (int, float) or not 0 < value < float("inf")):
         raise ValueError(f"{key} must be a number of seconds, more than 0, got {value!r}")
-    return float(value)
+    return None if value is None else float(value)
 
 
 def count(key: str, value: Any) -> int:

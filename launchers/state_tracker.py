@@ -65,6 +65,25 @@ class _Watch:
         self.limit: Limit | None = None
 
 
+class _Expectation:
+    """A job whose container may still appear."""
+
+    __slots__ = ("job", "patience", "until")
+
+    def __init__(self, job: TrackedJob, patience: float) -> None:
+        self.job = job
+        self.patience = patience
+        """Seconds, from the first list that is answered: an engine that hangs may do later what it was asked for."""
+        self.until: float | None = None
+
+    def is_in_vain(self) -> bool:
+        """Whether it has not come in time. Call with each list that it is not in."""
+        now = time.monotonic()
+        if self.until is None:
+            self.until = now + self.patience
+        return now >= self.until
+
+
 class StateTracker:
     """Tracks the jobs of one runtime. Threads start with the first job; all methods may be called from any thread.
 
@@ -92,8 +111,8 @@ class StateTracker:
         self._creation_grace = creation_grace
         self._watches: dict[str, _Watch] = {}
         """By container id."""
-        self._expected: dict[str, tuple[TrackedJob, float]] = {}
-        """By nonce: jobs whose container may still appear, and until when it is waited for."""
+        self._expected: dict[str, _Expectation] = {}
+        """By nonce."""
         self._loop = WorkerLoop("worker")
         self._ender = JobEnder(self._loop, runtime, self)
         self._limiter = JobLimiter(self._loop, runtime, self.end)
@@ -110,7 +129,10 @@ class StateTracker:
         self._listing = False
         self._list_again = False
         self._ticking = False
-        self._sweep_until = 0.0
+        self._list_began = 0.0
+        self._sweeping = False
+        self._sweep_ends: float | None = None
+        """A list that begins then, or later, is the sweep's last; None before the first is answered."""
 
     def watch(self, job: TrackedJob) -> None:
         """Follow a job's container from now on; what happened to it before counts too. Idempotent."""
@@ -127,7 +149,7 @@ class StateTracker:
         """
         with self._lock:
             self._begin(job)
-            self._expected[job.identity.nonce] = job, time.monotonic() + self._creation_grace - asked_ago
+            self._expected[job.identity.nonce] = _Expectation(job, self._creation_grace - asked_ago)
         self._post(self._tick_if_idle)
         self._post(self._list)
 
@@ -155,6 +177,13 @@ class StateTracker:
         """Have it found out whether the engine answers at all."""
         self._post(self._list)
 
+    def tell(self, call: Callable[[], None]) -> None:
+        """Have the notifier call something too, behind all that it has to tell already. Not after the closing."""
+        with self._lock:
+            if not self._closing.is_set():
+                self._begin(None)
+                self._outbox.put(call)
+
     def why_no_end(self) -> str:
         """Return why an end that was asked for is not seen yet."""
         return self._unreachable or "the engine has not confirmed its end"
@@ -176,8 +205,8 @@ class StateTracker:
             _join(self._notifier)  # no more listeners
         for watch in self._watches.values():
             watch.job.let_go()
-        for job, _ in self._expected.values():
-            job.let_go()
+        for expectation in self._expected.values():
+            expectation.job.let_go()
 
     def _begin(self, job: TrackedJob | None) -> None:
         if self._closing.is_set():
@@ -310,21 +339,28 @@ class StateTracker:
 
     def _tick(self) -> None:
         """List now and then, for as long as there is something to look for."""
-        self._ticking = bool(self._watches or self._expected or time.monotonic() < self._sweep_until)
+        self._ticking = bool(self._watches or self._expected or self._sweeping)
         if self._ticking:
             self._list()
             interval = self._relist_interval if self._reachable else min(self._relist_interval, _AWAY_INTERVAL)
             self._loop.after(interval, self._tick)
 
     def _begin_sweep(self) -> None:
-        self._sweep_until = float("inf")  # until the engine has answered once
+        self._sweeping, self._sweep_ends = True, None
         self._tick_if_idle()
+
+    def _sweep_on(self) -> None:
+        if self._sweep_ends is None:
+            self._sweep_ends = time.monotonic() + self._creation_grace
+        elif self._list_began >= self._sweep_ends:
+            self._sweeping = False
 
     def _list(self) -> None:
         if self._listing:
             self._list_again = True
         else:
             self._listing = True
+            self._list_began = time.monotonic()
             self._loop.ask(self._runtime.list_containers, self._listed, self._not_listed)
 
     def _list_if_reachable(self) -> None:
@@ -333,8 +369,8 @@ class StateTracker:
 
     def _listed(self, summaries: list[ContainerSummary]) -> None:
         self._note_engine(reachable=True)
-        if self._sweep_until == float("inf"):
-            self._sweep_until = time.monotonic() + self._creation_grace + self._relist_interval
+        if self._sweeping:
+            self._sweep_on()
         self._place(summaries)
         self._compare({summary.id: summary.state for summary in summaries})
         self._report_unknown(summaries)
@@ -370,15 +406,15 @@ class StateTracker:
     def _place(self, summaries: list[ContainerSummary]) -> None:
         """Find the containers of jobs that are expected, and give up those that were never made."""
         by_nonce = {summary.nonce: summary.id for summary in summaries if summary.nonce}
-        for nonce, (job, until) in list(self._expected.items()):
+        for nonce, expectation in list(self._expected.items()):
+            job = expectation.job
             if container_id := by_nonce.get(nonce):
                 job.place(container_id)
                 self._watches.setdefault(container_id, _Watch(job))
-            elif time.monotonic() < until:
-                continue
-            else:
+                del self._expected[nonce]
+            elif expectation.is_in_vain():
                 self._take_in(_Watch(job), _NEVER_MADE)
-            del self._expected[nonce]
+                del self._expected[nonce]
 
     def _report_unknown(self, summaries: list[ContainerSummary]) -> None:
         unknown = [summary for summary in summaries if summary.id not in self._watches]

@@ -13,29 +13,13 @@ from flcore.errors import FLCoreError, RuntimeUnavailableError
 from flcore.job_launcher_spec import JobResult, JobStateChange
 
 from .docker_state import DOCKER_STATE, ContainerState, EndRequest, Progress, StateMachine, Transition
-from .job_record import JobRecord
+from .job_record import JobIdentity, JobRecord
 from .worker_pool import logged
 
 logger = logging.getLogger(__name__)
 
 STOP_GRACE = 10.0
 """Seconds from the request to end to the kill, where a site does not say."""
-
-
-@dataclass(frozen=True, slots=True)
-class JobIdentity:
-    """Which job, of which site, in which container."""
-
-    job_id: str
-    site: str
-    container_name: str
-    container_id: str = ""
-    """Empty until there is a container."""
-    nonce: str = ""
-    """What the container's label says too, and no other's; empty for one that no launcher made."""
-
-    def __str__(self) -> str:
-        return f"job {self.job_id} in container {self.container_name} ({self.container_id[:12] or 'not made yet'})"
 
 
 @dataclass(frozen=True, slots=True)

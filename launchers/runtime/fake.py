@@ -118,6 +118,8 @@ class FakeRuntime:
         self.pulls: list[FakePull] = []
         """All pulls that have begun, ended ones too."""
         self._containers: dict[str, FakeContainer] = {}
+        self._ids: dict[str, str] = {}
+        """By name."""
         self._streams: set[SimpleQueue[str | None]] = set()
         self._lock = threading.RLock()
         self._changed = threading.Condition(self._lock)
@@ -131,10 +133,9 @@ class FakeRuntime:
     def container(self, name: str) -> FakeContainer:
         """Return a container by its name. Raises KeyError."""
         with self._lock:
-            for container in self._containers.values():
-                if container.spec.name == name:
-                    return container
-        raise KeyError(f"no container {name}; there are {[c.spec.name for c in self.containers()]}")
+            if name in self._ids:
+                return self._containers[self._ids[name]]
+            raise KeyError(f"no container {name}; there are {list(self._ids)}")
 
     # What the outside world does
 
@@ -182,11 +183,12 @@ class FakeRuntime:
         with self._engine():
             if self.images is not None and spec.image not in self.images:
                 raise ImageError(f"container {spec.name}: No such image: {spec.image}; pull or build the image first")
-            if any(container.spec.name == spec.name for container in self.containers()):
+            if spec.name in self._ids:
                 raise NameInUseError(f"container {spec.name}: the name is in use")
             container_id = uuid.uuid4().hex * 2
             state = ContainerState(DOCKER_STATE.CREATED, exit_code=0, created_at=time.time())
             self._containers[container_id] = FakeContainer(container_id, spec, state)
+            self._ids[spec.name] = container_id
             return container_id
 
     def has_image(self, image: str) -> bool:
@@ -247,7 +249,8 @@ class FakeRuntime:
 
     def remove(self, container_id: str) -> None:
         with self._engine():
-            if self._containers.pop(container_id, None):
+            if container := self._containers.pop(container_id, None):
+                del self._ids[container.spec.name]
                 self._tell(container_id)
 
     def logs(self, container_id: str, tail: int | None = None) -> Iterator[bytes]:

@@ -97,6 +97,17 @@ def test_a_disconnected_handler_gets_no_more_events(bus: EventBus, fl_ctx: FakeF
     assert calls == ["a"]
 
 
+def test_a_handler_disconnected_while_an_event_is_handled_still_gets_that_event_but_no_other(
+    bus: EventBus, fl_ctx: FakeFLContext
+) -> None:
+    calls: list[str] = []
+    bus.connect("a", lambda event_type, ctx: disconnect())
+    disconnect = bus.connect("b", lambda event_type, ctx: calls.append(event_type))
+    bus.fire("first", fl_ctx)
+    bus.fire("second", fl_ctx)
+    assert calls == ["first"]
+
+
 def test_handlers_are_held_strongly(bus: EventBus, fl_ctx: FakeFLContext) -> None:
     calls: list[str] = []
 
@@ -203,6 +214,7 @@ def test_each_event_has_an_id_of_its_own(bus: EventBus, fl_ctx: FakeFLContext) -
     bus.fire("e", fl_ctx)
     bus.fire("e", fl_ctx)
     assert len(set(ids)) == 2
+    assert all(isinstance(event_id, str) and event_id for event_id in ids)
 
 
 # --- nesting ---

@@ -112,7 +112,9 @@ def test_a_handler_cannot_be_registered_for_what_is_no_event_type(
     component: Recorder, event_type: Any, error: type[Exception]
 ) -> None:
     with pytest.raises(error, match="an event type must "):
-        component.register_event_handler([event_type], component.two)
+        component.register_event_handler(["e", event_type], component.two)
+    component.dispatch_event("e", FLContext())
+    assert component.calls == ["e"]
 
 
 # --- firing ---
@@ -153,6 +155,7 @@ def test_the_name_of_a_component_is_its_class_until_a_site_gives_it_an_id() -> N
     [
         (5, TypeError, "an event type must be a str, not int"),
         (None, TypeError, "an event type must be a str, not NoneType"),
+        (["e"], TypeError, "an event type must be a str, not list"),
         ("", ValueError, "an event type must not be empty"),
     ],
 )

@@ -125,6 +125,15 @@ def test_put_sets_whatever_the_attributes_were() -> None:
     assert fl_ctx.get_prop_detail("color") == {"value": "blue", "private": False, "sticky": False}
 
 
+def test_several_properties_are_put_at_once_whatever_their_attributes_were(manager: FLContextManager) -> None:
+    fl_ctx = manager.new_context()
+    fl_ctx.set_prop("color", "red")
+    fl_ctx.put_all({"color": ("blue", (False, False)), "shape": ("round", (True, False))})
+    assert fl_ctx.get_prop_detail("color") == {"value": "blue", "private": False, "sticky": False}
+    assert fl_ctx.get_prop_detail("shape") == {"value": "round", "private": True, "sticky": False}
+    assert manager.new_context().get_prop("color") == "red"
+
+
 # --- sticky, private, removal ---
 
 

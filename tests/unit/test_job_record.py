@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from launchers.job_record import JobRecord, RecordStore
+from launchers.job_record import JobIdentity, JobRecord, RecordStore
 
 NONCE = "0123456789abcdef"
 
@@ -36,7 +36,7 @@ def files(store: RecordStore) -> list[Path]:
 
 
 def add(store: RecordStore, job_id: str = "job-1", launcher: str = "docker") -> JobRecord:
-    return store.add(job_id, NONCE, {"launcher": launcher, "name": f"site-1-{job_id}"})
+    return store.add(launcher, JobIdentity(job_id, "site-1", f"site-1-{job_id}", nonce=NONCE))
 
 
 def test_making_a_store_touches_no_disk(tmp_path: Path) -> None:
@@ -45,11 +45,11 @@ def test_making_a_store_touches_no_disk(tmp_path: Path) -> None:
 
 
 def test_a_sites_id_stays_the_same(store: RecordStore) -> None:
-    assert store.open() == opened(store).open() != ""
+    assert store.site_id == opened(store).site_id != ""
 
 
 def test_two_sites_have_two_ids(tmp_path: Path, store: RecordStore) -> None:
-    assert RecordStore(tmp_path / "other").open() != store.open()
+    assert opened(RecordStore(tmp_path / "other")).site_id != store.site_id
 
 
 def test_what_was_noted_is_there_after_the_death_of_the_process(store: RecordStore) -> None:
@@ -63,8 +63,10 @@ def test_what_was_noted_is_there_after_the_death_of_the_process(store: RecordSto
         "job_id": "job-1",
         "nonce": NONCE,
         "parent": store.parent_id,
+        "site": "site-1",
         "launcher": "docker",
         "name": "site-1-job-1",
+        "time": found.fields["time"],
         "container_id": "abc",
         "told": ["running", ["created", "running"], 1.5],
     }
@@ -93,8 +95,8 @@ def test_nobody_else_may_read_it(store: RecordStore) -> None:
 
 
 def test_two_runs_of_one_job_have_two_records(store: RecordStore) -> None:
-    store.add("job-1", "a" * 16, {"launcher": "docker"})
-    store.add("job-1", "b" * 16, {"launcher": "docker"})
+    for nonce in ("a" * 16, "b" * 16):
+        store.add("docker", JobIdentity("job-1", "site-1", "site-1-job-1", nonce=nonce))
     assert len(files(store)) == 2
 
 

@@ -493,6 +493,25 @@ def test_a_creation_that_is_never_answered_is_unknown_and_what_it_made_is_remove
     lab.until_nothing_is_left()
 
 
+class LateRuntime(FakeRuntime):
+    """Makes a container only long after it was asked for one."""
+
+    def create(self, spec: ContainerSpec) -> str:
+        self.late_spec = spec
+        raise RuntimeUnavailableError("timed out")
+
+
+def test_a_container_that_appears_when_nobody_waits_for_it_any_more_is_removed(lab: Lab) -> None:
+    lab.runtime = runtime = LateRuntime()
+    life = lab.life()
+    with pytest.raises(OutcomeUnknownError):
+        life.launcher.launch_job(META, life.ctx)
+    lab.until(lambda: not lab.records())
+    FakeRuntime.create(runtime, runtime.late_spec)
+    life.launcher._open(life.ctx).tracker.sweep()
+    lab.until_nothing_is_left()
+
+
 def test_a_creation_that_never_got_there_is_known_to_have_made_nothing(lab: Lab) -> None:
     class ClosedRuntime(FakeRuntime):
         def create(self, spec: ContainerSpec) -> str:

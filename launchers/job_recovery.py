@@ -1,0 +1,138 @@
+"""Finds again what a dead process of this site has left: the jobs on record, and containers that no record tells of."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from .container_spec import LABEL_JOB_ID, LABEL_LAUNCHER, LABEL_PARENT, LABEL_SITE, LABEL_SITE_ID
+from .docker_state import DOCKER_STATE, TERMINAL_STATES, ContainerState, EndRequest, Progress
+from .job_record import JobIdentity, JobRecord, RecordStore
+from .runtime.base import ContainerSummary, Runtime
+from .state_tracker import CREATION_GRACE, StateTracker
+from .tracked_job import JobHooks, TrackedJob
+
+logger = logging.getLogger(__name__)
+
+ADOPT, STOP, IGNORE = ORPHAN_POLICIES = ("adopt", "stop", "ignore")
+_INTERRUPTED_LAUNCH = "the site, whose process died before the job was started"
+
+
+@dataclass(frozen=True, slots=True)
+class RecoverySettings:
+    """What the site's config says of orphans: containers of this site that no record tells of."""
+
+    orphans: str = ADOPT
+    """One of ``ORPHAN_POLICIES``."""
+    keep: bool = False
+    """Ended containers are left where they are, so they are no orphans."""
+    creation_grace: float = CREATION_GRACE
+    """Seconds that a container must be old: a younger one may be somebody's who is about to write it down."""
+
+
+class JobRecovery:
+    """Takes over jobs for one launcher. All methods may be called from any thread.
+
+    Args:
+        launcher: its name.
+        store: the site's records, open.
+        jobs: the jobs that the launcher keeps, by nonce; those that are found are added.
+        hooks: makes a job's hooks, from its id and record, and on whose request it is ended if it never started.
+        on_recovered: called with each job that was found, before anything else is told of it.
+        settings: see there.
+    """
+
+    def __init__(
+        self,
+        launcher: str,
+        store: RecordStore,
+        jobs: dict[str, TrackedJob],
+        hooks: Callable[[str, JobRecord, str], JobHooks],
+        on_recovered: Callable[[TrackedJob], None],
+        settings: RecoverySettings,
+    ) -> None:
+        self._launcher = launcher
+        self._store = store
+        self._jobs = jobs
+        self._hooks = hooks
+        self._on_recovered = on_recovered
+        self._settings = settings
+        self._ignored: set[str] = set()
+
+    def take_over(self, tracker: StateTracker) -> None:
+        """Take over the jobs on record of processes that are dead, and have the tracker look for what is not."""
+        for record in self._store.take_over(self._launcher):
+            try:
+                self._take_over(record, tracker)
+            except (KeyError, TypeError, ValueError):
+                logger.exception("%s: the record of a job cannot be read; its container may be an orphan", record.path)
+        tracker.sweep()
+
+    def deal_with(self, unknown: list[ContainerSummary], runtime: Runtime, tracker: StateTracker) -> None:
+        """Adopt, stop or ignore those of the containers, listed but not tracked, that are orphans."""
+        for summary in unknown:
+            if self._is_orphan(summary):
+                seen = runtime.inspect(summary.id)  # the list is older than this
+                if seen.created_at is None or time.time() - seen.created_at < self._settings.creation_grace:
+                    continue  # gone, or so young that it will be listed again
+                if self._settings.orphans == IGNORE or (self._settings.keep and seen.state in TERMINAL_STATES):
+                    self._ignore(summary)
+                else:
+                    self._adopt(summary, tracker)
+
+    def _take_over(self, record: JobRecord, tracker: StateTracker) -> None:
+        known = record.fields
+        who = JobIdentity(known["job_id"], known["site"], known["name"], known.get("container_id", ""), known["nonce"])
+        job = TrackedJob(who, self._hooks(who.job_id, record, _INTERRUPTED_LAUNCH), _progress(known.get("told")))
+        if request := known.get("end_request"):
+            job.restore_end_request(EndRequest(**request))
+        self._add(job)
+        if seen := known.get("seen"):
+            tracker.restore(job, _container_state(seen), known.get("output", ""))
+        elif who.container_id:
+            tracker.watch(job)
+        else:
+            tracker.expect(job, asked_ago=max(0.0, time.time() - known["time"]))
+
+    def _is_orphan(self, summary: ContainerSummary) -> bool:
+        """Whether a container is this launcher's, and none that it or another living process keeps."""
+        labels, parent = summary.labels, summary.labels.get(LABEL_PARENT, "")
+        if labels.get(LABEL_SITE_ID) != self._store.site_id or labels.get(LABEL_LAUNCHER) != self._launcher:
+            return False
+        if summary.nonce in self._jobs or summary.id in self._ignored:
+            return False
+        return parent == self._store.parent_id or not self._store.is_alive(parent)
+
+    def _ignore(self, summary: ContainerSummary) -> None:
+        self._ignored.add(summary.id)
+        logger.warning("container %s (%s) is no known job's; it is left alone", summary.name, summary.id[:12])
+
+    def _adopt(self, summary: ContainerSummary, tracker: StateTracker) -> None:
+        labels = summary.labels
+        who = JobIdentity(labels[LABEL_JOB_ID], labels[LABEL_SITE], summary.name, summary.id, summary.nonce)
+        record = self._store.add(self._launcher, who)
+        job = TrackedJob(who, self._hooks(who.job_id, record, _INTERRUPTED_LAUNCH))
+        if self._settings.orphans == STOP:
+            job.request_end("the site, which had no record of it ('orphans')", time.time())
+        logger.warning("%s: an orphan", who)
+        self._add(job)
+        tracker.watch(job)
+
+    def _add(self, job: TrackedJob) -> None:
+        self._jobs[job.identity.nonce] = job
+        logger.info("%s: recovered", job.identity)
+        self._on_recovered(job)
+
+
+def _progress(told: Any) -> Progress:
+    if told is None:
+        return Progress()
+    state, entered, last_time = told
+    return Progress(DOCKER_STATE(state), frozenset(map(DOCKER_STATE, entered)), last_time)
+
+
+def _container_state(seen: Mapping[str, Any]) -> ContainerState:
+    return ContainerState(**{**seen, "state": DOCKER_STATE(seen["state"])})
