@@ -14,7 +14,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 
-from flcore.errors import PullTimeoutError, RuntimeUnavailableError
+from flcore.errors import JobAbortedError, PullTimeoutError
 from flcore.job_launcher_spec import ImagePullProgress
 
 from .runtime.base import PullProgress, PullStatus, PullStream, Runtime
@@ -67,7 +67,8 @@ class ImagePuller:
 
         ``cancelled`` is asked at the beginning, and after each :meth:`wake`; it must not block. All who wait for an
         image at the same time share one pull, with its deadlines and its error; it is ended when the last of them
-        is cancelled. Raises ImageError, PullTimeoutError or RuntimeUnavailableError; it may be called again then.
+        is cancelled. Raises ImageError, PullTimeoutError or RuntimeUnavailableError, and may be called again then; and
+        JobAbortedError once the site closes.
         """
         if self._settings.policy == NEVER:
             return True
@@ -89,7 +90,7 @@ class ImagePuller:
             self._changed.notify_all()
 
     def close(self) -> None:
-        """End all pulls, for good; who waits gets a RuntimeUnavailableError. Idempotent."""
+        """End all pulls, for good; who waits gets a JobAbortedError, for its site closes. Idempotent."""
         with self._changed:
             self._closed = True
             for pull in list(self._pulls.values()):
@@ -243,5 +244,6 @@ class _Pull:
         return str(self.error or f"image {self.image}: its pull was ended, for nobody waits for it any more")
 
 
-def _closed_error(image: str) -> RuntimeUnavailableError:
-    return RuntimeUnavailableError(f"image {image} is not pulled: the site is closed", reached=False)
+def _closed_error(image: str) -> JobAbortedError:
+    by = "the site, which closes"
+    return JobAbortedError(f"image {image} is not pulled: its launch was ended on the request of {by}", by)

@@ -13,12 +13,13 @@ from typing import Any
 import pytest
 from docker.errors import NotFound
 
-from flcore.errors import ImageError, PullTimeoutError
+from flcore import JobReturnCode
+from flcore.errors import ImageError, JobAbortedError, PullTimeoutError
 from flcore.job_launcher_spec import ImagePullProgress
 from launchers.image_puller import ImagePuller, PullSettings
 from launchers.runtime.docker import DockerRuntime
 
-from .conftest import until
+from .conftest import Lab, until
 from .registry import Registry
 
 TIMEOUT = 10.0
@@ -241,6 +242,21 @@ def test_a_pull_is_cancelled_while_the_registry_says_nothing(
     caller.cancel()
     assert caller.future.result(1) is False
     until_no_thread_pulls()
+
+
+def test_a_launch_that_is_called_back_during_its_pull_leaves_nothing(
+    lab: Lab, registry: Registry, image: str, pool: ThreadPoolExecutor, runtime: DockerRuntime
+) -> None:
+    registry.bytes_per_second = 40_000
+    site = lab.site("true", image=image, pull_policy="if-missing")
+    launch = pool.submit(lab.launch_at, site)
+    assert registry.wait_until_sending()
+    assert site.abort_job(lab.job_id, by="the operator") is JobReturnCode.ABORTED
+    with pytest.raises(JobAbortedError, match="the operator"):
+        launch.result(1)
+    assert registry.wait_until_idle(2)
+    assert not runtime.has_image(image)
+    assert lab.left_over() == []
 
 
 # --- errors ---
