@@ -47,7 +47,8 @@ class DockerJobLauncher(JobLauncher):
         pull_policy: whether an image is pulled first: ``never`` (one that is missing is an error), ``if-missing``, or
             ``always``. Jobs that wait for the same image share one pull.
         pull_timeout: seconds a pull may take in all, and
-        pull_stall_timeout: seconds it may make no progress; None is for ever.
+        pull_stall_timeout: seconds it may make no progress (none while a large layer is written, either); None is for
+            ever.
         docker_host: the engine, such as ``unix:///var/run/docker.sock``; by default what Docker's own command uses.
         kwargs: see :class:`JobLauncher`.
     """
@@ -65,7 +66,7 @@ class DockerJobLauncher(JobLauncher):
         init: bool = True,
         pull_policy: str = "never",
         pull_timeout: float | None = None,
-        pull_stall_timeout: float | None = None,
+        pull_stall_timeout: float | None = 300.0,
         docker_host: str | None = None,
         **kwargs: Any,
     ) -> None:

@@ -237,17 +237,17 @@ class JobKeeper:
 
     def _pull(self, job: TrackedJob, image: str) -> None:
         """Have the image there, if the site's config lets it be pulled."""
-        give_up_at = time.monotonic() + self._settings.launch_patience
+        give_up_at: float | None = None
         while True:
             try:
                 self._puller.ensure(image, lambda: job.end_request is not None)
+                break
             except RuntimeUnavailableError:
+                give_up_at = give_up_at or time.monotonic() + self._settings.launch_patience
                 if not self._has_answered or time.monotonic() > give_up_at:
                     raise
                 job.wait_for_end_request(_RETRY_INTERVAL)
-            else:
-                _raise_if_aborted(job)
-                return
+        _raise_if_aborted(job)
 
     def _tell_of_pull(self, progress: ImagePullProgress) -> None:
         self.tracker.tell(partial(self._listener.on_pull, progress))
