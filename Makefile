@@ -49,8 +49,10 @@ check: $(VENV) ## check style, types and imports
 unit: $(VENV) ## run the tests that need no Docker Engine
 	@.venv/bin/python -m pytest tests/unit
 
-bench: $(VENV) ## measure; all, or ONLY="fire_event import_flcore"; with PEERS=1 beside NVIDIA FLARE's packages
-	@.venv/bin/python -m tests.bench --json build/bench.json $(if $(PEERS),--peers) $(ONLY)
+bench: $(VENV) ## measure; all, or ONLY="fire_event launch_job"; with PEERS=1 beside NVIDIA FLARE's packages
+	@export DOCKER_HOST=$$(.ci/engine start); \
+	.venv/bin/python configs/docker/prepare.py; \
+	exec .venv/bin/python -m tests.bench --json build/bench.json $(if $(PEERS),--peers) $(ONLY)
 
 engine-stop: ## stop the private Docker Engine, if one runs (`.ci/engine stop --purge` deletes its images and logs too)
 	@.ci/engine stop

@@ -1,0 +1,84 @@
+"""Launches: what a job costs until it runs, and forty of them until nothing is left."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import TypeVar
+
+from .engine_lab import FOR_EVER, TIMEOUT, EngineLab
+from .framework import Contest, bench, times_floor
+
+T = TypeVar("T")
+
+FLOOR = "docker-py create + start"
+JOBS = 40
+CLEANERS = 4
+
+
+@bench(rounds=30)
+def launch_job() -> Iterator[Contest]:
+    """One launch, until it is known that the process runs."""
+    with EngineLab() as lab:
+        measures = {"flcore": partial(_launch, lab), FLOOR: partial(_run, lab)}
+        yield Contest(measures, floor=FLOOR, targets={"ms": times_floor(1.03)})
+
+
+@bench(cases=("true by 1", "true by 8", "sleep 0.3 by 1", "sleep 0.3 by 8"), rounds=5)
+def forty_jobs(case: str) -> Iterator[Contest]:
+    """Forty jobs by one or eight threads: until all have ended, and until their output is read and they are removed."""
+    command, _, threads = case.partition(" by ")
+    with EngineLab() as lab:
+        measures = {
+            "flcore": partial(_forty_launches, lab, command, int(threads)),
+            FLOOR: partial(_forty_runs, lab, command, int(threads)),
+        }
+        targets = {"s, ended": times_floor(1.05), "s, cleaned up": times_floor(1.05)}
+        yield Contest(measures, floor=FLOOR, targets=targets)
+
+
+def _launch(lab: EngineLab) -> dict[str, float]:
+    began = time.perf_counter()
+    handle = lab.launch(FOR_EVER)
+    took = time.perf_counter() - began
+    lab.finish(handle)
+    return {"ms": took * 1e3}
+
+
+def _run(lab: EngineLab) -> dict[str, float]:
+    began = time.perf_counter()
+    container_id = lab.run(FOR_EVER)
+    took = time.perf_counter() - began
+    lab.remove(container_id)
+    return {"ms": took * 1e3}
+
+
+def _forty_launches(lab: EngineLab, command: str, threads: int) -> dict[str, float]:
+    began = time.perf_counter()
+    handles = _by(threads, lambda _: lab.launch(command))
+    for handle in handles:
+        handle.wait()
+    ended = time.perf_counter() - began
+    for handle in handles:
+        handle._job.wait_for_clean_up(TIMEOUT)
+    return {"s, ended": ended, "s, cleaned up": time.perf_counter() - began}
+
+
+def _forty_runs(lab: EngineLab, command: str, threads: int) -> dict[str, float]:
+    """Clean up when all have ended: a launcher that does so earlier takes the processors from those it launches."""
+    with lab.ends() as ends:
+        began = time.perf_counter()
+        containers = _by(threads, lambda _: lab.run(command))
+        for _ in containers:
+            ends.get(timeout=TIMEOUT)
+        ended = time.perf_counter() - began
+        with ThreadPoolExecutor(CLEANERS) as pool:
+            list(pool.map(lab.remove, containers))
+        return {"s, ended": ended, "s, cleaned up": time.perf_counter() - began}
+
+
+def _by(threads: int, call: Callable[[int], T]) -> list[T]:
+    with ThreadPoolExecutor(threads) as pool:
+        return list(pool.map(call, range(JOBS)))
