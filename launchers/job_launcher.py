@@ -119,7 +119,7 @@ class JobLauncher(JobLauncherSpec):
         self.env = site_args.text_map("env", env or {})
         self.datasets = site_args.datasets("datasets", datasets or {})
         self.stop_grace = site_args.seconds("stop_grace", stop_grace)
-        self.limits = JobLimits(
+        self.time_limits = JobLimits(
             run=site_args.optional_seconds("run_timeout", run_timeout),
             idle=site_args.optional_seconds("idle_timeout", idle_timeout),
         )
@@ -282,7 +282,7 @@ class JobLauncher(JobLauncherSpec):
         settings = KeeperSettings(
             start_timeout=self.timeout,
             stop_grace=self.stop_grace,
-            limits=self.limits,
+            limits=self.time_limits,
             keep=self.keep,
             recovery=RecoverySettings(self.orphans, self.keep, self.creation_grace),
             pull=self.pull,
