@@ -78,7 +78,9 @@ class JobRecovery:
                 seen = runtime.inspect(summary.id)  # the list is older than this
                 if seen.created_at is None or time.time() - seen.created_at < self._settings.creation_grace:
                     continue  # gone, or so young that it will be listed again
-                if self._settings.orphans == IGNORE or (self._settings.keep and seen.state in TERMINAL_STATES):
+                if self._settings.keep and seen.state in TERMINAL_STATES:
+                    self._ignored.add(summary.id)
+                elif self._settings.orphans == IGNORE:
                     self._ignore(summary)
                 else:
                     self._adopt(summary, tracker)
