@@ -71,8 +71,9 @@ def _forty_runs(lab: EngineLab, command: str, threads: int) -> dict[str, float]:
     with lab.ends() as ends:
         began = time.perf_counter()
         containers = _by(threads, lambda _: lab.run(command))
-        for _ in containers:
-            ends.get(timeout=TIMEOUT)
+        running = set(containers)
+        while running:
+            running.discard(ends.get(timeout=TIMEOUT)[0])
         ended = time.perf_counter() - began
         with ThreadPoolExecutor(CLEANERS) as pool:
             list(pool.map(lab.remove, containers))
