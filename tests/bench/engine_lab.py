@@ -50,6 +50,8 @@ class EngineLab:
 
     def __init__(self, network: str = NETWORK, docker_host: str | None = None, **launcher_args: Any) -> None:
         self._stack = ExitStack()
+        self._run = uuid.uuid4().hex[:6]
+        """Sets what is made here apart from what others make on the engine."""
         self.launcher = BenchLauncher(network=network, docker_host=docker_host, **launcher_args)
         self.client = docker.from_env(max_pool_size=32)
         self.api = self.client.api
@@ -58,9 +60,7 @@ class EngineLab:
         self._stack.callback(self.client.close)
         self._stack.callback(self._remove_all)
         folder = self._stack.enter_context(TemporaryDirectory(prefix="flcore-bench-"))
-        self.site = self._stack.enter_context(
-            Site(f"bench-{uuid.uuid4().hex[:6]}", {"launcher": self.launcher}, folder)
-        )
+        self.site = self._stack.enter_context(Site(f"bench-{self._run}", {"launcher": self.launcher}, folder))
         self.finish(self.launch("true"))  # the first launch makes clients and threads
         return self
 
@@ -85,7 +85,7 @@ class EngineLab:
         request = _create_request(self.api, spec)
         words = command.split()
         request |= {"entrypoint": words[:1], "command": words[1:]}
-        request |= {"name": f"bench-{uuid.uuid4().hex[:12]}", "labels": {LABEL: "1"}}
+        request |= {"name": f"bench-{uuid.uuid4().hex[:12]}", "labels": {LABEL: self._run}}
         container_id = str(self.api.create_container(**request)["Id"])
         self.api.start(container_id)
         return container_id
@@ -106,7 +106,7 @@ class EngineLab:
         queue: SimpleQueue[tuple[str, float]] = SimpleQueue()
         with contextlib.closing(docker.from_env()) as client:
             stream = client.api.events(
-                decode=True, filters={"event": ["die"], "label": [LABEL]}, since=int(time.time())
+                decode=True, filters={"event": ["die"], "label": [f"{LABEL}={self._run}"]}, since=int(time.time())
             )
 
             def read() -> None:
@@ -122,7 +122,7 @@ class EngineLab:
                 reader.join(TIMEOUT)
 
     def _remove_all(self) -> None:
-        for entry in self.api.containers(all=True, filters={"label": [LABEL]}):
+        for entry in self.api.containers(all=True, filters={"label": [f"{LABEL}={self._run}"]}):
             self.api.remove_container(entry["Id"], v=True, force=True)
 
 
