@@ -91,7 +91,7 @@ class StateTracker:
         runtime: whose containers.
         on_engine: called by the notifier, ``(reachable, reason)``, when the runtime stops answering, and when it
             answers again.
-        on_unknown: called in a thread of its own with the listed containers that are not tracked.
+        on_unknown: called in the pool with the listed containers that are not tracked.
         relist_interval: seconds between two lists.
         creation_grace: seconds in which a container may still appear whose creation was asked for, but not answered.
     """
@@ -419,7 +419,10 @@ class StateTracker:
     def _report_unknown(self, summaries: list[ContainerSummary]) -> None:
         unknown = [summary for summary in summaries if summary.id not in self._watches]
         if unknown and self._on_unknown and not self._closing.is_set():
-            self._cleaners.submit(partial(self._on_unknown, unknown))
+            self._loop.ask(partial(self._on_unknown, unknown), _nothing, self._not_dealt_with)
+
+    def _not_dealt_with(self, error: Exception) -> None:
+        logger.warning("%s: an unknown container was not dealt with: %s", self._runtime.name, error)
 
     def _note_engine(self, reachable: bool, reason: str = "") -> None:
         if reachable is self._reachable:
@@ -446,6 +449,10 @@ class StateTracker:
 
 
 _NEVER_MADE = ContainerState(DOCKER_STATE.DEAD, error="its container was never made")
+
+
+def _nothing(_: object) -> None:
+    """What follows an answer that needs none."""
 
 
 def _has_failed(seen: ContainerState) -> bool:
