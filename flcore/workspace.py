@@ -75,10 +75,13 @@ def write_new(path: Path, chunks: Iterable[bytes], mode: int) -> None:
     """
     part = path.with_name(f".{path.name}.part")
     _remove(part)
-    with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode), "wb") as file:
-        file.writelines(chunks)
-    _remove(path)
-    part.replace(path)
+    try:
+        with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode), "wb") as file:
+            file.writelines(chunks)
+        _remove(path)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def _remove(path: Path) -> None:

@@ -362,7 +362,7 @@ class JobKeeper:
     def _clean_up(self, log_path: Path | None, job: TrackedJob) -> None:
         """Keep an ended job's output, write its end down, then remove its container. May be done twice."""
         if job.identity.container_id:
-            if not (job.hooks.record and job.hooks.record.fields.get("kept")):
+            if not job.output_is_kept:
                 self._keep_output(log_path, job)
             if not self._settings.keep:
                 self.runtime.remove(job.identity.container_id)
@@ -383,6 +383,7 @@ class JobKeeper:
                 job.hooks.record.note(durable=True, kept=True, **job.final_fields())
             except OSError as error:
                 raise CleanUpDelayedError(f"its result cannot be written down: {error}") from error
+        job.output_is_kept = True
 
     def _note(self, job: TrackedJob, **fields: Any) -> None:
         """Write down what it is good to know, though all could be found out without it."""

@@ -91,6 +91,7 @@ class JobRecovery:
         job = TrackedJob(who, self._hooks(who.job_id, record, _INTERRUPTED_LAUNCH), _progress(known.get("told")))
         if request := known.get("end_request"):
             job.restore_end_request(EndRequest(**request))
+        job.output_is_kept = known.get("kept", False)
         self._add(job)
         if seen := known.get("seen"):
             tracker.restore(job, _container_state(seen), known.get("output", ""))

@@ -126,6 +126,8 @@ class StateTracker:
         self._unreachable = ""
         # The rest is the worker's alone.
         self._reachable = True
+        self._uncleaned: dict[TrackedJob, int] = {}
+        """Ended jobs whose clean-up is tried again later, and how often it was tried."""
         self._listing = False
         self._list_again = False
         self._ticking = False
@@ -198,6 +200,7 @@ class StateTracker:
         if started:
             self._runtime.close_events()
             self._post(self._list_if_reachable)
+            self._post(self._clean_up_what_is_left)
             self._loop.finish(CLOSE_TIMEOUT)  # no more changes
             _join(self._reader)
             self._cleaners.close(CLEAN_UP_TIMEOUT)
@@ -327,8 +330,20 @@ class StateTracker:
             delay = _RETRY_DELAYS[min(attempt, len(_RETRY_DELAYS) - 1)]
             level = logging.DEBUG if attempt else logging.WARNING
             logger.log(level, "%s: cannot be cleaned up, will be in %g s: %s", job.identity, delay, error)
-            again = partial(self._cleaners.submit, partial(self._clean_up, job, attempt + 1))
-            self._post(partial(self._loop.after, delay, again))
+            self._post(partial(self._clean_up_later, job, attempt + 1, delay))
+
+    def _clean_up_later(self, job: TrackedJob, attempt: int, delay: float) -> None:
+        self._uncleaned[job] = attempt
+        self._loop.after(delay, partial(self._clean_up_again, job))
+
+    def _clean_up_again(self, job: TrackedJob) -> None:
+        attempt = self._uncleaned.pop(job, None)
+        if attempt is not None:
+            self._cleaners.submit(partial(self._clean_up, job, attempt))
+
+    def _clean_up_what_is_left(self) -> None:
+        for job in list(self._uncleaned):
+            self._clean_up_again(job)
 
     # Listing all
 
@@ -432,6 +447,7 @@ class StateTracker:
         if reachable:
             logger.warning("%s answers again", self._runtime.name)
             self._runtime.close_events()  # the stream may be half open: a new one is sure
+            self._clean_up_what_is_left()
         else:
             logger.warning("%s does not answer; jobs are not affected: %s", self._runtime.name, reason)
             self._loop.after(_AWAY_INTERVAL, self._list)

@@ -68,6 +68,7 @@ class TrackedJob:
         "_tracked",
         "hooks",
         "identity",
+        "output_is_kept",
     )
 
     def __init__(
@@ -87,6 +88,8 @@ class TrackedJob:
         self._announced = False
         self._cleaned_up = False
         self._followers = 0
+        self.output_is_kept = False
+        """Noted by who keeps it: a clean-up that is tried again must not keep what a removed container has no more."""
         self._done_callbacks: list[Callable[[], None]] = []
         self._changed = threading.Condition(threading.Lock())
 

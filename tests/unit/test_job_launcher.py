@@ -468,6 +468,51 @@ def test_an_engine_that_goes_away_at_the_end_keeps_the_result_and_the_container(
     assert len(lab.runtime.containers()) == 1
 
 
+class LoseTheAnswerRuntime(FakeRuntime):
+    """Removes a container, and does not say so the first time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.removals = 0
+
+    def remove(self, container_id: str) -> None:
+        super().remove(container_id)
+        self.removals += 1
+        if self.removals == 1:
+            raise RuntimeUnavailableError("timed out")
+
+
+def test_a_clean_up_that_is_tried_again_keeps_the_output(lab: Lab) -> None:
+    runtime = lab.runtime = LoseTheAnswerRuntime()
+    handle = lab.launch()
+    lab.runtime.write(NAME, b"output")
+    lab.runtime.exit(NAME, 0)
+    assert handle._job.wait_for_clean_up(TIMEOUT)
+    assert runtime.removals == 2
+    assert lab.log.read_bytes() == b"output"
+    assert [path.name for path in lab.log.parent.iterdir()] == ["site-1.log"]
+
+
+def test_closing_tries_once_more_what_could_not_be_cleaned_up(lab: Lab) -> None:
+    class AwayRuntime(FakeRuntime):
+        def logs(self, container_id: str, tail: int | None = None) -> Iterator[bytes]:
+            tried.set()
+            if not back.is_set():
+                raise RuntimeUnavailableError("away")
+            return super().logs(container_id, tail)
+
+    tried, back = threading.Event(), threading.Event()
+    lab.runtime = AwayRuntime()
+    handle = lab.launch()
+    lab.runtime.exit(NAME, 0)
+    handle.wait()
+    assert tried.wait(TIMEOUT)
+    back.set()
+    lab.close()
+    assert lab.runtime.containers() == []
+    assert list((lab.workspace / ".flcore" / "jobs").iterdir()) == []
+
+
 def test_a_site_may_keep_ended_containers(lab: Lab) -> None:
     lab.finish(lab.launch(keep=True), 0, b"output")
     assert lab.runtime.container(NAME).state.exit_code == 0
