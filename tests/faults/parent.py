@@ -1,0 +1,278 @@
+"""A site's parent process as a user would write it, which says all that it learns, and dies where it is told.
+
+It reads commands from its standard input, a JSON object a line, and runs each in a thread of its own::
+
+    {"do": "launch", "job": <id>, "script": <for sh>, "image": <or null>}
+    {"do": "terminate", "job": <id>, "threads": <how many ask at once>}
+    {"do": "churn", "jobs": <how many, one after the other>, "threads": <so many at once>}
+    {"do": "finish"}    wait for the ends of all jobs, say their results, close the site, end
+
+and appends what it learns to its story, a JSON object a line, which nobody can take back. ``verdict.py`` reads it.
+
+Run as ``python -m tests.faults.parent SITE_CONFIG STORY [--life N] [--die-at MOMENT]``; MOMENT is one of MOMENTS,
+``:N`` for the Nth time that it comes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import faulthandler
+import gc
+import json
+import logging
+import os
+import shlex
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, cast
+
+from flcore import EventType, FLComponent, FLContext, FLContextKey, JobHandleSpec, JobStateChange, Site
+from launchers.docker_launcher import DockerJobLauncher
+from launchers.docker_state import TERMINAL_STATES
+from launchers.runtime.base import Runtime
+
+MOMENTS = {
+    "before-create": ("create", "before"),
+    "after-create": ("create", "after"),
+    "before-start": ("start", "before"),
+    "after-start": ("start", "after"),
+    "end-seen": ("inspect", "at the end"),
+    "before-drain": ("logs", "before"),
+    "before-remove": ("remove", "before"),
+    "after-remove": ("remove", "after"),
+    "before-kill": ("kill", "before"),
+    "after-kill": ("kill", "after"),
+}
+"""Where the parent can be told to die: at a call to its runtime. ``end-seen``: an inspection says that a job ended."""
+
+POLL_INTERVAL = 0.05
+RECOVERED = getattr(EventType, "JOB_RECOVERED", "_job_recovered")
+_TOLD = {EventType.JOB_COMPLETED, EventType.JOB_ABORTED}
+_ENGINE = {EventType.ENGINE_UNREACHABLE, EventType.ENGINE_REACHABLE}
+
+
+class Story:
+    """Appends to a file. Each line is one write, so that none is torn however its writer ends."""
+
+    def __init__(self, path: Path, life: int) -> None:
+        self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        self._life = life
+
+    def say(self, what: str, **more: Any) -> None:
+        line = json.dumps({"what": what, "life": self._life, "at": time.monotonic(), **more})
+        os.write(self._file, line.encode() + b"\n")
+
+
+class Moment:
+    """A moment at which this process kills itself."""
+
+    def __init__(self, spec: str) -> None:
+        name, _, times = spec.partition(":")
+        self.method, self.side = MOMENTS[name]
+        self._left = int(times or 1)
+        self._lock = threading.Lock()
+
+    def comes(self) -> None:
+        with self._lock:
+            self._left -= 1
+            if self._left == 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+
+class DyingRuntime:
+    """A runtime that is another one, but for one moment."""
+
+    def __init__(self, runtime: Runtime, moment: Moment) -> None:
+        self._runtime = runtime
+        self._moment = moment
+
+    def __getattr__(self, name: str) -> Any:
+        value = getattr(self._runtime, name)
+        return self._dying(value) if name == self._moment.method else value
+
+    def _dying(self, method: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*args: Any, **kwargs: Any) -> Any:
+            if self._moment.side == "before":
+                self._moment.comes()
+            answer = method(*args, **kwargs)
+            if self._moment.side == "after" or self._is_an_end(answer):
+                self._moment.comes()
+            return answer
+
+        return call
+
+    def _is_an_end(self, answer: Any) -> bool:
+        return self._moment.side == "at the end" and answer.state in TERMINAL_STATES
+
+
+class ScriptLauncher(DockerJobLauncher):
+    """Runs the script that a job's metadata has as its name. For this suite only: nobody's job may do that."""
+
+    die_at: str | None = None
+    runtime_made: Runtime | None = None
+
+    def get_command(self, job_meta: dict[str, Any], fl_ctx: FLContext) -> tuple[str, str]:
+        return f"{fl_ctx.get_identity_name()}-{job_meta['job_id']}", shlex.join(["sh", "-c", job_meta["name"]])
+
+    def make_runtime(self) -> Runtime:
+        runtime = super().make_runtime()
+        return cast(Runtime, DyingRuntime(runtime, Moment(self.die_at))) if self.die_at else runtime
+
+
+class Recorder(FLComponent):
+    """Puts what the site tells its components into the story."""
+
+    def __init__(self, story: Story) -> None:
+        super().__init__()
+        self._story = story
+
+    def handle_event(self, event_type: str, fl_ctx: FLContext) -> None:
+        if event_type == EventType.JOB_STATE_CHANGED:
+            change = JobStateChange.of(fl_ctx)
+            self._story.say("change", job=change.job_id, change=change.as_dict())
+        elif event_type in _TOLD:
+            result = fl_ctx.get_prop(FLContextKey.JOB_RESULT)
+            self._story.say("told", job=fl_ctx.get_job_id(), event=event_type, result=result.as_dict())
+        elif event_type == RECOVERED:
+            self._story.say("recovered", job=fl_ctx.get_job_id())
+        elif event_type in _ENGINE:
+            self._story.say("engine", event=event_type, reason=fl_ctx.get_prop(FLContextKey.EVENT_DATA))
+
+
+class Parent:
+    """Runs the commands."""
+
+    def __init__(self, site: Site, story: Story) -> None:
+        self._site = site
+        self._story = story
+        self._launches: list[threading.Thread] = []
+        self._ending = threading.Event()
+        self._slowest_poll = 0.0
+
+    def run(self, commands: Iterator[str]) -> int:
+        """Run all commands; 1 if they end without "finish", as they do when the suite dies."""
+        poller = threading.Thread(target=self._poll, name="poller", daemon=True)
+        poller.start()
+        for line in commands:
+            command: dict[str, Any] = json.loads(line)
+            do = command.pop("do")
+            if do == "finish":
+                self._finish()
+                self._ending.set()
+                poller.join()
+                return 0
+            thread = threading.Thread(target=getattr(self, f"_{do}"), kwargs=command, name=f"{do}", daemon=True)
+            self._launches.append(thread)
+            thread.start()
+        return 1
+
+    def _launch(self, job: str, script: str, image: str | None = None) -> None:
+        self._story.say("launching", job=job)
+        meta: dict[str, Any] = {"job_id": job, "name": script}
+        if image:
+            meta["launcher_spec"] = {self._site.name: {"docker": {"image": image}}}
+        try:
+            handle = self._site.launch_job(meta)
+        except Exception as error:
+            self._story.say("refused", job=job, error=type(error).__name__, message=str(error))
+            return
+        self._story.say("launched", job=job, container=getattr(handle, "identity", None) and handle.identity.container_id)
+
+    def _terminate(self, job: str, threads: int = 1) -> None:
+        while not (handle := self._site.jobs().get(job)):
+            time.sleep(POLL_INTERVAL)  # it is being launched
+        with ThreadPoolExecutor(threads) as pool:
+            for _ in range(threads):
+                pool.submit(self._terminate_once, job, handle)
+
+    def _terminate_once(self, job: str, handle: JobHandleSpec) -> None:
+        self._story.say("terminating", job=job)
+        try:
+            code = handle.terminate(by="the suite")
+        except Exception as error:
+            self._story.say("not terminated", job=job, error=type(error).__name__, message=str(error))
+            return
+        self._story.say("terminated", job=job, code=code.name)
+
+    def _churn(self, jobs: int, threads: int) -> None:
+        """Launch a job after the other and wait for each; measure what that costs for ever."""
+        self._churn_through(range(10), threads)  # whatever is made once is made now
+        before = self._figures()
+        self._churn_through(range(10, 10 + jobs), threads)
+        self._story.say("churned", jobs=jobs, before=before, after=self._figures())
+
+    def _churn_through(self, numbers: range, threads: int) -> None:
+        with ThreadPoolExecutor(threads) as pool:
+            for _ in pool.map(self._launch_and_wait, numbers):
+                pass
+
+    def _launch_and_wait(self, number: int) -> None:
+        code = number % 7
+        handle = self._site.launch_job({"job_id": f"churn-{number}", "name": f"exit {code}"})
+        handle.wait()
+        result = handle.result
+        if not result or result.exit_code != code:
+            self._story.say("wrong", job=f"churn-{number}", wanted=code, result=result and result.as_dict())
+
+    def _figures(self) -> dict[str, int]:
+        """Return what this process has, when it has come to rest."""
+        figures = {}
+        for _ in range(100):
+            gc.collect()
+            latest = {"threads": threading.active_count(), "descriptors": len(os.listdir("/proc/self/fd"))}
+            if latest == figures:
+                break
+            figures = latest
+            time.sleep(0.5)
+        return figures
+
+    def _finish(self) -> None:
+        for thread in self._launches:
+            thread.join()
+        for job, handle in self._site.jobs().items():
+            try:
+                codes = {handle.wait().name, *(handle.poll().name for _ in range(3))}
+            except Exception as error:
+                self._story.say("not waited", job=job, error=type(error).__name__, message=str(error))
+                continue
+            result = handle.result
+            self._story.say("result", job=job, codes=sorted(codes), result=result and result.as_dict())
+        self._site.close()
+        self._story.say("finished", slowest_poll=self._slowest_poll)
+
+    def _poll(self) -> None:
+        """Poll all handles all the time: whatever happens to the engine, that must never block."""
+        while not self._ending.wait(POLL_INTERVAL):
+            for handle in self._site.jobs().values():
+                began = time.monotonic()
+                handle.poll()
+                self._slowest_poll = max(self._slowest_poll, time.monotonic() - began)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("config", type=Path)
+    parser.add_argument("story", type=Path)
+    parser.add_argument("--life", type=int, default=0)
+    parser.add_argument("--die-at")
+    args = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(threadName)s: %(message)s")
+    faulthandler.register(signal.SIGUSR1)  # where it hangs, if it does
+    site = Site.from_config(args.config)
+    story = Story(args.story, args.life)
+    launcher = site.get_component("launcher")
+    if isinstance(launcher, ScriptLauncher):
+        launcher.die_at = args.die_at
+    site.add_component("recorder", Recorder(story))
+    site.start()
+    story.say("started", jobs=sorted(site.jobs()))
+    return Parent(site, story).run(iter(sys.stdin.readline, ""))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
