@@ -13,7 +13,9 @@
     │   ├── NameInUseError           the job already runs, or its container's name is taken
     │   ├── JobStartError            the container was created but its process could not be started
     │   ├── RuntimeRefusedError      the engine answered, and refused for another reason
+    │   ├── JobAbortedError          somebody asked for the job's end while it was being launched
     │   └── RuntimeUnavailableError  the engine does not answer
+    │       └── OutcomeUnknownError  ... and may have made a container: one that appears is removed
     └── TerminateTimeout             the engine did not confirm in time that a job has ended
 
 A message names the thing and the way out. Catching :class:`FLCoreError` catches all of them.
@@ -67,7 +69,26 @@ class RuntimeRefusedError(JobLaunchError):
 
 
 class RuntimeUnavailableError(JobLaunchError):
-    """The engine does not answer. Of a running job this says nothing at all."""
+    """The engine does not answer. Of a running job this says nothing at all.
+
+    ``reached`` is False where the request has certainly not got to the engine: then nothing came of it.
+    """
+
+    def __init__(self, message: str, reached: bool = True) -> None:
+        super().__init__(message)
+        self.reached = reached
+
+
+class OutcomeUnknownError(RuntimeUnavailableError):
+    """The engine did not answer a launch, so it may have made a container; if one appears, it is removed."""
+
+
+class JobAbortedError(JobLaunchError):
+    """Somebody, ``by``, asked for the job's end while it was being launched."""
+
+    def __init__(self, message: str, by: str) -> None:
+        super().__init__(message)
+        self.by = by
 
 
 class TerminateTimeout(FLCoreError):  # noqa: N818 - reads like the standard library's TimeoutError

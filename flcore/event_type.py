@@ -32,6 +32,8 @@ class EventType:
 
     JOB_STATE_CHANGED = "_job_state_changed"
     """A job's container entered another state; ``FLContextKey.JOB_STATE_CHANGE`` has the ``JobStateChange``."""
+    JOB_RECOVERED = "_job_recovered"
+    """A job of an earlier process of this site was found again; ``FLContextKey.JOB_HANDLE`` has its handle."""
     ENGINE_UNREACHABLE = "_engine_unreachable"
     """A runtime stopped answering. It ends no job."""
     ENGINE_REACHABLE = "_engine_reachable"

@@ -16,7 +16,7 @@ class ReservedKey:
 
 
 class FLContextKey:
-    """Keys of an ``FLContext``. The last two are ours, the others NVIDIA FLARE's."""
+    """Keys of an ``FLContext``. The last three are ours, the others NVIDIA FLARE's."""
 
     TASK_NAME = "__task_name__"
     TASK_ID = "__task_id__"
@@ -39,6 +39,8 @@ class FLContextKey:
 
     JOB_STATE_CHANGE = "__job_state_change__"
     """The ``JobStateChange`` of a JOB_STATE_CHANGED event."""
+    JOB_HANDLE = "__job_handle__"
+    """The handle of a JOB_RECOVERED event's job."""
     JOB_RESULT = "__job_result__"
     """The ``JobResult`` of a JOB_COMPLETED or JOB_ABORTED event."""
 

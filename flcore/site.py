@@ -271,7 +271,9 @@ class Site:
         self._fire_in(fl_ctx, event_type)
 
     def _fire(self, event_type: str) -> None:
-        self._fire_in(self.new_context(), event_type)
+        fl_ctx = self.new_context()
+        fl_ctx.put(FLContextKey.WORKSPACE_OBJECT, self.workspace, private=True, sticky=False)
+        self._fire_in(fl_ctx, event_type)
 
     def _fire_in(self, fl_ctx: FLContext, event_type: str) -> None:
         fl_ctx.put(FLContextKey.EVENT_ORIGIN, self.name, private=True, sticky=False)

@@ -2,6 +2,7 @@
 
 ::
 
+    <root>/.flcore/                    what the site must not forget of its jobs; no job sees it
     <root>/<job id>/                   the job's own folder: all that it may write
     <root>/<job id>/meta.json          its metadata
     <root>/<job id>/<site>.log         its output, once it has ended
@@ -20,6 +21,9 @@ from pathlib import Path
 from .errors import ConfigError
 from .fl_constant import JobConstants
 from .job_meta import JobMeta, get_job_id
+
+STATE_DIR = ".flcore"
+"""The folder, in a site's workspace, of what the site must not forget of its jobs. No job's id can be its name."""
 
 
 class Workspace:

@@ -9,6 +9,12 @@ LABEL_SITE = "flcore.site"
 LABEL_JOB_ID = "flcore.job_id"
 LABEL_LAUNCHER = "flcore.launcher"
 """The id of the launcher at that site."""
+LABEL_SITE_ID = "flcore.site_id"
+"""The id of the site's state folder: of sites with one name, which it is."""
+LABEL_PARENT = "flcore.parent"
+"""The id of the launcher's process."""
+LABEL_NONCE = "flcore.nonce"
+"""A random number that stands in the site's record of the job, and on no other container."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,3 +49,7 @@ class ContainerSpec:
     """Bytes, of memory and swap together; None is no limit."""
     shm_size: int | None = None
     """Bytes of /dev/shm; None is the engine's default."""
+    log_max_size: int = 10 << 20
+    """Bytes of output after which the engine begins a new log file."""
+    log_max_files: int = 3
+    """How many of them it keeps."""

@@ -15,7 +15,7 @@ from flcore.job_meta import JobMeta
 from . import site_args
 from .container_spec import LABEL_SITE, ContainerSpec
 from .docker_state import DOCKER_STATE
-from .job_handle import ContainerJobHandle, DockerJobHandle, Tracking
+from .job_handle import DockerJobHandle, Tracking
 from .job_launcher import ClientJobLauncher, JobLauncher, LaunchPlan, ServerJobLauncher
 from .job_policy import names_image
 from .runtime.base import Runtime
@@ -99,14 +99,8 @@ class DockerJobLauncher(JobLauncher):
         if plan.folder and os.geteuid() == 0:
             _hand_over(plan.folder, plan.spec.user)
 
-    def _handle(self, tracking: Tracking, plan: LaunchPlan) -> ContainerJobHandle:
-        return DockerJobHandle(
-            tracking.runtime.native(tracking.job.identity.container_id),
-            self.timeout,
-            tracking=tracking,
-            stop_grace=self.stop_grace,
-            log_path=plan.log_path,
-        )
+    def make_handle(self, tracking: Tracking, log_path: Path | None) -> DockerJobHandle:
+        return DockerJobHandle(None, self.timeout, tracking=tracking, log_path=log_path)
 
 
 class ClientDockerJobLauncher(ClientJobLauncher, DockerJobLauncher):

@@ -68,6 +68,24 @@ class EndRequest:
 
     by: str
     time: float
+    delivered: bool | None = None
+    """Whether it reached the job before the job's own end; None where only the clocks can tell."""
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a container's life has been told: enough to go on with it in another process."""
+
+    state: DOCKER_STATE | None = None
+    entered: frozenset[DOCKER_STATE] = frozenset()
+    """Every state that was ever entered."""
+    time: float = 0.0
+    """Of the last transition."""
+
+    def then(self, state: DOCKER_STATE, time: float) -> Progress:
+        """Return the progress after one more transition. Time never runs backwards."""
+        entered = self.entered if state in self.entered else self.entered | {state}
+        return Progress(state, entered, max(time, self.time))
 
 
 class StateMachine:
@@ -76,16 +94,21 @@ class StateMachine:
     A container seen only when it has exited was created and ran before. After the end nothing changes any more.
     """
 
-    def __init__(self) -> None:
-        self.state: DOCKER_STATE | None = None
-        self.entered: frozenset[DOCKER_STATE] = frozenset()
-        """Every state that was ever entered."""
-        self._seen = ContainerState(DOCKER_STATE.CREATED)
-        self._last_time = 0.0
+    def __init__(self, progress: Progress = Progress()) -> None:
+        self.progress = progress
+        self.seen = ContainerState(DOCKER_STATE.CREATED)
+        """What was seen last."""
+        self.ended = False
+        """Whether the end was seen, so that there is a result."""
 
     @property
-    def ended(self) -> bool:
-        return self.state in TERMINAL_STATES
+    def state(self) -> DOCKER_STATE | None:
+        return self.progress.state
+
+    @property
+    def entered(self) -> frozenset[DOCKER_STATE]:
+        """Every state that was ever entered."""
+        return self.progress.entered
 
     def observe(self, seen: ContainerState, now: float) -> list[Transition]:
         """Return the transitions that lead to what was seen, in order of time; none if nothing is new.
@@ -94,16 +117,19 @@ class StateMachine:
         """
         if self.ended:
             return []
-        self._seen = replace(seen, started_at=seen.started_at or self._seen.started_at)
-        return [self._enter(state, time or now) for state, time in self._path() if state is not self.state]
+        has_lost_its_start = seen.started_at is None and self.seen.started_at is not None
+        self.seen = replace(seen, started_at=self.seen.started_at) if has_lost_its_start else seen
+        transitions = [self._enter(state, time or now) for state, time in self._path() if state is not self.state]
+        self.ended = self.state in TERMINAL_STATES
+        return transitions
 
-    def result(self, end_request: EndRequest | None = None) -> JobResult | None:
+    def result(self, end_request: EndRequest | None = None, output: str = "") -> JobResult | None:
         """Return the job's result (see :func:`result_of`); None before the end."""
-        return result_of(self._seen, end_request) if self.ended else None
+        return result_of(self.seen, end_request, output) if self.ended else None
 
     def _path(self) -> Iterator[tuple[DOCKER_STATE, float | None]]:
         """Yield the states, with the engine's times, that must have been entered up to what was seen last."""
-        seen = self._seen
+        seen = self.seen
         state = effective_state(seen)
         if self.state is None:
             yield DOCKER_STATE.CREATED, seen.created_at
@@ -112,11 +138,9 @@ class StateMachine:
         yield state, seen.finished_at if state is DOCKER_STATE.EXITED else None
 
     def _enter(self, state: DOCKER_STATE, time: float) -> Transition:
-        self._last_time = max(time, self._last_time)  # the engine's own times may be out of order by a millisecond
-        transition = Transition(self.state, state, self._last_time)
-        self.state = state
-        self.entered |= {state}
-        return transition
+        previous = self.state
+        self.progress = self.progress.then(state, time)  # the engine's own times may be out of order by a millisecond
+        return Transition(previous, state, self.progress.time)
 
 
 def effective_state(seen: ContainerState) -> DOCKER_STATE:
@@ -132,8 +156,8 @@ def effective_state(seen: ContainerState) -> DOCKER_STATE:
     return seen.state
 
 
-def result_of(seen: ContainerState, end_request: EndRequest | None = None) -> JobResult:
-    """Return the result of a job whose container was last seen in a terminal state.
+def result_of(seen: ContainerState, end_request: EndRequest | None = None, output: str = "") -> JobResult:
+    """Return the result of a job whose container was last seen in a terminal state, having said ``output`` last.
 
     ABORTED if somebody asked for the end before it came; then the container's own exit code, by inspection: 0 is
     SUCCESS, NVIDIA FLARE's codes 101 to 104 are passed on, any other is EXECUTION_ERROR. A container that could not be
@@ -147,7 +171,7 @@ def result_of(seen: ContainerState, end_request: EndRequest | None = None) -> Jo
         exit_code=code,
         signal=_signal(code),
         oom_killed=seen.oom_killed and code != 0,
-        error=_error(seen, code, asked),
+        error=_error(seen, code, asked, output),
         ended_by=asked.by if asked else "",
         started_at=seen.started_at,
         finished_at=seen.finished_at,
@@ -164,6 +188,9 @@ def _has_ended(seen: ContainerState) -> bool:
 
 
 def _came_after(seen: ContainerState, request: EndRequest) -> bool:
+    """Whether the end came after the request. Whether that was delivered is certain; clocks may jump, or differ."""
+    if request.delivered is not None:
+        return request.delivered
     return seen.finished_at is None or seen.finished_at >= request.time
 
 
@@ -177,11 +204,15 @@ def _signal(exit_code: int | None) -> int | None:
     return exit_code - 128 if exit_code is not None and 128 < exit_code <= 128 + 64 else None
 
 
-def _error(seen: ContainerState, exit_code: int | None, asked: EndRequest | None) -> str:
+def _error(seen: ContainerState, exit_code: int | None, asked: EndRequest | None, output: str) -> str:
     if asked:
         return f"ended on the request of {asked.by}"
-    if seen.error or exit_code == 0:
+    if exit_code == 0:
         return seen.error
+    return (seen.error or _reason(seen, exit_code)) + (f"; its last output: {output}" if output else "")
+
+
+def _reason(seen: ContainerState, exit_code: int | None) -> str:
     if seen.oom_killed:
         return f"the job ran out of memory and was killed (exit code {exit_code})"
     signal = _signal(exit_code)

@@ -5,19 +5,19 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, overload
 
-from flcore.errors import JobLaunchError, TerminateTimeout
+from flcore.errors import TerminateTimeout
 from flcore.job_launcher_spec import JobHandleSpec, JobResult, JobReturnCode
 
 from .docker_state import DOCKER_STATE, as_states
+from .job_output import follow as follow_output
 from .runtime.base import Runtime
-from .state_tracker import JobIdentity, StateTracker, TrackedJob
+from .state_tracker import StateTracker
+from .tracked_job import STOP_GRACE, JobHooks, JobIdentity, TrackedJob
 
-STOP_GRACE = 10.0
-"""Seconds from the request to end to the kill, where a site does not say."""
 CLEAN_UP_TIMEOUT = 10.0
 """Seconds that ``logs`` waits, after the end, for the output to be kept."""
 
@@ -39,19 +39,15 @@ class ContainerJobHandle(JobHandleSpec):
     confirm_timeout = 30.0
     """Seconds that ``terminate`` waits for the engine to confirm the end, beyond the grace."""
 
-    def __init__(
-        self,
-        tracking: Tracking,
-        timeout: float | None = None,
-        stop_grace: float = STOP_GRACE,
-        log_path: Path | None = None,
-    ) -> None:
+    def __init__(self, tracking: Tracking, timeout: float | None = None, log_path: Path | None = None) -> None:
         self._job, self._tracker, self._runtime = tracking
         self.timeout = timeout
-        self.identity = self._job.identity
         self.host = self._runtime.address(self.identity.container_name)
-        self._stop_grace = stop_grace
         self._log_path = log_path
+
+    @property
+    def identity(self) -> JobIdentity:
+        return self._job.identity
 
     @property
     def state(self) -> DOCKER_STATE | None:
@@ -85,43 +81,54 @@ class ContainerJobHandle(JobHandleSpec):
         return self.poll()
 
     def terminate(self, *, by: str = "terminate()") -> JobReturnCode:
-        """End the job: ask its process, kill it after the site's grace, and return when the end is confirmed.
+        """End the job: ask its process, kill it after the site's grace, and return when an inspection has confirmed it.
 
-        ``by`` stands in the result. A job that had ended by itself keeps its result. Idempotent. Raises
-        TerminateTimeout if the engine does not confirm the end; the request stays, and a later call repeats it.
+        ``by`` stands in the result. A job that had ended by itself keeps its result. Idempotent, from any number of
+        threads. Raises TerminateTimeout if the end is not confirmed in time; the request stays, is repeated until it
+        is, and outlives this process.
         """
-        if self._job.result is None:
-            self._job.request_end(by, time.time())
-            self._stop()
-            if self._job.wait(self.confirm_timeout) is None:
-                raise TerminateTimeout(f"{self.identity}: the engine has not confirmed its end")
+        self._job.request_end(by, time.time())
+        self._tracker.end(self._job)
+        if self._job.wait(self._job.hooks.stop_grace + self.confirm_timeout) is None:
+            raise TerminateTimeout(f"{self.identity}: {self._tracker.why_no_end()}; it is asked again until it does")
         return self.poll()
 
-    def logs(self, tail: int | None = None) -> str:
+    @overload
+    def logs(self, tail: int | None = None, follow: Literal[False] = False) -> str: ...
+
+    @overload
+    def logs(self, tail: int | None = None, *, follow: Literal[True]) -> Iterator[str]: ...
+
+    def logs(self, tail: int | None = None, follow: bool = False) -> str | Iterator[str]:
         """Return the output so far, or its last ``tail`` lines; after the end, too.
 
-        Raises RuntimeUnavailableError if the engine does not answer.
+        With ``follow``, yield it line by line as it comes, until the job's end; an engine that goes away meanwhile
+        makes no gap and no duplicate. Raises RuntimeUnavailableError if the engine does not answer (without
+        ``follow``), or the site was closed.
         """
-        if self._log_path and self._job.result:
-            self._job.wait_for_clean_up(CLEAN_UP_TIMEOUT)
-            if self._log_path.is_file() and not self._log_path.is_symlink():  # the job could leave a link there
-                with self._log_path.open("rb") as file:
-                    return b"".join(deque(file, tail)).decode(errors="replace")
-        return b"".join(self._runtime.logs(self.identity.container_id, tail)).decode(errors="replace")
+        kept = self._kept_output(tail)
+        if follow:
+            return follow_output(self._runtime, self._job, tail) if kept is None else iter(_lines_of(kept))
+        if kept is None:
+            kept = b"".join(self._runtime.logs(self.identity.container_id, tail))
+        return kept.decode(errors="replace")
 
     def add_done_callback(self, callback: Callable[[JobHandleSpec], None]) -> None:
         self._job.add_done_callback(lambda: callback(self))
 
-    def _stop(self) -> None:
-        try:
-            container_id = self.identity.container_id
-            if self._runtime.inspect(container_id).state is DOCKER_STATE.CREATED:
-                self._runtime.remove(container_id)  # there is no process to stop, so it would never end
-            else:
-                self._runtime.stop(container_id, self._stop_grace)
-        except JobLaunchError as error:
-            raise TerminateTimeout(f"{self.identity}: {error}") from error
-        self._tracker.poke(self._job)
+    def _kept_output(self, tail: int | None) -> bytes | None:
+        """Return the output that is kept in the job's folder; None before the end, or if it is not kept."""
+        if self._log_path is None or self._job.result is None:
+            return None
+        self._job.wait_for_clean_up(CLEAN_UP_TIMEOUT)
+        if not self._log_path.is_file() or self._log_path.is_symlink():  # the job could leave a link there
+            return None
+        with self._log_path.open("rb") as file:
+            return b"".join(deque(file, tail))
+
+
+def _lines_of(output: bytes) -> list[str]:
+    return [line.decode(errors="replace") for line in output.removesuffix(b"\n").split(b"\n")] if output else []
 
 
 class DockerJobHandle(ContainerJobHandle):
@@ -136,12 +143,17 @@ class DockerJobHandle(ContainerJobHandle):
         container: Any,
         timeout: float | None = None,
         *,
-        tracking: Tracking | None = None,
         stop_grace: float = STOP_GRACE,
+        tracking: Tracking | None = None,
         log_path: Path | None = None,
     ) -> None:
-        super().__init__(tracking or _shared_trackers.track(container), timeout, stop_grace, log_path)
-        self.container = container
+        super().__init__(tracking or _shared_trackers.track(container, stop_grace), timeout, log_path)
+        self._container = container
+
+    @property
+    def container(self) -> Any:
+        """The docker-py ``Container``."""
+        return self._container or self._runtime.native(self.identity.container_id)
 
 
 class _SharedTrackers:
@@ -152,11 +164,12 @@ class _SharedTrackers:
         self._jobs: Counter[int] = Counter()
         self._lock = threading.Lock()
 
-    def track(self, container: Any) -> Tracking:
+    def track(self, container: Any, stop_grace: float) -> Tracking:
         from .runtime.docker import DockerRuntime
 
         key = id(container.client)  # the runtime holds the client, so nobody else gets its id meanwhile
-        job = TrackedJob(JobIdentity(container.name, "", container.name, container.id))
+        who = JobIdentity(container.name, "", container.name, container.id)
+        job = TrackedJob(who, JobHooks(stop_grace=stop_grace))
         with self._lock:
             if key not in self._trackers:
                 runtime = DockerRuntime(client=container.client)

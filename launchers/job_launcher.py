@@ -4,35 +4,30 @@ from __future__ import annotations
 
 import shlex
 import threading
-import time
 from abc import abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-from flcore.errors import FLCoreError, JobLaunchError, JobStartError, RuntimeUnavailableError
+from flcore.errors import JobLaunchError
 from flcore.event_type import EventType
 from flcore.fl_constant import FLContextKey, JobProcessArgs
 from flcore.fl_context import FLContext
 from flcore.job_launcher_spec import Check, JobArgs, JobLauncherSpec, JobStateChange, add_launcher
 from flcore.job_meta import JobMeta, get_job_id
-from flcore.workspace import write_new
+from flcore.workspace import STATE_DIR
 
 from . import site_args
 from .container_spec import LABEL_JOB_ID, LABEL_LAUNCHER, LABEL_SITE, ContainerSpec, Mount
-from .docker_state import DOCKER_STATE
 from .job_command import CLIENT_ARGS, SERVER_ARGS, credentials, job_command
-from .job_handle import CLEAN_UP_TIMEOUT, STOP_GRACE, ContainerJobHandle, Tracking
+from .job_handle import ContainerJobHandle, Tracking
+from .job_keeper import LAUNCH_PATIENCE, ORPHAN_POLICIES, JobKeeper, KeeperListener, KeeperSettings
 from .job_policy import JobRequest, SitePolicy, container_name, resolve
+from .job_record import RecordStore
 from .runtime.base import Runtime
-from .state_tracker import JobIdentity, StateTracker, TrackedJob
-
-LAST_LOOK_TIMEOUT = 2.0
-"""Seconds to see how a container ended whose start failed, before it is removed."""
-LOG_MODE = 0o640
+from .state_tracker import CREATION_GRACE, RELIST_INTERVAL
+from .tracked_job import STOP_GRACE, JobLimits, TrackedJob
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +38,6 @@ class LaunchPlan:
     spec: ContainerSpec
     folder: Path | None
     """The job's own folder on this host."""
-    log_path: Path | None
-    """Where its output is kept after its end."""
 
 
 class JobLauncher(JobLauncherSpec):
@@ -64,6 +57,12 @@ class JobLauncher(JobLauncherSpec):
         limits: the most a job may ask for: ``{"num_of_cpus", "memory", "shm_size"}``.
         defaults: what a job gets that does not ask; the limits where they do not say either.
         stop_grace: seconds from the request to end to the kill.
+        run_timeout: seconds a job may run, and
+        idle_timeout: seconds it may write nothing, before the site ends it; None is for ever.
+        log_max_size: how much output the runtime keeps in one file, as ``"10Mi"``, before it begins the next, and
+        log_max_files: how many of them; what is older is lost. A process's output is never cut.
+        orphans: what to do with a container of this site that it has no record of: ``adopt`` it (track it and clean
+            up after it), ``stop`` it, or ``ignore`` it.
         keep: leave ended containers where they are.
         runtime: where to run, for tests; by default the launcher makes its own.
     """
@@ -78,6 +77,11 @@ class JobLauncher(JobLauncherSpec):
     """The network that jobs join; none where a runtime has no networks."""
     python = "python3"
     """The interpreter of a job's process."""
+    launch_patience = LAUNCH_PATIENCE
+    """Seconds in which a launch is tried again while an engine that answered before does not."""
+    relist_interval = RELIST_INTERVAL
+    creation_grace = CREATION_GRACE
+    """See ``StateTracker``."""
 
     def __init__(
         self,
@@ -91,6 +95,11 @@ class JobLauncher(JobLauncherSpec):
         limits: Mapping[str, Any] | None = None,
         defaults: Mapping[str, Any] | None = None,
         stop_grace: float = STOP_GRACE,
+        run_timeout: float | None = None,
+        idle_timeout: float | None = None,
+        log_max_size: int | str = "10Mi",
+        log_max_files: int = 3,
+        orphans: str = "adopt",
         keep: bool = False,
         runtime: Runtime | None = None,
     ) -> None:
@@ -106,11 +115,17 @@ class JobLauncher(JobLauncherSpec):
         self.env = site_args.text_map("env", env or {})
         self.datasets = site_args.datasets("datasets", datasets or {})
         self.stop_grace = site_args.seconds("stop_grace", stop_grace)
+        self.limits = JobLimits(
+            run=None if run_timeout is None else site_args.positive_seconds("run_timeout", run_timeout),
+            idle=None if idle_timeout is None else site_args.positive_seconds("idle_timeout", idle_timeout),
+        )
+        self.log_max_size = site_args.size("log_max_size", log_max_size)
+        self.log_max_files = site_args.count("log_max_files", log_max_files)
+        self.orphans = site_args.one_of("orphans", orphans, ORPHAN_POLICIES)
         self.keep = site_args.flag("keep", keep)
         self._runtime = runtime
-        self._tracker: StateTracker | None = None
+        self._keeper: JobKeeper | None = None
         self._engine: Any = None
-        self._jobs: dict[str, TrackedJob] = {}
         self._lock = threading.Lock()
 
     @abstractmethod
@@ -133,8 +148,10 @@ class JobLauncher(JobLauncherSpec):
         return True
 
     def handle_event(self, event_type: str, fl_ctx: FLContext) -> None:
-        """Volunteer before a launch; let go of the runtime at the system's end."""
-        if event_type == EventType.BEFORE_JOB_LAUNCH:
+        """Find earlier jobs again at the system's start, volunteer before a launch, let go at the system's end."""
+        if event_type == EventType.SYSTEM_START:
+            self._recover_jobs(fl_ctx)
+        elif event_type == EventType.BEFORE_JOB_LAUNCH:
             if self.can_launch(fl_ctx.get_prop(FLContextKey.JOB_META), fl_ctx):
                 add_launcher(self, fl_ctx)
         elif event_type == EventType.SYSTEM_END:
@@ -143,25 +160,18 @@ class JobLauncher(JobLauncherSpec):
     def launch_job(self, job_meta: dict[str, Any], fl_ctx: FLContext) -> ContainerJobHandle:
         """Check the job, create its container, track and start it, and return its handle.
 
-        Raises JobLaunchError; then there is no container.
+        Raises JobLaunchError; then there is no container. Where the engine does not answer, that is an
+        OutcomeUnknownError if it may have made one, which is removed as soon as it answers.
         """
         plan = self.plan(job_meta, fl_ctx)
-        engine = fl_ctx.get_engine()
-        runtime, tracker = self._open(engine)
-        self._wait_for_clean_up_of(plan.spec.name)
-        self._prepare(plan)
-        container_id = runtime.create(plan.spec)
-        who = JobIdentity(plan.request.job_id, fl_ctx.get_identity_name(), plan.spec.name, container_id)
-        clean_up = partial(self._clean_up, runtime, plan.log_path)
-        job = self._jobs[plan.spec.name] = TrackedJob(who, partial(self._fire_state_change, engine), clean_up)
-        try:
-            tracker.watch(job)
-            self._start(runtime, tracker, job)
-            return self._handle(Tracking(job, tracker, runtime), plan)
-        except BaseException as error:
-            job.request_end(f"the launcher, on {type(error).__name__}", time.time())
-            self._give_up(runtime, tracker, job)
-            raise
+        keeper = self._open(fl_ctx)
+        job = keeper.launch(plan.request.job_id, plan.spec, lambda: self._prepare(plan))
+        return self._handle(keeper, job)
+
+    def abort_launch(self, job_id: str, by: str) -> bool:
+        """Have a launch that is under way raise JobAbortedError; False if it is too late for that, or there is none."""
+        keeper = self._keeper
+        return keeper is not None and keeper.abort_launch(job_id, by)
 
     def plan(self, job_meta: dict[str, Any], fl_ctx: FLContext) -> LaunchPlan:
         """Return what :meth:`launch_job` would do. Touches nothing. Raises JobRejectedError or JobLaunchError."""
@@ -181,8 +191,10 @@ class JobLauncher(JobLauncherSpec):
             cpus=request.resources.num_of_cpus,
             memory=request.resources.memory,
             shm_size=request.resources.shm_size,
+            log_max_size=self.log_max_size,
+            log_max_files=self.log_max_files,
         )
-        return LaunchPlan(request, self.complete(spec), folder, folder and folder / f"{site}.log")
+        return LaunchPlan(request, self.complete(spec), folder)
 
     def complete(self, spec: ContainerSpec) -> ContainerSpec:
         """Return the spec with what only this kind of launcher knows."""
@@ -190,17 +202,19 @@ class JobLauncher(JobLauncherSpec):
 
     def check(self) -> Iterable[Check]:
         """Say whether the runtime, the image, the network and the datasets are there."""
-        yield from self._open(None)[0].check(self.policy.image, self.network)
+        yield from self._get_runtime().check(self.policy.image, self.network)
         sources = ((name, self._dataset_source(name)) for name in self.datasets)
         yield from (Check(f"dataset {name}", source.exists(), str(source)) for name, source in sources)
 
     def close(self) -> None:
         """Let go of the runtime; jobs go on. Idempotent."""
         with self._lock:
-            tracker, self._tracker = self._tracker, None
-        if tracker and self._runtime:
-            tracker.close()
-            self._runtime.close()
+            keeper, self._keeper = self._keeper, None
+            runtime = self._runtime
+        if keeper:
+            keeper.close()
+        elif runtime:
+            runtime.close()
 
     def client_command(self, fl_ctx: FLContext) -> str:
         """Return the command of a client's job process, by the context's JOB_PROCESS_ARGS."""
@@ -234,12 +248,6 @@ class JobLauncher(JobLauncherSpec):
         data = [Mount(str(self._dataset_source(name)), self.dataset_path(name)) for name in self.datasets]
         return (*own, *data)
 
-    def _wait_for_clean_up_of(self, name: str) -> None:
-        """Let an ended job of the same name be cleaned up first: its container and its files are in the way."""
-        job = self._jobs.get(name)
-        if job and job.result:
-            job.wait_for_clean_up(CLEAN_UP_TIMEOUT)
-
     def _prepare(self, plan: LaunchPlan) -> None:
         """Make the job's folder, and check the datasets: an engine's own words about them are hard to read."""
         for name in self.datasets:
@@ -252,65 +260,70 @@ class JobLauncher(JobLauncherSpec):
             except OSError as error:
                 raise JobLaunchError(f"job {plan.request.job_id}: its folder cannot be made: {error}") from error
 
-    def _open(self, engine: Any) -> tuple[Runtime, StateTracker]:
+    def _get_runtime(self) -> Runtime:
         with self._lock:
-            self._engine = engine or self._engine
-            if self._runtime is None:
-                self._runtime = self.make_runtime()
-            if self._tracker is None:
-                self._tracker = StateTracker(self._runtime, self._fire_engine_event)
-            return self._runtime, self._tracker
+            self._runtime = self._runtime or self.make_runtime()
+            return self._runtime
 
-    def _start(self, runtime: Runtime, tracker: StateTracker, job: TrackedJob) -> None:
-        try:
-            runtime.start(job.identity.container_id)
-        except RuntimeUnavailableError:
-            raise
-        except JobLaunchError:
-            tracker.poke(job)
-            with suppress(RuntimeUnavailableError):
-                job.wait(LAST_LOOK_TIMEOUT)  # let its end be seen before it is removed
-            raise
-        tracker.poke(job)
-        if self.timeout is not None and not job.enter_states({DOCKER_STATE.RUNNING}, self.timeout):
-            late = f"did not run within {self.timeout:g} s"
-            job.request_end(f"the launcher: it {late}", time.time())
-            raise JobStartError(f"{job.identity}: {late}")
+    def _open(self, fl_ctx: FLContext) -> JobKeeper:
+        """Return the keeper of this launcher's jobs, made for the first context's site."""
+        runtime = self._get_runtime()
+        with self._lock:
+            self._engine = fl_ctx.get_engine() or self._engine
+            self._keeper = self._keeper or self._make_keeper(runtime, fl_ctx)
+            return self._keeper
 
-    def _give_up(self, runtime: Runtime, tracker: StateTracker, job: TrackedJob) -> None:
-        """Leave nothing of a launch that failed."""
-        try:
-            runtime.remove(job.identity.container_id)
-            tracker.poke(job)
-        except FLCoreError as error:
-            self.logger.warning("%s: could not be removed after its start had failed: %s", job.identity, error)
+    def _make_keeper(self, runtime: Runtime, fl_ctx: FLContext) -> JobKeeper:
+        site, state_dir = fl_ctx.get_identity_name(), _state_dir(fl_ctx)
+        settings = KeeperSettings(
+            start_timeout=self.timeout,
+            stop_grace=self.stop_grace,
+            limits=self.limits,
+            keep=self.keep,
+            orphans=self.orphans,
+            launch_patience=self.launch_patience,
+            relist_interval=self.relist_interval,
+            creation_grace=self.creation_grace,
+        )
+        listener = KeeperListener(self._fire_state_change, self._fire_engine_event, self._fire_recovered)
+        store = RecordStore(state_dir) if state_dir else None
+        return JobKeeper((site, self.name), runtime, store, _log_paths(fl_ctx), settings, listener)
 
-    def _clean_up(self, runtime: Runtime, log_path: Path | None, job: TrackedJob) -> None:
-        """Keep an ended job's output, then remove its container."""
-        try:
-            if log_path:
-                write_new(log_path, runtime.logs(job.identity.container_id), LOG_MODE)
-        except OSError as error:  # the job may have done it: it must not keep its container by that
-            self.logger.warning("%s: its output cannot be kept: %s", job.identity, error)
-        if not self.keep:
-            runtime.remove(job.identity.container_id)
-        if self._jobs.get(job.identity.container_name) is job:
-            del self._jobs[job.identity.container_name]
+    def _recover_jobs(self, fl_ctx: FLContext) -> None:
+        """Find again the jobs of an earlier process. A site that has launched none asks no engine for them."""
+        state_dir = _state_dir(fl_ctx)
+        if state_dir and RecordStore(state_dir).exists:
+            self._open(fl_ctx).recover()
 
-    def _handle(self, tracking: Tracking, plan: LaunchPlan) -> ContainerJobHandle:
-        return ContainerJobHandle(tracking, self.timeout, self.stop_grace, plan.log_path)
+    def _handle(self, keeper: JobKeeper, job: TrackedJob) -> ContainerJobHandle:
+        tracking = Tracking(job, keeper.tracker, keeper.runtime)
+        return self.make_handle(tracking, keeper.log_path(job.identity.job_id))
 
-    def _fire_state_change(self, engine: Any, change: JobStateChange) -> None:
-        if engine is None:
-            return
-        fl_ctx = engine.new_context()
-        fl_ctx.set_prop(FLContextKey.CURRENT_RUN, change.job_id, private=False, sticky=False)
-        self.fire_event_with_data(EventType.JOB_STATE_CHANGED, fl_ctx, FLContextKey.JOB_STATE_CHANGE, change)
+    def make_handle(self, tracking: Tracking, log_path: Path | None) -> ContainerJobHandle:
+        """Return the handle of a job, new or recovered."""
+        return ContainerJobHandle(tracking, self.timeout, log_path)
+
+    def _fire_recovered(self, job: TrackedJob) -> None:
+        keeper = self._keeper
+        if self._engine is not None and keeper:
+            fl_ctx = self._context_of(job.identity.job_id)
+            handle = self._handle(keeper, job)
+            self.fire_event_with_data(EventType.JOB_RECOVERED, fl_ctx, FLContextKey.JOB_HANDLE, handle)
+
+    def _fire_state_change(self, change: JobStateChange) -> None:
+        if self._engine is not None:
+            fl_ctx = self._context_of(change.job_id)
+            self.fire_event_with_data(EventType.JOB_STATE_CHANGED, fl_ctx, FLContextKey.JOB_STATE_CHANGE, change)
 
     def _fire_engine_event(self, reachable: bool, reason: str) -> None:
         event_type = EventType.ENGINE_REACHABLE if reachable else EventType.ENGINE_UNREACHABLE
         if self._engine is not None:
             self.fire_event_with_data(event_type, self._engine.new_context(), FLContextKey.EVENT_DATA, reason)
+
+    def _context_of(self, job_id: str) -> FLContext:
+        fl_ctx: FLContext = self._engine.new_context()
+        fl_ctx.set_prop(FLContextKey.CURRENT_RUN, job_id, private=False, sticky=False)
+        return fl_ctx
 
 
 class ClientJobLauncher(JobLauncher):
@@ -342,3 +355,15 @@ def _split(job_id: str, command: str) -> tuple[str, ...]:
     if not words:
         raise JobLaunchError(f"job {job_id}: its launch command is empty")
     return words
+
+
+def _state_dir(fl_ctx: FLContext) -> Path | None:
+    """Return where the site remembers its jobs; None for a context without a workspace."""
+    workspace = fl_ctx.get_prop(FLContextKey.WORKSPACE_OBJECT)
+    return Path(workspace.get_root_dir(), STATE_DIR) if workspace else None
+
+
+def _log_paths(fl_ctx: FLContext) -> Callable[[str], Path | None]:
+    """Return where a job's output is kept, as a function of its id."""
+    workspace, site = fl_ctx.get_prop(FLContextKey.WORKSPACE_OBJECT), fl_ctx.get_identity_name()
+    return lambda job_id: Path(workspace.get_run_dir(job_id), f"{site}.log") if workspace else None

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import PurePosixPath
 from typing import Any
 
-from .job_policy import Resources, parse_resources
+from .job_policy import Resources, parse_resources, parse_size
 
 _USER = re.compile(r"([0-9]{1,10}):[0-9]{1,10}", re.ASCII)
 
@@ -17,6 +17,31 @@ def seconds(key: str, value: Any) -> float:
     if type(value) not in (int, float) or not 0 <= value < float("inf"):
         raise ValueError(f"{key} must be a number of seconds, got {value!r}")
     return float(value)
+
+
+def positive_seconds(key: str, value: Any) -> float:
+    if type(value) not in (int, float) or not 0 < value < float("inf"):
+        raise ValueError(f"{key} must be a number of seconds, more than 0, got {value!r}")
+    return float(value)
+
+
+def count(key: str, value: Any) -> int:
+    if type(value) is not int or value < 1:
+        raise ValueError(f"{key} must be a whole number, 1 at least, got {value!r}")
+    return value
+
+
+def size(key: str, value: Any) -> int:
+    try:
+        return parse_size(value)
+    except ValueError as error:
+        raise ValueError(f"{key} {error}, got {value!r}") from error
+
+
+def one_of(key: str, value: Any, known: tuple[str, ...]) -> str:
+    if value not in known:
+        raise ValueError(f"{key} must be one of {', '.join(known)}, got {value!r}")
+    return str(value)
 
 
 def flag(key: str, value: Any) -> bool:

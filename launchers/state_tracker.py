@@ -2,12 +2,14 @@
 
 Three threads, whatever the number of jobs::
 
-    reader     subscribes to the runtime's events and puts the ids of containers into the inbox; nothing else
-    worker     inspects those containers, moves their state machines and wakes who waits; lists again every few seconds
+    reader     subscribes to the runtime's events and hands the ids of containers to the worker; nothing else
+    worker     keeps the books: moves state machines, wakes who waits; never waits for an engine itself
     notifier   calls listeners, in order; they may be slow or raise without delaying a waiter or losing a change
 
-Events are hints, inspection is the truth: an event that is lost, doubled or late changes no result. A runtime that
-does not answer is a condition of its own and ends no job. Only the worker moves a job's state machine.
+Whatever asks the engine (an inspection, a list, a signal, a clean-up) runs in a pool whose threads end when there is
+nothing to ask. Events are hints, inspection is the truth: an event that is lost, doubled or late changes no result.
+The list, every few seconds, is the safety net, and alone decides whether the runtime answers: one that does not is a
+condition of its own and ends no job, and a container that cannot be inspected holds up no other.
 """
 
 from __future__ import annotations
@@ -15,216 +17,147 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Collection
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
-from dataclasses import dataclass
+from collections.abc import Callable
 from functools import partial
-from queue import Empty, SimpleQueue
+from queue import SimpleQueue
 
 from flcore.errors import FLCoreError, RuntimeUnavailableError
-from flcore.job_launcher_spec import JobResult, JobStateChange
+from flcore.job_launcher_spec import JobReturnCode
 
-from .docker_state import DOCKER_STATE, ContainerState, EndRequest, StateMachine, Transition
-from .runtime.base import Runtime
+from .docker_state import DOCKER_STATE, TERMINAL_STATES, ContainerState, effective_state, result_of
+from .job_ender import Ending, JobEnder
+from .job_limiter import JobLimiter, Limit
+from .job_output import last_output
+from .runtime.base import ContainerSummary, Runtime
+from .tracked_job import CleanUpDelayedError, TrackedJob
+from .worker_loop import WorkerLoop
+from .worker_pool import WorkerPool, logged
 
 logger = logging.getLogger(__name__)
 
 RELIST_INTERVAL = 5.0
 """Seconds between two lists while jobs run: how late a change whose event was lost is seen."""
+CREATION_GRACE = 20.0
+"""Seconds: see ``StateTracker``."""
 CLOSE_TIMEOUT = 10.0
 """Seconds that closing waits for each thread. A listener may block for ever; the site must not."""
+CLEAN_UP_TIMEOUT = 30.0
+"""Seconds that closing waits for clean-ups."""
 _RECONNECT_DELAYS = (0.1, 0.2, 0.5, 1.0, 2.0)
+_RETRY_DELAYS = (1.0, 2.0, 5.0, 10.0, 30.0)
+_AWAY_INTERVAL = 2.0
+"""Seconds between two lists while the engine does not answer."""
 _CLEANERS = 4
 
-_RELIST = "list all containers"
-_STOP = "end this thread"
 
+class _Watch:
+    """What the worker keeps in mind of one job."""
 
-@dataclass(frozen=True, slots=True)
-class JobIdentity:
-    """Which job, of which site, in which container."""
+    __slots__ = ("again", "ending", "failures", "job", "limit", "looking")
 
-    job_id: str
-    site: str
-    container_name: str
-    container_id: str
-
-    def __str__(self) -> str:
-        return f"job {self.job_id} in container {self.container_name} ({self.container_id[:12]})"
-
-
-class TrackedJob:
-    """What is known of one job. The tracker writes it; everybody may read it and wait on it, from any thread."""
-
-    def __init__(
-        self,
-        identity: JobIdentity,
-        on_change: Callable[[JobStateChange], None] | None = None,
-        clean_up: Callable[[TrackedJob], None] | None = None,
-    ) -> None:
-        self.identity = identity
-        self._on_change = on_change
-        self._clean_up = clean_up
-        self._machine = StateMachine()
-        self._result: JobResult | None = None
-        self._end_request: EndRequest | None = None
-        self._tracked = True
-        self._announced = False
-        self._done_callbacks: list[Callable[[], None]] = []
-        self._changed = threading.Condition()
-        self._cleaned_up = threading.Event()
-
-    @property
-    def state(self) -> DOCKER_STATE | None:
-        """The state that was seen last; None before the first look."""
-        return self._machine.state
-
-    @property
-    def result(self) -> JobResult | None:
-        """Why the job ended; None while it runs. Never changes once it is there."""
-        return self._result
-
-    def enter_states(self, states: Collection[DOCKER_STATE], timeout: float | None = None) -> bool:
-        """Wait until one of the states was entered, at whatever time.
-
-        Returns False after ``timeout`` seconds, or as soon as the job has ended without entering one. Raises
-        RuntimeUnavailableError if the tracker was closed meanwhile.
-        """
-        wanted = frozenset(states)
-        with self._changed:
-            self._changed.wait_for(lambda: wanted & self._machine.entered or self._is_final(), timeout)
-            entered = bool(wanted & self._machine.entered)
-            if not entered and self._is_final():
-                self._raise_if_untracked()
-            return entered
-
-    def wait(self, timeout: float | None = None) -> JobResult | None:
-        """Return the result as soon as it is there; None after ``timeout`` seconds.
-
-        Raises RuntimeUnavailableError if the tracker was closed meanwhile.
-        """
-        with self._changed:
-            self._changed.wait_for(self._is_final, timeout)
-            self._raise_if_untracked()
-            return self._result
-
-    def wait_for_clean_up(self, timeout: float) -> None:
-        """Wait until what is left of the ended job was cleaned up, or could not be; ``timeout`` seconds at most."""
-        self._cleaned_up.wait(timeout)
-
-    def request_end(self, by: str, now: float) -> None:
-        """Note that somebody asks for the end. The first request counts, and none after the end."""
-        with self._changed:
-            if self._end_request is None and self._result is None:
-                self._end_request = EndRequest(by, now)
-
-    def add_done_callback(self, callback: Callable[[], None]) -> None:
-        """Have ``callback`` called after the listener got the last change; at once if it did already."""
-        with self._changed:
-            if not self._announced:
-                self._done_callbacks.append(callback)
-                return
-        callback()
-
-    def _observe(self, seen: ContainerState, now: float) -> list[JobStateChange]:
-        """Take in an inspection: the result first, then the bell. For the tracker's worker only."""
-        with self._changed:
-            transitions = self._machine.observe(seen, now)
-            self._result = self._machine.result(self._end_request)
-            if transitions:
-                self._changed.notify_all()
-        return [self._as_change(transition) for transition in transitions]
-
-    def _as_change(self, transition: Transition) -> JobStateChange:
-        who = self.identity
-        is_last = self._result is not None and transition.state is self._machine.state
-        return JobStateChange(
-            job_id=who.job_id,
-            site=who.site,
-            container_name=who.container_name,
-            container_id=who.container_id,
-            previous=transition.previous,
-            state=transition.state,
-            time=transition.time,
-            result=self._result if is_last else None,
-        )
-
-    def _tell(self, change: JobStateChange) -> None:
-        """Hand a change to the listener; after the last, call who waits for the end. For the notifier only."""
-        try:
-            if self._on_change:
-                self._on_change(change)
-        finally:
-            if change.result:
-                self._announce()
-
-    def _announce(self) -> None:
-        with self._changed:
-            self._announced = True
-            callbacks, self._done_callbacks = self._done_callbacks, []
-        for callback in callbacks:
-            _logged(callback)
-
-    def _be_cleaned_up(self) -> None:
-        """For the tracker's cleaners only."""
-        try:
-            if self._clean_up:
-                self._clean_up(self)
-        finally:
-            self._cleaned_up.set()
-
-    def _let_go(self) -> None:
-        with self._changed:
-            self._tracked = False
-            self._changed.notify_all()
-
-    def _is_final(self) -> bool:
-        return self._result is not None or not self._tracked
-
-    def _raise_if_untracked(self) -> None:
-        if self._result is None and not self._tracked:
-            raise RuntimeUnavailableError(f"{self.identity}: its site was closed; the job may go on without it")
+    def __init__(self, job: TrackedJob) -> None:
+        self.job = job
+        self.looking = False
+        """An inspection is under way; ``again``: and something happened since."""
+        self.again = False
+        self.failures = 0
+        self.ending: Ending | None = None
+        self.limit: Limit | None = None
 
 
 class StateTracker:
     """Tracks the jobs of one runtime. Threads start with the first job; all methods may be called from any thread.
 
-    ``on_engine(reachable, reason)`` is called by the notifier when the runtime stops answering, and when it answers
-    again.
+    Args:
+        runtime: whose containers.
+        on_engine: called by the notifier, ``(reachable, reason)``, when the runtime stops answering, and when it
+            answers again.
+        on_unknown: called in a thread of its own with the listed containers that are not tracked.
+        relist_interval: seconds between two lists.
+        creation_grace: seconds in which a container may still appear whose creation was asked for, but not answered.
     """
 
     def __init__(
         self,
         runtime: Runtime,
         on_engine: Callable[[bool, str], None] | None = None,
+        on_unknown: Callable[[list[ContainerSummary]], None] | None = None,
         relist_interval: float = RELIST_INTERVAL,
+        creation_grace: float = CREATION_GRACE,
     ) -> None:
         self._runtime = runtime
         self._on_engine = on_engine
+        self._on_unknown = on_unknown
         self._relist_interval = relist_interval
-        self._jobs: dict[str, TrackedJob] = {}
-        self._inbox: SimpleQueue[str] = SimpleQueue()
+        self._creation_grace = creation_grace
+        self._watches: dict[str, _Watch] = {}
+        """By container id."""
+        self._expected: dict[str, tuple[TrackedJob, float]] = {}
+        """By nonce: jobs whose container may still appear, and until when it is waited for."""
+        self._loop = WorkerLoop("worker")
+        self._ender = JobEnder(self._loop, runtime, self)
+        self._limiter = JobLimiter(self._loop, runtime, self.end)
+        self._cleaners = WorkerPool("cleaner", _CLEANERS)
         self._outbox: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
-        self._cleaners = ThreadPoolExecutor(_CLEANERS, thread_name_prefix="flcore-cleaner")
-        self._threads: list[threading.Thread] = []
+        self._reader = threading.Thread(target=self._read, name="flcore-reader", daemon=True)
+        self._notifier = threading.Thread(target=self._notify, name="flcore-notifier", daemon=True)
         self._lock = threading.Lock()
+        self._started = False
         self._closing = threading.Event()
+        self._unreachable = ""
+        # The rest is the worker's alone.
         self._reachable = True
-        self._next_list = time.monotonic()
+        self._listing = False
+        self._list_again = False
+        self._ticking = False
+        self._sweep_until = 0.0
 
     def watch(self, job: TrackedJob) -> None:
-        """Follow a job's container from now on; what happened to it before counts too."""
+        """Follow a job's container from now on; what happened to it before counts too. Idempotent."""
         with self._lock:
-            if self._closing.is_set():
-                raise RuntimeUnavailableError(f"{job.identity}: the site is closed")
-            self._jobs[job.identity.container_id] = job
-            self._start_threads()
-        self._inbox.put(job.identity.container_id)
+            self._begin(job)
+            self._watches.setdefault(job.identity.container_id, _Watch(job))
+        self._post(self._tick_if_idle)
+        self.poke(job)
+
+    def expect(self, job: TrackedJob, asked_ago: float = 0.0) -> None:
+        """Follow a job whose container may or may not be there, by its nonce. It ends if none appears in time.
+
+        ``asked_ago``: seconds since the engine was asked for the container.
+        """
+        with self._lock:
+            self._begin(job)
+            self._expected[job.identity.nonce] = job, time.monotonic() + self._creation_grace - asked_ago
+        self._post(self._tick_if_idle)
+        self._post(self._list)
+
+    def restore(self, job: TrackedJob, seen: ContainerState, output: str) -> None:
+        """Take in the end of a job as another process saw it; nobody is asked."""
+        with self._lock:
+            self._begin(job)
+        self._post(partial(self._take_in, _Watch(job), seen, output))
+
+    def sweep(self) -> None:
+        """List for as long as a container may still appear that nobody knows of, even if there is no job."""
+        with self._lock:
+            self._begin(None)
+        self._post(self._begin_sweep)
 
     def poke(self, job: TrackedJob) -> None:
         """Have a job's container looked at, without waiting for an event."""
-        self._inbox.put(job.identity.container_id)
+        self._post(partial(self._look_at, job.identity.container_id))
+
+    def end(self, job: TrackedJob) -> None:
+        """Have a job ended for which an end was requested: soon, or when the engine answers again. Never blocks."""
+        self._post(partial(self._pursue_end_of, job.identity.container_id))
+
+    def doubt(self) -> None:
+        """Have it found out whether the engine answers at all."""
+        self._post(self._list)
+
+    def why_no_end(self) -> str:
+        """Return why an end that was asked for is not seen yet."""
+        return self._unreachable or "the engine has not confirmed its end"
 
     def close(self) -> None:
         """Stop tracking: ended jobs are cleaned up and announced first, running ones go on untracked. Idempotent."""
@@ -232,27 +165,30 @@ class StateTracker:
             if self._closing.is_set():
                 return
             self._closing.set()
-            threads, jobs = self._threads, list(self._jobs.values())
-        self._runtime.close_events()
-        if self._reachable:
-            self._inbox.put(_RELIST)
-        self._inbox.put(_STOP)
-        _join(threads[:2])  # no more changes
-        self._cleaners.shutdown(wait=True)
-        self._outbox.put(None)
-        _join(threads[2:])  # no more listeners
-        for job in jobs:
-            job._let_go()
+            started = self._started
+        if started:
+            self._runtime.close_events()
+            self._post(self._list_if_reachable)
+            self._loop.finish(CLOSE_TIMEOUT)  # no more changes
+            _join(self._reader)
+            self._cleaners.close(CLEAN_UP_TIMEOUT)
+            self._outbox.put(None)
+            _join(self._notifier)  # no more listeners
+        for watch in self._watches.values():
+            watch.job.let_go()
+        for job, _ in self._expected.values():
+            job.let_go()
 
-    def _start_threads(self) -> None:
-        if self._threads:
-            return
-        loops = {"reader": self._read, "worker": self._work, "notifier": self._notify}
-        self._threads = [
-            threading.Thread(target=loop, name=f"flcore-{name}", daemon=True) for name, loop in loops.items()
-        ]
-        for thread in self._threads:
-            thread.start()
+    def _begin(self, job: TrackedJob | None) -> None:
+        if self._closing.is_set():
+            raise RuntimeUnavailableError(f"{job.identity if job else 'the search for jobs'}: the site is closed")
+        if not self._started:
+            self._started = True
+            for part in (self._reader, self._loop, self._notifier):
+                part.start()
+
+    def _post(self, call: Callable[[], object]) -> None:
+        self._loop.post(call)
 
     # The reader's thread
 
@@ -268,108 +204,221 @@ class StateTracker:
             with self._runtime.open_events() as container_ids:
                 if self._closing.is_set():
                     return True  # nobody will close a stream that was opened only now
-                self._inbox.put(_RELIST)  # subscribe first, then list: nothing falls in between
+                self._post(self._list)  # subscribe first, then list: nothing falls in between
                 for container_id in container_ids:
-                    if container_id in self._jobs:
-                        self._inbox.put(container_id)
+                    if container_id in self._watches:
+                        self._post(partial(self._look_at, container_id))
         except FLCoreError as error:
             logger.debug("%s: no event stream: %s", self._runtime.name, error)
+            self.doubt()
             return False
         except Exception:
             logger.exception("%s: the event stream failed; it is opened again", self._runtime.name)
             return False
         return True
 
-    # The worker's thread
+    # The notifier's thread
 
-    def _work(self) -> None:
-        while (item := self._next_item()) is not _STOP:
-            try:
-                self._relist() if item is _RELIST else self._look_at(item)
-            except Exception:
-                logger.exception("%s: tracking goes on after an error", self._runtime.name)
+    def _notify(self) -> None:
+        while (call := self._outbox.get()) is not None:
+            logged(call)
 
-    def _next_item(self) -> str:
-        """Return the next thing to do; a list when it is due, however many events there are."""
-        if not self._jobs:
-            return self._inbox.get()
-        patience = self._next_list - time.monotonic()
-        with suppress(Empty):
-            if patience > 0:
-                return self._inbox.get(timeout=patience)
-        return _RELIST
+    # All that follows runs in the worker's loop. First, looking at one container
 
     def _look_at(self, container_id: str) -> None:
-        """Inspect one container and report what is new."""
-        job = self._jobs.get(container_id)
-        if job is None:
+        """Have one container inspected; at most one inspection of each at a time, so that their order is right."""
+        watch = self._watches.get(container_id)
+        if watch is None:
             return
-        try:
-            seen = self._runtime.inspect(container_id)
-        except RuntimeUnavailableError as error:
-            self._note_engine(reachable=False, reason=str(error))
-        except FLCoreError as error:
-            logger.warning("%s: cannot be inspected, will be again: %s", job.identity, error)
-        else:
-            self._note_engine(reachable=True)  # this may have been the last job, and no list follows
-            self._take_in(job, seen)
+        if not self._reachable:
+            self._list()  # it tells whether the engine answers again, and then what is new
+            return
+        if watch.looking:
+            watch.again = True
+            return
+        watch.looking = True
+        self._loop.ask(partial(self._inspect, watch.job), partial(self._seen, watch), partial(self._not_seen, watch))
 
-    def _take_in(self, job: TrackedJob, seen: ContainerState) -> None:
-        changes = job._observe(seen, time.time())
-        for change in changes:
+    def _inspect(self, job: TrackedJob) -> tuple[ContainerState, str]:
+        """In the pool: return what is seen of a container and, if it failed, the end of its output."""
+        container_id = job.identity.container_id
+        seen = self._runtime.inspect(container_id)
+        explained = job.end_request is not None or not _has_failed(seen)
+        return seen, "" if explained else last_output(self._runtime, container_id)
+
+    def _seen(self, watch: _Watch, answer: tuple[ContainerState, str]) -> None:
+        seen, output = answer
+        watch.looking = False
+        watch.failures = 0
+        self._note_engine(reachable=True)  # this may have been the last job, and no list follows
+        if watch.ending and watch.ending.under_way and effective_state(seen) in TERMINAL_STATES:
+            return  # the answer to the signal will tell who was first, and is followed by another look
+        self._take_in(watch, seen, output)
+        if watch.again:
+            watch.again = False
+            self._look_at(watch.job.identity.container_id)
+
+    def _not_seen(self, watch: _Watch, error: Exception) -> None:
+        watch.looking = watch.again = False
+        level = logging.DEBUG if watch.failures else logging.WARNING
+        logger.log(level, "%s: cannot be inspected, will be again: %s", watch.job.identity, error)
+        if isinstance(error, RuntimeUnavailableError):
+            self._list()  # is it the engine, or this container alone?
+        delay = _RETRY_DELAYS[min(watch.failures, len(_RETRY_DELAYS) - 1)]
+        watch.failures += 1
+        self._loop.after(delay, partial(self._look_at, watch.job.identity.container_id))
+
+    def _take_in(self, watch: _Watch, seen: ContainerState, output: str = "") -> None:
+        job = watch.job
+        for change in job.observe(seen, time.time(), output):
             logger.info("%s: %s -> %s", job.identity, change.previous or "new", change.state)
-            self._outbox.put(partial(job._tell, change))
+            self._outbox.put(partial(job.tell, change))
         if job.result:
-            with self._lock:
-                self._jobs.pop(job.identity.container_id, None)
-            self._cleaners.submit(_logged, job._be_cleaned_up)
+            self._drop(watch)
+            self._outbox.put(job.announce)
+            self._cleaners.submit(partial(self._clean_up, job))
+            return
+        if job.state is DOCKER_STATE.RUNNING and watch.limit is None:
+            watch.limit = self._limiter.begin(job, seen.started_at)
+        if job.state is DOCKER_STATE.CREATED and job.hooks.end_unstarted:
+            job.request_end(job.hooks.end_unstarted, time.time())
+        if job.end_request:
+            self._pursue_end(watch)
 
-    def _relist(self) -> None:
-        """List all containers, and look at those whose state is not what we know."""
-        self._next_list = time.monotonic() + self._relist_interval
-        with self._lock:
-            jobs = list(self._jobs.values())
-        if not jobs:
-            return
+    def _drop(self, watch: _Watch) -> None:
+        self._watches.pop(watch.job.identity.container_id, None)
+        if watch.limit:
+            watch.limit.cancel()
+
+    def _clean_up(self, job: TrackedJob, attempt: int = 0) -> None:
+        """In a cleaner's thread."""
         try:
-            states = {summary.id: summary.state for summary in self._runtime.list_containers()}
-        except RuntimeUnavailableError as error:
-            self._note_engine(reachable=False, reason=str(error))
-            return
+            job.be_cleaned_up()
+        except (FLCoreError, CleanUpDelayedError) as error:
+            delay = _RETRY_DELAYS[min(attempt, len(_RETRY_DELAYS) - 1)]
+            level = logging.DEBUG if attempt else logging.WARNING
+            logger.log(level, "%s: cannot be cleaned up, will be in %g s: %s", job.identity, delay, error)
+            again = partial(self._cleaners.submit, partial(self._clean_up, job, attempt + 1))
+            self._post(partial(self._loop.after, delay, again))
+
+    # Listing all
+
+    def _tick_if_idle(self) -> None:
+        if not self._ticking:
+            self._ticking = True
+            self._tick()
+
+    def _tick(self) -> None:
+        """List now and then, for as long as there is something to look for."""
+        self._ticking = bool(self._watches or self._expected or time.monotonic() < self._sweep_until)
+        if self._ticking:
+            self._list()
+            interval = self._relist_interval if self._reachable else min(self._relist_interval, _AWAY_INTERVAL)
+            self._loop.after(interval, self._tick)
+
+    def _begin_sweep(self) -> None:
+        self._sweep_until = float("inf")  # until the engine has answered once
+        self._tick_if_idle()
+
+    def _list(self) -> None:
+        if self._listing:
+            self._list_again = True
+        else:
+            self._listing = True
+            self._loop.ask(self._runtime.list_containers, self._listed, self._not_listed)
+
+    def _list_if_reachable(self) -> None:
+        if self._reachable:
+            self._list()
+
+    def _listed(self, summaries: list[ContainerSummary]) -> None:
         self._note_engine(reachable=True)
-        for job in jobs:
-            seen = states.get(job.identity.container_id)
-            if seen != job.state or seen is DOCKER_STATE.CREATED:  # a failed start leaves it "created"
-                self._look_at(job.identity.container_id)
+        if self._sweep_until == float("inf"):
+            self._sweep_until = time.monotonic() + self._creation_grace + self._relist_interval
+        self._place(summaries)
+        self._compare({summary.id: summary.state for summary in summaries})
+        self._report_unknown(summaries)
+        self._list_done()
+
+    def _not_listed(self, error: Exception) -> None:
+        if isinstance(error, RuntimeUnavailableError):
+            self._note_engine(reachable=False, reason=str(error))
+        else:
+            logger.error("%s: cannot be listed, will be again: %r", self._runtime.name, error)
+        self._list_done()
+
+    def _list_done(self) -> None:
+        self._listing = False
+        if self._list_again:
+            self._list_again = False
+            self._list()
+
+    def _compare(self, states: dict[str, DOCKER_STATE]) -> None:
+        """Look at the containers whose state is not what we know."""
+        lost = False
+        for container_id, watch in list(self._watches.items()):
+            state = states.get(container_id)
+            if state != watch.job.state or state is DOCKER_STATE.CREATED:  # a failed start leaves it "created"
+                lost |= state in TERMINAL_STATES and watch.job.state is not None and not watch.looking
+                self._look_at(container_id)
+            if watch.job.end_request:
+                self._pursue_end(watch)
+        if lost:
+            logger.info("%s: an end was told by no event; the event stream is opened again", self._runtime.name)
+            self._runtime.close_events()
+
+    def _place(self, summaries: list[ContainerSummary]) -> None:
+        """Find the containers of jobs that are expected, and give up those that were never made."""
+        by_nonce = {summary.nonce: summary.id for summary in summaries if summary.nonce}
+        for nonce, (job, until) in list(self._expected.items()):
+            if container_id := by_nonce.get(nonce):
+                job.place(container_id)
+                self._watches.setdefault(container_id, _Watch(job))
+            elif time.monotonic() < until:
+                continue
+            else:
+                self._take_in(_Watch(job), _NEVER_MADE)
+            del self._expected[nonce]
+
+    def _report_unknown(self, summaries: list[ContainerSummary]) -> None:
+        unknown = [summary for summary in summaries if summary.id not in self._watches]
+        if unknown and self._on_unknown and not self._closing.is_set():
+            self._cleaners.submit(partial(self._on_unknown, unknown))
 
     def _note_engine(self, reachable: bool, reason: str = "") -> None:
         if reachable is self._reachable:
             return
         self._reachable = reachable
+        self._unreachable = "" if reachable else reason
         if reachable:
             logger.warning("%s answers again", self._runtime.name)
             self._runtime.close_events()  # the stream may be half open: a new one is sure
         else:
             logger.warning("%s does not answer; jobs are not affected: %s", self._runtime.name, reason)
+            self._loop.after(_AWAY_INTERVAL, self._list)
         if self._on_engine:
             self._outbox.put(partial(self._on_engine, reachable, reason))
 
-    # The notifier's thread
+    def _pursue_end_of(self, container_id: str) -> None:
+        if watch := self._watches.get(container_id):
+            self._pursue_end(watch)
 
-    def _notify(self) -> None:
-        while (call := self._outbox.get()) is not None:
-            _logged(call)
+    def _pursue_end(self, watch: _Watch) -> None:
+        watch.ending = watch.ending or Ending(watch.job)
+        if self._reachable:  # else the next list that is answered comes here
+            self._ender.pursue(watch.ending)
 
 
-def _join(threads: list[threading.Thread]) -> None:
+_NEVER_MADE = ContainerState(DOCKER_STATE.DEAD, error="its container was never made")
+
+
+def _has_failed(seen: ContainerState) -> bool:
+    if effective_state(seen) not in TERMINAL_STATES or seen.started_at is None:
+        return False
+    return result_of(seen).return_code != JobReturnCode.SUCCESS
+
+
+def _join(*threads: threading.Thread) -> None:
     for thread in threads:
         if thread is not threading.current_thread():
             thread.join(CLOSE_TIMEOUT)
-
-
-def _logged(call: Callable[[], None]) -> None:
-    """Call, and log what it raises: the thread goes on."""
-    try:
-        call()
-    except Exception:
-        logger.exception("an error in a listener or a clean-up; the others go on")

@@ -191,29 +191,29 @@ class RuntimeContract:
             created = [container_id for container_id in pool.map(create, range(8)) if container_id]
         assert len(created) == 1
 
-    # --- stop and remove ---
+    # --- signals and removal ---
 
-    def test_stop_ends_a_container_and_returns_when_it_has_ended(self, lab: RuntimeLab) -> None:
+    @pytest.mark.parametrize(("signal", "exit_code"), [("SIGTERM", 143), ("SIGKILL", 137)])
+    def test_a_signal_ends_a_container(self, lab: RuntimeLab, signal: str, exit_code: int) -> None:
         container_id = lab.run("one", *FOR_EVER)
-        lab.runtime.stop(container_id, TIMEOUT)
-        seen = lab.runtime.inspect(container_id)
-        assert (seen.state, seen.exit_code) == (DOCKER_STATE.EXITED, 143)
+        assert lab.runtime.send_signal(container_id, signal)
+        assert lab.wait_until(container_id, DOCKER_STATE.EXITED).exit_code == exit_code
 
-    def test_stop_of_an_ended_container_changes_nothing(self, lab: RuntimeLab) -> None:
+    def test_a_signal_to_an_ended_container_changes_nothing(self, lab: RuntimeLab) -> None:
         container_id = lab.run_to_end("exit 3", 3)
         before = lab.runtime.inspect(container_id)
-        lab.runtime.stop(container_id, 0)
-        lab.runtime.stop(container_id, 0)
+        assert not lab.runtime.send_signal(container_id, "SIGTERM")
+        assert not lab.runtime.send_signal(container_id, "SIGKILL")
         assert lab.runtime.inspect(container_id) == before
 
-    def test_stop_of_a_container_that_never_started_changes_nothing(self, lab: RuntimeLab) -> None:
+    def test_a_signal_to_a_container_that_never_started_changes_nothing(self, lab: RuntimeLab) -> None:
         container_id = lab.runtime.create(lab.spec("one", *FOR_EVER))
         before = lab.runtime.inspect(container_id)
-        lab.runtime.stop(container_id, 0)
+        assert not lab.runtime.send_signal(container_id, "SIGTERM")
         assert lab.runtime.inspect(container_id) == before
 
-    def test_stop_of_what_is_not_there_does_nothing(self, lab: RuntimeLab) -> None:
-        lab.runtime.stop(UNKNOWN_ID, 0)
+    def test_a_signal_to_what_is_not_there_does_nothing(self, lab: RuntimeLab) -> None:
+        assert not lab.runtime.send_signal(UNKNOWN_ID, "SIGTERM")
 
     @pytest.mark.parametrize("times", [1, 2])
     def test_a_removed_container_is_gone(self, lab: RuntimeLab, times: int) -> None:
@@ -277,7 +277,7 @@ class RuntimeContract:
     def test_a_subscriber_is_told_of_the_end_of_what_ran_before(self, lab: RuntimeLab) -> None:
         container_id = lab.run("one", *FOR_EVER)
         with lab.runtime.open_events() as events, lab.ending_in_time():
-            lab.runtime.stop(container_id, TIMEOUT)
+            lab.runtime.send_signal(container_id, "SIGTERM")
             assert container_id in events
 
     def test_closing_ends_a_stream_that_another_thread_reads(self, lab: RuntimeLab) -> None:
@@ -331,6 +331,39 @@ class RuntimeContract:
 
     def test_what_is_not_there_has_no_output(self, lab: RuntimeLab) -> None:
         assert list(lab.runtime.logs(UNKNOWN_ID)) == []
+
+    def test_an_output_can_be_followed_from_its_beginning_until_the_end(self, lab: RuntimeLab) -> None:
+        container_id = lab.run("one", "sh", "-c", "echo 1; echo 2; sleep 0.3; echo 3")
+        with ThreadPoolExecutor(1) as pool, lab.runtime.follow(container_id) as chunks:
+            followed = pool.submit(lambda: b"".join(chunk.data for chunk in chunks))
+            lab.finish(container_id, 0, b"1\n2\n3\n")
+            assert followed.result(TIMEOUT) == b"1\n2\n3\n"
+
+    @pytest.mark.parametrize(("tail", "output"), [(0, b""), (2, b"2\n3\n"), (9, b"1\n2\n3\n")])
+    def test_following_may_begin_with_the_last_lines(self, lab: RuntimeLab, tail: int, output: bytes) -> None:
+        container_id = lab.run_to_end("echo 1; echo 2; echo 3", 0, b"1\n2\n3\n")
+        with lab.runtime.follow(container_id, tail=tail) as chunks:
+            assert b"".join(chunk.data for chunk in chunks) == output
+
+    def test_following_can_be_resumed_at_a_position(self, lab: RuntimeLab) -> None:
+        container_id = lab.run_to_end("echo 1; sleep 0.1; echo 2; sleep 0.1; echo 3", 0, b"1\n2\n3\n")
+        with lab.runtime.follow(container_id) as chunks:
+            whole = list(chunks)
+        assert [chunk.position for chunk in whole] == sorted(chunk.position for chunk in whole)
+        with lab.runtime.follow(container_id, whole[-1].position) as chunks:
+            assert list(chunks)[-1] == whole[-1]
+
+    def test_of_what_is_not_there_nothing_is_followed(self, lab: RuntimeLab) -> None:
+        with lab.runtime.follow(UNKNOWN_ID) as chunks:
+            assert list(chunks) == []
+
+    def test_whether_a_container_has_written_since_can_be_told(self, lab: RuntimeLab) -> None:
+        silent = lab.runtime.create(lab.spec("one", *FOR_EVER))
+        before = lab.runtime.last_output_time(silent)
+        assert lab.runtime.last_output_time(silent) == before
+        written = lab.run_to_end("echo 1", 0, b"1\n")
+        assert lab.runtime.last_output_time(written) not in ("", before)
+        assert lab.runtime.last_output_time(UNKNOWN_ID) == ""
 
     # --- the rest ---
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from flcore.job_launcher_spec import Check
 
-from ..container_spec import ContainerSpec
+from ..container_spec import LABEL_NONCE, ContainerSpec
 from ..docker_state import DOCKER_STATE, ContainerState
 
 
@@ -22,6 +22,23 @@ class ContainerSummary:
     state: DOCKER_STATE
     labels: Mapping[str, str]
 
+    @property
+    def nonce(self) -> str:
+        """What only the site's record of this container says too; empty without one."""
+        return self.labels.get(LABEL_NONCE, "")
+
+
+class OutputChunk(NamedTuple):
+    """A piece of a container's output."""
+
+    position: str
+    """Where in the output it stands: as a text, never less than that of a piece before it."""
+    data: bytes
+
+
+OutputStream = AbstractContextManager[Iterator[OutputChunk]]
+"""Ends when the container has ended, or early when the runtime goes away."""
+
 
 EventStream = AbstractContextManager[Iterator[str]]
 """Iterates over ids of containers to which something happened. Ends when the runtime goes away or it is closed."""
@@ -30,11 +47,14 @@ EventStream = AbstractContextManager[Iterator[str]]
 class Runtime(Protocol):
     """Runs containers. Safe to use from several threads; making one touches nothing.
 
-    Every method may raise RuntimeUnavailableError if the engine does not answer in time: the outcome is unknown then.
+    Every method may raise RuntimeUnavailableError if the engine does not answer in time: whether it did what it was
+    asked for is unknown then, unless the error says that it was not ``reached``.
     """
 
     name: str
     """For logs: what it is and where, without credentials."""
+    remembers: bool
+    """Whether its containers can be found again, with their results, by another process after this one's death."""
 
     def create(self, spec: ContainerSpec) -> str:
         """Create a container and return its id.
@@ -66,10 +86,10 @@ class Runtime(Protocol):
         """End all streams, from whatever thread. Idempotent."""
         ...
 
-    def stop(self, container_id: str, grace: float) -> None:
-        """Ask a container's process to end, and kill it after ``grace`` seconds. Returns when it has ended.
+    def send_signal(self, container_id: str, signal: str) -> bool:
+        """Send a signal, such as ``SIGTERM``, to a container's process; a paused one goes on to take it.
 
-        Nothing happens if it has ended already, or is not there.
+        Returns False if there is no process (any more), or no container.
         """
         ...
 
@@ -82,6 +102,17 @@ class Runtime(Protocol):
 
         Yields nothing if the container is not there.
         """
+        ...
+
+    def follow(self, container_id: str, position: str = "", tail: int | None = None) -> OutputStream:
+        """Read a container's output as it comes: from a position on (or from before it), or the last ``tail`` lines on.
+
+        There is nothing to read if the container is not there.
+        """
+        ...
+
+    def last_output_time(self, container_id: str) -> str:
+        """Return something that differs whenever the container has written since; empty if it never has."""
         ...
 
     def address(self, container_name: str) -> str:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import math
 import re
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import datetime
+from http.client import HTTPException
 from typing import Any
 
 import docker
 import requests
+import urllib3
 from docker.errors import APIError, DockerException, ImageNotFound, NotFound
 from docker.models.containers import Container
 from docker.types import LogConfig, Mount
@@ -30,7 +33,7 @@ from flcore.job_launcher_spec import Check
 
 from ..container_spec import ContainerSpec
 from ..docker_state import DOCKER_STATE, GONE, ContainerState
-from .base import ContainerSummary
+from .base import ContainerSummary, OutputChunk
 
 CALL_TIMEOUT = 60
 """Seconds for a call that changes something. A create of a loaded engine takes many."""
@@ -42,9 +45,17 @@ _REPLAY = 2.0
 """Seconds of the past asked for with each subscription: the engine answers a little before it subscribes."""
 _NO_NETWORK = re.compile(r"network (\S+) not found")
 
+_NO_ANSWER = (
+    DockerException,
+    requests.exceptions.RequestException,
+    urllib3.exceptions.HTTPError,
+    HTTPException,
+    OSError,
+)
+_NOT_REACHED = (ConnectionRefusedError, FileNotFoundError, PermissionError, socket.gaierror)
+
 _PIDS_LIMIT = 1024
 _TMPFS = {"/tmp": "size=256m,mode=1777"}  # noqa: S108 - the container's own
-_LOG_CONFIG = {"max-size": "10m", "max-file": "3"}
 
 
 class DockerRuntime:
@@ -58,6 +69,7 @@ class DockerRuntime:
 
     def __init__(self, docker_host: str | None = None, watched_label: str | None = None, client: Any = None) -> None:
         self.name = f"Docker Engine {docker_host or ''}".rstrip()
+        self.remembers = True
         self._docker_host = docker_host
         self._filters: dict[str, Any] = {"label": [watched_label]} if watched_label else {}
         self._clients = _Clients(docker_host, client)
@@ -108,23 +120,48 @@ class DockerRuntime:
         for stream in streams:
             _close(stream)
 
-    def stop(self, container_id: str, grace: float) -> None:
-        with self._errors(f"container {container_id[:12]}"), suppress(NotFound):
-            self._clients.calls.api.stop(container_id, timeout=math.ceil(grace))
+    def send_signal(self, container_id: str, signal: str) -> bool:
+        gone = dict.fromkeys((404, 409), _NothingToDoError)
+        with suppress(_NothingToDoError), self._errors(f"container {container_id[:12]}", gone):
+            self._clients.calls.api.kill(container_id, signal)
+            return True
+        return False
 
     def remove(self, container_id: str) -> None:
-        errors = self._errors(f"container {container_id[:12]}", {409: _AlreadyBeingRemovedError})
-        with suppress(_AlreadyBeingRemovedError), errors, suppress(NotFound):
+        gone = dict.fromkeys((404, 409), _NothingToDoError)
+        with suppress(_NothingToDoError), self._errors(f"container {container_id[:12]}", gone):
             self._clients.calls.api.remove_container(container_id, v=True, force=True)
 
     def logs(self, container_id: str, tail: int | None = None) -> Iterator[bytes]:
-        errors = self._errors(f"the logs of container {container_id[:12]}", {409: _AlreadyBeingRemovedError})
-        with suppress(_AlreadyBeingRemovedError), errors, suppress(NotFound):
+        with self._reading_logs(container_id):
             if tail is not None:
-                yield self._clients.calls.api.logs(container_id, tail=tail)
+                yield self._clients.looks.api.logs(container_id, tail=tail)
                 return
             with self._clients.private() as client:  # docker-py lets go of a stream's connection only with its client
                 yield from client.api.logs(container_id, stream=True, follow=False)
+
+    @contextmanager
+    def follow(self, container_id: str, position: str = "", tail: int | None = None) -> Iterator[Iterator[OutputChunk]]:
+        with self._errors("the logs"), self._clients.private() as client:
+            yield self._follow(client, container_id, position, tail)
+
+    def _follow(self, client: Any, container_id: str, position: str, tail: int | None) -> Iterator[OutputChunk]:
+        since = {"since": math.floor(_seconds(position) or 0)} if position else {}
+        lines = "all" if tail is None else tail
+        with self._reading_logs(container_id):
+            stream = client.api.logs(container_id, stream=True, follow=True, timestamps=True, tail=lines, **since)
+            yield from (OutputChunk(*_split_time(chunk)) for chunk in stream)
+
+    def last_output_time(self, container_id: str) -> str:
+        with self._reading_logs(container_id):
+            return _split_time(self._clients.looks.api.logs(container_id, tail=1, timestamps=True))[0]
+        return ""
+
+    @contextmanager
+    def _reading_logs(self, container_id: str) -> Iterator[None]:
+        gone = dict.fromkeys((404, 409), _NothingToDoError)
+        with suppress(_NothingToDoError), self._errors(f"the logs of container {container_id[:12]}", gone):
+            yield
 
     def address(self, container_name: str) -> str:
         """Return the container's name: an engine's DNS resolves it on a user-defined network."""
@@ -178,13 +215,13 @@ class DockerRuntime:
                 kind = NetworkError
                 said += f"; make it with: docker network create {match[1]}"
             raise kind(f"{what}: the engine says: {said}") from error
-        except (DockerException, requests.exceptions.RequestException, OSError) as error:
+        except _NO_ANSWER as error:
             why = f"{_root_cause(error)}; does it run, and is DOCKER_HOST or docker_host right?"
-            raise RuntimeUnavailableError(f"{self.name} does not answer ({what}): {why}") from error
+            raise RuntimeUnavailableError(f"{self.name} does not answer ({what}): {why}", _reached(error)) from error
 
 
-class _AlreadyBeingRemovedError(JobLaunchError):
-    """Somebody else removes it: as good as removed."""
+class _NothingToDoError(JobLaunchError):
+    """It is gone, ended or being removed by somebody else: as good as done."""
 
 
 class _Clients:
@@ -259,7 +296,7 @@ def _create_request(api: Any, spec: ContainerSpec) -> dict[str, Any]:
         tmpfs=_TMPFS,
         pids_limit=_PIDS_LIMIT,
         restart_policy={"Name": "no"},
-        log_config=LogConfig(type=LogConfig.types.JSON, config=_LOG_CONFIG),
+        log_config=LogConfig(type=LogConfig.types.JSON, config=_log_options(spec)),
         **_resources(spec),
     )
     return {
@@ -275,6 +312,10 @@ def _create_request(api: Any, spec: ContainerSpec) -> dict[str, Any]:
         "healthcheck": {"test": ["NONE"]},
         "host_config": host_config,
     }
+
+
+def _log_options(spec: ContainerSpec) -> dict[str, str]:
+    return {"max-size": str(spec.log_max_size), "max-file": str(spec.log_max_files)}
 
 
 def _resources(spec: ContainerSpec) -> dict[str, Any]:
@@ -325,7 +366,24 @@ def _explanation(error: APIError) -> str:
     return " ".join(str(error.explanation or error).split())
 
 
+def _split_time(chunk: bytes) -> tuple[str, bytes]:
+    """Split what the engine writes with its time in front; the times are all of one length, so they sort as texts."""
+    time, _, data = chunk.partition(b" ")
+    return time.decode(errors="replace"), data
+
+
 def _root_cause(error: BaseException) -> str:
-    while error.__cause__ or error.__context__:
-        error = error.__cause__ or error.__context__ or error
-    return " ".join(f"{type(error).__name__}: {error}".split())
+    root = list(_causes(error))[-1]
+    return " ".join(f"{type(root).__name__}: {root}".split())
+
+
+def _reached(error: BaseException) -> bool:
+    """Whether a request may have got to the engine, though no answer came."""
+    return not any(isinstance(cause, _NOT_REACHED) for cause in _causes(error))
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    """Yield an error and what it was raised from, the root last."""
+    while error:
+        yield error
+        error = error.__cause__ or error.__context__

@@ -30,7 +30,7 @@ from flcore.job_launcher_spec import Check
 
 from ..container_spec import ContainerSpec
 from ..docker_state import DOCKER_STATE, GONE, ContainerState
-from .base import ContainerSummary
+from .base import ContainerSummary, OutputChunk
 
 _HAS_A_PROCESS = (DOCKER_STATE.RUNNING, DOCKER_STATE.PAUSED, DOCKER_STATE.RESTARTING)
 
@@ -54,6 +54,7 @@ class FakeRuntime:
     """
 
     name = "fake runtime"
+    remembers = True
 
     def __init__(self, images: set[str] | None = None, networks: set[str] | None = None) -> None:
         self.images = images
@@ -64,11 +65,15 @@ class FakeRuntime:
         """True: nothing that happens is told, as when an engine loses events."""
         self.start_error = ""
         """Not empty: the next start fails with it, as for a command that is not there."""
-        self.ignores_stop = False
-        """True: a stop has no effect, as in an engine that hangs."""
+        self.ignores_signals = False
+        """True: a signal has no effect, as in an engine that hangs."""
+        self.ignores_term = False
+        """True: processes go on after a SIGTERM."""
         self._containers: dict[str, FakeContainer] = {}
         self._streams: set[SimpleQueue[str | None]] = set()
         self._lock = threading.RLock()
+        self._changed = threading.Condition(self._lock)
+        self._followers = 0
 
     def containers(self) -> list[FakeContainer]:
         """Return all containers that were not removed, ended ones too."""
@@ -101,13 +106,18 @@ class FakeRuntime:
 
     def write(self, name: str, output: bytes) -> None:
         """Have a container's process write."""
-        self.container(name).output += output
+        container = self.container(name)
+        with self._changed:
+            container.output += output
+            self._changed.notify_all()
 
     def set_reachable(self, reachable: bool) -> None:
         """Take the engine away, or bring it back."""
         self.reachable = reachable
         if not reachable:
             self.close_events()
+            with self._changed:
+                self._changed.notify_all()
 
     # The Runtime protocol
 
@@ -138,9 +148,9 @@ class FakeRuntime:
             self._set(container, started)
 
     def inspect(self, container_id: str) -> ContainerState:
-        with self._engine():
-            container = self._containers.get(container_id)
-            return container.state if container else GONE
+        self._answer()
+        container = self._containers.get(container_id)
+        return container.state if container else GONE
 
     def list_containers(self) -> list[ContainerSummary]:
         with self._engine():
@@ -162,11 +172,14 @@ class FakeRuntime:
             for stream in self._streams:
                 stream.put(None)
 
-    def stop(self, container_id: str, grace: float) -> None:  # noqa: ARG002 - its processes end at once
+    def send_signal(self, container_id: str, signal: str) -> bool:
         with self._engine():
             container = self._containers.get(container_id)
-            if container and not self.ignores_stop:
-                self._end(container, 143)
+            if container is None or container.state.state not in _HAS_A_PROCESS:
+                return False
+            if not self.ignores_signals and not (signal == "SIGTERM" and self.ignores_term):
+                self._end(container, 143 if signal == "SIGTERM" else 137)
+            return True
 
     def remove(self, container_id: str) -> None:
         with self._engine():
@@ -176,8 +189,22 @@ class FakeRuntime:
     def logs(self, container_id: str, tail: int | None = None) -> Iterator[bytes]:
         with self._engine():
             container = self._containers.get(container_id)
-        lines = container.output.splitlines(keepends=True) if container else []
-        yield from lines if tail is None else lines[-tail:] if tail else []
+        yield from _last(container.output, tail) if container else []
+
+    @contextmanager
+    def follow(self, container_id: str, position: str = "", tail: int | None = None) -> Iterator[Iterator[OutputChunk]]:
+        with self._engine():
+            container = self._containers.get(container_id)
+        self._followers += 1
+        try:
+            yield self._follow(container, position, tail) if container else iter(())
+        finally:
+            self._followers -= 1
+
+    def last_output_time(self, container_id: str) -> str:
+        with self._engine():
+            container = self._containers.get(container_id)
+        return str(len(container.output)) if container else ""
 
     def address(self, container_name: str) -> str:
         return container_name
@@ -198,9 +225,12 @@ class FakeRuntime:
     @contextmanager
     def _engine(self) -> Iterator[None]:
         with self._lock:
-            if not self.reachable:
-                raise RuntimeUnavailableError(f"{self.name} does not answer")
+            self._answer()
             yield
+
+    def _answer(self) -> None:
+        if not self.reachable:
+            raise RuntimeUnavailableError(f"{self.name} does not answer")
 
     def _fail_start(self, container: FakeContainer, error: JobStartError | NetworkError) -> None:
         container.state = replace(container.state, exit_code=127, error=str(error))  # no event, as measured
@@ -221,7 +251,33 @@ class FakeRuntime:
         container.state = state
         self._tell(container.id)
 
+    def _follow(self, container: FakeContainer, position: str, tail: int | None) -> Iterator[OutputChunk]:
+        """Yield lines, and where each begins, until the container ends or the engine goes away."""
+        begun = int(position) if position else len(container.output) - len(b"".join(_last(container.output, tail)))
+        while True:
+            with self._changed:
+                while len(container.output) == begun and not self._is_over(container):
+                    self._changed.wait()
+                lines = container.output[begun:].splitlines(keepends=True)
+            for line in lines:
+                yield OutputChunk(f"{begun:020d}", line)
+                begun += len(line)
+            if not lines:
+                return
+
+    def _is_over(self, container: FakeContainer) -> bool:
+        return not self.reachable or container.state.state not in _HAS_A_PROCESS
+
     def _tell(self, container_id: str) -> None:
+        if self._followers:
+            with self._changed:
+                self._changed.notify_all()
         if not self.drop_events:
             for stream in self._streams:
                 stream.put(container_id)
+
+
+def _last(output: bytes, tail: int | None) -> list[bytes]:
+    """Return the last lines of an output, or all of them."""
+    lines = output.splitlines(keepends=True)
+    return lines if tail is None else lines[-tail:] if tail else []

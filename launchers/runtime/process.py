@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import select
-import signal
 import subprocess
 import tempfile
 import threading
@@ -16,16 +15,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from signal import Signals
+from typing import BinaryIO
 
 from flcore.errors import JobStartError, NameInUseError, RuntimeRefusedError
 from flcore.job_launcher_spec import Check
 
 from ..container_spec import ContainerSpec
 from ..docker_state import DOCKER_STATE, GONE, ContainerState
-from .base import ContainerSummary
+from .base import ContainerSummary, OutputChunk
 
 _INHERITED_VARIABLES = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR")
 _CHUNK = 1 << 16
+_FOLLOW_INTERVAL = 0.2
+"""Seconds between two looks at an output that somebody follows."""
 
 
 @dataclass
@@ -53,6 +56,7 @@ class ProcessRuntime:
     """
 
     name = "local processes"
+    remembers = False
 
     def __init__(self) -> None:
         self._processes: dict[str, _Process] = {}
@@ -128,23 +132,20 @@ class ProcessRuntime:
             for events in self._events:
                 events.end()
 
-    def stop(self, container_id: str, grace: float) -> None:
+    def send_signal(self, container_id: str, signal: str) -> bool:
         process = self._processes.get(container_id)
-        if process is None or process.popen is None:
-            return
-        _signal_group(process, signal.SIGTERM)
-        _signal_group(process, signal.SIGCONT)
-        if not _wait(process, grace):
-            _signal_group(process, signal.SIGKILL)
-            _wait(process, None)
+        if process is None or not _signal_group(process, Signals[signal]):
+            return False
+        _signal_group(process, Signals.SIGCONT)
+        return True
 
     def remove(self, container_id: str) -> None:
         process = self._processes.get(container_id)
         if process is None:
             return
         if process.popen:
-            _signal_group(process, signal.SIGKILL)
-            _wait(process, None)
+            _signal_group(process, Signals.SIGKILL)
+            _wait(process)
         with self._lock:
             if self._processes.pop(container_id, None) is None:
                 return  # another thread was faster
@@ -165,6 +166,22 @@ class ProcessRuntime:
                 yield from iter(lambda: file.read(_CHUNK), b"")
             else:
                 yield from deque(file, tail)
+
+    @contextmanager
+    def follow(self, container_id: str, position: str = "", tail: int | None = None) -> Iterator[Iterator[OutputChunk]]:
+        process = self._processes.get(container_id)
+        with contextlib.ExitStack() as stack:
+            try:
+                file = stack.enter_context(process.log.open("rb")) if process else None
+            except FileNotFoundError:  # it was removed just now
+                file = None
+            yield _follow(process, file, position, tail) if process and file else iter(())
+
+    def last_output_time(self, container_id: str) -> str:
+        process = self._processes.get(container_id)
+        with contextlib.suppress(FileNotFoundError):
+            return str(process.log.stat().st_size) if process else ""
+        return ""
 
     def address(self, container_name: str) -> str:  # noqa: ARG002 - all are on this host
         return "127.0.0.1"
@@ -212,7 +229,7 @@ class ProcessRuntime:
         try:
             process.pidfd = os.pidfd_open(popen.pid)
         except OSError:  # an old kernel: nobody could tell when the process ends
-            os.killpg(popen.pid, signal.SIGKILL)
+            os.killpg(popen.pid, Signals.SIGKILL)
             popen.wait()
             raise
         process.popen = popen
@@ -268,6 +285,24 @@ class _Events:
                 yield container_id
 
 
+def _follow(process: _Process, file: BinaryIO, position: str, tail: int | None) -> Iterator[OutputChunk]:
+    """Yield what a process writes, and where it begins in its file, until its end."""
+    begin = int(position or 0)
+    if tail is not None and not position:
+        size = sum(map(len, file))
+        file.seek(0)
+        begin = size - sum(map(len, deque(file, tail)))
+    file.seek(begin)
+    while True:
+        ended = _wait(process, 0)
+        while data := file.read(_CHUNK):
+            yield OutputChunk(f"{begin:020d}", data)
+            begin += len(data)
+        if ended:
+            return
+        _wait(process, _FOLLOW_INTERVAL)
+
+
 def _state(process: _Process) -> DOCKER_STATE:
     if process.popen is None:
         return DOCKER_STATE.CREATED
@@ -291,21 +326,24 @@ def _reap(process: _Process) -> None:
     if os.waitid(os.P_PIDFD, process.pidfd, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
         return
     with contextlib.suppress(ProcessLookupError, PermissionError):  # not reaped yet, so its id is still its own
-        os.killpg(process.popen.pid, signal.SIGKILL)
+        os.killpg(process.popen.pid, Signals.SIGKILL)
     code = process.popen.wait()
     process.exit_code = 128 - code if code < 0 else code
     process.finished_at = time.time()
 
 
-def _signal_group(process: _Process, number: signal.Signals) -> None:
+def _signal_group(process: _Process, number: Signals) -> bool:
+    """Signal a process and its descendants; False if it does not run."""
     with process.lock:
         _reap(process)
-        if process.popen and process.finished_at is None:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.popen.pid, number)
+        if process.popen is None or process.finished_at is not None:
+            return False
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.popen.pid, number)
+        return True
 
 
-def _wait(process: _Process, timeout: float | None) -> bool:
+def _wait(process: _Process, timeout: float | None = None) -> bool:
     """Wait for the end of a process; False after ``timeout`` seconds."""
     with process.lock:
         _reap(process)

@@ -115,7 +115,9 @@ def test_a_run_in_which_a_site_fails_shows_its_last_lines_and_exits_with_1(
     assert main(["run", job, *sites]) == 1
     shown = capsys.readouterr().out
     assert "\noutput of site-1:\n   [31mno data\n" in shown
-    assert re.search(r"^site-1 +EXECUTION_ERROR +3 +\d+\.\d s  exit code 3$", shown, re.MULTILINE)
+    assert re.search(
+        r"^site-1 +EXECUTION_ERROR +3 +\d+\.\d s  exit code 3; its last output: \[31mno data$", shown, re.MULTILINE
+    )
 
 
 def test_a_job_that_a_site_refuses_is_shown_in_the_table(

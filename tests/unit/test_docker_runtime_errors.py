@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import docker
@@ -21,9 +22,11 @@ CALLS: dict[str, Callable[[DockerRuntime], object]] = {
     "inspect": lambda runtime: runtime.inspect("0123"),
     "list_containers": lambda runtime: runtime.list_containers(),
     "open_events": lambda runtime: runtime.open_events().__enter__(),
-    "stop": lambda runtime: runtime.stop("0123", 1),
+    "send_signal": lambda runtime: runtime.send_signal("0123", "SIGTERM"),
     "remove": lambda runtime: runtime.remove("0123"),
     "logs": lambda runtime: list(runtime.logs("0123")),
+    "follow": lambda runtime: runtime.follow("0123").__enter__(),
+    "last_output_time": lambda runtime: runtime.last_output_time("0123"),
     "tail": lambda runtime: list(runtime.logs("0123", 5)),
 }
 
@@ -43,6 +46,25 @@ def test_an_engine_that_does_not_answer_is_unavailable(
 ) -> None:
     with pytest.raises(RuntimeUnavailableError, match=r"Docker Engine tcp://127.0.0.1:\d+ does not answer"):
         call(runtime)
+
+
+@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
+def test_an_engine_that_nobody_runs_is_known_not_to_have_been_reached(
+    runtime: DockerRuntime, call: Callable[[DockerRuntime], object]
+) -> None:
+    with pytest.raises(RuntimeUnavailableError) as caught:
+        call(runtime)
+    assert not caught.value.reached
+
+
+def test_an_engine_that_hangs_up_may_have_been_reached() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        runtime = DockerRuntime(f"tcp://127.0.0.1:{server.getsockname()[1]}")
+        with ThreadPoolExecutor(1) as pool:
+            pool.submit(lambda: server.accept()[0].close())
+            with pytest.raises(RuntimeUnavailableError) as caught:
+                runtime.start("0123")
+    assert caught.value.reached
 
 
 def test_an_address_that_is_none_is_unavailable_too() -> None:
@@ -89,7 +111,7 @@ def test_a_container_is_locked_down_by_default(api: Any) -> None:
     assert (host["CapDrop"], host["SecurityOpt"], host["ReadonlyRootfs"]) == (["ALL"], ["no-new-privileges"], True)
     assert (host["PidsLimit"], host["Init"], host["NetworkMode"]) == (1024, True, "none")
     assert (host["RestartPolicy"], host.get("AutoRemove", False)) == ({"Name": "no"}, False)
-    assert host["LogConfig"] == {"Type": "json-file", "Config": {"max-size": "10m", "max-file": "3"}}
+    assert host["LogConfig"] == {"Type": "json-file", "Config": {"max-size": "10485760", "max-file": "3"}}
     assert set(host["Tmpfs"]) == {"/tmp"}
     assert not {"Privileged", "CapAdd", "Binds", "Devices", "DeviceRequests", "PortBindings", "Links"} & set(host)
     assert (config["Healthcheck"]["Test"], config["StopSignal"]) == (["NONE"], "SIGTERM")

@@ -68,18 +68,27 @@ def test_nothing_happens_to_a_container_without_a_process(
     assert runtime.inspect(container_id).state is DOCKER_STATE.CREATED
 
 
-def test_a_stop_ends_a_paused_container(runtime: FakeRuntime) -> None:
+def test_a_signal_ends_a_paused_container(runtime: FakeRuntime) -> None:
     container_id = running(runtime)
     runtime.pause("one")
-    runtime.stop(container_id, 0)
+    assert runtime.send_signal(container_id, "SIGTERM")
     assert runtime.inspect(container_id).state is DOCKER_STATE.EXITED
 
 
-def test_a_stop_can_have_no_effect(runtime: FakeRuntime) -> None:
+def test_a_signal_can_have_no_effect(runtime: FakeRuntime) -> None:
     container_id = running(runtime)
-    runtime.ignores_stop = True
-    runtime.stop(container_id, 0)
+    runtime.ignores_signals = True
+    assert runtime.send_signal(container_id, "SIGKILL")
     assert runtime.inspect(container_id).state is DOCKER_STATE.RUNNING
+
+
+def test_a_process_can_ignore_the_request_to_end(runtime: FakeRuntime) -> None:
+    container_id = running(runtime)
+    runtime.ignores_term = True
+    assert runtime.send_signal(container_id, "SIGTERM")
+    assert runtime.inspect(container_id).state is DOCKER_STATE.RUNNING
+    assert runtime.send_signal(container_id, "SIGKILL")
+    assert runtime.inspect(container_id).exit_code == 137
 
 
 def test_an_image_can_be_missing() -> None:
@@ -111,7 +120,7 @@ CALLS: list[Callable[[FakeRuntime, str], object]] = [
     lambda runtime, one: runtime.inspect(one),
     lambda runtime, _: runtime.list_containers(),
     lambda runtime, _: runtime.open_events().__enter__(),
-    lambda runtime, one: runtime.stop(one, 0),
+    lambda runtime, one: runtime.send_signal(one, "SIGTERM"),
     lambda runtime, one: runtime.remove(one),
     lambda runtime, one: list(runtime.logs(one)),
 ]

@@ -12,13 +12,16 @@ import pytest
 
 from flcore import JobHandleSpec, JobReturnCode
 from flcore.errors import RuntimeRefusedError, RuntimeUnavailableError, TerminateTimeout
+from launchers import job_ender
 from launchers.container_spec import ContainerSpec
 from launchers.docker_state import DOCKER_STATE
 from launchers.job_handle import ContainerJobHandle, Tracking
 from launchers.runtime.fake import FakeRuntime
-from launchers.state_tracker import JobIdentity, StateTracker, TrackedJob
+from launchers.state_tracker import StateTracker
+from launchers.tracked_job import JobHooks, JobIdentity, TrackedJob
 
 TIMEOUT = 10.0
+GRACE = 0.05
 CODES = JobReturnCode
 
 
@@ -33,9 +36,9 @@ class Bench:
         self, name: str = "one", timeout: float | None = None, log_path: Path | None = None
     ) -> ContainerJobHandle:
         container_id = self.runtime.create(ContainerSpec(name, "job:1", ("run",)))
-        job = TrackedJob(JobIdentity("job-1", "site-1", name, container_id))
+        job = TrackedJob(JobIdentity("job-1", "site-1", name, container_id), JobHooks(stop_grace=GRACE))
         self.tracker.watch(job)
-        return ContainerJobHandle(Tracking(job, self.tracker, self.runtime), timeout, 5.0, log_path)
+        return ContainerJobHandle(Tracking(job, self.tracker, self.runtime), timeout, log_path)
 
     def running(
         self, name: str = "one", timeout: float | None = None, log_path: Path | None = None
@@ -50,6 +53,11 @@ class Bench:
         self.runtime.exit("one", exit_code)
         handle.wait()
         return handle
+
+
+@pytest.fixture(autouse=True)
+def _quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(job_ender, "SIGNAL_RETRY", 0.02)
 
 
 @pytest.fixture
@@ -253,11 +261,11 @@ def test_terminate_of_a_container_that_never_started_removes_it(bench: Bench) ->
 def test_terminate_without_an_engine_raises_and_the_request_stays(bench: Bench) -> None:
     handle = bench.running()
     bench.runtime.set_reachable(False)
+    handle.confirm_timeout = 0.1
     with pytest.raises(TerminateTimeout, match=r"job job-1 .* does not answer"):
         handle.terminate(by="the test")
     assert handle.poll() is CODES.UNKNOWN
     bench.runtime.set_reachable(True)
-    bench.runtime.exit("one", 0)
     assert handle.wait() is CODES.ABORTED
     assert handle.result is not None
     assert handle.result.ended_by == "the test"
@@ -266,8 +274,10 @@ def test_terminate_without_an_engine_raises_and_the_request_stays(bench: Bench) 
 def test_terminate_can_be_repeated_when_the_engine_is_back(bench: Bench) -> None:
     handle = bench.running()
     bench.runtime.set_reachable(False)
+    handle.confirm_timeout = 0.0
     with pytest.raises(TerminateTimeout):
         handle.terminate(by="the first")
+    handle.confirm_timeout = TIMEOUT
     bench.runtime.set_reachable(True)
     assert handle.terminate(by="the second") is CODES.ABORTED
     assert handle.result is not None
@@ -277,41 +287,61 @@ def test_terminate_can_be_repeated_when_the_engine_is_back(bench: Bench) -> None
 def test_terminate_that_has_no_effect_raises(bench: Bench) -> None:
     handle = bench.running()
     handle.confirm_timeout = 0.01
-    bench.runtime.ignores_stop = True
+    bench.runtime.ignores_signals = True
     with pytest.raises(TerminateTimeout, match="has not confirmed"):
         handle.terminate()
     assert handle.poll() is CODES.UNKNOWN
 
 
 class RefusingRuntime(FakeRuntime):
-    def stop(self, container_id: str, grace: float) -> None:
-        raise RuntimeRefusedError("the engine says: 500")
-
-
-def test_terminate_that_is_refused_raises() -> None:
-    bench = Bench(RefusingRuntime())
-    with pytest.raises(TerminateTimeout, match="500"):
-        bench.running().terminate()
-    bench.tracker.close()
-
-
-class PatientRuntime(FakeRuntime):
-    """Tells how long a stop may take."""
+    """Refuses the first signals."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.graces: list[float] = []
+        self.refusals = 2
 
-    def stop(self, container_id: str, grace: float) -> None:
-        self.graces.append(grace)
-        super().stop(container_id, grace)
+    def send_signal(self, container_id: str, signal: str) -> bool:
+        if self.refusals:
+            self.refusals -= 1
+            raise RuntimeRefusedError("the engine says: 500")
+        return super().send_signal(container_id, signal)
 
 
-def test_terminate_gives_the_process_the_sites_grace() -> None:
-    runtime = PatientRuntime()
+def test_a_signal_that_is_refused_is_sent_again() -> None:
+    bench = Bench(RefusingRuntime())
+    assert bench.running().terminate() is CODES.ABORTED
+    bench.tracker.close()
+
+
+class ListeningRuntime(FakeRuntime):
+    """Notes the signals."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.signals: list[str] = []
+
+    def send_signal(self, container_id: str, signal: str) -> bool:
+        self.signals.append(signal)
+        return super().send_signal(container_id, signal)
+
+
+@pytest.mark.parametrize(("ignores_term", "signals"), [(False, ["SIGTERM"]), (True, ["SIGTERM", "SIGKILL"])])
+def test_a_process_is_asked_first_and_killed_after_the_grace(ignores_term: bool, signals: list[str]) -> None:
+    runtime = ListeningRuntime()
+    runtime.ignores_term = ignores_term
     bench = Bench(runtime)
-    bench.running().terminate()
-    assert runtime.graces == [5.0]
+    assert bench.running().terminate() is CODES.ABORTED
+    assert runtime.signals == signals
+    bench.tracker.close()
+
+
+def test_many_requests_to_end_are_one_signal() -> None:
+    runtime = ListeningRuntime()
+    bench = Bench(runtime)
+    handle = bench.running()
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda _: handle.terminate(), range(8)))
+    assert runtime.signals == ["SIGTERM"]
     bench.tracker.close()
 
 
@@ -370,7 +400,7 @@ def test_output_that_is_just_being_kept_is_read_whole(bench: Bench, tmp_path: Pa
         log_path.write_bytes(b"half of the output")
 
     container_id = bench.runtime.create(ContainerSpec("two", "job:1", ("run",)))
-    job = TrackedJob(JobIdentity("job-2", "site-1", "two", container_id), clean_up=clean_up)
+    job = TrackedJob(JobIdentity("job-2", "site-1", "two", container_id), JobHooks(clean_up=clean_up))
     handle = ContainerJobHandle(Tracking(job, bench.tracker, bench.runtime), log_path=log_path)
     bench.runtime.start(container_id)
     bench.tracker.watch(job)

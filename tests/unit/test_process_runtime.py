@@ -16,7 +16,8 @@ from flcore.errors import JobStartError
 from launchers.container_spec import ContainerSpec
 from launchers.docker_state import DOCKER_STATE, ContainerState
 from launchers.runtime.process import ProcessRuntime
-from launchers.state_tracker import JobIdentity, StateTracker, TrackedJob
+from launchers.state_tracker import StateTracker
+from launchers.tracked_job import JobIdentity, TrackedJob
 
 TIMEOUT = 20.0
 
@@ -112,23 +113,17 @@ def test_what_is_left_of_a_process_group_ends_with_its_leader(lab: Lab) -> None:
     assert end_seen(child)
 
 
-def test_a_stop_reaches_the_whole_group(lab: Lab) -> None:
+def test_a_signal_reaches_the_whole_group(lab: Lab) -> None:
     container_id = lab.start_ready("sleep 600 & echo $!; echo ready >ready; wait")
     child = int(b"".join(lab.runtime.logs(container_id)))
-    lab.runtime.stop(container_id, TIMEOUT)
+    assert lab.runtime.send_signal(container_id, "SIGTERM")
     assert end_seen(child)
 
 
-def test_a_process_that_ignores_the_request_to_end_is_killed_after_the_grace(lab: Lab) -> None:
-    container_id = lab.start_ready("trap '' TERM; echo ready >ready; while :; do sleep 600; done")
-    lab.runtime.stop(container_id, 0.05)
-    assert lab.runtime.inspect(container_id).exit_code == 137
-
-
-def test_a_process_may_end_in_its_own_way_within_the_grace(lab: Lab) -> None:
+def test_a_process_may_end_in_its_own_way(lab: Lab) -> None:
     container_id = lab.start_ready("trap 'exit 7' TERM; echo ready >ready; while :; do sleep 0.01; done")
-    lab.runtime.stop(container_id, TIMEOUT)
-    assert lab.runtime.inspect(container_id).exit_code == 7
+    assert lab.runtime.send_signal(container_id, "SIGTERM")
+    assert lab.end_of(container_id).exit_code == 7
 
 
 def test_a_suspended_process_is_paused_and_can_be_stopped(lab: Lab) -> None:
@@ -141,8 +136,8 @@ def test_a_suspended_process_is_paused_and_can_be_stopped(lab: Lab) -> None:
     os.waitid(os.P_PID, pid, os.WCONTINUED | os.WNOWAIT)
     assert lab.runtime.inspect(container_id).state is DOCKER_STATE.RUNNING
     os.kill(pid, signal.SIGSTOP)
-    lab.runtime.stop(container_id, TIMEOUT)
-    assert lab.runtime.inspect(container_id).exit_code == 143
+    assert lab.runtime.send_signal(container_id, "SIGTERM")
+    assert lab.end_of(container_id).exit_code == 143
 
 
 def pid_of(lab: Lab) -> int:

@@ -16,7 +16,8 @@ from flcore.errors import JobStartError, RuntimeRefusedError, RuntimeUnavailable
 from launchers.container_spec import ContainerSpec
 from launchers.docker_state import DOCKER_STATE, ContainerState
 from launchers.runtime.fake import FakeRuntime
-from launchers.state_tracker import JobIdentity, StateTracker, TrackedJob
+from launchers.state_tracker import StateTracker
+from launchers.tracked_job import JobHooks, JobIdentity, TrackedJob
 
 NEVER = 3600.0
 OFTEN = 0.02
@@ -55,7 +56,7 @@ class World:
     def __post_init__(self) -> None:
         self.engine: SimpleQueue[bool] = SimpleQueue()
         self.tracker = StateTracker(
-            self.runtime, lambda reachable, _reason: self.engine.put(reachable), self.relist_interval
+            self.runtime, lambda reachable, _: self.engine.put(reachable), relist_interval=self.relist_interval
         )
 
     def job(
@@ -67,7 +68,7 @@ class World:
     ) -> TrackedJob:
         """Create a container, and have it watched."""
         container_id = self.runtime.create(ContainerSpec(name, "job:1", ("run",)))
-        job = TrackedJob(JobIdentity(f"job-{name}", "site-1", name, container_id), on_change, clean_up)
+        job = TrackedJob(JobIdentity(f"job-{name}", "site-1", name, container_id), JobHooks(on_change, clean_up))
         if watched:
             self.tracker.watch(job)
         return job
@@ -170,7 +171,7 @@ def test_of_two_requests_to_end_the_first_counts(world: World) -> None:
     job = world.running_job()
     job.request_end("the first", 1.0)
     job.request_end("the second", 2.0)
-    world.runtime.exit("one", 143)
+    world.tracker.end(job)
     result = job.wait(TIMEOUT)
     assert result is not None
     assert (result.return_code, result.ended_by) == (JobReturnCode.ABORTED, "the first")
@@ -347,18 +348,18 @@ def test_an_inspection_that_fails_is_repeated(mood: Exception) -> None:
 # --- threads ---
 
 
-def test_a_hundred_jobs_need_three_threads_and_a_few_cleaners() -> None:
+def test_a_hundred_jobs_need_three_threads_and_a_few_that_ask() -> None:
     before = our_threads()
     with closing(World()) as world:
         jobs = [world.job(f"job-{number}", clean_up=lambda _: None) for number in range(100)]
         for job in jobs:
             world.runtime.start(job.identity.container_id)
-        assert our_threads() == sorted([*before, "flcore-notifier", "flcore-reader", "flcore-worker"])
+        assert set(our_threads()) - {"flcore-asker"} == {*before, "flcore-notifier", "flcore-reader", "flcore-worker"}
         for number in range(100):
             world.runtime.exit(f"job-{number}", number)
         assert [exit_code(job) for job in jobs] == list(range(100))
-        cleaners = [name for name in our_threads() if name.startswith("flcore-cleaner")]
-        assert 1 <= len(cleaners) <= 4
+        assert our_threads().count("flcore-cleaner") <= 4
+        assert our_threads().count("flcore-asker") <= 8
     assert our_threads() == before
 
 
@@ -502,17 +503,33 @@ def test_an_ended_job_is_cleaned_up_once_and_by_a_thread_of_its_own(world: World
     assert cleaned.empty()
 
 
+def test_a_clean_up_that_cannot_be_done_now_is_done_later(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    tries: list[TrackedJob] = []
+
+    def clean_up(job: TrackedJob) -> None:
+        tries.append(job)
+        if len(tries) == 1:
+            raise RuntimeUnavailableError("away, just now")
+
+    job = world.job(clean_up=clean_up)
+    world.runtime.start(job.identity.container_id)
+    world.runtime.exit("one", 3)
+    assert job.wait_for_clean_up(TIMEOUT)
+    assert tries == [job, job]
+    assert "away, just now" in caplog.text
+
+
 def test_a_clean_up_that_fails_is_logged_and_harms_nobody(world: World, caplog: pytest.LogCaptureFixture) -> None:
     def clean_up(job: TrackedJob) -> None:
-        raise RuntimeUnavailableError("away, just now")
+        raise ValueError("a bug")
 
     job = world.job(clean_up=clean_up)
     world.runtime.start(job.identity.container_id)
     world.runtime.exit("one", 3)
     assert exit_code(job) == 3
-    job.wait_for_clean_up(TIMEOUT)
+    assert job.wait_for_clean_up(TIMEOUT)
     world.tracker.close()
-    assert "away, just now" in caplog.text
+    assert "a bug" in caplog.text
 
 
 def test_a_clean_up_that_takes_long_delays_no_wait(world: World) -> None:

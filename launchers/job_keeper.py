@@ -1,0 +1,451 @@
+"""The jobs of one launcher: launched, recorded, cleaned up, and found again after this process's death."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import secrets
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from flcore.errors import (
+    FLCoreError,
+    JobAbortedError,
+    JobLaunchError,
+    JobStartError,
+    NameInUseError,
+    OutcomeUnknownError,
+    RuntimeUnavailableError,
+)
+from flcore.job_launcher_spec import JobStateChange
+from flcore.workspace import write_new
+
+from .container_spec import (
+    LABEL_JOB_ID,
+    LABEL_LAUNCHER,
+    LABEL_NONCE,
+    LABEL_PARENT,
+    LABEL_SITE,
+    LABEL_SITE_ID,
+    ContainerSpec,
+)
+from .docker_state import DOCKER_STATE, TERMINAL_STATES, ContainerState, EndRequest, Progress
+from .job_record import JobRecord, RecordStore
+from .runtime.base import ContainerSummary, Runtime
+from .state_tracker import CREATION_GRACE, RELIST_INTERVAL, StateTracker
+from .tracked_job import STOP_GRACE, CleanUpDelayedError, JobHooks, JobIdentity, JobLimits, TrackedJob
+
+logger = logging.getLogger(__name__)
+
+LOG_MODE = 0o640
+CLEAN_UP_TIMEOUT = 10.0
+"""Seconds that a launch waits for an ended job of the same name to be out of the way."""
+FOLLOWER_PATIENCE = 5.0
+"""Seconds that an ended container stays for who follows its output."""
+LAST_LOOK_TIMEOUT = 2.0
+"""Seconds to see how a container ended whose start failed, before it is removed."""
+LAUNCH_PATIENCE = 30.0
+"""Seconds in which a launch is tried again while an engine that answered before does not."""
+_RETRY_INTERVAL = 0.5
+_STARTED = frozenset({DOCKER_STATE.RUNNING, *TERMINAL_STATES})
+_PASSING = frozenset({errno.ENOSPC, errno.EDQUOT})
+"""Errors of a disk that are nobody's fault, and may pass."""
+_INTERRUPTED_LAUNCH = "the site, whose process died before the job was started"
+
+ORPHAN_POLICIES = ("adopt", "stop", "ignore")
+
+
+@dataclass(frozen=True, slots=True)
+class KeeperSettings:
+    """What the site's config says of how its jobs are kept."""
+
+    start_timeout: float | None = None
+    stop_grace: float = STOP_GRACE
+    limits: JobLimits = field(default_factory=JobLimits)
+    keep: bool = False
+    """Leave ended containers where they are."""
+    orphans: str = "adopt"
+    """What to do with a container of this site that no record tells of: one of ``ORPHAN_POLICIES``."""
+    launch_patience: float = LAUNCH_PATIENCE
+    relist_interval: float = RELIST_INTERVAL
+    creation_grace: float = CREATION_GRACE
+
+
+@dataclass(frozen=True, slots=True)
+class KeeperListener:
+    """Whom a keeper tells."""
+
+    on_change: Callable[[JobStateChange], None]
+    on_engine: Callable[[bool, str], None]
+    on_recovered: Callable[[TrackedJob], None]
+
+
+@dataclass(slots=True)
+class _Launch:
+    """A launch that is under way."""
+
+    job: TrackedJob
+    asked: bool = False
+    """The engine was asked to create the container, and may have done so."""
+    starting: bool = False
+    """Nobody can call it back any more; what runs can be ended."""
+
+
+class JobKeeper:
+    """Launches and keeps the jobs of one launcher. All methods may be called from any thread.
+
+    Args:
+        who: the site's and the launcher's name.
+        runtime: where jobs run.
+        store: the site's records; None where jobs need not be found again.
+        log_path: returns where the output of a job is kept, None for nowhere.
+        settings: see there.
+        listener: see there.
+    """
+
+    def __init__(
+        self,
+        who: tuple[str, str],
+        runtime: Runtime,
+        store: RecordStore | None,
+        log_path: Callable[[str], Path | None],
+        settings: KeeperSettings,
+        listener: KeeperListener,
+    ) -> None:
+        self._site, self._launcher = who
+        self.runtime = runtime
+        self._store = store if runtime.remembers else None
+        self.log_path = log_path
+        self._settings = settings
+        self._listener = listener
+        self.tracker = StateTracker(
+            runtime, listener.on_engine, self._on_unknown, settings.relist_interval, settings.creation_grace
+        )
+        self._site_id = ""
+        self._launching: dict[str, _Launch] = {}
+        self._jobs: dict[str, TrackedJob] = {}
+        """By the container's name, until it is cleaned up."""
+        self._ignored: set[str] = set()
+        self._has_answered = False
+        self._lock = threading.Lock()
+
+    def launch(self, job_id: str, spec: ContainerSpec, prepare: Callable[[], None]) -> TrackedJob:
+        """Create, track and start a job's container.
+
+        ``prepare`` is called first, when nothing of an earlier job is in the way any more. Raises JobLaunchError; then
+        there is no container, or (OutcomeUnknownError) none that will stay.
+        """
+        self._wait_for_clean_up_of(spec.name)
+        who = JobIdentity(job_id, self._site, spec.name, nonce=secrets.token_hex(8))
+        job = TrackedJob(who, self._hooks(job_id))
+        with self._launch_of(job) as launch:
+            prepare()
+            self._record(job)
+            job.place(self._create(launch, self._labelled(spec, who)))
+            self._note(job, container_id=job.identity.container_id)
+            self._jobs[spec.name] = job
+            self.tracker.watch(job)
+            self._begin_start(launch)
+            self._start(job)
+        return job
+
+    def abort_launch(self, job_id: str, by: str) -> bool:
+        """Call a launch back; False if there is none, or it is too late. Then what runs can be ended."""
+        with self._lock:
+            launch = self._launching.get(job_id)
+            if launch is None or launch.starting:
+                return False
+            launch.job.request_end(by, time.time())
+            return True
+
+    def recover(self) -> None:
+        """Take over the jobs of dead processes of this site. Asks no engine before it returns.
+
+        Each is told to the listener first, then followed: its missing state changes come as the engine answers.
+        """
+        if not self._store or not self._store.exists:
+            return
+        self._site_id = self._store.open()
+        for record in self._store.take_over(self._launcher):
+            try:
+                self._take_over(record)
+            except (KeyError, TypeError, ValueError):
+                logger.exception("%s: the record of a job cannot be read; its container may be an orphan", record.path)
+        self.tracker.sweep()
+
+    def close(self) -> None:
+        """Let go of the runtime and of the records; jobs go on. Idempotent."""
+        self.tracker.close()
+        self.runtime.close()
+        if self._store:
+            self._store.close()
+
+    # Launching
+
+    @contextmanager
+    def _launch_of(self, job: TrackedJob) -> Iterator[_Launch]:
+        launch = _Launch(job)
+        with self._lock:
+            if self._launching.setdefault(job.identity.job_id, launch) is not launch:
+                raise NameInUseError(f"job {job.identity.job_id} is being launched already")
+        try:
+            yield launch
+        except BaseException as error:
+            self._give_up(launch, error)
+            raise
+        finally:
+            with self._lock:
+                del self._launching[job.identity.job_id]
+
+    def _wait_for_clean_up_of(self, name: str) -> None:
+        """Let an ended job of the same name be cleaned up first: its container and its files are in the way."""
+        job = self._jobs.get(name)
+        if job and job.result:
+            job.wait_for_clean_up(CLEAN_UP_TIMEOUT)
+
+    def _record(self, job: TrackedJob) -> None:
+        """Write down what is about to be done."""
+        if self._store is None:
+            return
+        who = job.identity
+        try:
+            self._site_id = self._store.open()
+            fields = {"launcher": self._launcher, "site": who.site, "name": who.container_name, "time": time.time()}
+            record = self._store.add(who.job_id, who.nonce, fields)
+        except OSError as error:
+            raise JobLaunchError(
+                f"job {who.job_id}: the site cannot write down that it launches it: {error}"
+            ) from error
+        job.hooks = replace(job.hooks, record=record)
+
+    def _labelled(self, spec: ContainerSpec, who: JobIdentity) -> ContainerSpec:
+        ours = {LABEL_NONCE: who.nonce, LABEL_SITE_ID: self._site_id}
+        if self._store:
+            ours[LABEL_PARENT] = self._store.parent_id
+        return replace(spec, labels=spec.labels | ours)
+
+    def _create(self, launch: _Launch, spec: ContainerSpec) -> str:
+        """Create the container and return its id. One that an unanswered request has made is found by its nonce."""
+        give_up_at = time.monotonic() + self._settings.launch_patience
+        while True:
+            _raise_if_aborted(launch.job)
+            error = self._try_to_create(launch, spec)
+            if isinstance(error, str):
+                return error
+            if not self._has_answered or time.monotonic() > give_up_at:
+                raise _outcome_unknown(launch.job, error) if launch.asked else error
+            launch.job.wait_for_end_request(_RETRY_INTERVAL)
+
+    def _try_to_create(self, launch: _Launch, spec: ContainerSpec) -> str | JobLaunchError:
+        """Return the container's id, or an error after which it is worthwhile to try again."""
+        asked_before, launch.asked = launch.asked, True
+        try:
+            try:
+                container_id = self.runtime.create(spec)
+            except NameInUseError as error:
+                found = self._find(launch.job.identity.nonce) if asked_before else None
+                if found is None and asked_before:
+                    return error  # the unanswered request is still at work
+                if found is None:
+                    raise
+                container_id = found
+        except RuntimeUnavailableError as error:
+            launch.asked = asked_before or error.reached
+            return error
+        self._has_answered = True
+        return container_id
+
+    def _find(self, nonce: str) -> str | None:
+        return next((found.id for found in self.runtime.list_containers() if found.nonce == nonce), None)
+
+    def _begin_start(self, launch: _Launch) -> None:
+        with self._lock:
+            _raise_if_aborted(launch.job)
+            launch.starting = True
+
+    def _start(self, job: TrackedJob) -> None:
+        try:
+            self._start_process(job)
+        except RuntimeUnavailableError:
+            raise
+        except JobLaunchError:
+            self.tracker.poke(job)
+            with suppress(RuntimeUnavailableError):
+                job.wait(LAST_LOOK_TIMEOUT)  # let its end be seen before it is removed
+            _raise_if_aborted(job)
+            raise
+        self.tracker.poke(job)
+        timeout = self._settings.start_timeout
+        if timeout is not None and not job.enter_states(_STARTED, timeout):
+            late = f"did not run within {timeout:g} s ('timeout')"
+            job.request_end(f"the launcher: it {late}", time.time())
+            raise JobStartError(f"{job.identity}: {late}")
+
+    def _start_process(self, job: TrackedJob) -> None:
+        """Start the process, once: a request that may have got to the engine is never repeated."""
+        give_up_at = time.monotonic() + self._settings.launch_patience
+        while True:
+            try:
+                self.runtime.start(job.identity.container_id)
+            except RuntimeUnavailableError as error:
+                if error.reached:
+                    self._see_whether_it_started(job, error)
+                elif time.monotonic() < give_up_at and not job.wait_for_end_request(_RETRY_INTERVAL):
+                    continue
+                else:
+                    raise
+            return
+
+    def _see_whether_it_started(self, job: TrackedJob, error: RuntimeUnavailableError) -> None:
+        self.tracker.poke(job)
+        if not job.enter_states(_STARTED, self._settings.launch_patience):
+            raise _outcome_unknown(job, error)
+        if job.result and DOCKER_STATE.RUNNING not in job.entered:
+            raise JobStartError(f"{job.identity}: {job.result.error}")
+
+    def _give_up(self, launch: _Launch, error: BaseException) -> None:
+        """Leave nothing of a launch that failed; what cannot be done now is done when the engine answers."""
+        job = launch.job
+        refused = isinstance(error, JobLaunchError) and not isinstance(error, OutcomeUnknownError)
+        if not job.identity.container_id and (refused or not launch.asked):
+            if job.hooks.record:
+                job.hooks.record.forget()
+            return
+        by = error.by if isinstance(error, JobAbortedError) else f"the launcher, on {error!r}"[:200]
+        job.request_end(by, time.time(), delivered=True)  # whatever it did, it is not what was asked for
+        if not job.identity.container_id:
+            self.tracker.expect(job)
+            return
+        try:
+            self.runtime.remove(job.identity.container_id)
+            self.tracker.poke(job)
+        except FLCoreError as problem:
+            logger.warning("%s: will be removed when that is possible: %s", job.identity, problem)
+            self.tracker.end(job)
+
+    # Cleaning up
+
+    def _hooks(self, job_id: str, record: JobRecord | None = None, end_unstarted: str = "") -> JobHooks:
+        settings = self._settings
+        clean_up = partial(self._clean_up, self.log_path(job_id))
+        return JobHooks(self._listener.on_change, clean_up, record, settings.stop_grace, settings.limits, end_unstarted)
+
+    def _clean_up(self, log_path: Path | None, job: TrackedJob) -> None:
+        """Keep an ended job's output, write its end down, then remove its container. May be done twice."""
+        if job.identity.container_id:
+            if not (job.hooks.record and job.hooks.record.fields.get("kept")):
+                self._keep_output(log_path, job)
+            if not self._settings.keep:
+                self.runtime.remove(job.identity.container_id)
+        if self._jobs.get(job.identity.container_name) is job:
+            del self._jobs[job.identity.container_name]
+
+    def _keep_output(self, log_path: Path | None, job: TrackedJob) -> None:
+        job.wait_for_followers(FOLLOWER_PATIENCE)
+        try:
+            if log_path:
+                write_new(log_path, self.runtime.logs(job.identity.container_id), LOG_MODE)
+        except OSError as error:
+            if error.errno in _PASSING:
+                raise CleanUpDelayedError(f"its output cannot be kept: {error}") from error
+            # the job may have done it: it must not keep its container by that
+            logger.warning("%s: its output cannot be kept: %s", job.identity, error)
+        if job.hooks.record:
+            try:
+                job.hooks.record.note(durable=True, kept=True, **job.final_fields())
+            except OSError as error:
+                raise CleanUpDelayedError(f"its result cannot be written down: {error}") from error
+
+    def _note(self, job: TrackedJob, **fields: Any) -> None:
+        """Write down what it is good to know, though all could be found out without it."""
+        if job.hooks.record:
+            try:
+                job.hooks.record.note(**fields)
+            except OSError as error:
+                logger.warning("%s: its record cannot be written: %s", job.identity, error)
+
+    # Recovering
+
+    def _take_over(self, record: JobRecord) -> None:
+        known = record.fields
+        who = JobIdentity(known["job_id"], known["site"], known["name"], known.get("container_id", ""), known["nonce"])
+        job = TrackedJob(who, self._hooks(who.job_id, record, _INTERRUPTED_LAUNCH), _progress(known.get("told")))
+        if request := known.get("end_request"):
+            job.restore_end_request(EndRequest(**request))
+        self._jobs[who.container_name] = job
+        logger.info("%s: recovered", who)
+        self._listener.on_recovered(job)
+        if seen := known.get("seen"):
+            self.tracker.restore(job, _container_state(seen), known.get("output", ""))
+        elif who.container_id:
+            self.tracker.watch(job)
+        else:
+            self.tracker.expect(job, asked_ago=max(0.0, time.time() - known["time"]))
+
+    def _on_unknown(self, summaries: list[ContainerSummary]) -> None:
+        store = self._store
+        for summary in summaries:
+            if store and self._is_orphan(store, summary):
+                self._deal_with_orphan(store, summary)
+
+    def _is_orphan(self, store: RecordStore, summary: ContainerSummary) -> bool:
+        """Whether a container is this launcher's, and no living process's."""
+        labels = summary.labels
+        ours = self._site_id and labels.get(LABEL_SITE_ID) == self._site_id
+        if not ours or labels.get(LABEL_LAUNCHER) != self._launcher or summary.id in self._ignored:
+            return False
+        known = {job.identity.nonce for job in [*self._jobs.values(), *(one.job for one in self._launching.values())]}
+        parent = labels.get(LABEL_PARENT, "")
+        return summary.nonce not in known and not store.is_alive(parent)
+
+    def _deal_with_orphan(self, store: RecordStore, summary: ContainerSummary) -> None:
+        seen = self.runtime.inspect(summary.id)  # the list is older than this
+        if seen.created_at is None or time.time() - seen.created_at < self._settings.creation_grace:
+            return  # gone, or so young that it will be listed again
+        if self._settings.orphans == "ignore" or (self._settings.keep and seen.state in TERMINAL_STATES):
+            self._ignored.add(summary.id)
+            logger.warning("container %s (%s) is no known job's; it is left alone", summary.name, summary.id[:12])
+            return
+        self._adopt(store, summary)
+
+    def _adopt(self, store: RecordStore, summary: ContainerSummary) -> None:
+        who = JobIdentity(
+            summary.labels[LABEL_JOB_ID], summary.labels[LABEL_SITE], summary.name, summary.id, summary.nonce
+        )
+        fields = {"launcher": self._launcher, "site": who.site, "name": who.container_name, "time": time.time()}
+        record = store.add(who.job_id, who.nonce, fields | {"container_id": who.container_id})
+        job = TrackedJob(who, self._hooks(who.job_id, record, _INTERRUPTED_LAUNCH))
+        if self._settings.orphans == "stop":
+            job.request_end("the site, which had no record of it ('orphans')", time.time())
+        self._jobs[who.container_name] = job
+        logger.warning("%s: an orphan is adopted", who)
+        self._listener.on_recovered(job)
+        self.tracker.watch(job)
+
+
+def _raise_if_aborted(job: TrackedJob) -> None:
+    if job.end_request:
+        by = job.end_request.by
+        raise JobAbortedError(f"job {job.identity.job_id}: its launch was ended on the request of {by}", by)
+
+
+def _outcome_unknown(job: TrackedJob, error: JobLaunchError) -> OutcomeUnknownError:
+    unknown = "whether it runs is unknown; if its container appears, it is removed"
+    return OutcomeUnknownError(f"job {job.identity.job_id}: {unknown}: {error}")
+
+
+def _progress(told: Any) -> Progress:
+    if told is None:
+        return Progress()
+    state, entered, last_time = told
+    return Progress(DOCKER_STATE(state), frozenset(map(DOCKER_STATE, entered)), last_time)
+
+
+def _container_state(seen: Mapping[str, Any]) -> ContainerState:
+    return ContainerState(**{**seen, "state": DOCKER_STATE(seen["state"])})

@@ -1,0 +1,90 @@
+"""Ends jobs that take too long, or write nothing for too long."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from functools import partial
+
+from .docker_state import DOCKER_STATE
+from .runtime.base import Runtime
+from .tracked_job import TrackedJob
+from .worker_loop import Timer, WorkerLoop
+
+logger = logging.getLogger(__name__)
+
+IDLE_LOOKS = 4
+"""How often a job's output is looked at within the time that it may be silent."""
+
+
+class Limit:
+    """What is counted of one job."""
+
+    __slots__ = ("job", "last_output", "quiet_since", "run_timer")
+
+    def __init__(self, job: TrackedJob) -> None:
+        self.job = job
+        self.run_timer: Timer | None = None
+        self.quiet_since = 0.0
+        """By the monotonic clock, as all here: one that jumps ends no job."""
+        self.last_output = ""
+
+    def cancel(self) -> None:
+        """Hold on to nothing: a timer may be due much later than the job's end."""
+        if self.run_timer:
+            self.run_timer.cancel()
+
+
+class JobLimiter:
+    """Counts the time of jobs; for the tracker's worker only. ``end`` pursues the end that it has requested."""
+
+    def __init__(self, loop: WorkerLoop, runtime: Runtime, end: Callable[[TrackedJob], None]) -> None:
+        self._loop = loop
+        self._runtime = runtime
+        self._end = end
+
+    def begin(self, job: TrackedJob, started_at: float | None) -> Limit | None:
+        """Begin to count a running job's time; None if it has all the time of the world."""
+        limits = job.hooks.limits
+        if limits.run is None and limits.idle is None:
+            return None
+        limit = Limit(job)
+        if limits.run is not None:
+            reason = f"the site: it ran for more than {limits.run:g} s ('run_timeout')"
+            late = partial(self._end_late, job, reason)
+            limit.run_timer = self._loop.after(limits.run - job.age(started_at), late)
+        if limits.idle is not None:
+            self._count_silence_anew(limit, limits.idle)
+        return limit
+
+    def _end_late(self, job: TrackedJob, reason: str) -> None:
+        if not job.result:
+            job.request_end(reason, time.time())
+            self._end(job)
+
+    def _count_silence_anew(self, limit: Limit, idle: float) -> None:
+        limit.quiet_since = time.monotonic()
+        self._look_soon(limit, idle)
+
+    def _look_soon(self, limit: Limit, idle: float) -> None:
+        self._loop.after(idle / IDLE_LOOKS, partial(self._look, limit, idle))
+
+    def _look(self, limit: Limit, idle: float) -> None:
+        if not limit.job.result:
+            question = partial(self._runtime.last_output_time, limit.job.identity.container_id)
+            self._loop.ask(question, partial(self._seen, limit, idle), partial(self._not_seen, limit, idle))
+
+    def _seen(self, limit: Limit, idle: float, last_output: str) -> None:
+        now = time.monotonic()
+        if last_output != limit.last_output or limit.job.state is not DOCKER_STATE.RUNNING:
+            limit.last_output, limit.quiet_since = last_output, now
+        if now - limit.quiet_since >= idle:
+            reason = f"the site: it wrote nothing for more than {idle:g} s ('idle_timeout')"
+            self._end_late(limit.job, reason)
+        else:
+            self._look_soon(limit, idle)
+
+    def _not_seen(self, limit: Limit, idle: float, error: Exception) -> None:
+        logger.debug("%s: its output cannot be looked at: %s", limit.job.identity, error)
+        self._count_silence_anew(limit, idle)  # it may well have written

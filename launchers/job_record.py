@@ -1,0 +1,197 @@
+"""What a site must not forget of its jobs: one small file per job, in a folder that no job sees.
+
+::
+
+    <workspace>/.flcore/site-id                        the id that the labels of this site's containers carry
+    <workspace>/.flcore/parents/<id>                   locked for as long as that process (one of its launchers) lives
+    <workspace>/.flcore/jobs/<job id>.<nonce>.jsonl    one job's record
+
+A record is a JSON object per line, each with some of the fields, later ones in place of earlier ones. A line is one
+append that begins with the line's break, so that one which a full disk or a power cut tore spoils no other. The first
+line, the intent, is on the disk before an engine is asked for anything. The file goes when nothing is left to be done.
+
+Several processes may share the folder: each takes over only the records of processes that are dead.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import logging
+import os
+import secrets
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+logger = logging.getLogger(__name__)
+
+_FILE_MODE = 0o600
+
+
+class JobRecord:
+    """One job's file. May be written from several threads; raises OSError where the disk refuses."""
+
+    __slots__ = ("fields", "path")
+
+    def __init__(self, path: Path, fields: Mapping[str, Any] | None = None) -> None:
+        self.path = path
+        self.fields = fields or {}
+        """What a record said that was taken over; nothing for one of this process."""
+
+    def note(self, *, durable: bool = False, **fields: Any) -> None:
+        """Add fields. ``durable``: return when they would survive a power cut; a killed process they always do.
+
+        Nothing happens once the record was forgotten.
+        """
+        with suppress(FileNotFoundError):
+            _append(self.path, fields, os.O_APPEND, durable)
+
+    def forget(self) -> None:
+        """Remove the file. Idempotent."""
+        self.path.unlink(missing_ok=True)
+
+
+class RecordStore:
+    """The records of one launcher of a site. Making one touches no disk; safe to use from several threads."""
+
+    def __init__(self, state_dir: str | Path) -> None:
+        self.folder = Path(state_dir)
+        self._parents = self.folder / "parents"
+        self._jobs = self.folder / "jobs"
+        self.parent_id = secrets.token_hex(8)
+        self._lock_file: int | None = None
+
+    @property
+    def exists(self) -> bool:
+        """Whether some launcher of this site has ever kept a record."""
+        return self._jobs.is_dir()
+
+    def open(self) -> str:
+        """Make the folder if need be, register this process as alive, and return the site's id. Idempotent."""
+        for folder in (self.folder, self._parents, self._jobs):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with self._exclusively():
+            if self._lock_file is None:
+                self._lock_file = _locked(self._parents / self.parent_id)
+            return self._site_id()
+
+    def close(self) -> None:
+        """Give up what is still on record, for others to take over. Idempotent."""
+        lock_file, self._lock_file = self._lock_file, None
+        if lock_file is not None:
+            (self._parents / self.parent_id).unlink(missing_ok=True)
+            os.close(lock_file)
+
+    def add(self, job_id: str, nonce: str, fields: Mapping[str, Any]) -> JobRecord:
+        """Begin a job's record; return when it is on the disk."""
+        whole = {"job_id": job_id, "nonce": nonce, "parent": self.parent_id, **fields}
+        record = JobRecord(self._jobs / f"{job_id}.{nonce}.jsonl")
+        try:
+            _append(record.path, whole, os.O_CREAT | os.O_EXCL, durable=True)
+            _sync_folder(self._jobs)
+        except FileExistsError:
+            raise
+        except OSError:
+            record.forget()
+            raise
+        return record
+
+    def take_over(self, launcher: str) -> list[JobRecord]:
+        """Make the records of a launcher's dead processes ours, and return them."""
+        with self._exclusively():
+            records = [record for record in self._read_all() if record.fields.get("launcher") == launcher]
+            orphaned = [record for record in records if not self.is_alive(record.fields["parent"])]
+            for record in orphaned:
+                record.note(parent=self.parent_id)
+            self._bury_the_dead()
+        return orphaned
+
+    def is_alive(self, parent_id: str) -> bool:
+        """Whether the process that has this id still lives."""
+        if parent_id == self.parent_id:
+            return self._lock_file is not None
+        try:
+            os.close(_locked(self._parents / parent_id, create=False))
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+        return False
+
+    def _read_all(self) -> Iterator[JobRecord]:
+        for path in sorted(self._jobs.glob("*.jsonl")):
+            fields = _read(path)
+            if "parent" in fields:
+                yield JobRecord(path, fields)
+            else:  # cut off before the engine was asked for anything
+                path.unlink(missing_ok=True)
+
+    def _bury_the_dead(self) -> None:
+        for path in self._parents.iterdir():
+            if not self.is_alive(path.name):
+                path.unlink(missing_ok=True)
+
+    def _site_id(self) -> str:
+        path = self.folder / "site-id"
+        with suppress(FileNotFoundError):
+            if known := path.read_text():
+                return known
+        site_id = secrets.token_hex(8)
+        part = path.with_suffix(".part")
+        part.write_text(site_id)
+        part.replace(path)
+        return site_id
+
+    @contextmanager
+    def _exclusively(self) -> Iterator[None]:
+        """One process, and one thread, at a time."""
+        descriptor = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _FILE_MODE)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(descriptor)
+
+
+def _locked(path: Path, create: bool = True) -> int:
+    """Open a file and lock it until it is closed, or the process ends. Raises BlockingIOError if another holds it."""
+    flags = os.O_RDWR | os.O_CLOEXEC | (os.O_CREAT if create else 0)
+    descriptor = os.open(path, flags, _FILE_MODE)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def _append(path: Path, fields: Mapping[str, Any], flags: int, durable: bool) -> None:
+    line = b"\n" + json.dumps(fields).encode()
+    descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC | flags, _FILE_MODE)
+    try:
+        if os.write(descriptor, line) < len(line):
+            raise OSError(f"{path}: the disk is full")
+        if durable:
+            os.fdatasync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    fields: dict[str, Any] = {}
+    for line in path.read_bytes().splitlines():
+        try:
+            fields |= json.loads(line or "{}")
+        except (ValueError, TypeError) as error:
+            logger.warning("%s: a line that is no JSON object is passed over: %s", path, error)
+    return fields

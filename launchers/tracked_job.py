@@ -1,0 +1,309 @@
+"""What is known of one job: written by the tracker, read and waited on by everybody."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+from flcore.errors import FLCoreError, RuntimeUnavailableError
+from flcore.job_launcher_spec import JobResult, JobStateChange
+
+from .docker_state import DOCKER_STATE, ContainerState, EndRequest, Progress, StateMachine, Transition
+from .job_record import JobRecord
+from .worker_pool import logged
+
+logger = logging.getLogger(__name__)
+
+STOP_GRACE = 10.0
+"""Seconds from the request to end to the kill, where a site does not say."""
+
+
+@dataclass(frozen=True, slots=True)
+class JobIdentity:
+    """Which job, of which site, in which container."""
+
+    job_id: str
+    site: str
+    container_name: str
+    container_id: str = ""
+    """Empty until there is a container."""
+    nonce: str = ""
+    """What the container's label says too, and no other's; empty for one that no launcher made."""
+
+    def __str__(self) -> str:
+        return f"job {self.job_id} in container {self.container_name} ({self.container_id[:12] or 'not made yet'})"
+
+
+@dataclass(frozen=True, slots=True)
+class JobLimits:
+    """How long a job may go on, in seconds; None is for ever."""
+
+    run: float | None = None
+    """From its start."""
+    idle: float | None = None
+    """Without any output."""
+
+
+@dataclass(frozen=True, slots=True)
+class JobHooks:
+    """What is to be done for one job, beside following it."""
+
+    on_change: Callable[[JobStateChange], None] | None = None
+    """Called by the notifier, in order."""
+    clean_up: Callable[[TrackedJob], None] | None = None
+    """Called after the end, by a thread of its own; and again later if it raises FLCoreError or CleanUpDelayedError."""
+    record: JobRecord | None = None
+    stop_grace: float = STOP_GRACE
+    limits: JobLimits = field(default_factory=JobLimits)
+    end_unstarted: str = ""
+    """On whose request a container is ended that is found created: nobody else will start it. Empty: one may."""
+
+
+class CleanUpDelayedError(Exception):
+    """A clean-up cannot be done now, and should be tried again."""
+
+
+class TrackedJob:
+    """What is known of one job. The tracker writes it; everybody may read it and wait on it, from any thread."""
+
+    __slots__ = (
+        "_announced",
+        "_changed",
+        "_cleaned_up",
+        "_done_callbacks",
+        "_end_request",
+        "_followers",
+        "_machine",
+        "_output",
+        "_result",
+        "_told",
+        "_tracked",
+        "hooks",
+        "identity",
+    )
+
+    def __init__(
+        self,
+        identity: JobIdentity,
+        hooks: JobHooks = JobHooks(),
+        told: Progress = Progress(),  # noqa: B008 - it is immutable
+    ) -> None:
+        self.identity = identity
+        self.hooks = hooks
+        self._told = told
+        self._machine = StateMachine(told)
+        self._result: JobResult | None = None
+        self._output = ""
+        self._end_request: EndRequest | None = None
+        self._tracked = True
+        self._announced = False
+        self._cleaned_up = False
+        self._followers = 0
+        self._done_callbacks: list[Callable[[], None]] = []
+        self._changed = threading.Condition(threading.Lock())
+
+    @property
+    def state(self) -> DOCKER_STATE | None:
+        """The state that was seen last; None before the first look."""
+        return self._machine.state
+
+    @property
+    def result(self) -> JobResult | None:
+        """Why the job ended; None while it runs. Never changes once it is there."""
+        return self._result
+
+    @property
+    def end_request(self) -> EndRequest | None:
+        """Who asked for the end, if somebody did."""
+        return self._end_request
+
+    @property
+    def entered(self) -> frozenset[DOCKER_STATE]:
+        """Every state that was ever entered."""
+        return self._machine.entered
+
+    def age(self, started_at: float | None) -> float:
+        """Return for how many seconds the job has run: by the clocks where another process began to follow it.
+
+        A job that this process has started starts now, so that no clock that jumps ends it.
+        """
+        taken_over = self._told.state is not None
+        return max(0.0, time.time() - started_at) if taken_over and started_at else 0.0
+
+    def enter_states(self, states: Collection[DOCKER_STATE], timeout: float | None = None) -> bool:
+        """Wait until one of the states was entered, at whatever time.
+
+        Returns False after ``timeout`` seconds, or as soon as the job has ended without entering one. Raises
+        RuntimeUnavailableError if the tracker was closed meanwhile.
+        """
+        wanted = frozenset(states)
+        with self._changed:
+            self._changed.wait_for(lambda: wanted & self._machine.entered or self._is_final(), timeout)
+            entered = bool(wanted & self._machine.entered)
+            if not entered and self._is_final():
+                self._raise_if_untracked()
+            return entered
+
+    def wait(self, timeout: float | None = None) -> JobResult | None:
+        """Return the result as soon as it is there; None after ``timeout`` seconds.
+
+        Raises RuntimeUnavailableError if the tracker was closed meanwhile.
+        """
+        with self._changed:
+            self._changed.wait_for(self._is_final, timeout)
+            self._raise_if_untracked()
+            return self._result
+
+    def wait_for_clean_up(self, timeout: float) -> bool:
+        """Wait until nothing is left of the ended job but its files; False after ``timeout`` seconds."""
+        with self._changed:
+            return self._changed.wait_for(lambda: self._cleaned_up, timeout)
+
+    def wait_for_end_request(self, timeout: float) -> bool:
+        """Wait until somebody asks for the end; False after ``timeout`` seconds."""
+        with self._changed:
+            return self._changed.wait_for(lambda: self._end_request is not None, timeout)
+
+    def request_end(self, by: str, now: float, delivered: bool | None = None) -> None:
+        """Note, on disk too, that somebody asks for the end. The first request counts, and none after the end.
+
+        ``delivered``: see ``EndRequest``; by default the tracker finds out.
+        """
+        with self._changed:
+            if self._end_request is not None or self._result is not None:
+                return
+            self._end_request = EndRequest(by, now, delivered)
+            self._changed.notify_all()
+        self._note_end_request()
+
+    def add_done_callback(self, callback: Callable[[], None]) -> None:
+        """Have ``callback`` called after the listener got the last change; at once if it did already."""
+        with self._changed:
+            if not self._announced:
+                self._done_callbacks.append(callback)
+                return
+        callback()
+
+    def begin_following(self) -> None:
+        """Note that somebody reads the output as it comes: the container stays a little for that reader."""
+        with self._changed:
+            self._followers += 1
+
+    def end_following(self) -> None:
+        with self._changed:
+            self._followers -= 1
+            self._changed.notify_all()
+
+    def wait_for_followers(self, timeout: float) -> None:
+        """Return when nobody follows the output any more, or after ``timeout`` seconds."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._followers == 0, timeout)
+
+    def final_fields(self) -> Mapping[str, Any]:
+        """Return the fields of a record from which :meth:`seen_at_end` makes this job's end again."""
+        return {"seen": asdict(self._machine.seen), "output": self._output}
+
+    # For the tracker only
+
+    def place(self, container_id: str) -> None:
+        """Take note of the job's container."""
+        self.identity = replace(self.identity, container_id=container_id)
+
+    def note_delivery(self, delivered: bool) -> None:
+        """Take note of whether a request to end reached the job before its end. Once it did, it did."""
+        with self._changed:
+            if self._end_request is None or self._end_request.delivered:
+                return
+            self._end_request = replace(self._end_request, delivered=delivered)
+        self._note_end_request()
+
+    def restore_end_request(self, request: EndRequest) -> None:
+        """Take in a request that another process noted."""
+        self._end_request = request
+
+    def observe(self, seen: ContainerState, now: float, output: str = "") -> list[JobStateChange]:
+        """Take in an inspection: the result first, then the bell."""
+        with self._changed:
+            transitions = self._machine.observe(seen, now)
+            if self._result is None:
+                self._output = output
+                self._result = self._machine.result(self._end_request, output)
+            if transitions or self._result:
+                self._changed.notify_all()
+        return [self._as_change(transition) for transition in transitions]
+
+    def tell(self, change: JobStateChange) -> None:
+        """Hand a change to the listener, and note that it was told."""
+        try:
+            if self.hooks.on_change:
+                self.hooks.on_change(change)
+        finally:
+            self._note_told(change)
+
+    def announce(self) -> None:
+        """Call who waits for the end, after the last change was told."""
+        with self._changed:
+            self._announced = True
+            callbacks, self._done_callbacks = self._done_callbacks, []
+        for callback in callbacks:
+            logged(callback)
+        self._forget_if_done()
+
+    def be_cleaned_up(self) -> None:
+        """Have the rest cleaned up. Raises FLCoreError or CleanUpDelayedError if that should be tried again."""
+        if self.hooks.clean_up:
+            try:
+                self.hooks.clean_up(self)
+            except (FLCoreError, CleanUpDelayedError):
+                raise
+            except Exception:
+                logger.exception("%s: an error in its clean-up", self.identity)
+        with self._changed:
+            self._cleaned_up = True
+            self._changed.notify_all()
+        self._forget_if_done()
+
+    def let_go(self) -> None:
+        """Wake who waits: nobody tracks this job any more."""
+        with self._changed:
+            self._tracked = False
+            self._changed.notify_all()
+
+    def _as_change(self, transition: Transition) -> JobStateChange:
+        who = self.identity
+        is_last = self._result is not None and transition.state is self._machine.state
+        return JobStateChange(
+            job_id=who.job_id,
+            site=who.site,
+            container_name=who.container_name,
+            container_id=who.container_id,
+            previous=transition.previous,
+            state=transition.state,
+            time=transition.time,
+            result=self._result if is_last else None,
+        )
+
+    def _note_told(self, change: JobStateChange) -> None:
+        if self.hooks.record:
+            self._told = told = self._told.then(DOCKER_STATE(change.state), change.time)
+            last = self.final_fields() if change.result else {}
+            self.hooks.record.note(told=[told.state, sorted(told.entered), told.time], **last)
+
+    def _note_end_request(self) -> None:
+        if self.hooks.record and self._end_request:
+            self.hooks.record.note(end_request=asdict(self._end_request))
+
+    def _forget_if_done(self) -> None:
+        if self.hooks.record and self._announced and self._cleaned_up:
+            self.hooks.record.forget()
+
+    def _is_final(self) -> bool:
+        return self._result is not None or not self._tracked
+
+    def _raise_if_untracked(self) -> None:
+        if self._result is None and not self._tracked:
+            raise RuntimeUnavailableError(f"{self.identity}: its site was closed; the job may go on without it")

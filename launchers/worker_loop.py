@@ -1,0 +1,129 @@
+"""One thread that does one thing after the other, now or later, and never waits for an engine."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from functools import partial
+from heapq import heappop, heappush
+from itertools import count
+from queue import Empty, SimpleQueue
+from typing import TypeVar
+
+from .worker_pool import WorkerPool, logged
+
+T = TypeVar("T")
+
+_ASKERS = 8
+
+
+class Timer:
+    """A call that is due some time."""
+
+    __slots__ = ("_due", "_number", "call")
+
+    def __init__(self, due: float, number: int, call: Callable[[], object]) -> None:
+        self._due = due
+        self._number = number
+        self.call = call
+
+    def __lt__(self, other: Timer) -> bool:
+        return (self._due, self._number) < (other._due, other._number)
+
+    def patience(self) -> float:
+        """Seconds until it is due."""
+        return self._due - time.monotonic()
+
+    def cancel(self) -> None:
+        """Have it do nothing, and hold on to nothing."""
+        self.call = _nothing
+
+
+class WorkerLoop:
+    """Runs calls in the order in which they were posted, and timers when they are due, by a monotonic clock.
+
+    What may take long is asked of a pool, whose threads end when there is nothing to ask.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._inbox: SimpleQueue[Callable[[], object] | None] = SimpleQueue()
+        self._timers: list[Timer] = []
+        self._numbers = count()  # of two timers that are due at once, the first that was set comes first
+        self._askers = WorkerPool("asker", _ASKERS)
+        self._asking = 0
+        self._finishing = False
+        self._quiet = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=f"flcore-{name}", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def post(self, call: Callable[[], object]) -> None:
+        """Have a call run soon, from whatever thread."""
+        self._inbox.put(call)
+
+    def after(self, seconds: float, call: Callable[[], object]) -> Timer:
+        """Have a call run in some seconds. For calls that run in the loop only."""
+        timer = Timer(time.monotonic() + seconds, next(self._numbers), call)
+        heappush(self._timers, timer)
+        return timer
+
+    def ask(
+        self, question: Callable[[], T], then: Callable[[T], object], failed: Callable[[Exception], object]
+    ) -> None:
+        """Have the pool ask, and the loop go on with the answer or the error. For calls that run in the loop only."""
+        self._asking += 1
+
+        def ask() -> None:
+            try:
+                answer = question()
+            except Exception as error:  # noqa: BLE001 - it is handed on
+                self.post(partial(self._answered, failed, error))
+            else:
+                self.post(partial(self._answered, then, answer))
+
+        self._askers.submit(ask)
+
+    def finish(self, timeout: float) -> None:
+        """End when no question is left without an answer, ``timeout`` seconds at most. Timers are forgotten."""
+        if threading.current_thread() is not self._thread:
+            self.post(self._begin_to_finish)
+            self._quiet.wait(timeout)
+        self._inbox.put(None)
+        if threading.current_thread() is not self._thread:
+            self._thread.join(timeout)
+        self._askers.close(timeout)
+
+    def _answered(self, go_on: Callable[[T], object], answer: T) -> None:
+        self._asking -= 1
+        try:
+            go_on(answer)
+        finally:
+            self._note_if_quiet()
+
+    def _begin_to_finish(self) -> None:
+        self._finishing = True
+        self._note_if_quiet()
+
+    def _note_if_quiet(self) -> None:
+        if self._finishing and not self._asking:
+            self._quiet.set()
+
+    def _run(self) -> None:
+        while call := self._next():
+            logged(call)
+
+    def _next(self) -> Callable[[], object] | None:
+        while True:
+            patience = self._timers[0].patience() if self._timers else None
+            if patience is not None and patience <= 0:
+                return heappop(self._timers).call
+            try:
+                return self._inbox.get(timeout=patience)
+            except Empty:
+                continue
+
+
+def _nothing() -> None:
+    """What a cancelled timer does."""
