@@ -21,7 +21,9 @@ from typing import Self
 _END_OF_HEAD = b"\r\n\r\n"
 _VERSION = re.compile(r"^/v[0-9.]+(?=/)")
 _OWN_NAME = re.compile(r"^/(containers|networks|volumes|exec|services|tasks)/(?!json$|create$|prune$)([^/]+)")
-_IMAGE_NAME = re.compile(r"^/images/(?!json$|create$|prune$|search$|load$|get$)(.+?)(?=/json$|/tag$|/history$|/push$|$)")
+_IMAGE_NAME = re.compile(
+    r"^/images/(?!json$|create$|prune$|search$|load$|get$)(.+?)(?=/json$|/tag$|/history$|/push$|$)"
+)
 _HANG_LOOK = 0.05
 """Seconds between two looks whether the client of a hanging request still waits."""
 
@@ -88,6 +90,7 @@ class EngineProxy:
         self._drop: tuple[float, random.Random] = (0.0, random.Random(0))
         self.stall_new_events = False
         """Whether event streams that are opened from now on deliver nothing."""
+        self._most_open = 0
         self._reset()
         self.accept()
 
@@ -248,9 +251,7 @@ class EngineProxy:
 
     def _reset(self) -> None:
         self._requests: Counter[str] = Counter()
-        self._accepted = 0
-        self._events = 0
-        self._events_dropped = 0
+        self._accepted = self._events = self._events_dropped = 0
         self._most_open = len(self._connections)
 
 
@@ -414,7 +415,8 @@ def kind_of(request: str) -> str:
     """Return ``METHOD /path`` without version, query, ids and names."""
     method, _, path = request.partition(" ")
     path = _VERSION.sub("", path.partition("?")[0])
-    return f"{method} {_IMAGE_NAME.sub('/images/{name}', _OWN_NAME.sub(r'/\1/{id}', path))}"
+    path = _IMAGE_NAME.sub("/images/{name}", _OWN_NAME.sub(r"/\1/{id}", path))
+    return f"{method} {path}"
 
 
 def _header(head: bytes, name: bytes) -> bytes | None:

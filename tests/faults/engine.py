@@ -97,6 +97,8 @@ class Engine:
         folder.mkdir(parents=True)
         self.folder = folder
         self.host = f"unix://{folder}/docker.sock"
+        self.live_restore = False
+        """Whether containers outlive the daemon that runs now."""
         self._daemon: subprocess.Popen[bytes] | None = None
         self._namespaces = Namespaces()
         (folder / "data").mkdir()
@@ -114,6 +116,7 @@ class Engine:
         options = [f"--host={self.host}", f"--data-root={self.folder}/data", f"--exec-root={self.folder}/exec"]
         options += [f"--pidfile={self.folder}/docker.pid", "--log-level=warn", "--bridge=none"]
         options += ["--live-restore"] if live_restore else []
+        self.live_restore = live_restore
         with self._log.open("ab") as log:
             command = self._namespaces.command("dockerd", *options)
             self._daemon = subprocess.Popen(
@@ -205,8 +208,17 @@ class Engine:
                 with suppress(APIError):
                     api.remove_volume(volume["Name"], force=True)
 
-    def shim_of(self, container_id: str) -> int:
-        """Return the pid of the process by which containerd holds a container."""
+    @contextmanager
+    def frozen_shim(self, container_id: str) -> Iterator[None]:
+        """Freeze the process by which containerd holds a container: whoever asks it for anything waits."""
+        shim = self._shim_of(container_id)
+        os.kill(shim, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.kill(shim, signal.SIGCONT)
+
+    def _shim_of(self, container_id: str) -> int:
         for process in Path("/proc").glob("[0-9]*"):
             with suppress(OSError):
                 words = (process / "cmdline").read_bytes().split(b"\0")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import random
 import re
 import shutil
@@ -12,8 +11,9 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections import Counter
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -46,6 +46,8 @@ class Outcome:
     """What of the jobs is still there: containers, volumes, records."""
     problems: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    ends: Counter[str] = field(default_factory=Counter)
+    """How jobs ended."""
 
     @property
     def passed(self) -> bool:
@@ -57,6 +59,7 @@ class Outcome:
         self.left += other.left
         self.problems += other.problems
         self.notes += other.notes
+        self.ends += other.ends
 
 
 class Party:
@@ -66,8 +69,8 @@ class Party:
         self,
         folder: Path,
         host: str,
+        direct: bool,
         launcher_args: Mapping[str, Any],
-        environment: Mapping[str, str] | None = None,
         workspace: Path | None = None,
     ) -> None:
         self.name = f"site-{uuid.uuid4().hex[:6]}"
@@ -77,16 +80,16 @@ class Party:
         self.jobs: dict[str, Job] = {}
         self.deaths = 0
         self.may_log_errors = False
-        self.sees_inspections = False
-        """Whether a container's inspection just before its removal is seen, and is compared."""
         self._host = host
-        self._engine_socket = host
-        self._environment = environment or {}
+        self._direct = direct
         self._lives = 0
+        self._finishing = 0
         self._inspected: dict[str, int] = {}
         self.proxy = EngineProxy(host, self.folder / "e.sock")
         self.proxy.before(r"^DELETE \S*/containers/", self._look)
-        self._write_config(launcher_args)
+        self._config = self.folder / "site.json"
+        self._story_path = self.folder / "story.jsonl"
+        self._write_config({"docker_host": host if direct else self.proxy.host, **launcher_args})
         self._process: subprocess.Popen[bytes] | None = None
 
     # The parent's lives
@@ -97,9 +100,8 @@ class Party:
         command = [sys.executable, "-m", "tests.faults.parent", str(self._config), str(self._story_path)]
         command += [f"--life={self._lives}", *([f"--die-at={die_at}"] if die_at else [])]
         with self.log_path.open("ab") as log:
-            environment = {**os.environ, **self._environment}
             self._process = subprocess.Popen(
-                command, stdin=subprocess.PIPE, stderr=log, cwd=ROOT, env=environment, start_new_session=True
+                command, stdin=subprocess.PIPE, stderr=log, cwd=ROOT, start_new_session=True
             )
         self.until(lambda: self._says("started", life=self._lives), "the start of the parent")
 
@@ -125,7 +127,9 @@ class Party:
             self.jobs[job.id] = job
             self._send(do="launch", job=job.id, script=job.script, image=job.image)
         if wait:
-            self.until(lambda: all(self._says("launched", job.id) or self._says("refused", job.id) for job in jobs), "launches")
+            self.until(
+                lambda: all(self._says("launched", job.id) or self._says("refused", job.id) for job in jobs), "launches"
+            )
 
     def terminate(self, *jobs: Job, threads: int = 1, wait: bool = False) -> None:
         for job in jobs:
@@ -133,19 +137,33 @@ class Party:
         if wait:
             self.until(lambda: all(self._says("terminated", job.id) for job in jobs), "ends of jobs")
 
+    def jump(self, seconds: float) -> None:
+        """Make the parent's wall clock jump."""
+        said = sum(entry["what"] == "jumped" for entry in self.story)
+        self._send(do="jump", seconds=seconds)
+        self.until(lambda: sum(entry["what"] == "jumped" for entry in self.story) > said, "a jump of the clock")
+
     def churn(self, jobs: int, threads: int, timeout: float) -> Entry:
         """Launch many jobs, one after the other; return the figures of the parent before and after."""
         self._send(do="churn", jobs=jobs, threads=threads)
         self.until(lambda: self._says("churned"), "a thousand jobs", timeout)
         return next(entry for entry in self.story if entry["what"] == "churned")
 
+    def begin_to_finish(self) -> None:
+        """Have the parent wait for all jobs; after this it takes no command any more. Idempotent."""
+        if self._finishing != self._lives:
+            self._finishing = self._lives
+            self._send(do="finish")
+
     def finish(self, timeout: float = FINISH_TIMEOUT) -> None:
-        """Wait for the results of all jobs, in another life of the parent if need be. Raises TimeoutError."""
+        """Wait for the results of all jobs, if need be in another life. Raises TimeoutError. Idempotent."""
+        if self._has_finished():
+            return
         if not self.alive:
             self.start()
-        self._send(do="finish")
+        self.begin_to_finish()
         try:
-            self.until(lambda: self._says("finished", life=self._lives), "the results of all jobs", timeout)
+            self.until(self._has_finished, "the results of all jobs", timeout)
             until(lambda: not self.alive, _EXIT_TIMEOUT, f"{self.name}: the parent's exit")
         except TimeoutError:
             self._dump_stacks()
@@ -184,7 +202,13 @@ class Party:
 
     def states(self, job: Job) -> list[str]:
         """Return the states of a job that were told so far."""
-        return [entry["change"]["state"] for entry in self.story if entry["what"] == "change" and entry["job"] == job.id]
+        return [
+            entry["change"]["state"] for entry in self.story if entry["what"] == "change" and entry["job"] == job.id
+        ]
+
+    def said(self) -> set[tuple[str | None, str]]:
+        """Return all that was said, as pairs of a job and what."""
+        return {(entry.get("job"), entry["what"]) for entry in self.story}
 
     def folder_of(self, job: Job) -> Path:
         return self.workspace / job.id
@@ -192,7 +216,7 @@ class Party:
     def containers(self, job: Job | None = None) -> list[str]:
         """Return the ids of its containers, of whatever state."""
         labels = [f"{LABEL_SITE}={self.name}", *([f"flcore.job_id={job.id}"] if job else [])]
-        with api_of(self._engine_socket) as api:
+        with api_of(self._host) as api:
             return [entry["Id"] for entry in api.containers(all=True, filters={"label": labels})]
 
     def outcome(self) -> Outcome:
@@ -200,14 +224,22 @@ class Party:
         judgements = [self._judge(job) for job in self.jobs.values() if self._says("launching", job.id)]
         wrong = [j for j in judgements if j.problems]
         outcome = Outcome(jobs=len(judgements), right=len(judgements) - len(wrong), left=self._left())
-        outcome.problems = [f"{self.name}: job {j.job.id}: {problem}" for j in wrong for problem in j.problems]
+        outcome.add(self._churned())
+        outcome.problems += [f"{self.name}: job {j.job.id}: {problem}" for j in wrong for problem in j.problems]
         outcome.problems += self._slow_polls() + self._logged_errors()
-        outcome.notes = [j.end for j in judgements]
+        outcome.ends.update(j.end or "no result" for j in judgements)
         return outcome
 
     def _judge(self, job: Job) -> Judgement:
-        inspected = self._inspected.get(f"{self.name}-{job.id}") if self.sees_inspections else None
+        inspected = self._inspected.get(f"{self.name}-{job.id}")
         return judge(job, self.story, Evidence.of(self.folder_of(job), self.name), inspected)
+
+    def _churned(self) -> Outcome:
+        """Return what came of the jobs that were launched by the thousand, of which only what is wrong was said."""
+        jobs = sum(entry["jobs"] for entry in self.story if entry["what"] == "churned")
+        wrong = [entry for entry in self.story if entry["what"] == "wrong"]
+        problems = [f"{self.name}: job {w['job']}: exit code {w['wanted']}, told was {w['result']}" for w in wrong]
+        return Outcome(jobs, jobs - len(wrong), problems=problems, ends=Counter(natural=jobs - len(wrong)))
 
     def _left(self) -> list[str]:
         containers = [f"container {container[:12]}" for container in self.containers()]
@@ -224,6 +256,9 @@ class Party:
         if not found:
             return []
         return [f"{self.name}: the parent logged an error: {' / '.join(log[found.start() :].splitlines()[:3])}"]
+
+    def _has_finished(self) -> bool:
+        return self._says("finished", life=self._lives)
 
     def _says(self, what: str, job: str | None = None, life: int | None = None) -> bool:
         return any(
@@ -242,14 +277,12 @@ class Party:
     def _look(self, request: str) -> None:
         """Note what inspection says of a container before it is removed."""
         match = re.search(r"/containers/([^/?]+)", request)
-        with suppress(NotFound), api_of(self._engine_socket) as api:
+        with suppress(NotFound), api_of(self._host) as api:
             container = api.inspect_container(match[1] if match else "")
             if container["State"]["Status"] == "exited":
                 self._inspected[container["Name"].lstrip("/")] = container["State"]["ExitCode"]
 
     def _write_config(self, launcher_args: Mapping[str, Any]) -> None:
-        self._config = self.folder / "site.json"
-        self._story_path = self.folder / "story.jsonl"
         launcher = {"id": "launcher", "path": "tests.faults.parent.ScriptLauncher", "args": dict(launcher_args)}
         config = {"site": self.name, "workspace": str(self.workspace), "components": [launcher]}
         self._config.write_text(json.dumps(config))
@@ -277,16 +310,13 @@ class Lab:
         self.problems: list[str] = []
         self.notes: list[str] = []
         self._parties: list[Party] = []
+        self._disks: list[Path] = []
         folder.mkdir(parents=True)
 
-    def party(self, direct: bool = False, **more: Any) -> Party:
-        """Make a site; its parent is started by whoever wants it. ``direct``: its engine's socket is not proxied."""
-        own = {name: more.pop(name) for name in ("environment", "workspace") if name in more}
-        args = {"image": self.image, "network": NETWORK, "stop_grace": 2, **more}
-        party = Party(self.folder, self.host, args, **own)
-        party.sees_inspections = not direct
-        args["docker_host"] = self.host if direct else party.proxy.host
-        party._write_config(args)
+    def party(self, direct: bool = False, workspace: Path | None = None, **launcher_args: Any) -> Party:
+        """Make a site; its parent is started by whoever wants it. ``direct``: no proxy before the engine's socket."""
+        args = {"image": self.image, "network": NETWORK, "stop_grace": 2, **launcher_args}
+        party = Party(self.folder, self.host, direct, args, workspace)
         self._parties.append(party)
         return party
 
@@ -300,19 +330,35 @@ class Lab:
         """Let a random time go by."""
         time.sleep(self.rng.uniform(shortest, longest))
 
+    def expect(self, condition: object, problem: str) -> None:
+        """Note a problem if a condition does not hold."""
+        if not condition:
+            self.problems.append(problem)
+
+    def new_name(self) -> str:
+        """Return a name for an image or a network that nobody else has."""
+        return f"faults-{self.rng.randrange(1 << 40):x}"
+
+    def small_disk(self, size: str) -> Path:
+        """Mount a small disk, in memory, until the lab is closed. Its folder is open to all."""
+        disk = self.folder / f"disk-{len(self._disks)}"
+        disk.mkdir()
+        subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size},mode=755", "none", disk], check=True)
+        self._disks.append(disk)
+        return disk
+
     def outcome(self) -> Outcome:
         """Have all sites finish, and return what came of their jobs."""
-        outcome = Outcome(problems=self.problems)
+        outcome = Outcome(problems=self.problems, notes=self.notes)
         for party in self._parties:
             try:
                 party.finish()
-            except (TimeoutError, EngineError) as error:
-                outcome.problems.append(str(error))
+            except TimeoutError as error:
+                outcome.problems.append(f"TimeoutError: {error}")
             outcome.add(party.outcome())
-        outcome.notes = [*self.notes, *outcome.notes]
         return outcome
 
-    def close(self, keep: bool) -> None:
+    def close(self, keep: bool = False) -> None:
         """End what still runs, and remove all; ``keep`` leaves the files of the sites."""
         for party in self._parties:
             party.close()
@@ -320,6 +366,8 @@ class Lab:
                 for container in party.containers():
                     with suppress(NotFound):
                         api.remove_container(container, force=True, v=True)
+        for disk in self._disks:
+            subprocess.run(["umount", "--lazy", disk], check=False)
         if not keep:
             shutil.rmtree(self.folder, ignore_errors=True)
 
@@ -329,38 +377,38 @@ class Lab:
         return self.engine
 
 
-Play = Callable[[Lab], None]
-
-
 @dataclass(frozen=True)
 class Fault:
     """One way to make things go wrong."""
 
     name: str
     title: str
-    play: Play
-    engine_wide: bool = False
-    """It hits everybody on the engine: needs a private one, and one repeat at a time."""
+    play: Callable[[Lab], None]
+    """Does it to a lab. What came of it is the lab's to say."""
+    private: bool = False
+    """Needs what only the suite's own process and engine have: :meth:`Lab.need_engine`, :meth:`Lab.small_disk`."""
+    alone: bool = False
+    """Hits everybody on the engine, so it must be alone with a private one."""
     repeats: int | None = None
     """How often, where not as often as all others."""
     data_size: str | None = None
     """Needs an engine of its own whose data has only this size."""
 
+    @property
+    def fits_any_engine(self) -> bool:
+        return not (self.private or self.alone or self.data_size)
 
-@contextmanager
-def played(fault: Fault, lab: Lab, keep: bool = False) -> Iterator[Outcome]:
-    """Play a fault and yield what came of it."""
-    outcome = Outcome()
+
+def play(fault: Fault, lab: Lab, keep: bool = False) -> Outcome:
+    """Play a fault once, and return what came of it. ``keep``: leave the sites' files where it went wrong."""
     try:
-        fault.play(lab)
-    except (TimeoutError, EngineError) as error:
-        outcome.problems.append(f"{type(error).__name__}: {error}")
-    try:
-        outcome.add(lab.outcome())
-        yield outcome
-    finally:
-        lab.close(keep)
-
-
-def titles(faults: Sequence[Fault]) -> Iterator[str]:
-    yield from (fault.title for fault in faults)
+        try:
+            fault.play(lab)
+        except (TimeoutError, EngineError) as error:
+            lab.problems.append(f"{type(error).__name__}: {error}")
+        outcome = lab.outcome()
+    except BaseException:
+        lab.close()
+        raise
+    lab.close(keep=keep and not outcome.passed)
+    return outcome

@@ -4,6 +4,7 @@ It reads commands from its standard input, a JSON object a line, and runs each i
 
     {"do": "launch", "job": <id>, "script": <for sh>, "image": <or null>}
     {"do": "terminate", "job": <id>, "threads": <how many ask at once>}
+    {"do": "jump", "seconds": <by which the wall clock jumps>}
     {"do": "churn", "jobs": <how many, one after the other>, "threads": <so many at once>}
     {"do": "finish"}    wait for the ends of all jobs, say their results, close the site, end
 
@@ -32,9 +33,12 @@ from pathlib import Path
 from typing import Any, cast
 
 from flcore import EventType, FLComponent, FLContext, FLContextKey, JobHandleSpec, JobStateChange, Site
+from flcore.errors import FLCoreError
 from launchers.docker_launcher import DockerJobLauncher
 from launchers.docker_state import TERMINAL_STATES
 from launchers.runtime.base import Runtime
+
+from .verdict import THE_SUITE
 
 MOMENTS = {
     "before-create": ("create", "before"),
@@ -45,13 +49,12 @@ MOMENTS = {
     "before-drain": ("logs", "before"),
     "before-remove": ("remove", "before"),
     "after-remove": ("remove", "after"),
-    "before-kill": ("kill", "before"),
-    "after-kill": ("kill", "after"),
+    "before-signal": ("send_signal", "before"),
+    "after-signal": ("send_signal", "after"),
 }
 """Where the parent can be told to die: at a call to its runtime. ``end-seen``: an inspection says that a job ended."""
 
 POLL_INTERVAL = 0.05
-RECOVERED = getattr(EventType, "JOB_RECOVERED", "_job_recovered")
 _TOLD = {EventType.JOB_COMPLETED, EventType.JOB_ABORTED}
 _ENGINE = {EventType.ENGINE_UNREACHABLE, EventType.ENGINE_REACHABLE}
 
@@ -66,6 +69,18 @@ class Story:
     def say(self, what: str, **more: Any) -> None:
         line = json.dumps({"what": what, "life": self._life, "at": time.monotonic(), **more})
         os.write(self._file, line.encode() + b"\n")
+
+
+class WallClock:
+    """Python's wall clock, which can be made to jump; nobody else's does."""
+
+    def __init__(self) -> None:
+        self._true_time = time.time
+        self._ahead = 0.0
+        time.time = lambda: self._true_time() + self._ahead
+
+    def jump(self, seconds: float) -> None:
+        self._ahead += seconds
 
 
 class Moment:
@@ -114,7 +129,6 @@ class ScriptLauncher(DockerJobLauncher):
     """Runs the script that a job's metadata has as its name. For this suite only: nobody's job may do that."""
 
     die_at: str | None = None
-    runtime_made: Runtime | None = None
 
     def get_command(self, job_meta: dict[str, Any], fl_ctx: FLContext) -> tuple[str, str]:
         return f"{fl_ctx.get_identity_name()}-{job_meta['job_id']}", shlex.join(["sh", "-c", job_meta["name"]])
@@ -138,7 +152,7 @@ class Recorder(FLComponent):
         elif event_type in _TOLD:
             result = fl_ctx.get_prop(FLContextKey.JOB_RESULT)
             self._story.say("told", job=fl_ctx.get_job_id(), event=event_type, result=result.as_dict())
-        elif event_type == RECOVERED:
+        elif event_type == EventType.JOB_RECOVERED:
             self._story.say("recovered", job=fl_ctx.get_job_id())
         elif event_type in _ENGINE:
             self._story.say("engine", event=event_type, reason=fl_ctx.get_prop(FLContextKey.EVENT_DATA))
@@ -153,6 +167,7 @@ class Parent:
         self._launches: list[threading.Thread] = []
         self._ending = threading.Event()
         self._slowest_poll = 0.0
+        self._clock = WallClock()
 
     def run(self, commands: Iterator[str]) -> int:
         """Run all commands; 1 if they end without "finish", as they do when the suite dies."""
@@ -177,11 +192,11 @@ class Parent:
         if image:
             meta["launcher_spec"] = {self._site.name: {"docker": {"image": image}}}
         try:
-            handle = self._site.launch_job(meta)
-        except Exception as error:
+            self._site.launch_job(meta)
+        except FLCoreError as error:
             self._story.say("refused", job=job, error=type(error).__name__, message=str(error))
             return
-        self._story.say("launched", job=job, container=getattr(handle, "identity", None) and handle.identity.container_id)
+        self._story.say("launched", job=job)
 
     def _terminate(self, job: str, threads: int = 1) -> None:
         while not (handle := self._site.jobs().get(job)):
@@ -193,11 +208,15 @@ class Parent:
     def _terminate_once(self, job: str, handle: JobHandleSpec) -> None:
         self._story.say("terminating", job=job)
         try:
-            code = handle.terminate(by="the suite")
-        except Exception as error:
+            code = handle.terminate(by=THE_SUITE)
+        except FLCoreError as error:
             self._story.say("not terminated", job=job, error=type(error).__name__, message=str(error))
             return
         self._story.say("terminated", job=job, code=code.name)
+
+    def _jump(self, seconds: float) -> None:
+        self._clock.jump(seconds)
+        self._story.say("jumped", seconds=seconds)
 
     def _churn(self, jobs: int, threads: int) -> None:
         """Launch a job after the other and wait for each; measure what that costs for ever."""
@@ -221,10 +240,10 @@ class Parent:
 
     def _figures(self) -> dict[str, int]:
         """Return what this process has, when it has come to rest."""
-        figures = {}
+        figures: dict[str, int] = {}
         for _ in range(100):
             gc.collect()
-            latest = {"threads": threading.active_count(), "descriptors": len(os.listdir("/proc/self/fd"))}
+            latest = {"threads": threading.active_count(), "descriptors": len(list(Path("/proc/self/fd").iterdir()))}
             if latest == figures:
                 break
             figures = latest
@@ -237,7 +256,7 @@ class Parent:
         for job, handle in self._site.jobs().items():
             try:
                 codes = {handle.wait().name, *(handle.poll().name for _ in range(3))}
-            except Exception as error:
+            except FLCoreError as error:
                 self._story.say("not waited", job=job, error=type(error).__name__, message=str(error))
                 continue
             result = handle.result

@@ -26,8 +26,10 @@ NATURAL, ABORTED, KILLED, FORGOTTEN, NEVER_RAN, REFUSED = (
     "never ran",
     "refused",
 )
-"""How a job can have ended: by itself; by our wish; by somebody else's; by itself, but the engine did not see it; it was
-never started; its launch raised."""
+"""How a job can have ended: by itself; on the suite's request; by somebody else; by itself, but the engine did not see
+it; it was never started; its launch raised."""
+THE_SUITE = "the suite"
+"""Who asks for ends."""
 
 Entry = Mapping[str, Any]
 
@@ -47,6 +49,8 @@ class Job:
     """Whether it can write into its folder, so that the notes there are evidence."""
     whole_log: bool = True
     """Whether all its output must be kept if it ends by itself."""
+    gapless: bool = True
+    """Whether no line may be missing in the middle of the output that is kept."""
     body: str = ""
     """What it runs in place of the lines, for sh."""
     image: str | None = None
@@ -111,7 +115,9 @@ def judge(job: Job, story: Sequence[Entry], evidence: Evidence, inspected: int |
     ``inspected``: the exit code by inspection just before the container was removed, where that was seen.
     """
     judgement = Judgement(job)
-    judgement.problems = list(_problems(judgement, [entry for entry in story if entry.get("job") == job.id], evidence, inspected))
+    judgement.problems = list(
+        _problems(judgement, [entry for entry in story if entry.get("job") == job.id], evidence, inspected)
+    )
     return judgement
 
 
@@ -127,10 +133,12 @@ def _problems(judgement: Judgement, story: Sequence[Entry], evidence: Evidence, 
         yield f"no result was told, only {[entry['what'] for entry in story]}"
         return
     else:
-        judgement.end, lies = _compare(job, results[-1], evidence, inspected)
-        yield from lies
+        judgement.end = _way(job, results[-1], evidence)
+        yield from _lies(job, results[-1], evidence, inspected)
         yield from _disagreements(results)
         yield from _log_gaps(job, judgement.end, evidence)
+    if judgement.end == NEVER_RAN and any(entry["what"] == "launched" for entry in story):
+        yield "its launch returned, and yet it never ran"
     if judgement.end not in job.may_end:
         yield f"ended as {judgement.end!r}, not as {sorted(job.may_end)}: {results and results[-1]}"
     yield from _told_once(story, results)
@@ -148,28 +156,30 @@ def _results(story: Iterable[Entry]) -> list[dict[str, Any]]:
     return [result for result in told if result]
 
 
-def _compare(job: Job, result: Entry, evidence: Evidence, inspected: int | None) -> tuple[str, list[str]]:
-    """Return how a job ended, and what of its result is a lie."""
+def _way(job: Job, result: Entry, evidence: Evidence) -> str:
+    """Return the way in which a job ended: that of the result, where the job's own notes do not say otherwise."""
+    code, aborted = result["exit_code"], result["return_code"] == "ABORTED"
+    if aborted and result["ended_by"] == THE_SUITE:
+        return ABORTED
+    if not aborted and _ended_itself(job, code, evidence):
+        return NATURAL if code == job.code else FORGOTTEN if code in (UNKNOWN_TO_ENGINE, None) else KILLED
+    return KILLED if evidence.runs or not job.noted else NEVER_RAN
+
+
+def _lies(job: Job, result: Entry, evidence: Evidence, inspected: int | None) -> Iterator[str]:
     code, told = result["exit_code"], result["return_code"]
-    lies = []
     if inspected is not None and code is not None and code != inspected:
-        lies.append(f"the exit code was told as {code}, inspection said {inspected}")
-    if told == "ABORTED":
-        if not result["ended_by"]:
-            lies.append("aborted, but it is not said by whom")
-        return ABORTED, lies
-    if result["ended_by"]:
-        lies.append(f"ended by {result['ended_by']}, but {told}")
-    if told != return_code(code):
-        lies.append(f"the return code for exit code {code} is {return_code(code)}, told was {told}")
-    ended_itself = evidence.ended == job.code if job.noted else code == job.code
-    if ended_itself and code == job.code:
-        return NATURAL, lies
-    if told == "SUCCESS":
-        lies.append(f"told as a success, but its own note is {evidence.ended}")
-    if ended_itself:
-        return (FORGOTTEN if code in (UNKNOWN_TO_ENGINE, None) else KILLED), lies
-    return (KILLED if evidence.runs or not job.noted else NEVER_RAN), lies
+        yield f"the exit code was told as {code}, inspection said {inspected}"
+    if (told == "ABORTED") is not bool(result["ended_by"]):
+        yield f"told as {told}, ended by {result['ended_by']!r}"
+    if told not in ("ABORTED", return_code(code)):
+        yield f"the return code for exit code {code} is {return_code(code)}, told was {told}"
+    if told == "SUCCESS" and not _ended_itself(job, code, evidence):
+        yield f"told as a success, but its own note is {evidence.ended}"
+
+
+def _ended_itself(job: Job, code: int | None, evidence: Evidence) -> bool:
+    return evidence.ended == job.code if job.noted else code == job.code
 
 
 def _refused(story: Iterable[Entry], results: Iterable[Entry]) -> Iterator[str]:
@@ -197,22 +207,31 @@ def _log_gaps(job: Job, end: str, evidence: Evidence) -> Iterator[str]:
             yield "there is no log"
         return
     whole = end == NATURAL and job.whole_log
-    known = [line for line in log if not line.startswith("flcore: ")]
-    if whole and known != job.log:
-        yield f"the log is not complete: {_difference(known, job.log)}"
-    elif not whole and not _is_in_order(known, job.log):
-        yield f"the log has gaps or repeats itself: {_difference(known, job.log)}"
+    if job.gapless and whole and log != job.log:
+        yield f"the log is not complete: {_difference(log, job.log)}"
+    elif job.gapless and not _is_a_beginning(log, job.log):
+        yield f"the log has gaps or repeats itself: {_difference(log, job.log)}"
+    elif not _is_in_order(log, job.log):
+        yield f"the log repeats itself: {_difference(log, job.log)}"
 
 
-def _is_in_order(log: Sequence[str], expected: Sequence[str]) -> bool:
+def _is_in_order(log: Sequence[str], expected: Iterable[str]) -> bool:
+    """Whether each line is one that is expected behind the line before."""
+    rest = iter(expected)
+    return all(line in rest for line in log)
+
+
+def _is_a_beginning(log: Sequence[str], expected: Sequence[str]) -> bool:
     """Whether the log is a beginning of what is expected; its last line may be torn."""
     beginning = expected[: len(log)]
     return log == beginning or (log[:-1] == beginning[:-1] and beginning[-1].startswith(log[-1]))
 
 
 def _difference(log: Sequence[str], expected: Sequence[str]) -> str:
-    at = next((i for i, pair in enumerate(zip(log, expected, strict=False)) if pair[0] != pair[1]), min(len(log), len(expected)))
-    return f"{len(log)} lines instead of {len(expected)}; from line {at}: {log[at : at + 3]} instead of {expected[at : at + 3]}"
+    shorter = min(len(log), len(expected))
+    at = next((i for i in range(shorter) if log[i] != expected[i]), shorter)
+    lines = f"{len(log)} lines instead of {len(expected)}"
+    return f"{lines}; from line {at}: {log[at : at + 3]} instead of {expected[at : at + 3]}"
 
 
 def _told_once(story: Sequence[Entry], results: Sequence[Entry]) -> Iterator[str]:
@@ -231,7 +250,7 @@ def _told_once(story: Sequence[Entry], results: Sequence[Entry]) -> Iterator[str
 
 
 def _state_gaps(story: Iterable[Entry], evidence: Evidence) -> Iterator[str]:
-    """Yield what is wrong with the state changes: a chain over all lives; only what the death of one cut is told again."""
+    """Yield what is wrong with the state changes: they are one chain. A life may tell the last one again."""
     chain: list[str] = []
     changes = [(entry["life"], entry["change"]) for entry in story if entry["what"] == "change"]
     for life, of_life in groupby(changes, key=lambda change: change[0]):
