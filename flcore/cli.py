@@ -8,14 +8,15 @@ import logging
 import signal
 import sys
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import NoReturn
 
 from .cli_view import JsonView, LiveView, PlainView, View
 from .errors import FLCoreError
 from .job_launcher_spec import JobLauncherSpec
-from .site import Site, SiteConfig
+from .site import Site
+from .site_config import SiteConfig
 from .workflow import JobFolder, JobWorkflow
 
 EXIT_OK, EXIT_FAILED, EXIT_ERROR, EXIT_INTERRUPTED = 0, 1, 2, 130
@@ -65,13 +66,12 @@ def run(args: argparse.Namespace) -> int:
 
 
 def check(args: argparse.Namespace) -> int:
-    """Say whether configs load, and whether what their launchers need is there."""
+    """Say whether configs load, and whether what their launchers need is there. No site starts: jobs stay alone."""
     complete = True
     for config in args.config:
         site = Site.from_config(config)
         print(f"{config}: site {site.name}, {len(site.components())} components")
-        with site:
-            complete &= _check_launchers(site)
+        complete &= _check_launchers(site)
     return EXIT_OK if complete else EXIT_FAILED
 
 
@@ -81,9 +81,10 @@ def _check_launchers(site: Site) -> bool:
         print("  MISSING  a launcher: the site can run no job")
     complete = bool(launchers)
     for name, launcher in launchers.items():
-        for found in launcher.check():
-            print(f"  {'ok     ' if found.ok else 'MISSING'}  {name}: {found.what}: {found.detail}")
-            complete &= found.ok
+        with closing(launcher):
+            for found in launcher.check():
+                print(f"  {'ok     ' if found.ok else 'MISSING'}  {name}: {found.what}: {found.detail}")
+                complete &= found.ok
     return complete
 
 

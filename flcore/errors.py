@@ -5,10 +5,13 @@
     FLCoreError
     ├── ConfigError                  a site config, job folder or argument of a component is wrong
     ├── EventError                   events nested too deep
+    ├── UnknownJobError              the site has no such job
     ├── JobLaunchError               a job could not be launched
     │   ├── JobRejectedError         the job asks for what the site does not allow, or its metadata is malformed
+    │   ├── SiteBusyError            as many jobs run, and launches wait, as the site allows
     │   ├── NoLauncherError          no launcher volunteered, or too many for a strict site
     │   ├── ImageError               the image is not there
+    │   │   └── PullTimeoutError     it did not come in time
     │   ├── NetworkError             the network is not there
     │   ├── NameInUseError           the job already runs, or its container's name is taken
     │   ├── JobStartError            the container was created but its process could not be started
@@ -36,6 +39,10 @@ class EventError(FLCoreError):
     """Events fire events without an end."""
 
 
+class UnknownJobError(FLCoreError):
+    """The site has no job of this id: it was never launched here, its launch failed, or it ended long ago."""
+
+
 class JobLaunchError(FLCoreError):
     """A job could not be launched; nothing of it is left behind."""
 
@@ -44,12 +51,20 @@ class JobRejectedError(JobLaunchError):
     """The site does not allow what the job asks for, or cannot read it. Raised before any call to an engine."""
 
 
+class SiteBusyError(JobLaunchError):
+    """The site runs or launches as many jobs as it may, and no more launches may wait. Later there may be room."""
+
+
 class NoLauncherError(JobLaunchError):
     """No launcher volunteered for the job, or several did and the site is strict."""
 
 
 class ImageError(JobLaunchError):
     """The job's image is not there."""
+
+
+class PullTimeoutError(ImageError):
+    """The image was not pulled in the time that the site allows; the message names the image and the site's key."""
 
 
 class NetworkError(JobLaunchError):

@@ -5,12 +5,12 @@ from __future__ import annotations
 import logging
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from enum import IntEnum
-from typing import Any, Self
+from typing import Any, Literal, Self, overload
 
-from .errors import JobRejectedError, RuntimeUnavailableError
+from .errors import JobAbortedError, JobRejectedError, RuntimeUnavailableError
 from .fl_component import FLComponent
 from .fl_constant import FLContextKey
 from .fl_context import FLContext
@@ -68,6 +68,8 @@ class JobResult:
     def of_failed_launch(cls, error: Exception) -> Self:
         """Return the result of a job whose launch raised."""
         code = JobReturnCode.EXECUTION_ERROR
+        if isinstance(error, JobAbortedError):
+            return cls(JobReturnCode.ABORTED, error=str(error), ended_by=error.by)
         if isinstance(error, JobRejectedError):
             code = JobReturnCode.CONFIG_ERROR
         elif isinstance(error, RuntimeUnavailableError):
@@ -134,9 +136,19 @@ class JobHandleSpec(ABC):
         code = self.poll()
         return None if code == JobReturnCode.UNKNOWN else JobResult(JobReturnCode(code))
 
-    def logs(self, tail: int | None = None) -> str:  # noqa: ARG002 - for subclasses
-        """Return the job's output so far, or its last ``tail`` lines; empty where a launcher cannot tell."""
-        return ""
+    @overload
+    def logs(self, tail: int | None = None, follow: Literal[False] = False) -> str: ...
+
+    @overload
+    def logs(self, tail: int | None = None, *, follow: Literal[True]) -> Iterator[str]: ...
+
+    def logs(self, tail: int | None = None, follow: bool = False) -> str | Iterator[str]:  # noqa: ARG002 - for subclasses
+        """Return the job's output so far, or its last ``tail`` lines; empty where a launcher cannot tell.
+
+        With ``follow``, an iterator that gives these line by line, without their ends, and then what comes until the
+        job's end.
+        """
+        return iter(()) if follow else ""
 
     def add_done_callback(self, callback: Callable[[JobHandleSpec], None]) -> None:
         """Have ``callback(self)`` called once when the job is complete, after its last state change was fired.
@@ -174,9 +186,23 @@ class JobLauncherSpec(FLComponent, ABC):
         Raises JobLaunchError if it could not be launched; then nothing of it is left behind.
         """
 
+    def abort_launch(self, job_id: str, by: str) -> bool:  # noqa: ARG002 - for subclasses
+        """Call a launch back: have ``launch_job`` raise JobAbortedError, and leave nothing of the job behind.
+
+        ``by`` says who asks. Called from any thread while ``launch_job`` is at work, and does not wait for it. Returns
+        False if it is too late for that, or this launcher cannot; then the site ends what ``launch_job`` returns.
+        """
+        return False
+
     def check(self) -> Iterable[Check]:
         """Say whether what this launcher needs is there. May ask the engine; changes nothing."""
         return ()
+
+    def close(self) -> None:
+        """Let go of what was opened, such as the connection of a :meth:`check`; jobs go on. Idempotent.
+
+        For who uses a launcher without a site: in one, a launcher does this by itself at SYSTEM_END.
+        """
 
 
 def add_launcher(launcher: JobLauncherSpec, fl_ctx: FLContext) -> None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from .component_config import ComponentBuilder, check_keys
-from .errors import ConfigError, FLCoreError, JobLaunchError, JobRejectedError, NameInUseError, NoLauncherError
+from .admission import Admission, AdmissionLimits, Slot, no_waiting
+from .errors import ConfigError, FLCoreError, JobLaunchError, JobRejectedError, NoLauncherError
 from .event_bus import EventBus
 from .event_type import EventType
 from .fl_component import FLComponent
@@ -19,44 +20,32 @@ from .fl_constant import EventScope, FLContextKey
 from .fl_context import FLContext, FLContextManager
 from .job_launcher_spec import JobArgs, JobHandleSpec, JobLauncherSpec, JobResult, JobReturnCode
 from .job_meta import get_job_id, is_identifier
-from .strict_json import load_json, shown
+from .job_registry import JobRegistry, Launch
+from .site_config import SiteConfig, check_at_end
 from .workspace import Workspace
 
 logger = logging.getLogger(__name__)
 
-_SITE_KEYS = frozenset({"format_version", "site", "workspace", "strict", "components"})
+_ENDERS = 64
+"""How many jobs are ended at the same time, at most, when a site closes: each waits in a thread."""
 
-
-@dataclass(frozen=True, slots=True)
-class SiteConfig:
-    """The content of a site's config file, without its components built."""
-
-    source: Path
-    site: str
-    workspace: Path
-    strict: bool
-    components: Any
-
-    @classmethod
-    def read(cls, path: str | Path) -> Self:
-        """Read a config file. Raises ConfigError, naming the file and the key."""
-        source = Path(path)
-        config = load_json(source)
-        if not isinstance(config, dict):
-            raise ConfigError(f"{source}: must be an object, got {shown(config)}")
-        check_keys(config, _SITE_KEYS, str(source))
-        return cls(
-            source=source,
-            site=_site(config, source),
-            workspace=_workspace(config, source),
-            strict=_strict(config, source),
-            components=_components(config, source),
-        )
-
-    def build(self) -> dict[str, FLComponent]:
-        """Build the components, anew each time. Raises ConfigError."""
-        variables = {"CONFIG_DIR": str(self.source.absolute().parent)}
-        return ComponentBuilder(str(self.source), variables).build_all(self.components)
+_OTHERS_WAIT_FOR = frozenset(
+    {
+        EventType.SYSTEM_BOOTSTRAP,
+        EventType.SYSTEM_START,
+        EventType.SYSTEM_END,
+        EventType.BEFORE_JOB_LAUNCH,
+        EventType.AFTER_JOB_LAUNCH,
+        EventType.JOB_RECOVERED,
+        EventType.JOB_STATE_CHANGED,
+        EventType.JOB_COMPLETED,
+        EventType.JOB_ABORTED,
+        EventType.ENGINE_UNREACHABLE,
+        EventType.ENGINE_REACHABLE,
+    }
+)
+"""Events that come in the midst of a start or launch, or on the thread that tells of ends: if a handler of one waited
+for another job's end, that might never be told."""
 
 
 class Site:
@@ -65,7 +54,17 @@ class Site:
     Use it as a context manager, or call :meth:`start` and :meth:`close`: components get SYSTEM_BOOTSTRAP and
     SYSTEM_START at the start, SYSTEM_END at the end. All methods may be called from any thread.
 
-    ``strict``: a job for which several launchers volunteer is refused; else the first in the configuration gets it.
+    Args:
+        name: of the site; other sites know it by this.
+        components: by their ids, in the order in which they get events.
+        workspace: the site's folder.
+        strict: a job for which several launchers volunteer is refused; else the first in the configuration gets it.
+        admission: how many jobs the site takes at the same time, as ``{"launching": 2, "running": 8, "queued": 50}``.
+            A launch that finds one of the first two reached waits for its turn; if ``queued`` launches (100 where that
+            is not said) wait already, it is refused. Without the first two there is no limit.
+        at_end: what :meth:`close` does with running jobs: "leave" or "end" them.
+
+    Raises ConfigError for a wrong argument.
     """
 
     def __init__(
@@ -74,19 +73,26 @@ class Site:
         components: Mapping[str, FLComponent] | None = None,
         workspace: str | Path = "workspace",
         strict: bool = False,
+        *,
+        admission: Mapping[str, int] | None = None,
+        at_end: str = "leave",
     ) -> None:
         if not is_identifier(name):
             raise ConfigError(f"a site's name must be letters, digits, '.', '_' or '-', got {name!r}")
         self.name = name
         self.strict = strict
+        self.at_end = check_at_end(at_end, f"site {name}")
         self.workspace = Workspace(workspace, name)
         self._bus = EventBus()
         self._contexts = FLContextManager(self, name)
         self._components: dict[str, FLComponent] = {}
         self._disconnect: dict[str, Callable[[], None]] = {}
-        self._handles: dict[str, JobHandleSpec | None] = {}
+        self._admission = Admission(name, AdmissionLimits.read(admission or {}, f"site {name}: admission"))
+        self._jobs = JobRegistry(name)
         self._lock = threading.Lock()
+        self._starting = threading.RLock()
         self._started = False
+        self._closing = False
         for component_id, component in (components or {}).items():
             self.add_component(component_id, component)
 
@@ -98,7 +104,14 @@ class Site:
         """
         if not isinstance(config, SiteConfig):
             config = SiteConfig.read(config)
-        return cls(config.site, config.build(), workspace or config.workspace, config.strict)
+        return cls(
+            config.site,
+            config.build(),
+            workspace or config.workspace,
+            config.strict,
+            admission=config.admission,
+            at_end=config.at_end,
+        )
 
     def add_component(self, component_id: str, component: FLComponent) -> None:
         """Add a component behind all others. Raises ConfigError if the id is taken or it is no FLComponent."""
@@ -131,64 +144,107 @@ class Site:
         return self._contexts.new_context()
 
     def fire_event(self, event_type: str, fl_ctx: FLContext) -> None:
-        """Have all components handle an event, in order, on this thread. Components fire by their own method."""
-        self._bus.fire(event_type, fl_ctx)
+        """Have all components handle an event, in order, on this thread. Components fire by their own method.
+
+        The site itself is the first to hear of a JOB_RECOVERED.
+        """
+        if event_type not in _OTHERS_WAIT_FOR:
+            self._bus.fire(event_type, fl_ctx)
+            return
+        with no_waiting():
+            if event_type == EventType.JOB_RECOVERED:
+                self._fire_recovered(fl_ctx)
+            else:
+                self._bus.fire(event_type, fl_ctx)
 
     def start(self) -> None:
-        """Tell the components that the system starts. Idempotent."""
-        with self._lock:
-            started, self._started = self._started, True
-        if not started:
-            self._fire(EventType.SYSTEM_BOOTSTRAP)
-            self._fire(EventType.SYSTEM_START)
+        """Tell the components that the system starts, and return when they know. Idempotent.
 
-    def close(self) -> None:
+        Launchers find the jobs of an earlier process of this site again. Raises JobLaunchError while the site closes.
+        """
+        with self._starting:  # who launches at the same time must know of earlier jobs, too
+            with self._lock:
+                if self._closing:
+                    raise JobLaunchError(f"site {self.name} is closing; launch when it has closed")
+                started, self._started = self._started, True
+            if not started:
+                self._fire(EventType.SYSTEM_BOOTSTRAP)
+                self._fire(EventType.SYSTEM_START)
+
+    def close(self, end_jobs: bool | None = None) -> None:
         """Tell the components that the system ends: launchers let go of their runtimes. Idempotent.
 
-        Jobs go on; what of them has already ended is cleaned up before this returns.
+        Launches that wait for their turn raise JobAbortedError. Running jobs and launches under way are ended first if
+        ``end_jobs``, or, where it is None, if the site's ``at_end`` says so; what cannot be ended is logged. Else jobs
+        go on. What of them has already ended is cleaned up before this returns.
         """
         with self._lock:
-            started, self._started = self._started, False
-        if started:
-            self._fire(EventType.SYSTEM_END)
+            if not self._started:
+                return
+            self._started, self._closing = False, True
+        by = f"site {self.name}, which closes"
+        with ExitStack() as stack:
+            stack.callback(self._be_closed)
+            stack.callback(self._fire, EventType.SYSTEM_END)
+            self._admission.close(by)
+            if self.at_end == "end" if end_jobs is None else end_jobs:
+                self._end_jobs(by)
 
     def jobs(self) -> dict[str, JobHandleSpec]:
-        """Return the handles of all jobs that this site launched, by job id."""
-        with self._lock:
-            return {job_id: handle for job_id, handle in self._handles.items() if handle}
+        """Return the handles of this site's jobs by job id: those that it launched, and those found again at its start.
+
+        All that run, and the 1,000 that ended last.
+        """
+        return self._jobs.handles()
 
     def launch_job(
         self, job_meta: Mapping[str, Any], job_args: JobArgs | None = None, app: str | Path | None = None
     ) -> JobHandleSpec:
         """Launch a job's process and return its handle.
 
-        ``app`` is the folder with the job's app, copied into the site's workspace first. BEFORE_JOB_LAUNCH is fired,
-        the launcher that volunteered launches, AFTER_JOB_LAUNCH is fired; when the job ends, JOB_ABORTED follows if
-        somebody asked for its end, else JOB_COMPLETED. A launch that fails fires JOB_ABORTED too, so that each
-        BEFORE_JOB_LAUNCH has one counterpart; then it raises JobLaunchError (or ConfigError if the app cannot be
-        copied), and nothing of the job runs.
+        Waits for its turn first, if the site's ``admission`` says so; a handler of the site's or a launcher's events
+        does not wait. ``app`` is the folder with the job's app, copied into the site's workspace. BEFORE_JOB_LAUNCH is
+        fired, the launcher that volunteered launches, AFTER_JOB_LAUNCH is fired; when the job ends, JOB_ABORTED follows
+        if somebody asked for its end, else JOB_COMPLETED.
+
+        A launch that fails raises JobLaunchError (or ConfigError if the app cannot be copied), and nothing of the job
+        runs: SiteBusyError if too many jobs run and wait already, JobAbortedError if somebody ended it meanwhile. It
+        fires JOB_ABORTED too, before or after BEFORE_JOB_LAUNCH, so that each of these has one counterpart; nothing is
+        fired if the job has no usable id, or its id is that of a job that is launched or runs already.
         """
         self.start()
         job_id = get_job_id(job_meta)
-        self._reserve(job_id)
+        launch = self._jobs.begin_launch(job_id)
         fl_ctx = self._job_context(job_id, job_meta, job_args)
         try:
-            handle = self._launch(job_id, fl_ctx, app)
+            handle = self._launch(launch, fl_ctx, app)
         except BaseException as error:
-            self._release(job_id)
-            if isinstance(error, Exception):
-                self._fire_end(job_id, JobResult.of_failed_launch(error), EventType.JOB_ABORTED)
+            self._launch_failed(launch, error)
             raise
-        with self._lock:
-            self._handles[job_id] = handle
+        ended_by = self._jobs.launched(launch, handle)
+        self._admission.launched(launch.slot)
         try:
+            if ended_by:
+                _end(handle, ended_by)
             self._fire_in(fl_ctx, EventType.AFTER_JOB_LAUNCH)
         except BaseException as error:
             _end(handle, f"site {self.name}, on {type(error).__name__}")
             raise
         finally:
-            handle.add_done_callback(lambda ended: self._job_ended(job_id, _final_result(ended)))
+            self._follow(job_id, handle, launch.slot)
         return handle
+
+    def abort_job(self, job_id: str, *, by: str = "abort_job()") -> JobReturnCode:
+        """End a job, whatever it is at, and return its return code: its own if it had ended before, else ABORTED.
+
+        ``by`` says in the result who asked. A launch that waits for its turn raises JobAbortedError at once; so does
+        one under way, if its launcher can still call it back, else what it launched is ended. Returns when that is
+        over; UNKNOWN only to a handler that is called by the very launch. Idempotent.
+
+        Raises UnknownJobError if the site has no such job, and what the handle's ``terminate`` raises, such as
+        TerminateTimeout; the wish stays.
+        """
+        return self._abort(self._jobs.find(job_id), by)
 
     def __enter__(self) -> Self:
         self.start()
@@ -199,12 +255,14 @@ class Site:
     ) -> None:
         self.close()
 
-    def _launch(self, job_id: str, fl_ctx: FLContext, app: str | Path | None) -> JobHandleSpec:
-        job_meta = fl_ctx.get_prop(FLContextKey.JOB_META)
+    def _launch(self, launch: Launch, fl_ctx: FLContext, app: str | Path | None) -> JobHandleSpec:
+        self._admission.enter(launch.slot)
+        job_id, job_meta = launch.job_id, fl_ctx.get_prop(FLContextKey.JOB_META)
         if app is not None:
             self.workspace.deploy(job_meta, Path(app))
         self._fire_in(fl_ctx, EventType.BEFORE_JOB_LAUNCH)
         launcher = self._choose(job_id, fl_ctx)
+        launch.hand_over(launcher)
         try:
             handle = launcher.launch_job(job_meta, fl_ctx)
         except FLCoreError:
@@ -214,6 +272,12 @@ class Site:
         if not isinstance(handle, JobHandleSpec):
             raise JobLaunchError(f"job {job_id}: the launcher {launcher.name} returned {handle!r}, no JobHandleSpec")
         return handle
+
+    def _launch_failed(self, launch: Launch, error: BaseException) -> None:
+        self._jobs.failed(launch, error)
+        self._admission.leave(launch.slot)
+        if isinstance(error, Exception):
+            self._fire_end(launch.job_id, JobResult.of_failed_launch(error), EventType.JOB_ABORTED)
 
     def _choose(self, job_id: str, fl_ctx: FLContext) -> JobLauncherSpec:
         volunteers: list[JobLauncherSpec] = fl_ctx.get_prop(FLContextKey.JOB_LAUNCHER, [])
@@ -235,15 +299,76 @@ class Site:
         failed = "".join(f"; {name} failed: {error!r}" for name, error in errors.items())
         return NoLauncherError(f"job {job_id}: no launcher of site {self.name} volunteered ({known}{failed})")
 
-    def _reserve(self, job_id: str) -> None:
-        with self._lock:
-            if job_id in self._handles and not _is_complete(self._handles[job_id]):
-                raise NameInUseError(f"job {job_id} already runs at site {self.name}")
-            self._handles[job_id] = None
+    def _fire_recovered(self, fl_ctx: FLContext) -> None:
+        """Take a job in that was found again, before the components hear of it; its end is told after that."""
+        job_id, handle = fl_ctx.get_job_id(), fl_ctx.get_prop(FLContextKey.JOB_HANDLE)
+        slot = Slot(job_id)
+        taken_in = isinstance(handle, JobHandleSpec) and self._jobs.recovered(job_id, handle)
+        if taken_in:
+            self._admission.enter_regardless(slot)
+        else:
+            why = "is launched or runs already" if handle else "has no handle"
+            logger.warning("site %s: job %s was found again, but %s", self.name, job_id, why)
+        try:
+            self._bus.fire(EventType.JOB_RECOVERED, fl_ctx)
+        finally:
+            if taken_in:
+                self._follow(job_id, handle, slot)
 
-    def _release(self, job_id: str) -> None:
+    def _follow(self, job_id: str, handle: JobHandleSpec, slot: Slot) -> None:
+        """Have the job's end told to all, and make room for another."""
+
+        def on_end(_: JobHandleSpec) -> None:
+            self._jobs.ended(job_id, handle)
+            self._admission.leave(slot)
+            self._job_ended(job_id, _final_result(handle))
+
+        handle.add_done_callback(on_end)
+
+    def _abort(self, job: Launch | JobHandleSpec, by: str) -> JobReturnCode:
+        if isinstance(job, Launch):
+            self._call_back(job, by)
+            if job.is_of_this_thread:
+                return JobReturnCode.UNKNOWN
+            launched = job.wait()
+            if not isinstance(launched, JobHandleSpec):
+                return launched
+            job = launched
+        return job.terminate(by=by)
+
+    def _call_back(self, launch: Launch, by: str) -> None:
+        """Have a launch raise, if it is not too late; else it ends what it has launched."""
+        launcher = launch.request_end(by)
+        if self._admission.refuse(launch.slot, by) or launcher is None:
+            return
+        try:
+            launcher.abort_launch(launch.job_id, by)
+        except Exception:
+            logger.exception("the launcher %s cannot call job %s back; it is ended later", launcher.name, launch.job_id)
+
+    def _end_jobs(self, by: str) -> None:
+        """End all that runs and is launched, at the same time; return when it has ended, or could not be."""
+        jobs = self._jobs.active()
+        with ThreadPoolExecutor(min(_ENDERS, len(jobs) or 1), thread_name_prefix="flcore-end") as pool:
+            for job in jobs:
+                if isinstance(job, Launch) and job.is_of_this_thread:
+                    self._call_back(job, by)  # it goes on only when this returns
+                else:
+                    pool.submit(self._end_job, job, by)
+
+    def _end_job(self, job: Launch | JobHandleSpec, by: str) -> None:
+        try:
+            self._abort(job, by)
+        except FLCoreError as error:
+            logger.error("site %s closes, but %s", self.name, error)  # noqa: TRY400 - the message says it all
+        except Exception:
+            logger.exception("site %s closes, but a job could not be ended", self.name)
+
+    def _be_closed(self) -> None:
+        self._jobs.let_go()
+        self._admission.reopen()
         with self._lock:
-            self._handles.pop(job_id, None)
+            self._closing = False
 
     def _job_context(self, job_id: str, job_meta: Mapping[str, Any], job_args: JobArgs | None) -> FLContext:
         fl_ctx = self._context_of(job_id)
@@ -281,48 +406,14 @@ class Site:
         self.fire_event(event_type, fl_ctx)
 
 
-def _is_complete(handle: JobHandleSpec | None) -> bool:
-    return handle is not None and handle.poll() != JobReturnCode.UNKNOWN
-
-
 def _end(handle: JobHandleSpec, by: str) -> None:
     try:
         handle.terminate(by=by)
     except Exception:
-        logger.exception("a job could not be ended after its launch was interrupted")
+        logger.exception("a job could not be ended after its launch")
 
 
 def _final_result(handle: JobHandleSpec) -> JobResult:
     """Return the result of a job whose handle says that it is complete."""
     lost = "the end of the job was not seen: its handle has no result"
     return handle.result or JobResult(JobReturnCode.INFRASTRUCTURE_ERROR, error=lost)
-
-
-def _site(config: Mapping[str, Any], source: Path) -> str:
-    rule = "must be the site's name: letters, digits, '.', '_' or '-'"
-    if "site" not in config:
-        raise ConfigError(f"{source}: site: is missing; it {rule}")
-    if not is_identifier(config["site"]):
-        raise ConfigError(f"{source}: site: {rule}, got {shown(config['site'])}")
-    return str(config["site"])
-
-
-def _workspace(config: Mapping[str, Any], source: Path) -> Path:
-    """Return the site's folder; a relative one is relative to the config file."""
-    value = config.get("workspace", "workspace")
-    if not isinstance(value, str) or not value:
-        raise ConfigError(f"{source}: workspace: must be a folder, got {shown(value)}")
-    return Path(source.absolute().parent, value).resolve()
-
-
-def _strict(config: Mapping[str, Any], source: Path) -> bool:
-    value = config.get("strict", False)
-    if type(value) is not bool:
-        raise ConfigError(f"{source}: strict: must be true or false, got {shown(value)}")
-    return value
-
-
-def _components(config: Mapping[str, Any], source: Path) -> Any:
-    if "components" not in config:
-        raise ConfigError(f"{source}: components: is missing; a site needs a list of them, a launcher at least")
-    return config["components"]

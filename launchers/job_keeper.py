@@ -141,10 +141,10 @@ class JobKeeper:
         ``prepare`` is called first, when nothing of an earlier job is in the way any more. Raises JobLaunchError; then
         there is no container, or (OutcomeUnknownError) none that will stay.
         """
-        self._wait_for_clean_up_of(spec.name)
         who = JobIdentity(job_id, self._site, spec.name, nonce=secrets.token_hex(8))
         job = TrackedJob(who, self._hooks(job_id))
         with self._launch_of(job) as launch:
+            self._wait_for_clean_up_of(spec.name)
             prepare()
             self._record(job)
             job.place(self._create(launch, self._labelled(spec, who)))

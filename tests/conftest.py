@@ -1,8 +1,30 @@
 """What tests of several files share, beside the fixtures that flcore gives its users."""
 
-import threading
+from __future__ import annotations
 
-from flcore import JobHandleSpec, JobReturnCode
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from flcore import (
+    EventType,
+    FLComponent,
+    FLContext,
+    FLContextKey,
+    JobHandleSpec,
+    JobLauncherSpec,
+    JobReturnCode,
+    Site,
+    add_launcher,
+)
+from flcore.errors import FLCoreError
+
+if TYPE_CHECKING:
+    from flcore.testing import EventRecorder  # pytest imports it first, as a plug-in
 
 pytest_plugins = ["flcore.testing"]
 
@@ -13,6 +35,7 @@ class PlainHandle(JobHandleSpec):
     def __init__(self) -> None:
         self._code = JobReturnCode.UNKNOWN
         self._ended = threading.Event()
+        self.ended_by: list[str] = []
 
     def end(self, code: JobReturnCode) -> None:
         self._code = code
@@ -26,5 +49,79 @@ class PlainHandle(JobHandleSpec):
         return self._code
 
     def terminate(self, *, by: str = "terminate()") -> JobReturnCode:
-        self.end(JobReturnCode.ABORTED)
+        self.ended_by.append(by)
+        if not self._ended.is_set():
+            self.end(JobReturnCode.ABORTED)
         return self._code
+
+
+class Launcher(JobLauncherSpec):
+    """A third party's launcher: volunteers for every job, and launches it as the test says."""
+
+    def __init__(self, launch: Callable[[], Any] = PlainHandle) -> None:
+        super().__init__()
+        self._launch = launch
+        self.launched: list[tuple[dict[str, Any], FLContext]] = []
+
+    def handle_event(self, event_type: str, fl_ctx: FLContext) -> None:
+        if event_type == EventType.BEFORE_JOB_LAUNCH:
+            add_launcher(self, fl_ctx)
+
+    def launch_job(self, job_meta: dict[str, Any], fl_ctx: FLContext) -> JobHandleSpec:
+        self.launched.append((job_meta, fl_ctx))
+        handle: JobHandleSpec = self._launch()
+        return handle
+
+
+class At(FLComponent):
+    """Does something at the first event of a type, and keeps what it raises."""
+
+    def __init__(self, event_type: str, action: Callable[[], Any]) -> None:
+        super().__init__()
+        self._event_type = event_type
+        self._action = action
+        self.errors: list[FLCoreError] = []
+        self.done = threading.Event()
+
+    def handle_event(self, event_type: str, fl_ctx: FLContext) -> None:
+        if event_type == self._event_type and not self.done.is_set():
+            try:
+                self._action()
+            except FLCoreError as error:
+                self.errors.append(error)
+            self.done.set()
+
+
+def recover(site: Site, job_id: str, handle: JobHandleSpec | None) -> None:
+    """Fire what a launcher fires that has found a job again."""
+    fl_ctx = site.new_context()
+    fl_ctx.set_prop(FLContextKey.CURRENT_RUN, job_id, private=False, sticky=False)
+    FLComponent().fire_event_with_data(EventType.JOB_RECOVERED, fl_ctx, FLContextKey.JOB_HANDLE, handle)
+
+
+@pytest.fixture
+def pool() -> Iterator[ThreadPoolExecutor]:
+    pool = ThreadPoolExecutor(16)
+    yield pool
+    pool.shutdown(wait=False)  # a site's fixture may still have to let a waiting launch go
+
+
+@pytest.fixture
+def make_site(tmp_path: Path, event_recorder: EventRecorder) -> Iterator[Callable[..., Site]]:
+    """Return a function that makes site-1 of components, by their ids, and of the recorder behind them."""
+    sites: list[Site] = []
+
+    def make(
+        strict: bool = False,
+        admission: Mapping[str, int] | None = None,
+        at_end: str = "leave",
+        **components: FLComponent,
+    ) -> Site:
+        both = {**components, "recorder": event_recorder}
+        site = Site("site-1", both, tmp_path, strict, admission=admission, at_end=at_end)
+        sites.append(site)
+        return site
+
+    yield make
+    for site in sites:
+        site.close(end_jobs=False)

@@ -64,6 +64,14 @@ def test_a_restarting_container_is_not_at_its_end(run: Run) -> None:
     assert handle.container.attrs["RestartCount"] == 2
 
 
+def test_a_restarting_container_can_be_terminated(run: Run) -> None:
+    handle = DockerJobHandle(run("sh", "-c", "exit 3", restart_policy={"Name": "always"}))
+    assert handle.enter_states(["restarting"], timeout=20)
+    assert handle.terminate() is JobReturnCode.ABORTED
+    handle.container.reload()
+    assert handle.container.status == "exited"
+
+
 def test_a_container_that_was_never_started_can_be_terminated(docker_client: Any) -> None:
     handle = DockerJobHandle(docker_client.containers.create(IMAGE, ["true"]))
     assert handle.enter_states(["created"], timeout=10)

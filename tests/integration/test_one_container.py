@@ -235,6 +235,45 @@ def test_output_can_be_read_while_the_job_runs(lab: Lab) -> None:
     handle.terminate()
 
 
+def test_output_can_be_followed_until_the_end(lab: Lab) -> None:
+    handle = lab.launch("sh", "-c", "for i in 1 2 3; do echo line $i; sleep 0.2; done")
+    assert list(handle.logs(follow=True)) == ["line 1", "line 2", "line 3"]
+    assert list(handle.logs(tail=1, follow=True)) == ["line 3"]
+
+
+def test_a_failure_is_explained_by_its_last_output(lab: Lab) -> None:
+    handle = lab.launch("python3", "-c", "raise ValueError('bad shape')")
+    assert handle.wait() is JobReturnCode.EXECUTION_ERROR
+    assert handle.result is not None
+    assert handle.result.error.startswith("exit code 1; its last output: Traceback")
+    assert handle.result.error.endswith("ValueError: bad shape")
+
+
+def test_output_is_bounded_by_the_sites_setting(lab: Lab) -> None:
+    site = lab.site("python3", "-c", "for i in range(50000): print(i)", log_max_size="50Ki", log_max_files=2)
+    lab.launch_at(site).wait()
+    lab.close()
+    log = next(lab.folder.glob(f"{lab.job_id}/site-1.log")).read_text().splitlines()
+    assert log[-1] == "49999"
+    assert len(log) < 5000
+
+
+def test_a_job_that_runs_too_long_is_ended_with_the_reason(lab: Lab) -> None:
+    handle = lab.launch("sleep", "60", run_timeout=1)
+    assert handle.wait() is JobReturnCode.ABORTED
+    assert lab.left_over() == []
+    assert handle.result is not None
+    assert handle.result.ended_by == "the site: it ran for more than 1 s ('run_timeout')"
+
+
+def test_a_job_that_says_nothing_is_ended_with_the_reason(lab: Lab) -> None:
+    handle = lab.launch("sh", "-c", "for i in 1 2 3 4 5 6; do echo $i; sleep 0.3; done; sleep 60", idle_timeout=1)
+    assert handle.wait() is JobReturnCode.ABORTED
+    assert handle.logs() == "1\n2\n3\n4\n5\n6\n"
+    assert handle.result is not None
+    assert handle.result.ended_by == "the site: it wrote nothing for more than 1 s ('idle_timeout')"
+
+
 def test_keep_leaves_the_ended_container(lab: Lab) -> None:
     lab.launch("true", keep=True).wait()
     assert lab.left_over() == [f"/site-1-{lab.job_id}"]

@@ -59,7 +59,7 @@ SITE_CONFIGS: list[tuple[str, str | bytes | None, str]] = [
     (
         "an unknown key that looks like none",
         '{"site": "site-1", "components": [], "port": 1}',
-        "{file}: unknown key 'port'; known are components, format_version, site, strict, workspace",
+        "{file}: unknown key 'port'; known are admission, at_end, components, format_version, site, strict, workspace",
     ),
     (
         "no site",
@@ -80,6 +80,46 @@ SITE_CONFIGS: list[tuple[str, str | bytes | None, str]] = [
         "strict is no boolean",
         '{"site": "site-1", "strict": "yes", "components": []}',
         "{file}: strict: must be true or false, got 'yes'",
+    ),
+    (
+        "admission is no object",
+        '{"site": "site-1", "admission": 4, "components": []}',
+        "{file}: admission: must be an object, got 4",
+    ),
+    (
+        "an unknown limit",
+        '{"site": "site-1", "admission": {"runing": 4}, "components": []}',
+        "{file}: admission: unknown key 'runing'; did you mean 'running'?",
+    ),
+    (
+        "no job may run",
+        '{"site": "site-1", "admission": {"running": 0}, "components": []}',
+        "{file}: admission.running: must be a number of jobs, 1 at least, got 0",
+    ),
+    (
+        "a limit that is no number",
+        '{"site": "site-1", "admission": {"launching": true}, "components": []}',
+        "{file}: admission.launching: must be a number of jobs, 1 at least, got True",
+    ),
+    (
+        "a limit of null",
+        '{"site": "site-1", "admission": {"running": null}, "components": []}',
+        "{file}: admission.running: must be a number of jobs, 1 at least, got None",
+    ),
+    (
+        "a queue of less than nothing",
+        '{"site": "site-1", "admission": {"queued": -1}, "components": []}',
+        "{file}: admission.queued: must be a number of jobs, 0 at least, got -1",
+    ),
+    (
+        "an unknown word for the end",
+        '{"site": "site-1", "at_end": "stop", "components": []}',
+        "{file}: at_end: must be 'leave' or 'end' (the running jobs), got 'stop'",
+    ),
+    (
+        "at_end is no word",
+        '{"site": "site-1", "at_end": ["end"], "components": []}',
+        "{file}: at_end: must be 'leave' or 'end' (the running jobs), got ['end']",
     ),
     (
         "no components",

@@ -8,12 +8,15 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import pytest
 
 from flcore import (
     EventType,
+    FLComponent,
+    FLContext,
     FLContextKey,
     JobHandleSpec,
     JobResult,
@@ -25,9 +28,10 @@ from flcore import (
 from flcore.cli import main
 from flcore.cli_view import JsonView, LiveView, PlainView, View, last_lines, printable, table
 from flcore.errors import RuntimeUnavailableError
+from flcore.job_launcher_spec import Check
 from flcore.testing import FakeFLContext
 from flcore.workflow import JobFolder
-from tests.conftest import PlainHandle
+from tests.conftest import Launcher, PlainHandle, recover
 
 ESCAPE = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]")
 
@@ -106,6 +110,28 @@ def test_a_run_as_json_prints_nothing_but_json_and_the_results_last(
     assert last["job_id"] == changes[0]["job_id"]
     assert last["sites"]["site-1"]["exit_code"] == 0
     assert last["sites"]["site-1"]["duration"] >= 0
+
+
+def test_a_run_does_not_care_for_jobs_of_other_runs_that_are_found_again(
+    make_job: Callable[..., str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Finding(FLComponent):
+        def handle_event(self, event_type: str, fl_ctx: FLContext) -> None:
+            if event_type == EventType.SYSTEM_START:
+                handle = PlainHandle()
+                recover(fl_ctx.get_engine(), "j1", handle)
+                tell(fl_ctx.get_engine(), "j1", change("exited"))
+                handle.end(JobReturnCode.EXCEPTION)
+                ended.append(handle)
+
+    ended: list[JobHandleSpec] = []
+    monkeypatch.setitem(sys.modules, "finding", SimpleNamespace(Finding=Finding))
+    component = {"id": "finding", "path": "finding.Finding"}
+    sites = ["--site", write_site("server", component), "--site", write_site("site-1", component)]
+    assert main(["run", make_job(), *sites, "--json"]) == 0
+    *changes, last = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert len(ended) == 2
+    assert {change["job_id"] for change in changes} == {last["job_id"]}
 
 
 def test_a_run_in_which_a_site_fails_shows_its_last_lines_and_exits_with_1(
@@ -238,6 +264,27 @@ def test_check_says_that_all_is_there(capsys: pytest.CaptureFixture[str]) -> Non
     )
 
 
+def test_check_starts_no_site_and_lets_go_of_its_launchers(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Open(Launcher):
+        def handle_event(self, event_type: str, fl_ctx: FLContext) -> None:
+            print("event", event_type)
+
+        def check(self) -> Iterator[Check]:
+            yield Check("a door", ok=False)
+            raise RuntimeUnavailableError("away")
+
+        def close(self) -> None:
+            print("closed")
+
+    monkeypatch.setitem(sys.modules, "opening", SimpleNamespace(Open=Open))
+    config = {"site": "site-1", "components": [{"id": "open", "path": "opening.Open"}]}
+    Path("site-1.json").write_text(json.dumps(config))
+    assert main(["check", "site-1.json"]) == 2
+    assert capsys.readouterr().out.splitlines()[1:] == ["  MISSING  open: a door: ", "closed"]
+
+
 def test_check_names_what_is_missing_and_exits_with_1(capsys: pytest.CaptureFixture[str]) -> None:
     good, bad = write_site("server"), write_site("site-1", datasets={"digits": "/nowhere/data.csv"})
     assert main(["check", bad, good]) == 1
@@ -299,7 +346,7 @@ class Printing(PlainHandle):
         self._output = output
         self._error = error
 
-    def logs(self, tail: int | None = None) -> str:
+    def logs(self, tail: int | None = None, follow: bool = False) -> Any:
         if self._error:
             raise self._error
         return "\n".join(self._output.splitlines()[-(tail or 0) :])
@@ -325,9 +372,10 @@ def change(state: str, site: str = "site-1", result: JobResult | None = None, pr
     return JobStateChange("j1", site, f"{site}-j1", "c0ffee", previous, state, 1000.0, result)
 
 
-def tell(view: View, job_id: str, one: JobStateChange) -> None:
+def tell(view: View | Site, job_id: str, one: JobStateChange) -> None:
     fl_ctx = FakeFLContext(job_id=job_id, props={FLContextKey.JOB_STATE_CHANGE: one})
-    view.dispatch_event(EventType.JOB_STATE_CHANGED, fl_ctx)
+    handle = view.fire_event if isinstance(view, Site) else view.dispatch_event
+    handle(EventType.JOB_STATE_CHANGED, fl_ctx)
 
 
 @pytest.fixture

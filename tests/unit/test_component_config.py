@@ -10,8 +10,8 @@ import pytest
 
 from flcore import FLComponent, Site
 from flcore.component_config import ComponentBuilder
-from flcore.errors import ConfigError
-from flcore.site import SiteConfig
+from flcore.errors import ConfigError, SiteBusyError
+from flcore.site_config import SiteConfig
 from launchers.docker_launcher import ClientDockerJobLauncher
 
 HERE = __name__
@@ -203,6 +203,8 @@ def config_file(tmp_path: Path) -> Path:
         "site": "site-1",
         "workspace": "work",
         "strict": True,
+        "admission": {"running": 8},
+        "at_end": "end",
         "components": [box("${CONFIG_DIR}/data")],
     }
     path = tmp_path / "site-1.json"
@@ -213,7 +215,7 @@ def config_file(tmp_path: Path) -> Path:
 def test_a_site_is_built_from_its_config(config_file: Path) -> None:
     site = Site.from_config(config_file)
     component = site.get_component("box")
-    assert (site.name, site.strict, list(site.components())) == ("site-1", True, ["box"])
+    assert (site.name, site.strict, site.at_end, list(site.components())) == ("site-1", True, "end", ["box"])
     assert site.workspace.get_root_dir() == f"{config_file.parent}/work"
     assert isinstance(component, Box)
     assert component.content == f"{config_file.parent}/data"
@@ -234,6 +236,18 @@ def test_a_site_that_says_no_more_than_its_name_has_the_defaults(tmp_path: Path)
     path.write_text('{"format_version": 1, "site": "s", "components": []}')
     config = SiteConfig.read(path)
     assert (config.strict, config.workspace) == (False, tmp_path / "workspace")
+    assert (config.admission, config.at_end) == ({}, "leave")
+
+
+def test_the_limits_of_a_config_hold(tmp_path: Path) -> None:
+    config: dict[str, Any] = {"site": "s", "admission": {"running": 1, "queued": 0}, "components": []}
+    config["components"].append({"id": "launcher", "path": "tests.conftest.Launcher"})
+    (tmp_path / "s.json").write_text(json.dumps(config))
+    site = Site.from_config(tmp_path / "s.json")
+    site.launch_job({"job_id": "j1"})
+    with pytest.raises(SiteBusyError, match=r"admission\.running \(1\)"):
+        site.launch_job({"job_id": "j2"})
+    site.close(end_jobs=True)
 
 
 def test_a_relative_config_path_gives_an_absolute_workspace(config_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,15 @@ from flcore import (
     JobStateChange,
     add_launcher,
 )
-from flcore.errors import ImageError, JobLaunchError, JobRejectedError, RuntimeUnavailableError
+from flcore.errors import (
+    ImageError,
+    JobAbortedError,
+    JobLaunchError,
+    JobRejectedError,
+    OutcomeUnknownError,
+    RuntimeUnavailableError,
+    SiteBusyError,
+)
 from flcore.testing import FakeFLContext
 from tests.conftest import PlainHandle
 
@@ -73,12 +81,19 @@ def test_no_duration_is_negative() -> None:
     [
         (JobRejectedError("no"), JobReturnCode.CONFIG_ERROR),
         (RuntimeUnavailableError("no"), JobReturnCode.INFRASTRUCTURE_ERROR),
+        (OutcomeUnknownError("no"), JobReturnCode.INFRASTRUCTURE_ERROR),
         (ImageError("no"), JobReturnCode.EXECUTION_ERROR),
+        (SiteBusyError("no"), JobReturnCode.EXECUTION_ERROR),
         (JobLaunchError("no"), JobReturnCode.EXECUTION_ERROR),
     ],
 )
 def test_the_result_of_a_failed_launch_says_why(error: Exception, code: JobReturnCode) -> None:
     assert JobResult.of_failed_launch(error) == JobResult(code, error="no")
+
+
+def test_the_result_of_a_launch_that_somebody_ended_says_who() -> None:
+    result = JobResult.of_failed_launch(JobAbortedError("ended", "the operator"))
+    assert result == JobResult(JobReturnCode.ABORTED, error="ended", ended_by="the operator")
 
 
 def test_an_error_without_words_is_shown_by_its_class() -> None:
@@ -132,6 +147,7 @@ def test_a_plain_handle_has_a_result_when_its_job_has_ended() -> None:
 
 def test_a_plain_handle_has_no_logs_and_lives_on_this_host() -> None:
     assert PlainHandle().logs() == PlainHandle().logs(tail=5) == ""
+    assert list(PlainHandle().logs(follow=True)) == []
     assert PlainHandle().host == "localhost"
 
 
@@ -169,6 +185,11 @@ def test_a_done_callback_is_called_even_if_the_handle_fails_to_wait(caplog: pyte
 
 def test_a_launcher_has_nothing_to_check_unless_it_says_otherwise() -> None:
     assert list(PlainLauncher().check()) == []
+
+
+def test_a_launcher_cannot_call_a_launch_back_and_has_nothing_to_close_unless_it_says_otherwise() -> None:
+    assert not PlainLauncher().abort_launch("j1", "the operator")
+    PlainLauncher().close()
 
 
 def test_launchers_volunteer_one_after_the_other(fl_ctx: FakeFLContext) -> None:

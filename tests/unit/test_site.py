@@ -1,7 +1,7 @@
 """Site: its components, its events, and the launching of jobs."""
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +13,9 @@ from flcore import (
     FLContext,
     FLContextKey,
     JobHandleSpec,
-    JobLauncherSpec,
     JobResult,
     JobReturnCode,
     Site,
-    add_launcher,
 )
 from flcore.errors import (
     ConfigError,
@@ -32,29 +30,11 @@ from flcore.errors import (
 from flcore.testing import EventRecorder
 from launchers.docker_launcher import ClientDockerJobLauncher
 from launchers.runtime.fake import FakeRuntime
-from tests.conftest import PlainHandle
+from tests.conftest import Launcher, PlainHandle
 
 META = {"job_id": "j1"}
 ARGS: dict[str, tuple[str, Any]] = {"exe_module": ("-m", "client")}
 CONTAINER = "site-1-j1"
-
-
-class Launcher(JobLauncherSpec):
-    """A third party's launcher: volunteers for every job, and launches it as the test says."""
-
-    def __init__(self, launch: Callable[[], Any] = PlainHandle) -> None:
-        super().__init__()
-        self._launch = launch
-        self.launched: list[tuple[dict[str, Any], FLContext]] = []
-
-    def handle_event(self, event_type: str, fl_ctx: FLContext) -> None:
-        if event_type == EventType.BEFORE_JOB_LAUNCH:
-            add_launcher(self, fl_ctx)
-
-    def launch_job(self, job_meta: dict[str, Any], fl_ctx: FLContext) -> JobHandleSpec:
-        self.launched.append((job_meta, fl_ctx))
-        handle: JobHandleSpec = self._launch()
-        return handle
 
 
 class Raising(FLComponent):
@@ -80,23 +60,6 @@ def raising(error: BaseException) -> Callable[[], JobHandleSpec]:
 @pytest.fixture
 def runtime() -> FakeRuntime:
     return FakeRuntime()
-
-
-@pytest.fixture
-def make_site(tmp_path: Path, event_recorder: EventRecorder) -> Iterator[Callable[..., Site]]:
-    """Return a function that makes site-1 of components, by their ids, and of the recorder behind them."""
-    sites: list[Site] = []
-
-    def make(strict: bool = False, **components: FLComponent) -> Site:
-        for component_id, component in components.items():
-            component.name = component_id
-        site = Site("site-1", {**components, "recorder": event_recorder}, tmp_path, strict)
-        sites.append(site)
-        return site
-
-    yield make
-    for site in sites:
-        site.close()
 
 
 @pytest.fixture
@@ -577,4 +540,4 @@ def test_an_interrupt_is_raised_even_if_the_job_cannot_be_ended(
     site = make_site(launcher=Launcher(StubbornHandle), bad=Raising(EventType.AFTER_JOB_LAUNCH, KeyboardInterrupt()))
     with pytest.raises(KeyboardInterrupt):
         site.launch_job(META)
-    assert caplog.messages == ["a job could not be ended after its launch was interrupted"]
+    assert caplog.messages == ["a job could not be ended after its launch"]

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from flcore.errors import ConfigError, JobRejectedError
+from flcore.job_meta import is_identifier
 from flcore.workspace import Workspace
 
 META: dict[str, Any] = {"job_id": "j1", "name": "x"}
@@ -35,6 +36,11 @@ def test_the_layout_is_that_of_nvidia_flare(tmp_path: Path) -> None:
     assert workspace.get_run_dir("j1") == f"{tmp_path}/j1"
     assert workspace.get_app_dir("j1") == f"{tmp_path}/j1/app_site-1"
     assert workspace.get_app_custom_dir("j1") == f"{tmp_path}/j1/app_site-1/custom"
+
+
+def test_the_sites_own_memory_is_a_folder_that_no_job_can_have(tmp_path: Path) -> None:
+    assert Workspace(tmp_path, "site-1").get_state_dir() == f"{tmp_path}/.flcore"
+    assert not is_identifier(".flcore")
 
 
 def test_making_a_workspace_touches_no_disk(tmp_path: Path) -> None:

@@ -1,0 +1,148 @@
+"""The jobs of one site: the launches under way, and the handles of what was launched or found again."""
+
+from __future__ import annotations
+
+import threading
+
+from .admission import Slot, launch_aborted
+from .errors import NameInUseError, UnknownJobError
+from .job_launcher_spec import JobHandleSpec, JobLauncherSpec, JobResult, JobReturnCode
+from .strict_json import shown
+
+KEPT_ENDED = 1000
+"""How many handles of ended jobs a site keeps, the newest: what it holds must not grow for ever."""
+
+
+class Launch:
+    """One launch that is under way, on the thread that made this; others may ask for its end, and wait for it."""
+
+    def __init__(self, job_id: str) -> None:
+        self.job_id = job_id
+        self.slot = Slot(job_id)
+        self._thread = threading.get_ident()
+        self._ended_by = ""
+        self._launcher: JobLauncherSpec | None = None
+        self._handle: JobHandleSpec | None = None
+        self._code = JobReturnCode.ABORTED
+        self._lock = threading.Lock()
+        self._settled = threading.Event()
+
+    @property
+    def is_of_this_thread(self) -> bool:
+        return self._thread == threading.get_ident()
+
+    def request_end(self, by: str) -> JobLauncherSpec | None:
+        """Note that ``by`` asks for the end, if nobody did before; return the launcher that is at it, if one is."""
+        with self._lock:
+            self._ended_by = self._ended_by or by
+            return self._launcher
+
+    def hand_over(self, launcher: JobLauncherSpec) -> None:
+        """Note who launches from now on. Raises JobAbortedError if somebody has asked for the end."""
+        with self._lock:
+            if self._ended_by:
+                raise launch_aborted(self.job_id, self._ended_by)
+            self._launcher = launcher
+
+    def succeed(self, handle: JobHandleSpec) -> str:
+        """Note the handle, to which everybody turns from now on. Returns who has asked for the end, if somebody did."""
+        with self._lock:
+            self._handle = handle
+            self._settled.set()
+            return self._ended_by
+
+    def fail(self, error: BaseException) -> None:
+        """Note that nothing was launched."""
+        if isinstance(error, Exception):
+            self._code = JobResult.of_failed_launch(error).return_code
+        self._settled.set()
+
+    def wait(self) -> JobHandleSpec | JobReturnCode:
+        """Return the handle when there is one, or the return code of the launch when it has failed."""
+        self._settled.wait()
+        return self._handle or self._code
+
+
+class JobRegistry:
+    """Who is launched, who runs, and who ran last. All methods may be called from any thread."""
+
+    def __init__(self, site: str) -> None:
+        self._site = site
+        self._launches: dict[str, Launch] = {}
+        self._handles: dict[str, JobHandleSpec] = {}
+        self._ended: dict[str, None] = {}
+        """The ids of the jobs whose end was told, the oldest end first."""
+        self._let_go: set[str] = set()
+        self._lock = threading.Lock()
+
+    def handles(self) -> dict[str, JobHandleSpec]:
+        """Return the handles of all running jobs and of the newest ended ones."""
+        with self._lock:
+            return dict(self._handles)
+
+    def find(self, job_id: str) -> Launch | JobHandleSpec:
+        """Return a job's launch while it is under way, else its handle. Raises UnknownJobError if there is none."""
+        with self._lock:
+            job = self._launches.get(job_id) or self._handles.get(job_id)
+        if job is None:
+            raise UnknownJobError(f"site {self._site} knows no job {shown(job_id)}; it may have ended long ago")
+        return job
+
+    def active(self) -> list[Launch | JobHandleSpec]:
+        """Return all launches under way, and the handles of all jobs whose end was not told yet."""
+        with self._lock:
+            running = [handle for job_id, handle in self._handles.items() if job_id not in self._ended]
+            return [*self._launches.values(), *running]
+
+    def begin_launch(self, job_id: str) -> Launch:
+        """Note that this thread launches a job. Raises NameInUseError if it is launched or runs already."""
+        with self._lock:
+            if job_id in self._launches or self._runs(job_id):
+                raise NameInUseError(f"job {job_id} already runs at site {self._site}")
+            self._forget(job_id)
+            launch = self._launches[job_id] = Launch(job_id)
+            return launch
+
+    def launched(self, launch: Launch, handle: JobHandleSpec) -> str:
+        """Note a job's handle in place of its launch. Returns who has asked for its end meanwhile, if somebody did."""
+        with self._lock:
+            del self._launches[launch.job_id]
+            self._handles[launch.job_id] = handle
+            return launch.succeed(handle)
+
+    def failed(self, launch: Launch, error: BaseException) -> None:
+        """Forget a launch that failed."""
+        with self._lock:
+            del self._launches[launch.job_id]
+        launch.fail(error)
+
+    def recovered(self, job_id: str, handle: JobHandleSpec) -> bool:
+        """Note the handle of a job that was found again; False if the job is launched or runs already."""
+        with self._lock:
+            if job_id in self._launches or (self._runs(job_id) and job_id not in self._let_go):
+                return False
+            self._forget(job_id)
+            self._handles[job_id] = handle
+            return True
+
+    def ended(self, job_id: str, handle: JobHandleSpec) -> None:
+        """Note that the end of a job was told; of those, forget the oldest if there are too many."""
+        with self._lock:
+            if self._handles.get(job_id) is handle:  # else it was launched anew meanwhile
+                self._ended[job_id] = None
+            if len(self._ended) > KEPT_ENDED:
+                self._forget(next(iter(self._ended)))
+
+    def let_go(self) -> None:
+        """Note that the handles of running jobs may never tell of their end: the site was closed."""
+        with self._lock:
+            self._let_go = set(self._handles) - set(self._ended)
+
+    def _runs(self, job_id: str) -> bool:
+        handle = self._handles.get(job_id)
+        return handle is not None and handle.poll() == JobReturnCode.UNKNOWN
+
+    def _forget(self, job_id: str) -> None:
+        self._handles.pop(job_id, None)
+        self._ended.pop(job_id, None)
+        self._let_go.discard(job_id)

@@ -1,0 +1,99 @@
+"""The content of a site's config file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from .admission import AdmissionLimits
+from .component_config import ComponentBuilder, check_keys
+from .errors import ConfigError
+from .fl_component import FLComponent
+from .job_meta import is_identifier
+from .strict_json import load_json, shown
+
+AT_END = ("leave", "end")
+"""What a site may do with its running jobs when it closes."""
+
+_SITE_KEYS = frozenset({"format_version", "site", "workspace", "strict", "admission", "at_end", "components"})
+
+
+@dataclass(frozen=True, slots=True)
+class SiteConfig:
+    """The content of a site's config file, without its components built."""
+
+    source: Path
+    site: str
+    workspace: Path
+    strict: bool
+    components: Any
+    admission: Mapping[str, int]
+    at_end: str
+
+    @classmethod
+    def read(cls, path: str | Path) -> Self:
+        """Read a config file. Raises ConfigError, naming the file and the key."""
+        source = Path(path)
+        config = load_json(source)
+        if not isinstance(config, dict):
+            raise ConfigError(f"{source}: must be an object, got {shown(config)}")
+        check_keys(config, _SITE_KEYS, str(source))
+        return cls(
+            source=source,
+            site=_site(config, source),
+            workspace=_workspace(config, source),
+            strict=_strict(config, source),
+            components=_components(config, source),
+            admission=_admission(config, source),
+            at_end=check_at_end(config.get("at_end", AT_END[0]), str(source)),
+        )
+
+    def build(self) -> dict[str, FLComponent]:
+        """Build the components, anew each time. Raises ConfigError."""
+        variables = {"CONFIG_DIR": str(self.source.absolute().parent)}
+        return ComponentBuilder(str(self.source), variables).build_all(self.components)
+
+
+def check_at_end(value: Any, where: str) -> str:
+    """Return a valid ``at_end``. Raises ConfigError, naming ``where`` it stands."""
+    if value not in AT_END:
+        raise ConfigError(f"{where}: at_end: must be 'leave' or 'end' (the running jobs), got {shown(value)}")
+    return str(value)
+
+
+def _site(config: Mapping[str, Any], source: Path) -> str:
+    rule = "must be the site's name: letters, digits, '.', '_' or '-'"
+    if "site" not in config:
+        raise ConfigError(f"{source}: site: is missing; it {rule}")
+    if not is_identifier(config["site"]):
+        raise ConfigError(f"{source}: site: {rule}, got {shown(config['site'])}")
+    return str(config["site"])
+
+
+def _workspace(config: Mapping[str, Any], source: Path) -> Path:
+    """Return the site's folder; a relative one is relative to the config file."""
+    value = config.get("workspace", "workspace")
+    if not isinstance(value, str) or not value:
+        raise ConfigError(f"{source}: workspace: must be a folder, got {shown(value)}")
+    return Path(source.absolute().parent, value).resolve()
+
+
+def _strict(config: Mapping[str, Any], source: Path) -> bool:
+    value = config.get("strict", False)
+    if type(value) is not bool:
+        raise ConfigError(f"{source}: strict: must be true or false, got {shown(value)}")
+    return value
+
+
+def _admission(config: Mapping[str, Any], source: Path) -> Mapping[str, int]:
+    value = config.get("admission", {})
+    AdmissionLimits.read(value, f"{source}: admission")
+    return dict(value)
+
+
+def _components(config: Mapping[str, Any], source: Path) -> Any:
+    if "components" not in config:
+        raise ConfigError(f"{source}: components: is missing; a site needs a list of them, a launcher at least")
+    return config["components"]
