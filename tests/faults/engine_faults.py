@@ -14,17 +14,21 @@ from .verdict import ABORTED, FORGOTTEN, KILLED, NATURAL, NEVER_RAN, REFUSED, Jo
 FREEZE = 20.0
 _STAYS = frozenset({NATURAL})
 _ENDED = frozenset({NATURAL, KILLED})
-_ENDED_UNSEEN = frozenset({NATURAL, KILLED, FORGOTTEN})
+_FORGOTTEN = frozenset({FORGOTTEN})
+"""A killed daemon forgets the ends of the last moments: its containerd knew them, and did not tell it any more."""
 _NOT_LAUNCHED = frozenset({REFUSED, NEVER_RAN})
 
 
 def daemon_ends(how: str, live_restore: bool, may_end: frozenset[str], lab: Lab) -> None:
-    """The daemon is stopped or killed when jobs run, and comes back; a job is launched when it is away."""
+    """The daemon is stopped or killed when jobs run, and comes back; a job is launched when it is away.
+
+    What jobs write when there is no daemon, or one that is killed has not yet written down, may be lost with it.
+    """
     engine = _engine(lab, live_restore)
     parties = lab.party(), lab.party(direct=True)
     for party in parties:
         party.start()
-        jobs = lab.jobs(may_end=may_end, gapless=how == "terminate")
+        jobs = lab.jobs(may_end=may_end, gapless=how == "terminate" and not live_restore)
         party.launch(*jobs)
         party.until_running(*jobs)
     lab.sleep(0, 1.5)
@@ -91,7 +95,7 @@ def away_during_terminate(lab: Lab) -> None:
 def both_die(lab: Lab) -> None:
     """The daemon and the parent are killed at a time, and the parent comes back first."""
     engine = _engine(lab, live_restore=True)
-    party = _party_with(lab, *lab.jobs(gapless=False))
+    party = _party_with(lab, *lab.jobs(gapless=False, may_end=_STAYS | _FORGOTTEN))
     lab.sleep(0, 1)
     engine.kill()
     party.kill()
@@ -141,9 +145,9 @@ def _frozen(name: str, title: str, play: Callable[[Lab], None]) -> Fault:
 
 FAULTS = (
     _daemon("terminate", False, _ENDED),
-    _daemon("kill", False, _ENDED_UNSEEN),
+    _daemon("kill", False, _ENDED | _FORGOTTEN),
     _daemon("terminate", True, _STAYS),
-    _daemon("kill", True, _STAYS),
+    _daemon("kill", True, _STAYS | _FORGOTTEN),
     Fault("daemon-away-during-terminate", "daemon away during terminate", away_during_terminate, alone=True),
     Fault("daemon-and-parent", "daemon and parent SIGKILLed, live-restore", both_die, alone=True),
     _frozen("while-running", "while running", frozen_while_running),

@@ -131,11 +131,15 @@ class Party:
                 lambda: all(self._says("launched", job.id) or self._says("refused", job.id) for job in jobs), "launches"
             )
 
-    def terminate(self, *jobs: Job, threads: int = 1, wait: bool = False) -> None:
+    def terminate(self, *jobs: Job, threads: int = 1) -> None:
+        """Have jobs ended by their handles."""
         for job in jobs:
             self._send(do="terminate", job=job.id, threads=threads)
-        if wait:
-            self.until(lambda: all(self._says("terminated", job.id) for job in jobs), "ends of jobs")
+
+    def abort(self, *jobs: Job, threads: int = 1) -> None:
+        """Have jobs ended by their ids, whatever they are at."""
+        for job in jobs:
+            self._send(do="abort", job=job.id, threads=threads)
 
     def jump(self, seconds: float) -> None:
         """Make the parent's wall clock jump."""

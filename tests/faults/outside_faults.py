@@ -24,7 +24,7 @@ def container_removed(lab: Lab) -> None:
     with api_of(lab.host) as api:
         for container in party.containers():
             lab.sleep(0, 1)
-            api.remove_container(container, force=True)
+            api.remove_container(container, force=True, v=True)
 
 
 def container_removed_and_parent_killed(lab: Lab) -> None:
@@ -34,7 +34,7 @@ def container_removed_and_parent_killed(lab: Lab) -> None:
     party.kill()
     with api_of(lab.host) as api:
         for container in party.containers():
-            api.remove_container(container, force=True)
+            api.remove_container(container, force=True, v=True)
 
 
 def image_removed(lab: Lab) -> None:
@@ -82,13 +82,17 @@ def terminated_while_ending(lab: Lab) -> None:
     party.terminate(*jobs, threads=REQUESTS)
 
 
-def terminated_during_launch(lab: Lab) -> None:
-    """Many threads end jobs as soon as there is a handle of them."""
-    jobs = [Job(f"job-{i}", 3, RUNNING_LONG, may_end=frozenset({ABORTED})) for i in range(4)]
+def aborted_during_launch(lab: Lab) -> None:
+    """Many threads end jobs that are being launched: before create, between create and start, and just after."""
+    may_end = frozenset({ABORTED, REFUSED})
     party = lab.party()
     party.start()
-    party.launch(*jobs, wait=False)
-    party.terminate(*jobs, threads=REQUESTS)
+    for i in range(4):
+        job = Job(f"job-{i}", 3, RUNNING_LONG, may_end=may_end)
+        party.launch(job, wait=False)
+        party.until(lambda job=job: (job.id, "launching") in party.said(), "a launch")  # type: ignore[misc]
+        lab.sleep(0, 0.5)
+        party.abort(job, threads=REQUESTS)
 
 
 def clock_jumps(seconds: float, lab: Lab) -> None:
@@ -124,7 +128,7 @@ FAULTS = (
     Fault("network-removed", "network removed from outside", network_removed),
     Fault("terminate-and-remove", "8 threads terminate, others remove", terminated_and_removed),
     Fault("terminate-at-end", "8 threads terminate as jobs end", terminated_while_ending),
-    Fault("terminate-at-launch", "8 threads terminate at launch", terminated_during_launch),
+    Fault("abort-at-launch", "8 threads abort during launch", aborted_during_launch),
     Fault("clock-ahead", "wall clock jumps ahead by an hour", partial(clock_jumps, 3600)),
     Fault("clock-back", "wall clock jumps back by an hour", partial(clock_jumps, -3600)),
 )

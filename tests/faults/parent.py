@@ -4,6 +4,7 @@ It reads commands from its standard input, a JSON object a line, and runs each i
 
     {"do": "launch", "job": <id>, "script": <for sh>, "image": <or null>}
     {"do": "terminate", "job": <id>, "threads": <how many ask at once>}
+    {"do": "abort", "job": <id>, "threads": <how many ask at once>}
     {"do": "jump", "seconds": <by which the wall clock jumps>}
     {"do": "churn", "jobs": <how many, one after the other>, "threads": <so many at once>}
     {"do": "finish"}    wait for the ends of all jobs, say their results, close the site, end
@@ -26,12 +27,13 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from flcore import EventType, FLComponent, FLContext, FLContextKey, JobHandleSpec, JobStateChange, Site
+from flcore import EventType, FLComponent, FLContext, FLContextKey, JobReturnCode, JobStateChange, Site
 from flcore.errors import FLCoreError
 
 from .dying import ScriptLauncher
@@ -127,16 +129,23 @@ class Parent:
         self._story.say("launched", job=job)
 
     def _terminate(self, job: str, threads: int = 1) -> None:
-        while not (handle := self._site.jobs().get(job)):
-            time.sleep(POLL_INTERVAL)  # it is being launched
-        with ThreadPoolExecutor(threads) as pool:
-            for _ in range(threads):
-                pool.submit(self._terminate_once, job, handle)
+        """End a job by its handle."""
+        handle = self._site.jobs()[job]
+        self._ask_at_once(job, threads, handle.terminate)
 
-    def _terminate_once(self, job: str, handle: JobHandleSpec) -> None:
+    def _abort(self, job: str, threads: int = 1) -> None:
+        """End a job by its id, in whatever phase it is."""
+        self._ask_at_once(job, threads, partial(self._site.abort_job, job))
+
+    def _ask_at_once(self, job: str, threads: int, end: Callable[..., JobReturnCode]) -> None:
+        with ThreadPoolExecutor(threads) as pool:
+            for asked in [pool.submit(self._ask, job, end) for _ in range(threads)]:
+                asked.result()
+
+    def _ask(self, job: str, end: Callable[..., JobReturnCode]) -> None:
         self._story.say("terminating", job=job)
         try:
-            code = handle.terminate(by=THE_SUITE)
+            code = end(by=THE_SUITE)
         except FLCoreError as error:
             self._story.say("not terminated", job=job, error=type(error).__name__, message=str(error))
             return

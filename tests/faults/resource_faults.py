@@ -44,10 +44,11 @@ def engine_full(lab: Lab) -> None:
     jobs = [Job(f"job-{code}", code, 15, whole_log=False, gapless=False) for code in (0, 3)]
     jobs.append(Job("big", 7, body=writes(300_000, 100)))
     party.launch(*jobs)
-    with ballast(lab.need_engine().data, ROOM_IN_ENGINE):
+    data = lab.need_engine().data
+    with ballast(data, ROOM_IN_ENGINE):
+        party.until(lambda: free(data) < PAGE, "a full disk")
         party.launch(Job("late", 0, 3, may_end=MAYBE, whole_log=False, gapless=False))
         _until_told(party, jobs)
-    party.finish()
 
 
 def big_log(lab: Lab) -> None:

@@ -129,6 +129,9 @@ def _problems(judgement: Judgement, story: Sequence[Entry], evidence: Evidence, 
     if any(entry["what"] == "refused" for entry in story):
         judgement.end = REFUSED
         yield from _refused(story, results)
+    elif not evidence.runs and all(entry["what"] == "launching" for entry in story):
+        judgement.end = NEVER_RAN  # its parent died before it did anything for it, and told nobody of it
+        return
     elif not results:
         yield f"no result was told, only {[entry['what'] for entry in story]}"
         return
@@ -142,7 +145,7 @@ def _problems(judgement: Judgement, story: Sequence[Entry], evidence: Evidence, 
     if judgement.end not in job.may_end:
         yield f"ended as {judgement.end!r}, not as {sorted(job.may_end)}: {results and results[-1]}"
     yield from _told_once(story, results)
-    yield from _state_gaps(story, evidence)
+    yield from _state_gaps(story, bool(evidence.runs) and results[-1:] != [] and results[-1]["exit_code"] is not None)
 
 
 def return_code(exit_code: int | None) -> str:
@@ -249,7 +252,7 @@ def _told_once(story: Sequence[Entry], results: Sequence[Entry]) -> Iterator[str
         yield f"its end was told as {ends[-1]['event']}"
 
 
-def _state_gaps(story: Iterable[Entry], evidence: Evidence) -> Iterator[str]:
+def _state_gaps(story: Iterable[Entry], ran: bool) -> Iterator[str]:
     """Yield what is wrong with the state changes: they are one chain. A life may tell the last one again."""
     chain: list[str] = []
     changes = [(entry["life"], entry["change"]) for entry in story if entry["what"] == "change"]
@@ -262,7 +265,7 @@ def _state_gaps(story: Iterable[Entry], evidence: Evidence) -> Iterator[str]:
                 yield f"{previous} -> {state} was told in life {life} after {chain}"
             if not told_again:
                 chain.append(state)
-    if evidence.runs and ("running" not in chain or chain[-1] not in _TERMINAL):
+    if ran and "running" not in chain:
         yield f"it ran, and the states told are {chain}"
     if chain and chain[-1] not in _TERMINAL:
         yield f"its last state was not told, only {chain}"
