@@ -22,7 +22,8 @@ from queue import Empty, SimpleQueue
 from typing import Any
 
 from .engine import IMAGE, Engine, why_no_engine
-from .lab import Fault, Lab, Outcome, play
+from .lab import Fault, Lab, play
+from .party import Outcome
 from .suite import FAULTS
 
 RESULT = Path("build/faults.json")

@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from functools import partial
 
 from .engine import Engine
-from .lab import Fault, Lab, Party
+from .lab import Fault, Lab
+from .party import Party
 from .verdict import ABORTED, FORGOTTEN, KILLED, NATURAL, NEVER_RAN, REFUSED, Job
 
 FREEZE = 20.0

@@ -10,7 +10,8 @@ from typing import Any
 from docker.errors import APIError
 
 from .engine import api_of
-from .lab import Fault, Lab, Party
+from .lab import Fault, Lab
+from .party import Party
 from .verdict import ABORTED, KILLED, NATURAL, REFUSED, Job
 
 RUNNING_LONG = 30
@@ -39,24 +40,22 @@ def container_removed_and_parent_killed(lab: Lab) -> None:
 
 def image_removed(lab: Lab) -> None:
     """The image loses its name when its containers run; a launch that needs it then is refused."""
-    name = f"{lab.new_name()}:latest"
+    image = lab.own_image()
+    party = _running(lab, lab.jobs(), image=image)
     with api_of(lab.host) as api:
-        api.tag(lab.image, *name.split(":"))
-        party = _running(lab, lab.jobs(), image=name)
-        api.remove_image(name, force=True)
+        api.remove_image(image, force=True)
     party.launch(Job("late", may_end=frozenset({REFUSED})))
 
 
 def network_removed(lab: Lab) -> None:
     """The network is taken from under running containers; a launch that needs it then is refused."""
-    name = lab.new_name()
+    network = lab.own_network()
+    party = _running(lab, lab.jobs(), network=network)
     with api_of(lab.host) as api:
-        api.create_network(name, driver="bridge")
-        party = _running(lab, lab.jobs(), network=name)
         for container in party.containers():
             with suppress(APIError):  # it has ended
-                api.disconnect_container_from_network(container, name, force=True)
-        api.remove_network(name)
+                api.disconnect_container_from_network(container, network, force=True)
+        api.remove_network(network)
     party.launch(Job("late", may_end=frozenset({REFUSED})))
 
 

@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from .lab import Fault, Lab, Party
+from .lab import Fault, Lab
+from .party import Party
 from .verdict import NATURAL, REFUSED, Job
 
 SMALL_DISK = "2m"

@@ -177,7 +177,7 @@ def _lies(job: Job, result: Entry, evidence: Evidence, inspected: int | None) ->
         yield f"told as {told}, ended by {result['ended_by']!r}"
     if told not in ("ABORTED", return_code(code)):
         yield f"the return code for exit code {code} is {return_code(code)}, told was {told}"
-    if told == "SUCCESS" and not _ended_itself(job, code, evidence):
+    if told == "SUCCESS" and (evidence.ended if job.noted else job.code) != 0:
         yield f"told as a success, but its own note is {evidence.ended}"
 
 
