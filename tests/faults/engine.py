@@ -1,0 +1,266 @@
+"""A Docker Engine of our own, which may be stopped, killed and frozen as nobody may do it to anybody else's.
+
+It lives in namespaces of its own for processes, mounts and network. These end, with all that is in them, when their
+first process does, and that one ends with whoever made it: whatever becomes of a test run, nothing of it stays.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import docker
+import requests
+from docker.errors import APIError, DockerException
+
+PREPARE = Path(__file__).parents[2] / "configs/docker/prepare.py"
+PLAIN_IMAGE = "flcore-demo:latest"
+IMAGE = "flcore-faults:latest"
+"""The demo's, with a volume: one that stays behind is seen."""
+NETWORK = "flcore-demo"
+
+NEEDED = ("dockerd", "iptables", "nsenter", "unshare")
+_START_TIMEOUT = 60.0
+_STOP_TIMEOUT = 60.0
+# Ends when its standard input does, and reaps what its children leave.
+_FIRST_PROCESS = ("env", "--ignore-signal=CHLD", "cat")
+
+
+class EngineError(Exception):
+    """The private engine does not do what it is told."""
+
+
+def until(condition: Callable[[], object], timeout: float, what: str, pause: float = 0.05) -> None:
+    """Return when the condition holds, of something that can only be asked. Raises TimeoutError."""
+    deadline = time.monotonic() + timeout
+    while not condition():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"{what}: not so within {timeout:g} s")
+        time.sleep(pause)
+
+
+def why_no_engine() -> str | None:
+    """Say why no private engine can run here; None if one can."""
+    if os.geteuid() != 0:
+        return "only root can run a Docker Engine of its own"
+    missing = [name for name in NEEDED if not shutil.which(name)]
+    return f"{', '.join(missing)}: not installed; 'make faults' does it" if missing else None
+
+
+class Namespaces:
+    """Namespaces for processes, mounts and network that last until :meth:`close`, or until this process ends."""
+
+    def __init__(self) -> None:
+        kinds = ("--pid", "--mount", "--net", "--fork", "--kill-child", "--mount-proc", "--propagation=slave")
+        command = ["unshare", *kinds, "--", *_FIRST_PROCESS]
+        self._holder = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)
+        until(lambda: child_of(self._holder), 10, "new namespaces")
+        self._first = child_of(self._holder)
+        until(lambda: Path(f"/proc/{self._first}/comm").read_text() == "cat\n", 10, "the first process")
+
+    def command(self, *command: str) -> list[str]:
+        """Return the command that runs another one in there."""
+        return ["nsenter", f"--target={self._first}", "--pid", "--mount", "--net", "--", *command]
+
+    def run(self, *command: str) -> None:
+        subprocess.run(self.command(*command), check=True, capture_output=True)
+
+    def path(self, path: Path) -> Path:
+        """Return how this process sees a path that is mounted in there."""
+        return Path(f"/proc/{self._first}/root{path}")
+
+    def close(self) -> None:
+        """End all processes in there. Idempotent."""
+        if self._holder.stdin:
+            self._holder.stdin.close()
+        self._holder.wait(_STOP_TIMEOUT)
+
+
+class Engine:
+    """A Docker Engine with its own socket, data and everything, in a folder that is removed at the end.
+
+    Args:
+        folder: must not be there yet; its path must be short, for the socket in it.
+        data_size: keep all data in memory, in a file system of this size (such as ``300m``).
+    """
+
+    def __init__(self, folder: Path, data_size: str | None = None) -> None:
+        folder.mkdir(parents=True)
+        self.folder = folder
+        self.host = f"unix://{folder}/docker.sock"
+        self.live_restore = False
+        """Whether containers outlive the daemon that runs now."""
+        self._daemon: subprocess.Popen[bytes] | None = None
+        self._namespaces = Namespaces()
+        (folder / "data").mkdir()
+        if data_size:
+            self._namespaces.run("mount", "-t", "tmpfs", "-o", f"size={data_size}", "none", f"{folder}/data")
+        self.data = self._namespaces.path(folder / "data")
+        """All that the engine keeps on disk, as this process sees it."""
+
+    # Its life
+
+    def start(self, live_restore: bool = False) -> None:
+        """Start the daemon, and return when it answers. Raises EngineError."""
+        for stale in ("docker.pid", "docker.sock", "exec/containerd/containerd.pid"):
+            (self.folder / stale).unlink(missing_ok=True)  # a killed one leaves these
+        options = [f"--host={self.host}", f"--data-root={self.folder}/data", f"--exec-root={self.folder}/exec"]
+        options += [f"--pidfile={self.folder}/docker.pid", "--log-level=warn", "--bridge=none"]
+        options += ["--live-restore"] if live_restore else []
+        self.live_restore = live_restore
+        with self._log.open("ab") as log:
+            command = self._namespaces.command("dockerd", *options)
+            self._daemon = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+            )
+        try:
+            until(lambda: self._ended() or self.answers(), _START_TIMEOUT, "the private engine")
+        except TimeoutError as error:
+            raise EngineError(f"{error}; its log ends: {self._end_of_log()}") from error
+        if self._ended():
+            raise EngineError(f"the private engine ended at its start; its log ends: {self._end_of_log()}")
+
+    def prepare(self) -> None:
+        """Make the image and the network that jobs need."""
+        environment = os.environ | {"DOCKER_HOST": self.host}
+        made = subprocess.run([sys.executable, PREPARE], env=environment, capture_output=True, text=True, check=False)
+        if made.returncode:
+            raise EngineError(f"no image for the private engine: {made.stderr}")
+        with self.api() as api:
+            base = api.create_container(PLAIN_IMAGE, ["true"])
+            api.commit(base["Id"], *IMAGE.split(":"), changes="VOLUME /scratch")
+            api.remove_container(base["Id"])
+
+    def terminate(self) -> None:
+        """Stop the daemon as an init system would, and return when it has ended."""
+        self._signal(signal.SIGTERM)
+        self._wait()
+
+    def kill(self) -> None:
+        """Kill the daemon, as the kernel does for want of memory. Its containerd dies with it, containers do not."""
+        self._signal(signal.SIGKILL)
+        self._wait()
+
+    def freeze(self) -> None:
+        """Stop the daemon in its tracks: connections are accepted, and nothing is answered."""
+        self._signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        self._signal(signal.SIGCONT)
+
+    def restart(self, live_restore: bool = False) -> None:
+        self.terminate()
+        self.start(live_restore)
+
+    def close(self) -> None:
+        """End it for good, with all its containers, and remove all that it had on disk. Idempotent."""
+        with suppress(EngineError, DockerException, requests.RequestException, TimeoutError):
+            if self._daemon and not self._ended():
+                self.thaw()
+                self.remove_all()  # in order, so that nothing of them stays in the kernel's tables
+                self.terminate()
+        self._namespaces.close()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    # What it says, and what is in it
+
+    @contextmanager
+    def api(self, timeout: float = 60) -> Iterator[Any]:
+        """Yield docker-py's low-level client."""
+        with api_of(self.host, timeout) as api:
+            yield api
+
+    def answers(self) -> bool:
+        try:
+            with self.api(timeout=3) as api:
+                return bool(api.ping())
+        except (DockerException, requests.RequestException):
+            return False
+
+    def volumes(self) -> list[str]:
+        with self.api() as api:
+            return [volume["Name"] for volume in api.volumes()["Volumes"] or []]
+
+    def remove_all(self) -> None:
+        """Remove all containers and volumes."""
+        with self.api() as api:
+            for container in api.containers(all=True):
+                with suppress(APIError):
+                    api.remove_container(container["Id"], force=True, v=True)
+            for volume in api.volumes()["Volumes"] or []:
+                with suppress(APIError):
+                    api.remove_volume(volume["Name"], force=True)
+
+    @contextmanager
+    def frozen_shim(self, container_id: str) -> Iterator[None]:
+        """Freeze the process by which containerd holds a container: whoever asks it for anything waits."""
+        shim = self._shim_of(container_id)
+        os.kill(shim, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.kill(shim, signal.SIGCONT)
+
+    def _shim_of(self, container_id: str) -> int:
+        for process in Path("/proc").glob("[0-9]*"):
+            with suppress(OSError):
+                words = (process / "cmdline").read_bytes().split(b"\0")
+                if words[0].endswith(b"containerd-shim-runc-v2") and container_id.encode() in words:
+                    return int(process.name)
+        raise EngineError(f"container {container_id[:12]} has no shim")
+
+    @property
+    def _log(self) -> Path:
+        return self.folder / "dockerd.log"
+
+    def _end_of_log(self) -> str:
+        return " | ".join(self._log.read_text(errors="replace").splitlines()[-5:])
+
+    def _ended(self) -> bool:
+        return self._daemon is None or self._daemon.poll() is not None
+
+    def _signal(self, number: signal.Signals) -> None:
+        """Send a signal to the daemon; to its companion outside of the namespaces, too, which stops with it."""
+        if self._daemon is None or self._ended():
+            raise EngineError("the private engine does not run")
+        os.kill(child_of(self._daemon), number)
+        if number is signal.SIGCONT:
+            self._daemon.send_signal(number)
+
+    def _wait(self) -> None:
+        assert self._daemon is not None
+        self._daemon.wait(_STOP_TIMEOUT)
+
+
+@contextmanager
+def api_of(host: str, timeout: float = 60) -> Iterator[Any]:
+    """Yield docker-py's low-level client of an engine. It keeps no connection: the engine may be another by then."""
+    api = docker.APIClient(host, timeout=int(timeout))
+    api.headers["Connection"] = "close"
+    try:
+        yield api
+    finally:
+        api.close()
+
+
+def child_of(process: subprocess.Popen[bytes]) -> int:
+    """Return the pid of a process's only child; 0 if it has none."""
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    return int(children[0]) if children else 0

@@ -1,0 +1,77 @@
+"""The site's own process dies."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from .lab import Fault, Lab
+from .verdict import ABORTED, NATURAL, NEVER_RAN, Job
+
+CUT_OFF = frozenset({NATURAL, NEVER_RAN})
+"""How a job may end whose launch was cut off: it is finished or removed."""
+
+
+def dies_at(moment: str, lab: Lab) -> None:
+    """The parent kills itself at a call to the engine, for one of several jobs that are launched or end at a time."""
+    party = lab.party()
+    party.start(die_at=f"{moment}:{lab.rng.randint(1, 3)}")
+    party.launch(*lab.jobs(may_end=CUT_OFF))
+    party.until_dead()
+    lab.sleep(0, 1)
+
+
+def dies_while_running(lab: Lab) -> None:
+    """It is killed when its jobs run; some end while there is nobody."""
+    party = lab.party()
+    party.start()
+    jobs = lab.jobs()
+    party.launch(*jobs)
+    party.until_running(*jobs)
+    lab.sleep(0, 1)
+    party.kill()
+    lab.sleep(0, 5)
+
+
+def dies_at_random(lab: Lab) -> None:
+    """It is killed three times, at any moment of launches, runs, ends and recoveries."""
+    party = lab.party()
+    for life in range(3):
+        party.start()
+        jobs = [Job(f"job-{life}-{i}", code, lab.rng.randint(0, 12), may_end=CUT_OFF) for i, code in enumerate((0, 3))]
+        party.launch(*jobs, wait=False)
+        lab.sleep(0, 2.5)
+        party.kill()
+
+
+def dies_while_ending(lab: Lab) -> None:
+    """It is killed when it was asked to end jobs, one of which does not heed that."""
+    party = lab.party()
+    party.start()
+    jobs = [
+        Job("good", ticks=60, may_end=frozenset({ABORTED})),
+        Job("deaf", ticks=60, deaf=True, may_end=frozenset({ABORTED})),
+    ]
+    party.launch(*jobs)
+    party.until_running(*jobs)
+    party.terminate(*jobs)
+    party.until(lambda: all((job.id, "terminating") in party.said() for job in jobs), "requests")
+    lab.sleep(0.1, 2.5)
+    party.kill()
+
+
+def _dies(name: str, title: str, moment: str) -> Fault:
+    return Fault(f"parent-{name}", f"parent SIGKILLed {title}", partial(dies_at, moment))
+
+
+FAULTS = (
+    _dies("before-create", "before create", "before-create"),
+    _dies("after-create", "between create and start", "before-start"),
+    _dies("after-start", "just after start", "after-start"),
+    Fault("parent-while-running", "parent SIGKILLed while running", dies_while_running),
+    _dies("at-end", "while the job ends", "end-seen"),
+    _dies("before-drain", "before the output is kept", "before-drain"),
+    _dies("before-remove", "before the removal", "before-remove"),
+    _dies("after-remove", "just after the removal", "after-remove"),
+    Fault("parent-while-ending", "parent SIGKILLed while it ends jobs", dies_while_ending),
+    Fault("parent-at-random", "parent SIGKILLed three times at random", dies_at_random),
+)

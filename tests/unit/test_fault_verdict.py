@@ -1,0 +1,132 @@
+"""A fault suite that cannot find a lie proves nothing: here are the lies that it must find."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.faults.verdict import ABORTED, KILLED, NATURAL, NEVER_RAN, THE_SUITE, Evidence, Job, judge
+
+JOB = Job("job", code=3, ticks=2)
+EVIDENCE = Evidence(runs=1, ended=3, log=JOB.log)
+STATES = ("created", "running", "exited")
+
+
+def result(return_code: str = "EXECUTION_ERROR", exit_code: int | None = 3, ended_by: str = "") -> dict[str, Any]:
+    return {"return_code": return_code, "exit_code": exit_code, "ended_by": ended_by}
+
+
+def changes(states: tuple[str, ...], last: dict[str, Any] | None, life: int = 1) -> list[dict[str, Any]]:
+    story = []
+    for previous, state in zip((None, *states), states, strict=False):
+        change = {"previous": previous, "state": state, "result": last if state == states[-1] else None}
+        story.append({"what": "change", "job": "job", "life": life, "change": change})
+    return story
+
+
+def story(states: tuple[str, ...] = STATES, told: dict[str, Any] | None = None) -> list[dict[str, Any]]:
+    """Return what a parent without a flaw says of a job with this result."""
+    told = told or result()
+    event = "_job_aborted" if told["return_code"] == "ABORTED" else "_job_completed"
+    end = {"what": "told", "job": "job", "life": 1, "event": event, "result": told}
+    said = [{"what": what, "job": "job", "life": 1} for what in ("launching", "launched")]
+    return [*said, *changes(states, told), end]
+
+
+def problems(entries: list[dict[str, Any]], job: Job = JOB, evidence: Evidence = EVIDENCE) -> str:
+    return "; ".join(judge(job, entries, evidence, None).problems)
+
+
+def test_the_truth_is_no_problem() -> None:
+    judgement = judge(JOB, story(), EVIDENCE, inspected=3)
+    assert (judgement.end, judgement.problems) == (NATURAL, [])
+
+
+def test_a_failure_told_as_a_success_is_found() -> None:
+    assert "told as a success" in problems(story(told=result("SUCCESS", 0)))
+
+
+def test_another_exit_code_than_the_inspection_s_is_found() -> None:
+    assert "inspection said 137" in "; ".join(judge(JOB, story(), EVIDENCE, inspected=137).problems)
+
+
+def test_a_wrong_return_code_is_found() -> None:
+    assert "the return code for exit code 3" in problems(story(told=result("INFRASTRUCTURE_ERROR")))
+
+
+def test_two_results_are_found() -> None:
+    assert "two results" in problems(
+        [*story(), {"what": "result", "job": "job", "life": 2, "result": result("SUCCESS")}]
+    )
+
+
+def test_a_killed_job_is_no_natural_end() -> None:
+    evidence = Evidence(runs=1, ended=None, log=[])
+    told = story(told=result(exit_code=137))
+    assert "ended as 'killed'" in problems(told, evidence=evidence)
+    assert problems(told, Job("job", 3, 2, may_end=frozenset({KILLED})), evidence) == ""
+
+
+def test_an_abort_counts_only_where_somebody_asked() -> None:
+    aborted = story(told=result("ABORTED", 143, THE_SUITE))
+    evidence = Evidence(runs=1, ended=None, log=["line 0"])
+    assert problems(aborted, Job("job", 3, 2, may_end=frozenset({ABORTED})), evidence) == ""
+    assert "told as ABORTED, ended by ''" in problems(story(told=result("ABORTED", 143)), evidence=evidence)
+
+
+def test_a_launch_that_returned_means_that_the_job_ran() -> None:
+    told = story(("created", "dead"), result("ABORTED", None, "the site"))
+    job = Job("job", 3, 2, may_end=frozenset({NEVER_RAN}))
+    assert "never ran" in problems(told, job, Evidence(runs=0, ended=None, log=None))
+
+
+def test_two_runs_are_found() -> None:
+    assert "started 2 times" in problems(story(), evidence=Evidence(2, 3, JOB.log))
+
+
+@pytest.mark.parametrize(
+    ("log", "problem"),
+    [
+        (None, "there is no log"),
+        (["line 0", "end"], "not complete"),
+        (["line 0", "line 1"], "not complete"),
+        (["line 0", "line 1", "line 1", "end"], "not complete"),
+    ],
+)
+def test_a_wrong_log_is_found(log: list[str] | None, problem: str) -> None:
+    assert problem in problems(story(), evidence=Evidence(1, 3, log))
+
+
+def test_a_repeated_line_is_found_where_lines_may_be_missing() -> None:
+    job = Job("job", 3, 2, gapless=False)
+    assert problems(story(), job, Evidence(1, 3, ["line 1", "end"])) == ""
+    assert "repeats itself" in problems(story(), job, Evidence(1, 3, ["line 1", "line 1", "end"]))
+
+
+def test_a_state_that_was_not_told_is_found() -> None:
+    assert "running -> exited was told in life 1 after ['created']" in problems(
+        [e for i, e in enumerate(story()) if i != 3]
+    )
+
+
+def test_the_last_state_of_a_life_may_be_told_again_by_the_next() -> None:
+    first, again = story(), changes(STATES, result(), life=2)
+    assert problems([*first[:4], *again[1:], first[-1]]) == ""
+
+
+def test_a_state_told_twice_in_one_life_is_found() -> None:
+    first = story()
+    assert "was told in life 1" in problems([*first[:4], first[3], *first[4:]])
+
+
+def test_an_end_that_was_not_told_is_found() -> None:
+    assert "neither JOB_COMPLETED nor JOB_ABORTED" in problems(story()[:-1])
+
+
+def test_an_end_told_twice_in_one_life_is_found() -> None:
+    assert "told 2 times" in problems([*story(), story()[-1]])
+
+
+def test_no_result_is_found() -> None:
+    assert "no result was told" in problems(story()[:3])
