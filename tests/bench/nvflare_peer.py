@@ -8,13 +8,19 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import sys
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from importlib.metadata import version
 from typing import IO, Any
 
+from tests.bench.nvflare_lab import NvflareLab, a_lab
 from tests.bench.timing import Measure, importing, per_call
+from tests.bench.workload import CLEANERS, FOR_EVER, JOBS, TIMEOUT, a_nap, by, network_of
 
 DOCKER_LAUNCHER = "nvflare.app_opt.job_launcher.docker_launcher"
 
@@ -47,7 +53,62 @@ def import_docker_launcher() -> Iterator[Measure]:
     yield importing(DOCKER_LAUNCHER)
 
 
-BENCHES = {make.__name__: make for make in (fire_event, new_context, set_prop, get_prop, import_docker_launcher)}
+def launch_job() -> Iterator[Measure]:
+    with a_lab() as lab:
+        yield partial(_launch, lab)
+
+
+def exit_detection(network: str) -> Iterator[Measure]:
+    with a_lab(network_of(network)) as lab:
+        yield partial(_wait, lab, random.Random(1))
+
+
+def forty_jobs(case: str) -> Iterator[Measure]:
+    command, _, threads = case.partition(" by ")
+    with a_lab() as lab:
+        yield partial(_forty_launches, lab, command, int(threads))
+
+
+_ALL = (
+    *(fire_event, new_context, set_prop, get_prop, import_docker_launcher),
+    *(launch_job, exit_detection, forty_jobs),
+)
+BENCHES = {make.__name__: make for make in _ALL}
+
+
+def _launch(lab: NvflareLab) -> dict[str, float]:
+    job = lab.prepare(FOR_EVER)
+    began = time.perf_counter()
+    job.launch()
+    took = time.perf_counter() - began
+    lab.remove_all()
+    return {"ms": took * 1e3}
+
+
+def _wait(lab: NvflareLab, durations: random.Random) -> dict[str, float]:
+    job = lab.prepare(a_nap(durations))
+    handle = job.launch()
+    with ThreadPoolExecutor(1) as pool:
+        finished_at = pool.submit(lab.finished_at, job.container)
+        handle.wait()
+        known = time.time()
+        took = known - finished_at.result(TIMEOUT)
+    lab.remove_all()
+    return {"ms": took * 1e3}
+
+
+def _forty_launches(lab: NvflareLab, command: str, threads: int) -> dict[str, float]:
+    """Clean up as these launchers do: 2.6 removes at a poll, for 2.9 the engine does. Neither reads the output."""
+    jobs = [lab.prepare(command) for _ in range(JOBS)]
+    began = time.perf_counter()
+    handles = by(threads, lambda number: jobs[number].launch())
+    for handle in handles:
+        handle.wait()
+    ended = time.perf_counter() - began
+    with ThreadPoolExecutor(CLEANERS) as pool:
+        list(pool.map(lambda handle: handle.poll(), handles))
+    lab.wait_until_none_is_left()
+    return {"s, ended": ended, "s, cleaned up": time.perf_counter() - began}
 
 
 class _Engine:
