@@ -120,7 +120,7 @@ class NvflareLab:
 @contextmanager
 def a_lab(network: str = NETWORK) -> Iterator[NvflareLab]:
     """Yield a lab; whatever it made is gone at the end."""
-    site = f"bench-{uuid.uuid4().hex[:6]}"
+    site = f"bench-nvflare-{uuid.uuid4().hex[:6]}"
     with (
         closing(docker.from_env()) as client,
         TemporaryDirectory(prefix="flcore-bench-") as folder,
@@ -165,4 +165,4 @@ def _launcher(network: str) -> Any:
             """Asked by 2.6 only."""
             return f"{fl_ctx.get_identity_name()}-{job_meta['job_id']}", job_meta["name"]
 
-    return Launcher(network=network)
+    return Launcher(network=network, timeout=30)  # as 2.9 has it; 2.6 would wait for ever
