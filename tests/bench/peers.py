@@ -18,7 +18,6 @@ from .framework import Bench
 from .timing import ROOT, Measure
 
 REQUIREMENTS = ("nvflare==2.6.2", "nvflare==2.9.*")
-DOCKER = "docker==7.*"  # their launchers need it, their packages do not ask for it
 
 
 def environments() -> list[Path]:
@@ -65,6 +64,6 @@ def _environment(requirement: str) -> Path:
     if not installed.exists():
         print(f"installing {requirement} in {folder.relative_to(ROOT)}", flush=True)
         subprocess.run([sys.executable, "-m", "venv", "--clear", folder], check=True)
-        subprocess.run([folder / "bin/python", "-m", "pip", "install", "-q", requirement, DOCKER], check=True)
+        subprocess.run([folder / "bin/python", "-m", "pip", "install", "-q", requirement], check=True)
         installed.touch()
     return folder / "bin/python"
