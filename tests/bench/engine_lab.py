@@ -22,11 +22,9 @@ from launchers.docker_launcher import DockerJobHandle, DockerJobLauncher
 from launchers.job_launcher import LaunchPlan
 from launchers.runtime.docker import _create_request, _seconds
 
-IMAGE = "flcore-demo:latest"
-NETWORK = "flcore-demo"
+from .workload import IMAGE, NETWORK, TIMEOUT
+
 LABEL = "flcore.bench"
-FOR_EVER = "sleep 3600"
-TIMEOUT = 120.0
 
 
 class BenchLauncher(DockerJobLauncher):

@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from functools import partial
 from queue import SimpleQueue
 
-from .engine_lab import NETWORK, TIMEOUT, EngineLab
+from .engine_lab import EngineLab
 from .framework import Contest, bench, times_floor
+from .workload import TIMEOUT, a_nap, network_of
 
 FLOOR = "raw event subscription"
 
@@ -18,8 +19,7 @@ FLOOR = "raw event subscription"
 def exit_detection(network: str) -> Iterator[Contest]:
     """From FinishedAt to the answer, random durations. An engine lets nobody inspect before it has left the network."""
     durations = random.Random(1)
-    name = {"bridge": NETWORK}.get(network, network)
-    with EngineLab(network=name, keep=True) as lab:
+    with EngineLab(network=network_of(network), keep=True) as lab:
         measures = {
             "flcore": partial(_wait_of_ours, lab, durations),
             FLOOR: partial(_event, lab, durations),
@@ -29,12 +29,8 @@ def exit_detection(network: str) -> Iterator[Contest]:
         yield Contest(measures, floor=FLOOR, targets={"ms": times_floor(1.3)})
 
 
-def _command(durations: random.Random) -> str:
-    return f"sleep {durations.uniform(0.1, 0.5):.3f}"
-
-
 def _wait_of_ours(lab: EngineLab, durations: random.Random) -> dict[str, float]:
-    handle = lab.launch(_command(durations))
+    handle = lab.launch(a_nap(durations))
     handle.wait()
     known = time.time()
     handle._job.wait_for_clean_up(TIMEOUT)
@@ -43,14 +39,14 @@ def _wait_of_ours(lab: EngineLab, durations: random.Random) -> dict[str, float]:
 
 def _event(lab: EngineLab, durations: random.Random) -> dict[str, float]:
     with lab.ends() as ends:
-        container_id = lab.run(_command(durations))
+        container_id = lab.run(a_nap(durations))
         known = _end_of(container_id, ends)
     return _since_the_end(lab, container_id, known)
 
 
 def _event_and_inspection(lab: EngineLab, durations: random.Random) -> dict[str, float]:
     with lab.ends() as ends:
-        container_id = lab.run(_command(durations))
+        container_id = lab.run(a_nap(durations))
         _end_of(container_id, ends)
         lab.api.inspect_container(container_id)
         known = time.time()
@@ -66,7 +62,7 @@ def _end_of(container_id: str, ends: SimpleQueue[tuple[str, float]]) -> float:
 
 
 def _wait_of_docker_py(lab: EngineLab, durations: random.Random) -> dict[str, float]:
-    container_id = lab.run(_command(durations))
+    container_id = lab.run(a_nap(durations))
     lab.api.wait(container_id)
     return _since_the_end(lab, container_id, time.time())
 

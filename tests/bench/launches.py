@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import TypeVar
 
-from .engine_lab import FOR_EVER, TIMEOUT, EngineLab
+from .engine_lab import EngineLab
 from .framework import Contest, bench, times_floor
-
-T = TypeVar("T")
+from .workload import CLEANERS, FOR_EVER, TIMEOUT, by
 
 FLOOR = "docker-py create + start"
-JOBS = 40
-CLEANERS = 4
 
 
 @bench(rounds=30)
@@ -57,7 +53,7 @@ def _run(lab: EngineLab) -> dict[str, float]:
 
 def _forty_launches(lab: EngineLab, command: str, threads: int) -> dict[str, float]:
     began = time.perf_counter()
-    handles = _by(threads, lambda _: lab.launch(command))
+    handles = by(threads, lambda _: lab.launch(command))
     for handle in handles:
         handle.wait()
     ended = time.perf_counter() - began
@@ -70,7 +66,7 @@ def _forty_runs(lab: EngineLab, command: str, threads: int) -> dict[str, float]:
     """Clean up when all have ended: a launcher that does so earlier takes the processors from those it launches."""
     with lab.ends() as ends:
         began = time.perf_counter()
-        containers = _by(threads, lambda _: lab.run(command))
+        containers = by(threads, lambda _: lab.run(command))
         running = set(containers)
         while running:
             running.discard(ends.get(timeout=TIMEOUT)[0])
@@ -78,8 +74,3 @@ def _forty_runs(lab: EngineLab, command: str, threads: int) -> dict[str, float]:
         with ThreadPoolExecutor(CLEANERS) as pool:
             list(pool.map(lab.remove, containers))
         return {"s, ended": ended, "s, cleaned up": time.perf_counter() - began}
-
-
-def _by(threads: int, call: Callable[[int], T]) -> list[T]:
-    with ThreadPoolExecutor(threads) as pool:
-        return list(pool.map(call, range(JOBS)))

@@ -1,20 +1,27 @@
 """Run by a peer's interpreter: NVIDIA FLARE's part in one bench. ``python -m tests.bench.nvflare_peer BENCH [CASE]``.
 
 Writes its name (or null, if it has no part in the bench), then a measurement for each line that it reads. To take part
-in another bench, write a generator of that bench's name and arguments that yields a measure, and cleans up behind.
+in another bench, write a generator of that bench's name and arguments that yields a measure (None for a case that it
+has no part in), and cleans up behind.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import random
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from importlib.metadata import version
 from typing import IO, Any
 
+from tests.bench.nvflare_lab import NvflareLab, a_lab
 from tests.bench.timing import Measure, importing, per_call
+from tests.bench.workload import CLEANERS, FOR_EVER, JOBS, TIMEOUT, a_nap, by, network_of
 
 DOCKER_LAUNCHER = "nvflare.app_opt.job_launcher.docker_launcher"
 
@@ -47,7 +54,65 @@ def import_docker_launcher() -> Iterator[Measure]:
     yield importing(DOCKER_LAUNCHER)
 
 
-BENCHES = {make.__name__: make for make in (fire_event, new_context, set_prop, get_prop, import_docker_launcher)}
+def launch_job() -> Iterator[Measure]:
+    with a_lab() as lab:
+        yield partial(_launch, lab)
+
+
+def exit_detection(network: str) -> Iterator[Measure]:
+    with a_lab(network_of(network)) as lab:
+        yield partial(_wait, lab, random.Random(1))
+
+
+def forty_jobs(case: str) -> Iterator[Measure | None]:
+    command, _, threads = case.partition(" by ")
+    if command == "true" and version("nvflare").startswith("2.6."):
+        yield None  # it waits for a job to run that has ended already, and never returns a handle
+        return
+    with a_lab() as lab:
+        yield partial(_forty_launches, lab, command, int(threads))
+
+
+_ALL = (
+    *(fire_event, new_context, set_prop, get_prop, import_docker_launcher),
+    *(launch_job, exit_detection, forty_jobs),
+)
+BENCHES: dict[str, Callable[..., Iterator[Measure | None]]] = {make.__name__: make for make in _ALL}
+
+
+def _launch(lab: NvflareLab) -> dict[str, float]:
+    job = lab.prepare(FOR_EVER)
+    began = time.perf_counter()
+    job.launch()
+    took = time.perf_counter() - began
+    lab.remove_all()
+    return {"ms": took * 1e3}
+
+
+def _wait(lab: NvflareLab, durations: random.Random) -> dict[str, float]:
+    job = lab.prepare(a_nap(durations))
+    handle = job.launch()
+    with ThreadPoolExecutor(1) as pool:
+        finished_at = pool.submit(lab.finished_at, job.container)
+        handle.wait()
+        known = time.time()
+        took = known - finished_at.result(TIMEOUT)
+    lab.remove_all()
+    return {"ms": took * 1e3}
+
+
+def _forty_launches(lab: NvflareLab, command: str, threads: int) -> dict[str, float]:
+    """Clean up as these launchers do: 2.6 removes at a poll, for 2.9 the engine does. Neither reads the output."""
+    jobs = [lab.prepare(command) for _ in range(JOBS)]
+    began = time.perf_counter()
+    handles = by(threads, lambda number: jobs[number].launch())
+    for handle in handles:
+        handle.wait()
+    ended = time.perf_counter() - began
+    with ThreadPoolExecutor(CLEANERS) as pool:
+        list(pool.map(lambda handle: handle.poll(), handles))
+    lab.wait_until_none_is_left()
+    return {"s, ended": ended, "s, cleaned up": time.perf_counter() - began}
 
 
 class _Engine:
@@ -77,8 +142,8 @@ def main(name: str, *case: str) -> None:
         _answer(answers, None)
         return
     with contextmanager(make)(*map(json.loads, case)) as measure:
-        _answer(answers, f"nvflare {version('nvflare')}")
-        for _ in sys.stdin:
+        _answer(answers, measure and f"nvflare {version('nvflare')}")
+        while measure and sys.stdin.readline():
             _answer(answers, measure())
 
 
