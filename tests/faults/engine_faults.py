@@ -16,7 +16,7 @@ FREEZE = 20.0
 _STAYS = frozenset({NATURAL})
 _ENDED = frozenset({NATURAL, KILLED})
 _FORGOTTEN = frozenset({FORGOTTEN})
-"""A killed daemon forgets the ends of the last moments: its containerd knew them, and did not tell it any more."""
+"""A daemon that goes forgets the ends of its last moments: its containerd knew them, and did not tell it any more."""
 _NOT_LAUNCHED = frozenset({REFUSED, NEVER_RAN})
 
 
@@ -147,7 +147,7 @@ def _frozen(name: str, title: str, play: Callable[[Lab], None]) -> Fault:
 FAULTS = (
     _daemon("terminate", False, _ENDED),
     _daemon("kill", False, _ENDED | _FORGOTTEN),
-    _daemon("terminate", True, _STAYS),
+    _daemon("terminate", True, _STAYS | _FORGOTTEN),
     _daemon("kill", True, _STAYS | _FORGOTTEN),
     Fault("daemon-away-during-terminate", "daemon away during terminate", away_during_terminate, alone=True),
     Fault("daemon-and-parent", "daemon and parent SIGKILLed, live-restore", both_die, alone=True),
