@@ -17,6 +17,8 @@ SMALL_ENGINE = "400m"
 PAGE = 4096
 ROOM_IN_ENGINE = 4 << 20
 """Bytes that are free in the small engine when jobs begin to write."""
+FULL = 64 << 10
+"""Bytes that nobody finds any more on a disk that counts as full."""
 BIG_LOG = 1 << 30
 LOG_BOUND = 3 * (10 << 20)
 """Bytes of output that an engine keeps of one job by default."""
@@ -43,13 +45,14 @@ def engine_full(lab: Lab) -> None:
     party = lab.party()
     party.start()
     jobs = [Job(f"job-{code}", code, 15, whole_log=False, gapless=False) for code in (0, 3)]
-    jobs.append(Job("big", 7, body=writes(300_000, 100)))
-    party.launch(*jobs)
+    big = Job("big", 7, body=f"while [ ! -e full ]; do sleep 0.1; done; {writes(300_000, 100)}")
+    party.launch(*jobs, big)
     data = lab.need_engine().data
     with ballast(data, ROOM_IN_ENGINE):
-        party.until(lambda: free(data) < PAGE, "a full disk")
+        (party.folder_of(big) / "full").touch()
+        party.until(lambda: free(data) < FULL, "a full disk")
         party.launch(Job("late", 0, 3, may_end=MAYBE, whole_log=False, gapless=False))
-        _until_told(party, jobs)
+        _until_told(party, [*jobs, big])
 
 
 def big_log(lab: Lab) -> None:
