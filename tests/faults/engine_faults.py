@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 
+from flcore import EventType
+
 from .engine import Engine
 from .lab import Fault, Lab
 from .party import Party
@@ -43,10 +45,11 @@ def daemon_ends(how: str, live_restore: bool, may_end: frozenset[str], lab: Lab)
 def frozen_while_running(lab: Lab) -> None:
     """Jobs run, and some end, when the daemon is frozen."""
     engine = _engine(lab)
-    _party_with(lab, *lab.jobs())
+    party = _party_with(lab, *lab.jobs())
     lab.sleep(0, 1)
     with _frozen_for_a_while(engine):
         pass
+    _expect_both_told(lab, party)
 
 
 def frozen_during_launch(lab: Lab) -> None:
@@ -66,9 +69,10 @@ def frozen_during_wait(lab: Lab) -> None:
     jobs = [Job(f"job-{code}", code, lab.rng.randint(5, 80)) for code in (0, 3, 7, 103)]
     party = _party_with(lab, *jobs)
     party.begin_to_finish()
-    lab.sleep(0, 1)
+    lab.sleep(0, 0.5)
     with _frozen_for_a_while(engine):
         pass
+    _expect_both_told(lab, party)
 
 
 def frozen_during_terminate(lab: Lab) -> None:
@@ -80,6 +84,7 @@ def frozen_during_terminate(lab: Lab) -> None:
     lab.sleep(0, 0.3)
     with _frozen_for_a_while(engine):
         party.terminate(*jobs[:2])
+    _expect_both_told(lab, party)
 
 
 def away_during_terminate(lab: Lab) -> None:
@@ -130,6 +135,13 @@ def _frozen_for_a_while(engine: Engine) -> Iterator[None]:
         time.sleep(FREEZE)
     finally:
         engine.thaw()
+
+
+def _expect_both_told(lab: Lab, party: Party) -> None:
+    """Expect that the engine was told not to answer, and to answer again."""
+    party.finish()
+    for event in (EventType.ENGINE_UNREACHABLE, EventType.ENGINE_REACHABLE):
+        lab.expect(party.was_told(event), f"{party.name}: {event} was not told")
 
 
 def _daemon(how: str, live_restore: bool, may_end: frozenset[str]) -> Fault:
