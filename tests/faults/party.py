@@ -94,6 +94,7 @@ class Party:
 
     def start(self, die_at: str | None = None) -> None:
         """Start the parent (again), and return when its site has started or the parent is dead."""
+        self._let_go()
         self._lives += 1
         command = [sys.executable, "-m", "tests.faults.parent", str(self._config), str(self._story_path)]
         command += [f"--life={self._lives}", *([f"--die-at={die_at}"] if die_at else [])]
@@ -176,12 +177,8 @@ class Party:
             raise
 
     def close(self) -> None:
-        if self._process:
-            self._process.kill()
-            self._process.wait()
-            assert self._process.stdin is not None
-            with suppress(BrokenPipeError):
-                self._process.stdin.close()
+        """Kill the parent if it lives, and let go of all. Idempotent."""
+        self._let_go()
         self.proxy.close()
 
     # What is seen of it
@@ -283,6 +280,14 @@ class Party:
         with suppress(BrokenPipeError):
             self._process.stdin.write(json.dumps(command).encode() + b"\n")
             self._process.stdin.flush()
+
+    def _let_go(self) -> None:
+        """Let go of the parent's process, which ends if it has not."""
+        if self._process and self._process.stdin:
+            self._process.kill()
+            self._process.wait()
+            with suppress(BrokenPipeError):
+                self._process.stdin.close()
 
     def _look(self, request: str) -> None:
         """Note what inspection says of a container before it is removed."""
