@@ -15,6 +15,7 @@ from .verdict import NATURAL, REFUSED, Job
 SMALL_DISK = "2m"
 SMALL_ENGINE = "400m"
 PAGE = 4096
+BLOCK = 1 << 20
 ROOM_IN_ENGINE = 4 << 20
 """Bytes that are free in the small engine when jobs begin to write."""
 BIG_LOG = 1 << 30
@@ -43,13 +44,14 @@ def engine_full(lab: Lab) -> None:
     party = lab.party()
     party.start()
     jobs = [Job(f"job-{code}", code, 15, whole_log=False, gapless=False) for code in (0, 3)]
-    jobs.append(Job("big", 7, body=writes(300_000, 100)))
     party.launch(*jobs)
+    big = Job("big", 7, body=writes(300_000, 100))
     data = lab.need_engine().data
     with ballast(data, ROOM_IN_ENGINE):
+        party.launch(big)
         party.until(lambda: free(data) < PAGE, "a full disk")
         party.launch(Job("late", 0, 3, may_end=MAYBE, whole_log=False, gapless=False))
-        _until_told(party, jobs)
+        _until_told(party, [*jobs, big])
 
 
 def big_log(lab: Lab) -> None:
@@ -88,8 +90,9 @@ def ballast(folder: Path, room: int) -> Iterator[None]:
     """Fill the disk of a folder but for some bytes."""
     path = folder / "ballast"
     try:
-        with path.open("wb") as file, suppress(OSError):
-            os.posix_fallocate(file.fileno(), 0, max(PAGE, free(folder) - room))
+        with path.open("wb", buffering=0) as file, suppress(OSError):  # others write there, too
+            while (left := free(folder) - room) > 0:
+                file.write(bytes(min(left, BLOCK)))
         yield
     finally:
         path.unlink(missing_ok=True)
