@@ -19,6 +19,9 @@ logger = logging.getLogger(__name__)
 QUEUED = 100
 """How many launches may wait where a site does not say: a burst waits for its turn, a flood is refused."""
 
+_LONGEST_WAIT = 1.0
+"""Seconds. Python notices a signal that comes just before it begins to wait only when the wait ends."""
+
 _waiting_is_harmful: ContextVar[bool] = ContextVar("whether others wait for this thread", default=False)
 
 
@@ -103,7 +106,8 @@ class Admission:
             obstacle = self._line_up(slot)
         if slot._decided:
             logger.info("job %s waits: %s", slot.job_id, obstacle)
-            slot._decided.wait()
+            while not slot._decided.wait(_LONGEST_WAIT):
+                pass
         if not slot._admitted:
             raise launch_aborted(slot.job_id, slot._refused_by)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -27,6 +28,11 @@ if TYPE_CHECKING:
     from flcore.testing import EventRecorder  # pytest imports it first, as a plug-in
 
 pytest_plugins = ["flcore.testing"]
+
+
+def pytest_sessionstart() -> None:
+    """Heed interrupts, which tests send: what a shell has put into the background, or nohup runs, ignores them."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 class PlainHandle(JobHandleSpec):

@@ -307,6 +307,7 @@ class _Clients:
         if client.api.base_url.startswith("http+docker://"):
             # docker-py would keep a connection of a local socket for each of the last 25 URLs, and use none again.
             client.api.headers["Connection"] = "close"
+            client.api.close()  # the one on which it asked for the version; it makes others when it needs them
         return client
 
     def _disconnect(self, client: Any) -> None:

@@ -15,10 +15,9 @@ from .verdict import NATURAL, REFUSED, Job
 SMALL_DISK = "2m"
 SMALL_ENGINE = "400m"
 PAGE = 4096
+BLOCK = 1 << 20
 ROOM_IN_ENGINE = 4 << 20
 """Bytes that are free in the small engine when jobs begin to write."""
-FULL = 64 << 10
-"""Bytes that nobody finds any more on a disk that counts as full."""
 BIG_LOG = 1 << 30
 LOG_BOUND = 3 * (10 << 20)
 """Bytes of output that an engine keeps of one job by default."""
@@ -45,12 +44,12 @@ def engine_full(lab: Lab) -> None:
     party = lab.party()
     party.start()
     jobs = [Job(f"job-{code}", code, 15, whole_log=False, gapless=False) for code in (0, 3)]
-    big = Job("big", 7, body=f"while [ ! -e full ]; do sleep 0.1; done; {writes(300_000, 100)}")
-    party.launch(*jobs, big)
+    party.launch(*jobs)
+    big = Job("big", 7, body=writes(300_000, 100))
     data = lab.need_engine().data
     with ballast(data, ROOM_IN_ENGINE):
-        (party.folder_of(big) / "full").touch()
-        party.until(lambda: free(data) < FULL, "a full disk")
+        party.launch(big)
+        party.until(lambda: free(data) < PAGE, "a full disk")
         party.launch(Job("late", 0, 3, may_end=MAYBE, whole_log=False, gapless=False))
         _until_told(party, [*jobs, big])
 
@@ -91,8 +90,9 @@ def ballast(folder: Path, room: int) -> Iterator[None]:
     """Fill the disk of a folder but for some bytes."""
     path = folder / "ballast"
     try:
-        with path.open("wb") as file, suppress(OSError):
-            os.posix_fallocate(file.fileno(), 0, max(PAGE, free(folder) - room))
+        with path.open("wb", buffering=0) as file, suppress(OSError):  # others write there, too
+            while (left := free(folder) - room) > 0:
+                file.write(bytes(min(left, BLOCK)))
         yield
     finally:
         path.unlink(missing_ok=True)

@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -35,7 +35,7 @@ def host(docker_client: Any) -> str:
 def outcomes(host: str, request: pytest.FixtureRequest) -> Iterator[dict[str, Future[Outcome]]]:
     """What comes of each fault that was selected; they are played several at once."""
     items = [item for item in request.session.items if isinstance(item, pytest.Function)]
-    faults: list[Fault] = [item.callspec.params["fault"] for item in items if item.module is request.module]
+    faults = [cast(Fault, item.callspec.params["fault"]) for item in items if item.module is request.module]
     folder = Path(tempfile.mkdtemp(prefix="flf-"))  # a short path: there are sockets in it
     with ThreadPoolExecutor(AT_ONCE) as pool:
         labs = {fault: Lab(host, folder / fault.name, IMAGE, seed=fault.name) for fault in faults}
