@@ -124,10 +124,10 @@ class StateTracker:
         self._started = False
         self._closing = threading.Event()
         self._unreachable = ""
-        # The rest is the worker's alone.
-        self._reachable = True
         self._uncleaned: dict[TrackedJob, int] = {}
         """Ended jobs whose clean-up is tried again later, and how often it was tried."""
+        # The rest is the worker's alone.
+        self._reachable = True
         self._listing = False
         self._list_again = False
         self._ticking = False
@@ -200,10 +200,10 @@ class StateTracker:
         if started:
             self._runtime.close_events()
             self._post(self._list_if_reachable)
-            self._post(self._clean_up_what_is_left)
             self._loop.finish(CLOSE_TIMEOUT)  # no more changes
             _join(self._reader)
             self._cleaners.close(CLEAN_UP_TIMEOUT)
+            self._clean_up_for_the_last_time()
             self._outbox.put(None)
             _join(self._notifier)  # no more listeners
         for watch in self._watches.values():
@@ -330,16 +330,19 @@ class StateTracker:
             delay = _RETRY_DELAYS[min(attempt, len(_RETRY_DELAYS) - 1)]
             level = logging.DEBUG if attempt else logging.WARNING
             logger.log(level, "%s: cannot be cleaned up, will be in %g s: %s", job.identity, delay, error)
-            self._post(partial(self._clean_up_later, job, attempt + 1, delay))
-
-    def _clean_up_later(self, job: TrackedJob, attempt: int, delay: float) -> None:
-        self._uncleaned[job] = attempt
-        self._loop.after(delay, partial(self._clean_up_again, job))
+            self._uncleaned[job] = attempt + 1
+            self._post(partial(self._loop.after, delay, partial(self._clean_up_again, job)))
 
     def _clean_up_again(self, job: TrackedJob) -> None:
         attempt = self._uncleaned.pop(job, None)
         if attempt is not None:
             self._cleaners.submit(partial(self._clean_up, job, attempt))
+
+    def _clean_up_for_the_last_time(self) -> None:
+        """In the closing thread: what is left even then is the next process's to find."""
+        if self._reachable:
+            for job in list(self._uncleaned):
+                self._clean_up(job, self._uncleaned.pop(job))
 
     def _clean_up_what_is_left(self) -> None:
         for job in list(self._uncleaned):
