@@ -105,8 +105,9 @@ class Judgement:
 
 
 def read_story(path: Path) -> list[Entry]:
-    """Return all entries of a story so far."""
-    return [json.loads(line) for line in (_text(path) or "").splitlines()]
+    """Return all entries of a story so far; the last line may be about to be written."""
+    whole_lines, _, _ = (_text(path) or "").rpartition("\n")
+    return [json.loads(line) for line in whole_lines.splitlines()]
 
 
 def judge(job: Job, story: Sequence[Entry], evidence: Evidence, inspected: int | None) -> Judgement:
