@@ -17,12 +17,13 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any
 
 from .engine import IMAGE, Engine, why_no_engine
-from .lab import Fault, Lab, play
+from .lab import Fault, Lab, noted, play
 from .party import Outcome
 from .suite import FAULTS
 
@@ -38,10 +39,16 @@ class Row:
     """What came of all repeats of one fault."""
 
     fault: Fault
+    asked: int = 0
+    """How many repeats there were to be."""
     repeats: int = 0
     seconds: float = 0.0
     """Of all repeats, though several may be played at once."""
     outcome: Outcome = field(default_factory=Outcome)
+
+    @property
+    def passed(self) -> bool:
+        return self.outcome.passed and self.repeats == self.asked
 
     def cells(self) -> tuple[str, ...]:
         outcome = self.outcome
@@ -64,7 +71,7 @@ class Row:
             "jobs": self.outcome.jobs,
             "right": self.outcome.right,
             "left": self.outcome.left,
-            "passed": self.outcome.passed,
+            "passed": self.passed,
             "ends": dict(self.outcome.ends),
             "notes": self.outcome.notes,
             "problems": self.outcome.problems,
@@ -93,7 +100,7 @@ class Run:
     def play_all(self, batches: Sequence[Batch], engines: int) -> None:
         queue: SimpleQueue[Batch] = SimpleQueue()
         for batch in batches:
-            self.rows.setdefault(batch.fault.name, Row(batch.fault))
+            self.rows.setdefault(batch.fault.name, Row(batch.fault)).asked += len(batch.repeats)
             queue.put(batch)
         with ThreadPoolExecutor(engines) as pool:
             for worker in [pool.submit(self._work, queue) for _ in range(engines)]:
@@ -102,17 +109,18 @@ class Run:
     def _work(self, queue: SimpleQueue[Batch]) -> None:
         """Play what is in the queue, with a new engine where a fault needs another, or left it broken."""
         engine: Engine | None = None
-        data_size: str | None = None
         try:
             while True:
                 batch = queue.get_nowait()
-                if engine and (batch.fault.data_size != data_size or not engine.answers()):
+                if engine and (batch.fault.data_size != engine.data_size or not engine.answers()):
                     engine.close()
                     engine = None
-                if engine is None:
-                    data_size = batch.fault.data_size
-                    engine = self._new_engine(data_size)
-                self._play(batch, engine)
+                outcomes = [Outcome() for _ in batch.repeats]
+                with noted(outcomes[0].problems):
+                    engine = engine or self._new_engine(batch.fault.data_size)
+                    self._play(batch, engine, outcomes)
+                for repeat, outcome in zip(batch.repeats, outcomes, strict=True):
+                    self._note(batch.fault, repeat, outcome)
         except Empty:
             return
         finally:
@@ -123,19 +131,23 @@ class Run:
         with self._lock:
             self._engines += 1
             engine = Engine(self._folder / f"e{self._engines}", data_size)
-        engine.start()
-        engine.prepare()
+        try:
+            engine.start()
+            engine.prepare()
+        except BaseException:
+            engine.close()
+            raise
         return engine
 
-    def _play(self, batch: Batch, engine: Engine) -> None:
+    def _play(self, batch: Batch, engine: Engine, outcomes: Sequence[Outcome]) -> None:
         with ThreadPoolExecutor(len(batch.repeats)) as pool:
-            outcomes = list(pool.map(lambda repeat: self._play_once(batch.fault, repeat, engine), batch.repeats))
+            played = pool.map(partial(self._play_once, batch.fault, engine), batch.repeats)
+            for outcome, of_one in zip(outcomes, played, strict=True):
+                outcome.add(of_one)
         outcomes[0].left += [f"volume {name}" for name in engine.volumes()]
         engine.remove_all()
-        for repeat, outcome in zip(batch.repeats, outcomes, strict=True):
-            self._note(batch.fault, repeat, outcome)
 
-    def _play_once(self, fault: Fault, repeat: int, engine: Engine) -> Outcome:
+    def _play_once(self, fault: Fault, engine: Engine, repeat: int) -> Outcome:
         began = time.monotonic()
         seed = f"{self._seed}/{fault.name}/{repeat}"
         folder = self._folder / f"{fault.name}-{repeat}"
@@ -228,7 +240,7 @@ def play_and_report(faults: Sequence[Fault], args: argparse.Namespace) -> int:
     args.json.parent.mkdir(parents=True, exist_ok=True)
     result = {
         "seed": args.seed,
-        "passed": all(row.outcome.passed for row in rows),
+        "passed": all(row.passed for row in rows),
         "faults": [r.as_dict() for r in rows],
     }
     args.json.write_text(json.dumps(result, indent=2) + "\n")

@@ -31,6 +31,8 @@ NETWORK = "flcore-demo"
 NEEDED = ("dockerd", "iptables", "nsenter", "unshare")
 _START_TIMEOUT = 60.0
 _STOP_TIMEOUT = 60.0
+_TOLD_WITHIN = 1.0
+"""Seconds that a busy engine may take to write down an end."""
 # Ends when its standard input does, and reaps what its children leave.
 _FIRST_PROCESS = ("env", "--ignore-signal=CHLD", "cat")
 
@@ -96,9 +98,12 @@ class Engine:
     def __init__(self, folder: Path, data_size: str | None = None) -> None:
         folder.mkdir(parents=True)
         self.folder = folder
+        self.data_size = data_size
         self.host = f"unix://{folder}/docker.sock"
         self.live_restore = False
         """Whether containers outlive the daemon that runs now."""
+        self.blind: list[tuple[float, float]] = []
+        """From when to when it may have seen no ends of containers, in seconds since the epoch."""
         self._daemon: subprocess.Popen[bytes] | None = None
         self._namespaces = Namespaces()
         (folder / "data").mkdir()
@@ -128,6 +133,8 @@ class Engine:
             raise EngineError(f"{error}; its log ends: {self._end_of_log()}") from error
         if self._ended():
             raise EngineError(f"the private engine ended at its start; its log ends: {self._end_of_log()}")
+        if self.blind and not live_restore:  # it has just stopped what ran on, and asked nobody how the rest had ended
+            self.blind[-1] = (self.blind[-1][0], time.time())
 
     def prepare(self) -> None:
         """Make the image and the network that jobs need."""
@@ -142,13 +149,15 @@ class Engine:
 
     def terminate(self) -> None:
         """Stop the daemon as an init system would, and return when it has ended."""
-        self._signal(signal.SIGTERM)
-        self._wait()
+        with self._going():
+            self._signal(signal.SIGTERM)
+            self._wait()
 
     def kill(self) -> None:
         """Kill the daemon, as the kernel does for want of memory. Its containerd dies with it, containers do not."""
-        self._signal(signal.SIGKILL)
-        self._wait()
+        with self._going():
+            self._signal(signal.SIGKILL)
+            self._wait()
 
     def freeze(self) -> None:
         """Stop the daemon in its tracks: connections are accepted, and nothing is answered."""
@@ -243,6 +252,13 @@ class Engine:
         os.kill(child_of(self._daemon), number)
         if number is signal.SIGCONT:
             self._daemon.send_signal(number)
+
+    @contextmanager
+    def _going(self) -> Iterator[None]:
+        """Note the time in which the daemon goes: the ends that its containerd tells it then are told to nobody."""
+        began = time.time() - _TOLD_WITHIN
+        yield
+        self.blind.append((began, time.time()))
 
     def _wait(self) -> None:
         assert self._daemon is not None

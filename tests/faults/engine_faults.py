@@ -18,7 +18,7 @@ FREEZE = 20.0
 _STAYS = frozenset({NATURAL})
 _ENDED = frozenset({NATURAL, KILLED})
 _FORGOTTEN = frozenset({FORGOTTEN})
-"""A daemon that goes forgets the ends of its last moments: its containerd knew them, and did not tell it any more."""
+"""A daemon that goes forgets the ends of its last moments, and of no others: its inspection says 255 for ever."""
 _NOT_LAUNCHED = frozenset({REFUSED, NEVER_RAN})
 
 

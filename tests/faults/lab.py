@@ -6,6 +6,7 @@ import random
 import shutil
 import subprocess
 import time
+import traceback
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -14,15 +15,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import requests
-from docker.errors import APIError, DockerException
+from docker.errors import APIError
 
 from .engine import NETWORK, Engine, EngineError, api_of
 from .party import Outcome, Party
 from .verdict import Job
-
-_TROUBLES = (TimeoutError, EngineError, DockerException, requests.RequestException, OSError, subprocess.SubprocessError)
-"""What can go wrong in the suite itself when an engine does not do what it should."""
 
 
 class Lab:
@@ -48,7 +45,7 @@ class Lab:
     def party(self, direct: bool = False, workspace: Path | None = None, **launcher_args: Any) -> Party:
         """Make a site; its parent is started by whoever wants it. ``direct``: no proxy before the engine's socket."""
         args = {"image": self.image, "network": NETWORK, "stop_grace": 2, **launcher_args}
-        party = Party(self.folder, self.host, direct, args, workspace)
+        party = Party(self.folder, self.host, direct, args, workspace, self.engine.blind if self.engine else ())
         self._parties.append(party)
         return party
 
@@ -95,9 +92,9 @@ class Lab:
         """Have all sites finish, and return what came of their jobs."""
         outcome = Outcome(problems=self.problems, notes=self.notes)
         for party in self._parties:
-            with _noted(outcome.problems):
+            with noted(outcome.problems):
                 party.finish()
-            with _noted(outcome.problems):
+            with noted(outcome.problems):
                 outcome.add(party.outcome())
         return outcome
 
@@ -148,22 +145,23 @@ def play(fault: Fault, lab: Lab, keep: bool = False) -> Outcome:
     """Play a fault once, and return what came of it. ``keep``: leave the sites' files where it went wrong."""
     outcome = Outcome()
     try:
-        with _noted(outcome.problems):
+        with noted(outcome.problems):
             fault.play(lab)
         outcome.add(lab.outcome())
     finally:
-        with _noted(outcome.problems):
+        with noted(outcome.problems):
             lab.close(keep=keep and not outcome.passed)
     return outcome
 
 
 @contextmanager
-def _noted(problems: list[str]) -> Iterator[None]:
-    """Take trouble down as a problem, and go on."""
+def noted(problems: list[str]) -> Iterator[None]:
+    """Take what goes wrong in the suite itself down as a problem, and go on: it may lose no other's verdict."""
     try:
         yield
-    except _TROUBLES as error:
-        problems.append(f"{type(error).__name__}: {error}")
+    except Exception as error:  # noqa: BLE001 - whatever it is
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        problems.append(f"{type(error).__name__} in {where.name}, line {where.lineno}: {error}")
 
 
 def _remove(container: str, api: Any) -> None:

@@ -10,7 +10,7 @@ import sys
 import time
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -63,7 +63,10 @@ class Outcome:
 
 
 class Party:
-    """A site of the lab: its workspace, its story, and its parent process, which may live several times."""
+    """A site of the lab: its workspace, its story, and its parent process, which may live several times.
+
+    ``blind``: from when to when its engine may have seen no ends, in seconds since the epoch; may grow.
+    """
 
     def __init__(
         self,
@@ -72,6 +75,7 @@ class Party:
         direct: bool,
         launcher_args: Mapping[str, Any],
         workspace: Path | None = None,
+        blind: Sequence[tuple[float, float]] = (),
     ) -> None:
         self.name = f"site-{uuid.uuid4().hex[:6]}"
         self.folder = folder / self.name
@@ -80,6 +84,7 @@ class Party:
         self.jobs: dict[str, Job] = {}
         self.deaths = 0
         self._host = host
+        self._blind = blind
         self._lives = 0
         self._finishing = 0
         self._inspected: dict[str, int] = {}
@@ -235,7 +240,7 @@ class Party:
 
     def _judge(self, job: Job) -> Judgement:
         inspected = self._inspected.get(f"{self.name}-{job.id}")
-        return judge(job, self.story, Evidence.of(self.folder_of(job), self.name), inspected)
+        return judge(job, self.story, Evidence.of(self.folder_of(job), self.name, self._blind), inspected)
 
     def _churned(self) -> Outcome:
         """Return what came of the jobs that were launched by the thousand, of which only what is wrong was said."""

@@ -26,8 +26,10 @@ NATURAL, ABORTED, KILLED, FORGOTTEN, NEVER_RAN, REFUSED = (
     "never ran",
     "refused",
 )
-"""How a job can have ended: by itself; on the suite's request; by somebody else; by itself, but the engine did not see
-it; it was never started; its launch raised."""
+"""How a job can have ended: by itself; on the suite's request; by somebody else; by itself, when the engine could not
+see it; it was never started; its launch raised."""
+LOST = "lost"
+"""By itself, and its exit code was not told though the engine knew it: never right."""
 THE_SUITE = "the suite"
 """Who asks for ends."""
 
@@ -83,15 +85,20 @@ class Evidence:
     """The exit code with which it was about to end."""
     log: list[str] | None
     """Its output, as the site kept it."""
+    unseen: bool = False
+    """Whether it ended at a time of which the engine may know nothing."""
 
     @classmethod
-    def of(cls, folder: Path, site: str) -> Evidence:
+    def of(cls, folder: Path, site: str, blind: Sequence[tuple[float, float]] = ()) -> Evidence:
+        """Return what is in a job's folder; ``blind``: from when to when the engine may have seen no ends."""
         ended = _text(folder / "ended")
         log = _text(folder / f"{site}.log")
+        ended_at = (folder / "ended").stat().st_mtime if ended else 0
         return cls(
             runs=(_text(folder / "runs") or "").count("started"),
             ended=int(ended) if ended else None,
             log=None if log is None else log.splitlines(),
+            unseen=any(begin <= ended_at <= end for begin, end in blind),
         )
 
 
@@ -137,7 +144,7 @@ def _problems(judgement: Judgement, story: Sequence[Entry], evidence: Evidence, 
         yield f"no result was told, only {[entry['what'] for entry in story]}"
         return
     else:
-        judgement.end = _way(job, results[-1], evidence)
+        judgement.end = _way(job, results[-1], evidence, inspected)
         yield from _lies(job, results[-1], evidence, inspected)
         yield from _disagreements(results)
         yield from _log_gaps(job, judgement.end, evidence)
@@ -160,13 +167,18 @@ def _results(story: Iterable[Entry]) -> list[dict[str, Any]]:
     return [result for result in told if result]
 
 
-def _way(job: Job, result: Entry, evidence: Evidence) -> str:
+def _way(job: Job, result: Entry, evidence: Evidence, inspected: int | None) -> str:
     """Return the way in which a job ended: that of the result, where the job's own notes do not say otherwise."""
     code, aborted = result["exit_code"], result["return_code"] == "ABORTED"
     if aborted and result["ended_by"] == THE_SUITE:
         return ABORTED
     if not aborted and _ended_itself(job, code, evidence):
-        return NATURAL if code == job.code else FORGOTTEN if code in (UNKNOWN_TO_ENGINE, None) else KILLED
+        if code == job.code:
+            return NATURAL
+        if code not in (UNKNOWN_TO_ENGINE, None):
+            return KILLED
+        forgotten = evidence.unseen and code == UNKNOWN_TO_ENGINE and inspected in (code, None)
+        return FORGOTTEN if forgotten else LOST
     return KILLED if evidence.runs or not job.noted else NEVER_RAN
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from tests.faults.verdict import ABORTED, KILLED, NATURAL, NEVER_RAN, THE_SUITE, Evidence, Job, judge
+from tests.faults.verdict import ABORTED, FORGOTTEN, KILLED, LOST, NATURAL, NEVER_RAN, THE_SUITE, Evidence, Job, judge
 
 JOB = Job("job", code=3, ticks=2)
 EVIDENCE = Evidence(runs=1, ended=3, log=JOB.log)
@@ -130,3 +131,22 @@ def test_an_end_told_twice_in_one_life_is_found() -> None:
 
 def test_no_result_is_found() -> None:
     assert "no result was told" in problems(story()[:3])
+
+
+@pytest.mark.parametrize(
+    ("unseen", "told", "inspected", "end"),
+    [
+        (True, 255, 255, FORGOTTEN),
+        (True, 255, None, FORGOTTEN),
+        (True, None, None, LOST),
+        (False, 255, 255, LOST),
+    ],
+)
+def test_an_unknown_end_is_right_only_where_the_engine_did_not_see_it(
+    unseen: bool, told: int | None, inspected: int | None, end: str
+) -> None:
+    job = replace(JOB, may_end=frozenset({FORGOTTEN}))
+    code = "EXECUTION_ERROR" if told else "INFRASTRUCTURE_ERROR"
+    judgement = judge(job, story(told=result(code, told)), replace(EVIDENCE, unseen=unseen), inspected)
+    assert judgement.end == end
+    assert bool(judgement.problems) is (end == LOST)
