@@ -36,10 +36,6 @@ class Workspace:
     def get_root_dir(self) -> str:
         return str(self._root)
 
-    def get_state_dir(self) -> str:
-        """Return where the site keeps what it must not forget of its jobs; no job sees it, or has its id."""
-        return str(self._root / STATE_DIR)
-
     def get_run_dir(self, job_id: str) -> str:
         """Return the job's own folder."""
         return str(self._root / job_id)

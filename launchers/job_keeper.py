@@ -171,8 +171,7 @@ class JobKeeper:
 
         Each is told to the listener first, then followed: its missing state changes come as the engine answers.
         """
-        if self._store and self._recovery and self._store.exists:
-            self._store.open()
+        if self._recovery:
             self._recovery.take_over(self.tracker)
 
     def close(self) -> None:
@@ -257,29 +256,27 @@ class JobKeeper:
         give_up_at = time.monotonic() + self._settings.launch_patience
         while True:
             _raise_if_aborted(launch.job)
-            error = self._try_to_create(launch, spec)
-            if isinstance(error, str):
-                return error
-            if not self._has_answered or time.monotonic() > give_up_at:
-                raise _outcome_unknown(launch.job, error) if launch.asked else error
+            # a name that is in use now may be held by the unanswered request, which is still at work
+            passing = (RuntimeUnavailableError, NameInUseError) if launch.asked else (RuntimeUnavailableError,)
+            try:
+                return self._create_once(launch, spec)
+            except passing as error:
+                if not self._has_answered or time.monotonic() > give_up_at:
+                    raise (_outcome_unknown(launch.job, error) if launch.asked else error) from error
             launch.job.wait_for_end_request(_RETRY_INTERVAL)
 
-    def _try_to_create(self, launch: _Launch, spec: ContainerSpec) -> str | JobLaunchError:
-        """Return the container's id, or an error after which it is worthwhile to try again."""
+    def _create_once(self, launch: _Launch, spec: ContainerSpec) -> str:
         asked_before, launch.asked = launch.asked, True
         try:
-            try:
-                container_id = self.runtime.create(spec)
-            except NameInUseError as error:
-                found = self._find(launch.job.identity.nonce) if asked_before else None
-                if found is None and asked_before:
-                    return error  # the unanswered request is still at work
-                if found is None:
-                    raise
-                container_id = found
+            container_id = self.runtime.create(spec)
+        except NameInUseError:
+            found = self._find(launch.job.identity.nonce) if asked_before else None
+            if found is None:
+                raise
+            container_id = found
         except RuntimeUnavailableError as error:
             launch.asked = asked_before or error.reached
-            return error
+            raise
         self._has_answered = True
         return container_id
 

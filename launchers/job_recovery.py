@@ -38,7 +38,7 @@ class JobRecovery:
 
     Args:
         launcher: its name.
-        store: the site's records, open.
+        store: the site's records.
         jobs: the jobs that the launcher keeps, by nonce; those that are found are added.
         hooks: makes a job's hooks, from its id and record, and on whose request it is ended if it never started.
         on_recovered: called with each job that was found, before anything else is told of it.
@@ -63,7 +63,13 @@ class JobRecovery:
         self._ignored: set[str] = set()
 
     def take_over(self, tracker: StateTracker) -> None:
-        """Take over the jobs on record of processes that are dead, and have the tracker look for what is not."""
+        """Take over the jobs on record of processes that are dead, and have the tracker look for what is not.
+
+        Nothing is done for a site that has no records, not even asked of an engine.
+        """
+        if not self._store.exists:
+            return
+        self._store.open()
         for record in self._store.take_over(self._launcher):
             try:
                 self._take_over(record, tracker)

@@ -19,7 +19,6 @@ import requests
 import urllib3
 from docker.errors import APIError, DockerException, ImageNotFound, NotFound, NullResource
 from docker.models.containers import Container
-from docker.types import LogConfig, Mount
 
 from flcore.errors import (
     ImageError,
@@ -36,6 +35,7 @@ from ..container_spec import ContainerSpec
 from ..docker_state import DOCKER_STATE, GONE, ContainerState
 from .base import ContainerSummary, OutputChunk, PullStream
 from .docker_pull import DockerPull, Entry, pull_error, tell_of_sockets
+from .docker_request import create_request
 
 CALL_TIMEOUT = 60
 """Seconds for a call that changes something. A create of a loaded engine takes many."""
@@ -55,9 +55,6 @@ _NO_ANSWER = (
     OSError,
 )
 _NOT_REACHED = (ConnectionRefusedError, FileNotFoundError, PermissionError, socket.gaierror)
-
-_PIDS_LIMIT = 1024
-_TMPFS = {"/tmp": "size=256m,mode=1777"}  # noqa: S108 - the container's own
 
 
 class DockerRuntime:
@@ -80,8 +77,7 @@ class DockerRuntime:
 
     def create(self, spec: ContainerSpec) -> str:
         with self._errors(f"container {spec.name}", {409: NameInUseError}, ImageError):
-            api = self._clients.calls.api
-            created = api.create_container(**_create_request(api, spec))
+            created = self._clients.calls.api.create_container_from_config(create_request(spec), spec.name)
         return str(created["Id"])
 
     def has_image(self, image: str) -> bool:
@@ -253,12 +249,14 @@ class _NothingToDoError(JobLaunchError):
 
 
 class _Clients:
-    """The connections to one engine, made when they are first needed: making one asks the engine for its version."""
+    """The connections to one engine, made when they are first needed: the first asks the engine for its version."""
 
     def __init__(self, docker_host: str | None, given: Any) -> None:
         self._docker_host = docker_host
         self._given = given
         self._made: dict[int, Any] = {}
+        self._version: str | None = None
+        """The API's, once an engine was asked for it."""
         self._lock = threading.Lock()
 
     @property
@@ -301,9 +299,10 @@ class _Clients:
         if self._given:
             return self._given
         if self._docker_host:
-            client = docker.DockerClient(base_url=self._docker_host, timeout=timeout)
+            client = docker.DockerClient(base_url=self._docker_host, version=self._version, timeout=timeout)
         else:
-            client = docker.from_env(timeout=timeout)
+            client = docker.from_env(version=self._version, timeout=timeout)
+        self._version = client.api.api_version
         if client.api.base_url.startswith("http+docker://"):
             # docker-py would keep a connection of a local socket for each of the last 25 URLs, and use none again.
             client.api.headers["Connection"] = "close"
@@ -313,51 +312,6 @@ class _Clients:
     def _disconnect(self, client: Any) -> None:
         if client is not self._given:
             client.close()
-
-
-def _create_request(api: Any, spec: ContainerSpec) -> dict[str, Any]:
-    """Return the arguments of docker-py's ``create_container``: secure defaults, and what the spec says."""
-    host_config = api.create_host_config(
-        network_mode=spec.network or "none",
-        mounts=[Mount(m.target, m.source, type="bind", read_only=m.read_only) for m in spec.mounts],
-        init=spec.init,
-        cap_drop=["ALL"],
-        security_opt=["no-new-privileges"],
-        read_only=True,
-        tmpfs=_TMPFS,
-        pids_limit=_PIDS_LIMIT,
-        restart_policy={"Name": "no"},
-        log_config=LogConfig(type=LogConfig.types.JSON, config=_log_options(spec)),
-        **_resources(spec),
-    )
-    return {
-        "image": spec.image,
-        "name": spec.name,
-        "entrypoint": list(spec.command[:1]),
-        "command": list(spec.command[1:]),
-        "environment": spec.environment,
-        "labels": spec.labels,
-        "user": spec.user,
-        "working_dir": spec.working_dir,
-        "stop_signal": "SIGTERM",
-        "healthcheck": {"test": ["NONE"]},
-        "host_config": host_config,
-    }
-
-
-def _log_options(spec: ContainerSpec) -> dict[str, str]:
-    return {"max-size": str(spec.log_max_size), "max-file": str(spec.log_max_files)}
-
-
-def _resources(spec: ContainerSpec) -> dict[str, Any]:
-    """Return the limits that the spec names. Memory and swap together may be no more than the memory."""
-    limits = {
-        "nano_cpus": spec.cpus and int(spec.cpus * 1e9),
-        "mem_limit": spec.memory,
-        "memswap_limit": spec.memory,
-        "shm_size": spec.shm_size,
-    }
-    return {key: value for key, value in limits.items() if value is not None}
 
 
 def _container_state(inspection: dict[str, Any]) -> ContainerState:

@@ -20,7 +20,8 @@ from flcore.fl_constant import JobMetaKey
 from launchers.container_spec import ContainerSpec
 from launchers.docker_launcher import DockerJobHandle, DockerJobLauncher
 from launchers.job_launcher import LaunchPlan
-from launchers.runtime.docker import _create_request, _seconds
+from launchers.runtime.docker import _seconds
+from launchers.runtime.docker_request import create_request
 
 from .workload import IMAGE, NETWORK, TIMEOUT
 
@@ -80,11 +81,10 @@ class EngineLab:
         """Create and start the like of a job's container by two calls of docker-py; return its id."""
         spec = self.launcher.spec
         assert spec is not None
-        request = _create_request(self.api, spec)
         words = command.split()
-        request |= {"entrypoint": words[:1], "command": words[1:]}
-        request |= {"name": f"bench-{uuid.uuid4().hex[:12]}", "labels": {LABEL: self._run}}
-        container_id = str(self.api.create_container(**request)["Id"])
+        request = create_request(spec) | {"Entrypoint": words[:1], "Cmd": words[1:], "Labels": {LABEL: self._run}}
+        created = self.api.create_container_from_config(request, f"bench-{uuid.uuid4().hex[:12]}")
+        container_id = str(created["Id"])
         self.api.start(container_id)
         return container_id
 

@@ -1,18 +1,16 @@
-"""The Docker runtime as far as it needs no engine: one that does not answer, and the request for a container."""
+"""The Docker runtime as far as it needs no engine: one that does not answer."""
 
 from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
-import docker
 import pytest
 
 from flcore.errors import RuntimeUnavailableError
-from launchers.container_spec import ContainerSpec, Mount
-from launchers.runtime.docker import DockerRuntime, _create_request
+from launchers.container_spec import ContainerSpec
+from launchers.runtime.docker import DockerRuntime
 
 SPEC = ContainerSpec("one", "job:1", ("run",))
 
@@ -88,69 +86,3 @@ def test_making_and_closing_one_asks_nobody(runtime: DockerRuntime) -> None:
 
 def test_the_host_of_a_container_is_its_name(runtime: DockerRuntime) -> None:
     assert runtime.address("one") == "one"
-
-
-@pytest.fixture
-def api() -> Iterator[Any]:
-    """The SDK's client for an engine that is never asked."""
-    client = docker.APIClient(base_url="unix:///no-engine.sock", version="1.41")
-    yield client
-    client.close()
-
-
-def request(api: Any, spec: ContainerSpec) -> dict[str, Any]:
-    """Return what would be sent to the engine."""
-    arguments = _create_request(api, spec)
-    name = arguments.pop("name")
-    assert name == spec.name
-    config: dict[str, Any] = api.create_container_config(**arguments)
-    return config
-
-
-def test_a_container_is_locked_down_by_default(api: Any) -> None:
-    config = request(api, SPEC)
-    host = config["HostConfig"]
-    assert (host["CapDrop"], host["SecurityOpt"], host["ReadonlyRootfs"]) == (["ALL"], ["no-new-privileges"], True)
-    assert (host["PidsLimit"], host["Init"], host["NetworkMode"]) == (1024, True, "none")
-    assert (host["RestartPolicy"], host.get("AutoRemove", False)) == ({"Name": "no"}, False)
-    assert host["LogConfig"] == {"Type": "json-file", "Config": {"max-size": "10485760", "max-file": "3"}}
-    assert set(host["Tmpfs"]) == {"/tmp"}
-    assert not {"Privileged", "CapAdd", "Binds", "Devices", "DeviceRequests", "PortBindings", "Links"} & set(host)
-    assert (config["Healthcheck"]["Test"], config["StopSignal"]) == (["NONE"], "SIGTERM")
-
-
-def test_what_a_spec_does_not_limit_is_not_said(api: Any) -> None:
-    assert not {"Memory", "MemorySwap", "NanoCpus", "ShmSize"} & set(request(api, SPEC)["HostConfig"])
-
-
-def test_the_command_replaces_the_images_entry_point_word_by_word(api: Any) -> None:
-    config = request(api, ContainerSpec("one", "job:1", ("python3", "-c", "a b; $x", "")))
-    assert (config["Entrypoint"], config["Cmd"]) == (["python3"], ["-c", "a b; $x", ""])
-
-
-def test_all_that_a_spec_says_is_sent(api: Any) -> None:
-    spec = ContainerSpec(
-        name="one",
-        image="job:1",
-        command=("run",),
-        environment={"A": "b=c d"},
-        working_dir="/workspace/job-1",
-        mounts=(Mount("/ws/job-1", "/workspace/job-1", read_only=False), Mount("/d", "/data/d")),
-        network="net",
-        labels={"a": "b"},
-        user="1000:100",
-        init=False,
-        cpus=1.5,
-        memory=1 << 30,
-        shm_size=1 << 20,
-    )
-    config = request(api, spec)
-    host = config["HostConfig"]
-    assert (config["Image"], config["Env"], config["WorkingDir"]) == ("job:1", ["A=b=c d"], "/workspace/job-1")
-    assert (config["Labels"], config["User"]) == ({"a": "b"}, "1000:100")
-    assert (host["NetworkMode"], host["Init"], host["NanoCpus"]) == ("net", False, 1_500_000_000)
-    assert (host["Memory"], host["MemorySwap"], host["ShmSize"]) == (1 << 30, 1 << 30, 1 << 20)
-    assert host["Mounts"] == [
-        {"Type": "bind", "Source": "/ws/job-1", "Target": "/workspace/job-1", "ReadOnly": False},
-        {"Type": "bind", "Source": "/d", "Target": "/data/d", "ReadOnly": True},
-    ]

@@ -8,7 +8,7 @@ import pytest
 
 from flcore.errors import ConfigError, JobRejectedError
 from flcore.job_meta import is_identifier
-from flcore.workspace import Workspace
+from flcore.workspace import STATE_DIR, Workspace
 
 META: dict[str, Any] = {"job_id": "j1", "name": "x"}
 
@@ -38,9 +38,8 @@ def test_the_layout_is_that_of_nvidia_flare(tmp_path: Path) -> None:
     assert workspace.get_app_custom_dir("j1") == f"{tmp_path}/j1/app_site-1/custom"
 
 
-def test_the_sites_own_memory_is_a_folder_that_no_job_can_have(tmp_path: Path) -> None:
-    assert Workspace(tmp_path, "site-1").get_state_dir() == f"{tmp_path}/.flcore"
-    assert not is_identifier(".flcore")
+def test_no_job_can_have_the_folder_of_the_sites_own_memory() -> None:
+    assert not is_identifier(STATE_DIR)
 
 
 def test_making_a_workspace_touches_no_disk(tmp_path: Path) -> None:

@@ -1,0 +1,65 @@
+"""A job's container as the body of the Engine API's create request. Pure.
+
+Written out here, not left to the SDK: what is sent is what is shown, and nothing comes in from the site's Docker
+configuration, whose proxy settings the SDK would hand to every container.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..container_spec import ContainerSpec
+
+_PIDS_LIMIT = 1024
+_TMPFS = {"/tmp": "size=256m,mode=1777"}  # noqa: S108 - the container's own
+
+
+def create_request(spec: ContainerSpec) -> dict[str, Any]:
+    """Return the body of ``POST /containers/create``: secure defaults, and what the spec says."""
+    return {
+        "Image": spec.image,
+        "Entrypoint": list(spec.command[:1]),
+        "Cmd": list(spec.command[1:]),
+        "Env": [f"{name}={value}" for name, value in spec.environment.items()],
+        "WorkingDir": spec.working_dir,
+        "User": spec.user,
+        "Labels": spec.labels,
+        "StopSignal": "SIGTERM",
+        "Healthcheck": {"Test": ["NONE"]},
+        "HostConfig": _host_config(spec),
+    }
+
+
+def _host_config(spec: ContainerSpec) -> dict[str, Any]:
+    return {
+        "NetworkMode": spec.network or "none",
+        "Mounts": [_mount(mount.source, mount.target, mount.read_only) for mount in spec.mounts],
+        "Init": spec.init,
+        "CapDrop": ["ALL"],
+        "SecurityOpt": ["no-new-privileges"],
+        "ReadonlyRootfs": True,
+        "Tmpfs": _TMPFS,
+        "PidsLimit": _PIDS_LIMIT,
+        "RestartPolicy": {"Name": "no"},
+        "LogConfig": {"Type": "json-file", "Config": _log_options(spec)},
+        **_resources(spec),
+    }
+
+
+def _mount(source: str, target: str, read_only: bool) -> dict[str, Any]:
+    return {"Type": "bind", "Source": source, "Target": target, "ReadOnly": read_only}
+
+
+def _log_options(spec: ContainerSpec) -> dict[str, str]:
+    return {"max-size": str(spec.log_max_size), "max-file": str(spec.log_max_files)}
+
+
+def _resources(spec: ContainerSpec) -> dict[str, Any]:
+    """Return the limits that the spec names. Memory and swap together may be no more than the memory."""
+    limits = {
+        "NanoCpus": spec.cpus and int(spec.cpus * 1e9),
+        "Memory": spec.memory,
+        "MemorySwap": spec.memory,
+        "ShmSize": spec.shm_size,
+    }
+    return {key: value for key, value in limits.items() if value is not None}
