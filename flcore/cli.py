@@ -40,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return int(args.command(args))
     except FLCoreError as error:
-        print(f"flcore: error: {error}", file=sys.stderr)
+        print(*(f"flcore: error: {line}" for line in str(error).splitlines()), sep="\n", file=sys.stderr)
         return EXIT_ERROR
     except KeyboardInterrupt:
         print("flcore: interrupted; everything that ran has been ended", file=sys.stderr)

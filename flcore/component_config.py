@@ -6,7 +6,8 @@ the group ``flcore.components``. An argument that has a ``path`` or ``class_path
 is built, in lists and objects too, unless its ``config_type`` is ``dict``. ``${CONFIG_DIR}`` in an argument stands
 for the folder of the config file.
 
-Every error is one line that names the file, the component's id and the key. Building never changes the config.
+All that is wrong is said at once, in a line each that names the file, the component's id and the key. Building never
+changes the config.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from typing import Any
 
 from .errors import ConfigError
 from .fl_component import FLComponent
+from .problems import Problems
 from .strict_json import check_values, shown
 
 ENTRY_POINT_GROUP = "flcore.components"
@@ -39,7 +41,7 @@ class ComponentBuilder:
     def build_all(self, configs: Any) -> dict[str, FLComponent]:
         """Return the components by id, in their order, without the disabled ones.
 
-        All ids are checked before anything is built. Raises ConfigError.
+        All ids are checked before anything is built. Raises ConfigError, with a line for each thing that is wrong.
         """
         if not isinstance(configs, list):
             raise self._error("components", "must be a list", configs)
@@ -48,11 +50,14 @@ class ComponentBuilder:
         for index, component_id in enumerate(ids):
             if component_id in ids[:index]:
                 raise self._error(f"components[{index}]", f"the id {component_id!r} stands twice")
-        return {
-            component_id: self._build_component(component_id, config)
+        problems = Problems()
+        components = {
+            component_id: problems.attempt(self._build_component, component_id, config)
             for component_id, config in zip(ids, configs, strict=True)
-            if not self._is_disabled(config, f"component {component_id!r}")
+            if not problems.attempt(self._is_disabled, config, f"component {component_id!r}")
         }
+        problems.raise_all(ConfigError)
+        return components
 
     def _check_values(self, configs: list[Any]) -> None:
         try:
@@ -102,7 +107,8 @@ class ComponentBuilder:
             raise self._error(where, str(error)) from error
         except (TypeError, ValueError) as error:
             check_keys(_unexpected(error, arguments), _parameters(cls), f"{self._source}: {where}: args")
-            raise self._error(f"{where}: args", f"{cls.__qualname__}: {_on_one_line(error)}") from error
+            lines = [f"{self._source}: {where}: args: {cls.__qualname__}: {line}" for line in _lines(error)]
+            raise ConfigError("\n".join(lines)) from error
         except Exception as error:
             raise self._error(where, f"{cls.__qualname__} cannot be built: {_describe(error)}") from error
 
@@ -224,6 +230,11 @@ def _with_article(noun: str) -> str:
 
 def _describe(error: Exception) -> str:
     return f"{type(error).__name__}: {_on_one_line(error)}"
+
+
+def _lines(error: Exception) -> list[str]:
+    """Return what an error says; a ValueError may say several things, a line each."""
+    return [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
 
 
 def _on_one_line(error: Exception) -> str:

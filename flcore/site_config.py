@@ -12,6 +12,7 @@ from .component_config import ComponentBuilder, check_keys
 from .errors import ConfigError
 from .fl_component import FLComponent
 from .job_meta import is_identifier
+from .problems import Problems
 from .strict_json import load_json, shown
 
 AT_END = ("leave", "end")
@@ -34,24 +35,30 @@ class SiteConfig:
 
     @classmethod
     def read(cls, path: str | Path) -> Self:
-        """Read a config file. Raises ConfigError, naming the file and the key."""
+        """Read a config file. Raises ConfigError, with a line for each thing that is wrong, its components included."""
         source = Path(path)
         config = load_json(source)
         if not isinstance(config, dict):
             raise ConfigError(f"{source}: must be an object, got {shown(config)}")
-        check_keys(config, _SITE_KEYS, str(source))
-        return cls(
+        problems = Problems()
+        checked = problems.attempt
+        checked(check_keys, config, _SITE_KEYS, str(source))
+        site_config = cls(
             source=source,
-            site=_site(config, source),
-            workspace=_workspace(config, source),
-            strict=_strict(config, source),
-            components=_components(config, source),
-            admission=_admission(config, source),
-            at_end=check_at_end(config.get("at_end", AT_END[0]), str(source)),
+            site=checked(_site, config, source),
+            workspace=checked(_workspace, config, source),
+            strict=checked(_strict, config, source),
+            components=checked(_components, config, source),
+            admission=checked(_admission, config, source),
+            at_end=checked(check_at_end, config.get("at_end", AT_END[0]), str(source)),
         )
+        if problems.lines and "components" in config:
+            checked(site_config.build)
+        problems.raise_all(ConfigError)
+        return site_config
 
     def build(self) -> dict[str, FLComponent]:
-        """Build the components, anew each time. Raises ConfigError."""
+        """Build the components, anew each time. Raises ConfigError, with a line for each thing that is wrong."""
         variables = {"CONFIG_DIR": str(self.source.absolute().parent)}
         return ComponentBuilder(str(self.source), variables).build_all(self.components)
 

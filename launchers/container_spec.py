@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 LABEL_SITE = "flcore.site"
@@ -13,6 +14,8 @@ LABEL_SITE_ID = "flcore.site_id"
 """The id of the site's state folder: of sites with one name, which it is."""
 LABEL_PARENT = "flcore.parent"
 """The id of the launcher's process."""
+LABEL_IMAGE = "flcore.image"
+"""The name of the image; the container itself knows only the id."""
 LABEL_NONCE = "flcore.nonce"
 """A random number that stands in the site's record of the job, and on no other container."""
 
@@ -27,13 +30,38 @@ class Mount:
 
 
 @dataclass(frozen=True, slots=True)
+class Isolation:
+    """How a container is shut in: securely, where a site does not say otherwise."""
+
+    read_only: bool = True
+    """The root file system cannot be written to."""
+    tmpfs: Mapping[str, str] = field(default_factory=lambda: {"/tmp": "size=268435456,mode=1777"})  # noqa: S108
+    """Folders in memory, with their options."""
+    pids_limit: int = 1024
+    """Processes and threads."""
+    cap_add: tuple[str, ...] = ()
+    """Capabilities; all others are dropped."""
+    security_opt: tuple[str, ...] = ()
+    """Docker's, beside ``no-new-privileges``."""
+    privileged: bool = False
+    pid_mode: str = ""
+    """``host``, or empty: its own."""
+    ipc_mode: str = ""
+    """``host``, or empty: its own."""
+    cgroup_parent: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class ContainerSpec:
     """One job's container. What is not named here is the same, and safe, for every job."""
 
     name: str
     image: str
+    """By its name; the container is made from what this is when it is launched."""
     command: tuple[str, ...]
     """The program and its arguments. No shell reads it, and the image's entry point is not used."""
+    image_digests: tuple[str, ...] = ()
+    """What the image is must have one of these digests; without any, it may be whatever it is."""
     environment: dict[str, str] = field(default_factory=dict, repr=False)
     """Holds credentials, so it is never shown."""
     working_dir: str = "/"
@@ -42,6 +70,7 @@ class ContainerSpec:
     labels: dict[str, str] = field(default_factory=dict)
     user: str = ""
     """``uid:gid``."""
+    isolation: Isolation = field(default_factory=Isolation)
     init: bool = True
     """Run an init as PID 1, so that signals arrive and zombies are reaped."""
     cpus: float | None = None

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from abc import abstractmethod
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -11,9 +13,10 @@ from typing import Any
 from flcore.fl_constant import FLContextKey
 from flcore.fl_context import FLContext
 from flcore.job_meta import JobMeta
+from flcore.problems import Problems
 
-from . import site_args
-from .container_spec import LABEL_SITE, ContainerSpec
+from . import docker_args, site_args
+from .container_spec import LABEL_SITE, ContainerSpec, Isolation
 from .docker_state import DOCKER_STATE
 from .image_puller import PULL_POLICIES, PullSettings
 from .job_handle import DockerJobHandle, Tracking
@@ -28,6 +31,8 @@ __all__ = [
     "DockerJobLauncher",
     "ServerDockerJobLauncher",
 ]
+
+logger = logging.getLogger(__name__)
 
 DATASETS_PATH = "/data"
 NOBODY = 65534
@@ -44,8 +49,20 @@ class DockerJobLauncher(JobLauncher):
         network: the user-defined network that the containers join.
         user: ``uid:gid`` of the job's process; by default the site's own, or nobody's where that is root.
         init: run an init as PID 1, so that signals arrive and zombies are reaped.
+        entrypoint: words before every job's command, such as a program of the image that sets things up.
+        read_only: no job can write to the image's files.
+        tmpfs: ``path -> size`` of folders in memory, as ``{"/tmp": "1Gi"}``; ``"1Gi,exec"`` lets programs run from it.
+        mounts: more of the host for every job: ``[{"source", "target", "read_only"}]``; for data, take ``datasets``.
+        pids_limit: how many processes and threads a job may have.
+        cap_add: capabilities, without ``CAP_``; a job has none else.
+        security_opt: Docker's, as the Engine API takes them, beside ``no-new-privileges``.
+        privileged, pid_mode, ipc_mode, cgroup_parent: Docker's, of which each is insecure.
+        allow_insecure: the keys whose insecure values are meant: an image list of ``*``, a user 0, a network, namespace
+            or path of the host, capabilities beyond Docker's own, protection turned off, and the four above. What is
+            insecure is refused if its key is not here; if it is, it is logged whenever a job is launched.
         pull_policy: whether an image is pulled first: ``never`` (one that is missing is an error), ``if-missing``, or
             ``always``. Jobs that wait for the same image share one pull.
+        registries: globs of the registries from which images are pulled; None is any.
         pull_timeout: seconds a pull may take in all, and
         pull_stall_timeout: seconds it may make no progress (none while a large layer is written, either); None is for
             ever.
@@ -64,23 +81,56 @@ class DockerJobLauncher(JobLauncher):
         *,
         user: str | None = None,
         init: bool = True,
+        entrypoint: Sequence[str] = (),
+        read_only: bool = True,
+        tmpfs: Mapping[str, str] | None = None,
+        mounts: Sequence[Mapping[str, Any]] = (),
+        pids_limit: int = 1024,
+        cap_add: Sequence[str] = (),
+        security_opt: Sequence[str] = (),
+        privileged: bool = False,
+        pid_mode: str = "",
+        ipc_mode: str = "",
+        cgroup_parent: str = "",
+        allow_insecure: Sequence[str] = (),
         pull_policy: str = "never",
+        registries: Sequence[str] | None = None,
         pull_timeout: float | None = None,
         pull_stall_timeout: float | None = 300.0,
         docker_host: str | None = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(timeout=timeout, **kwargs)
-        self.mount_path = site_args.absolute_path("mount_path", mount_path)
-        self.network = site_args.text("network", network)
-        self.user = _default_user() if user is None else site_args.user("user", user)
-        self.init = site_args.flag("init", init)
+        problems = Problems()
+        checked = problems.attempt
+        checked(super().__init__, timeout=timeout, **kwargs)
+        self.mount_path = checked(site_args.absolute_path, "mount_path", mount_path)
+        self.network = checked(docker_args.network, "network", network)
+        self.user = _default_user() if user is None else checked(docker_args.user, "user", user)
+        self.init = checked(site_args.flag, "init", init)
+        self.entrypoint = checked(site_args.texts, "entrypoint", entrypoint)
+        self.mounts = checked(docker_args.mounts, "mounts", mounts)
+        self.isolation = Isolation(
+            read_only=checked(site_args.flag, "read_only", read_only),
+            tmpfs=Isolation().tmpfs if tmpfs is None else checked(docker_args.tmpfs, "tmpfs", tmpfs),
+            pids_limit=checked(site_args.count, "pids_limit", pids_limit),
+            cap_add=checked(docker_args.capabilities, "cap_add", cap_add),
+            security_opt=checked(docker_args.security_options, "security_opt", security_opt),
+            privileged=checked(site_args.flag, "privileged", privileged),
+            pid_mode=checked(docker_args.name_space, "pid_mode", pid_mode),
+            ipc_mode=checked(docker_args.name_space, "ipc_mode", ipc_mode),
+            cgroup_parent=checked(docker_args.optional_text, "cgroup_parent", cgroup_parent),
+        )
         self.pull = PullSettings(
-            policy=site_args.one_of("pull_policy", pull_policy, PULL_POLICIES),
-            timeout=site_args.optional_seconds("pull_timeout", pull_timeout),
-            stall_timeout=site_args.optional_seconds("pull_stall_timeout", pull_stall_timeout),
+            policy=checked(site_args.one_of, "pull_policy", pull_policy, PULL_POLICIES),
+            registries=None if registries is None else checked(site_args.texts, "registries", registries),
+            timeout=checked(site_args.optional_seconds, "pull_timeout", pull_timeout),
+            stall_timeout=checked(site_args.optional_seconds, "pull_stall_timeout", pull_stall_timeout),
         )
         self.docker_host = docker_host
+        self.allow_insecure = checked(docker_args.insecure_keys, "allow_insecure", allow_insecure)
+        problems.raise_all(ValueError)
+        self.insecure = self._find_insecure()
+        docker_args.check_allowed(self.insecure, self.allow_insecure)
 
     @abstractmethod
     def get_command(self, job_meta: dict[str, Any], fl_ctx: FLContext) -> tuple[str, str]:
@@ -103,13 +153,28 @@ class DockerJobLauncher(JobLauncher):
         return path
 
     def complete(self, spec: ContainerSpec) -> ContainerSpec:
-        return replace(spec, network=self.network, user=self.user, init=self.init)
+        return replace(
+            spec,
+            command=(*self.entrypoint, *spec.command),
+            network=self.network,
+            user=self.user,
+            init=self.init,
+            isolation=self.isolation,
+            mounts=(*spec.mounts, *self.mounts),
+        )
 
     def dataset_path(self, name: str) -> str:
         return f"{DATASETS_PATH}/{name}"
 
+    def _find_insecure(self) -> dict[str, str]:
+        """Return what of the config is insecure: its keys, and why."""
+        paths = {"datasets": self.datasets.values(), "mounts": [mount.source for mount in self.mounts]}
+        return docker_args.find_insecure(self.isolation, self.user, self.network, self.policy.images or (), paths)
+
     def _prepare(self, plan: LaunchPlan) -> None:
         super()._prepare(plan)
+        for key, why in self.insecure.items():
+            logger.warning("job %s: %s is insecure, and allowed: %s", plan.request.job_id, key, why)
         if plan.folder and os.geteuid() == 0:
             _hand_over(plan.folder, plan.spec.user)
 

@@ -12,11 +12,13 @@ import time
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from functools import partial
 
-from flcore.errors import JobAbortedError, PullTimeoutError
+from flcore.errors import ImageError, JobAbortedError, PullTimeoutError
 from flcore.job_launcher_spec import ImagePullProgress
 
+from .image_reference import registry_of
 from .runtime.base import PullProgress, PullStatus, PullStream, Runtime
 from .worker_pool import logged
 
@@ -35,11 +37,13 @@ class PullSettings:
     """What the site's config says of pulls. Times are in seconds; None is for ever."""
 
     policy: str = NEVER
-    """One of ``PULL_POLICIES``. Where images are never pulled, the engine says at the creation if one is missing."""
+    """One of ``PULL_POLICIES``."""
     timeout: float | None = None
     """A pull may take so long in all."""
     stall_timeout: float | None = None
     """A pull may go on so long without a new byte, and without any layer in a state that it was not in before."""
+    registries: tuple[str, ...] | None = None
+    """Globs of the registries from which images are pulled; None is any."""
 
 
 class ImagePuller:
@@ -146,8 +150,9 @@ class ImagePuller:
             self._report(pull, ended=True)
 
     def _pull(self, pull: _Pull) -> None:
-        if self._settings.policy == IF_MISSING and self._runtime.has_image(pull.image):
+        if self._settings.policy == IF_MISSING and self._runtime.find_image(pull.image):
             return
+        self._check_registry(pull.image)
         logger.info("image %s is being pulled", pull.image)
         pull.begun = True
         with closing(pull.stream):
@@ -155,6 +160,12 @@ class ImagePuller:
                 pull.take_in(said)
                 if time.monotonic() >= pull.next_report:
                     self._report(pull)
+
+    def _check_registry(self, image: str) -> None:
+        registry, allowed = registry_of(image), self._settings.registries
+        if allowed is not None and not any(fnmatchcase(registry, pattern) for pattern in allowed):
+            refused = f"its registry {registry} is none of the site's ('registries')"
+            raise ImageError(f"image {image} is not pulled: {refused}")
 
     def _report(self, pull: _Pull, ended: bool = False) -> None:
         pull.next_report = time.monotonic() + PROGRESS_INTERVAL

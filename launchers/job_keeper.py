@@ -16,6 +16,7 @@ from typing import Any
 
 from flcore.errors import (
     FLCoreError,
+    ImageError,
     JobAbortedError,
     JobLaunchError,
     JobStartError,
@@ -26,17 +27,12 @@ from flcore.errors import (
 from flcore.job_launcher_spec import ImagePullProgress, JobStateChange
 from flcore.workspace import write_new
 
-from .container_spec import (
-    LABEL_NONCE,
-    LABEL_PARENT,
-    LABEL_SITE_ID,
-    ContainerSpec,
-)
+from .container_spec import LABEL_IMAGE, LABEL_NONCE, LABEL_PARENT, LABEL_SITE_ID, ContainerSpec
 from .docker_state import DOCKER_STATE, TERMINAL_STATES
 from .image_puller import ImagePuller, PullSettings
 from .job_record import JobIdentity, JobRecord, RecordStore
 from .job_recovery import JobRecovery, RecoverySettings
-from .runtime.base import ContainerSummary, Runtime
+from .runtime.base import ContainerSummary, FoundImage, Runtime
 from .state_tracker import RELIST_INTERVAL, StateTracker
 from .tracked_job import STOP_GRACE, CleanUpDelayedError, JobHooks, JobLimits, TrackedJob
 
@@ -148,8 +144,8 @@ class JobKeeper:
             prepare()
             self._record(job)
             self._jobs[who.nonce] = job
-            self._pull(job, spec.image)
-            job.place(self._create(launch, self._labelled(spec, who)))
+            image = self._image(job, spec)
+            job.place(self._create(launch, self._labelled(spec, who, image)))
             self._note(job, container_id=job.identity.container_id)
             self.tracker.watch(job)
             self._begin_start(launch)
@@ -229,24 +225,34 @@ class JobKeeper:
             ) from error
         job.hooks = replace(job.hooks, record=record)
 
-    def _labelled(self, spec: ContainerSpec, who: JobIdentity) -> ContainerSpec:
+    def _labelled(self, spec: ContainerSpec, who: JobIdentity, image: FoundImage) -> ContainerSpec:
+        """Return what the engine is asked for: an image by its id, so that it is the one that was looked at."""
         site_id, parent_id = (self._store.site_id, self._store.parent_id) if self._store else ("", "")
-        ours = {LABEL_NONCE: who.nonce, LABEL_SITE_ID: site_id, LABEL_PARENT: parent_id}
-        return replace(spec, labels=spec.labels | ours)
+        ours = {LABEL_NONCE: who.nonce, LABEL_SITE_ID: site_id, LABEL_PARENT: parent_id, LABEL_IMAGE: spec.image}
+        return replace(spec, image=image.id, labels=spec.labels | ours)
 
-    def _pull(self, job: TrackedJob, image: str) -> None:
-        """Have the image there, if the site's config lets it be pulled."""
+    def _image(self, job: TrackedJob, spec: ContainerSpec) -> FoundImage:
+        """Have the image there, if the site's config lets it be pulled, and return which one it is."""
+        found = self._found_image(job, spec.image)
+        if found is None:
+            raise ImageError(f"image {spec.image} is not there; pull or build it first, or set 'pull_policy'")
+        if spec.image_digests and found.digests.isdisjoint(spec.image_digests):
+            listed = " or ".join(spec.image_digests)
+            raise ImageError(f"image {spec.image} is {found.id}, not {listed} as the site's list says ('images')")
+        return found
+
+    def _found_image(self, job: TrackedJob, image: str) -> FoundImage | None:
         give_up_at: float | None = None
         while True:
             try:
                 self._puller.ensure(image, lambda: job.end_request is not None)
-                break
+                _raise_if_aborted(job)
+                return self.runtime.find_image(image)
             except RuntimeUnavailableError:
                 give_up_at = give_up_at or time.monotonic() + self._settings.launch_patience
                 if not self._has_answered or time.monotonic() > give_up_at:
                     raise
                 job.wait_for_end_request(_RETRY_INTERVAL)
-        _raise_if_aborted(job)
 
     def _tell_of_pull(self, progress: ImagePullProgress) -> None:
         self.tracker.tell(partial(self._listener.on_pull, progress))

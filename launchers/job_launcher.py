@@ -16,6 +16,7 @@ from flcore.fl_constant import FLContextKey, JobProcessArgs
 from flcore.fl_context import FLContext
 from flcore.job_launcher_spec import Check, ImagePullProgress, JobArgs, JobLauncherSpec, JobStateChange, add_launcher
 from flcore.job_meta import JobMeta, get_job_id
+from flcore.problems import Problems
 from flcore.workspace import STATE_DIR
 
 from . import site_args
@@ -24,7 +25,7 @@ from .image_puller import PullSettings
 from .job_command import CLIENT_ARGS, SERVER_ARGS, credentials, job_command
 from .job_handle import ContainerJobHandle, Tracking
 from .job_keeper import LAUNCH_PATIENCE, JobKeeper, KeeperListener, KeeperSettings
-from .job_policy import JobRequest, SitePolicy, container_name, resolve
+from .job_policy import JobRequest, SitePolicy, check_defaults, container_name, resolve
 from .job_record import RecordStore
 from .job_recovery import ADOPT, ORPHAN_POLICIES, RecoverySettings
 from .runtime.base import Runtime
@@ -46,12 +47,13 @@ class JobLauncher(JobLauncherSpec):
     """Base of all launchers; a subclass says in what runtime, and by :meth:`get_command` what to run.
 
     Everything here comes from the site's config, which is trusted. Making a launcher touches no engine, socket or
-    disk. Raises ValueError for a wrong argument.
+    disk. Raises ValueError for wrong arguments, with a line for each.
 
     Args:
         timeout: seconds a container may take to run; None is for ever. Also ``enter_states``'s own default.
         image: for jobs that name none.
-        images: globs of the images that a job may name.
+        images: the images that a job may name: names whose parts may be globs, as in ``registry.example.com/team/*``.
+            One without a tag allows every tag; one with a digest holds what it covers to that digest.
         env: variables for every job.
         job_env_prefixes: what the variables that a job asks for may begin with.
         datasets: ``name -> path`` of the site's data; a job sees each read-only, at the path in its variable
@@ -108,25 +110,29 @@ class JobLauncher(JobLauncherSpec):
         runtime: Runtime | None = None,
     ) -> None:
         super().__init__()
-        self.timeout = None if timeout is None else site_args.seconds("timeout", timeout)
+        problems = Problems()
+        checked = problems.attempt
+        self.timeout = None if timeout is None else checked(site_args.seconds, "timeout", timeout)
         self.policy = SitePolicy(
-            image=None if image is None else site_args.text("image", image),
-            images=site_args.texts("images", images) if self.uses_images else None,
-            job_env_prefixes=site_args.texts("job_env_prefixes", job_env_prefixes),
-            limits=site_args.resources("limits", limits or {}),
-            defaults=site_args.resources("defaults", defaults or {}),
+            image=None if image is None else checked(site_args.text, "image", image),
+            images=checked(site_args.image_rules, "images", images) if self.uses_images else None,
+            job_env_prefixes=checked(site_args.texts, "job_env_prefixes", job_env_prefixes),
+            limits=checked(site_args.resources, "limits", limits or {}),
+            defaults=checked(site_args.resources, "defaults", defaults or {}),
         )
-        self.env = site_args.text_map("env", env or {})
-        self.datasets = site_args.datasets("datasets", datasets or {})
-        self.stop_grace = site_args.seconds("stop_grace", stop_grace)
+        self.env = checked(site_args.text_map, "env", env or {})
+        self.datasets = checked(site_args.datasets, "datasets", datasets or {})
+        self.stop_grace = checked(site_args.seconds, "stop_grace", stop_grace)
         self.time_limits = JobLimits(
-            run=site_args.optional_seconds("run_timeout", run_timeout),
-            idle=site_args.optional_seconds("idle_timeout", idle_timeout),
+            run=checked(site_args.optional_seconds, "run_timeout", run_timeout),
+            idle=checked(site_args.optional_seconds, "idle_timeout", idle_timeout),
         )
-        self.log_max_size = site_args.size("log_max_size", log_max_size)
-        self.log_max_files = site_args.count("log_max_files", log_max_files)
-        self.orphans = site_args.one_of("orphans", orphans, ORPHAN_POLICIES)
-        self.keep = site_args.flag("keep", keep)
+        self.log_max_size = checked(site_args.size, "log_max_size", log_max_size)
+        self.log_max_files = checked(site_args.count, "log_max_files", log_max_files)
+        self.orphans = checked(site_args.one_of, "orphans", orphans, ORPHAN_POLICIES)
+        self.keep = checked(site_args.flag, "keep", keep)
+        problems.raise_all(ValueError)
+        check_defaults(self.policy)
         self._runtime = runtime
         self._keeper: JobKeeper | None = None
         self._engine: Any = None
@@ -187,6 +193,7 @@ class JobLauncher(JobLauncherSpec):
         spec = ContainerSpec(
             name=container_name(name),
             image=request.image or "",
+            image_digests=request.image_digests,
             command=_split(request.job_id, command),
             environment=self._environment(request, fl_ctx),
             working_dir=self.place(str(folder), fl_ctx) if folder else "/",

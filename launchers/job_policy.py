@@ -11,13 +11,14 @@ import hashlib
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
 from typing import Any, NamedTuple
 
 from flcore.errors import JobRejectedError
 from flcore.fl_constant import JobMetaKey
 from flcore.job_meta import JobMeta, get_deployments, get_job_id, get_object, rejection
 from flcore.strict_json import check_values
+
+from .image_reference import ImageName, ImageRule, allowed_digests
 
 DEFAULT_SPEC = "default"
 MIN_MEMORY = 6 << 20
@@ -27,9 +28,6 @@ _NAME_LENGTH = 63
 _PLAIN_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", re.ASCII)
 _LIKE_OURS = re.compile(r".*-h[0-9a-f]{12}|[0-9a-f]{12,}", re.ASCII)
 """Plain names that could be one with a hash, or a container's id."""
-_IMAGE = re.compile(r"[a-z0-9][a-zA-Z0-9._/:@-]{0,254}", re.ASCII)
-_IMAGE_ID = re.compile(r"(sha256:)?[0-9a-f]{1,64}", re.ASCII)
-"""An engine takes the beginning of an id, too."""
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}", re.ASCII)
 _RESERVED_VARIABLE = re.compile(r"LD_.*|PATH|PYTHON.*|.*_PROXY|DOCKER_.*|NVFLARE_.*|FLCORE_.*|HOME|IFS", re.IGNORECASE)
 _SIZE = re.compile(r"([1-9][0-9]{0,14})(Ki|Mi|Gi|Ti)?", re.ASCII)
@@ -63,8 +61,8 @@ class SitePolicy:
 
     image: str | None = None
     """For jobs that name none."""
-    images: tuple[str, ...] | None = ()
-    """Globs of the images that a job may name, beside ``image``; None where jobs run without one."""
+    images: tuple[ImageRule, ...] | None = ()
+    """Which images a job may name, beside ``image``; None where jobs run without one."""
     job_env_prefixes: tuple[str, ...] = ()
     limits: Resources = field(default_factory=Resources)
     defaults: Resources = field(default_factory=Resources)
@@ -78,6 +76,10 @@ class JobRequest:
     image: str | None
     resources: Resources
     env: Mapping[str, str]
+    image_digests: tuple[str, ...] = ()
+    """What is there by the image's name must have one of these digests; none: it may be whatever it is."""
+    origins: Mapping[str, str] = field(default_factory=dict)
+    """Where in the metadata ``image``, a resource or ``env`` comes from; what is not here, the site has decided."""
 
 
 def resolve(job_meta: JobMeta, site: str, policy: SitePolicy, mode: str = "docker") -> JobRequest:
@@ -94,11 +96,15 @@ def resolve(job_meta: JobMeta, site: str, policy: SitePolicy, mode: str = "docke
     for spec in (launcher_spec, resource_spec):
         if "num_of_gpus" in spec:
             _refuse_gpus(job_meta, *spec["num_of_gpus"])
+    words = {**resource_spec, **launcher_spec}
+    image = _named_image(job_meta, site, policy, launcher_spec)
     return JobRequest(
         job_id=get_job_id(job_meta),
-        image=_allowed_image(job_meta, site, policy, launcher_spec),
-        resources=_granted(job_meta, {**resource_spec, **launcher_spec}, policy),
+        image=image.value if policy.images is not None else policy.image,
+        image_digests=_digests(job_meta, image, site, policy),
+        resources=_granted(job_meta, words, policy),
         env=_env(job_meta, *launcher_spec.get("env", _Word({}, "")), policy.job_env_prefixes),
+        origins={key: word.path for key, word in {**words, "image": image}.items() if word.path},
     )
 
 
@@ -126,6 +132,18 @@ def parse_resources(config: Mapping[str, Any]) -> Resources:
         if key not in _PARSERS:
             raise ValueError(f"unknown key {key!r}; known are {', '.join(_PARSERS)}")
     return Resources(**{key: _checked(key, config.get(key), parse) for key, parse in _PARSERS.items()})
+
+
+def check_defaults(policy: SitePolicy) -> None:
+    """Raise ValueError for defaults that are more than what a job may ask for, a line each."""
+    lines = [
+        f"defaults.{key} must be no more than limits.{key}, {limit}, got {default}"
+        for key in _PARSERS
+        if (limit := getattr(policy.limits, key)) is not None
+        if (default := getattr(policy.defaults, key)) is not None and default > limit
+    ]
+    if lines:
+        raise ValueError("\n".join(lines))
 
 
 def parse_size(value: Any, least: int = 1) -> int:
@@ -179,18 +197,23 @@ def _named_image(job_meta: JobMeta, site: str, policy: SitePolicy, spec: Mapping
     for entry in get_deployments(job_meta):
         if entry.covers(site) and entry.image:
             return _Word(entry.image, f"{entry.path}.image")
-    return _Word(policy.image, "image")
+    return _Word(policy.image, "")
 
 
-def _allowed_image(job_meta: JobMeta, site: str, policy: SitePolicy, spec: Mapping[str, _Word]) -> str | None:
-    image, path = _named_image(job_meta, site, policy, spec)
-    if policy.images is None or image is None or image == policy.image:
-        return policy.image
-    if not isinstance(image, str) or not _IMAGE.fullmatch(image) or _IMAGE_ID.fullmatch(image):
-        raise rejection(job_meta, path, "must be the name of an image", image)
-    if not any(fnmatchcase(image, pattern) for pattern in policy.images):
+def _digests(job_meta: JobMeta, word: _Word, site: str, policy: SitePolicy) -> tuple[str, ...]:
+    """Return the digests of which the image must have one. Raises JobRejectedError if a job may not name it."""
+    image, path = word
+    if policy.images is None or image is None:
+        return ()
+    try:
+        digests = allowed_digests(ImageName.parse(image), policy.images)
+    except ValueError as error:
+        if image == policy.image:  # the site may name an id
+            return ()
+        raise rejection(job_meta, path, str(error), image) from error
+    if digests is None and image != policy.image:
         raise rejection(job_meta, path, f"is not on the list of site {site} ('images')", image)
-    return image
+    return digests or ()
 
 
 def _env(job_meta: JobMeta, value: Any, path: str, prefixes: tuple[str, ...]) -> dict[str, str]:

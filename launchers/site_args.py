@@ -8,9 +8,8 @@ from collections.abc import Mapping
 from pathlib import PurePosixPath
 from typing import Any
 
+from .image_reference import ImageRule
 from .job_policy import Resources, parse_resources, parse_size
-
-_USER = re.compile(r"([0-9]{1,10}):[0-9]{1,10}", re.ASCII)
 
 
 def seconds(key: str, value: Any) -> float:
@@ -43,6 +42,14 @@ def one_of(key: str, value: Any, known: tuple[str, ...]) -> str:
     if value not in known:
         raise ValueError(f"{key} must be one of {', '.join(known)}, got {value!r}")
     return str(value)
+
+
+def image_rules(key: str, value: Any) -> tuple[ImageRule, ...]:
+    patterns = texts(key, value)
+    try:
+        return tuple(map(ImageRule.parse, patterns))
+    except ValueError as error:
+        raise ValueError(f"{key} {error}") from error
 
 
 def flag(key: str, value: Any) -> bool:
@@ -82,14 +89,6 @@ def absolute_path(key: str, value: Any) -> str:
     if not isinstance(value, str) or not PurePosixPath(value).is_absolute():
         raise ValueError(f"{key} must be an absolute path, got {value!r}")
     return value
-
-
-def user(key: str, value: Any) -> str:
-    """Return a ``uid:gid`` that is not root's."""
-    match = _USER.fullmatch(value) if isinstance(value, str) else None
-    if not match or int(match[1]) == 0:
-        raise ValueError(f"{key} must be a uid and a gid, not root's, as in '1000:1000', got {value!r}")
-    return match[0]
 
 
 def datasets(key: str, value: Any) -> dict[str, str]:

@@ -164,7 +164,7 @@ class RuntimeContract:
     # --- images ---
 
     def test_the_image_of_a_container_is_there(self, lab: RuntimeLab) -> None:
-        assert lab.runtime.has_image(lab.image)
+        assert lab.runtime.find_image(lab.image)
 
     def test_a_pull_that_was_closed_before_it_began_says_nothing(self, lab: RuntimeLab) -> None:
         pull = lab.runtime.pull("no-such-image:1")

@@ -28,6 +28,14 @@ class ContainerSummary:
         return self.labels.get(LABEL_NONCE, "")
 
 
+class FoundImage(NamedTuple):
+    """An image that is there."""
+
+    id: str
+    digests: frozenset[str]
+    """Its own, and those of the registries that it came from or went to."""
+
+
 class OutputChunk(NamedTuple):
     """A piece of a container's output."""
 
@@ -99,8 +107,11 @@ class Runtime(Protocol):
         """
         ...
 
-    def has_image(self, image: str) -> bool:
-        """Return whether an image is there; True where there are no images. Raises ImageError for what is no name."""
+    def find_image(self, image: str) -> FoundImage | None:
+        """Return what an image's name means now; None if it is not there. Raises ImageError for what is no name.
+
+        Where there are no images, every name means itself.
+        """
         ...
 
     def pull(self, image: str) -> PullStream:

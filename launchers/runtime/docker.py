@@ -33,7 +33,7 @@ from flcore.job_launcher_spec import Check
 
 from ..container_spec import ContainerSpec
 from ..docker_state import DOCKER_STATE, GONE, ContainerState
-from .base import ContainerSummary, OutputChunk, PullStream
+from .base import ContainerSummary, FoundImage, OutputChunk, PullStream
 from .docker_pull import DockerPull, Entry, pull_error, tell_of_sockets
 from .docker_request import create_request
 
@@ -80,13 +80,14 @@ class DockerRuntime:
             created = self._clients.calls.api.create_container_from_config(create_request(spec), spec.name)
         return str(created["Id"])
 
-    def has_image(self, image: str) -> bool:
+    def find_image(self, image: str) -> FoundImage | None:
         with self._errors(f"image {image}", {400: ImageError}):
             try:
-                self._clients.looks.api.inspect_image(image)
+                found = self._clients.looks.api.inspect_image(image)
             except (NotFound, NullResource):
-                return False
-            return True
+                return None
+            named = (name.partition("@")[2] for name in found.get("RepoDigests") or ())
+            return FoundImage(found["Id"], frozenset({found["Id"], *named}))
 
     def pull(self, image: str) -> PullStream:
         """Return a pull that has not begun.

@@ -8,10 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..container_spec import ContainerSpec
-
-_PIDS_LIMIT = 1024
-_TMPFS = {"/tmp": "size=256m,mode=1777"}  # noqa: S108 - the container's own
+from ..container_spec import ContainerSpec, Isolation
 
 
 def create_request(spec: ContainerSpec) -> dict[str, Any]:
@@ -35,15 +32,35 @@ def _host_config(spec: ContainerSpec) -> dict[str, Any]:
         "NetworkMode": spec.network or "none",
         "Mounts": [_mount(mount.source, mount.target, mount.read_only) for mount in spec.mounts],
         "Init": spec.init,
-        "CapDrop": ["ALL"],
-        "SecurityOpt": ["no-new-privileges"],
-        "ReadonlyRootfs": True,
-        "Tmpfs": _TMPFS,
-        "PidsLimit": _PIDS_LIMIT,
         "RestartPolicy": {"Name": "no"},
         "LogConfig": {"Type": "json-file", "Config": _log_options(spec)},
+        **_isolation(spec.isolation),
         **_resources(spec),
     }
+
+
+def _isolation(isolation: Isolation) -> dict[str, Any]:
+    """Return how the container is shut in. What is only ever opened on a site's wish is not said where it is shut."""
+    opened = {
+        "CapAdd": list(isolation.cap_add),
+        "Privileged": isolation.privileged,
+        "PidMode": isolation.pid_mode,
+        "IpcMode": isolation.ipc_mode,
+        "CgroupParent": isolation.cgroup_parent,
+    }
+    return {
+        "CapDrop": ["ALL"],
+        "SecurityOpt": _security_options(isolation),
+        "ReadonlyRootfs": isolation.read_only,
+        "Tmpfs": dict(isolation.tmpfs),
+        "PidsLimit": isolation.pids_limit,
+        **{key: value for key, value in opened.items() if value},
+    }
+
+
+def _security_options(isolation: Isolation) -> list[str]:
+    """Return Docker's options; of several that say the same, the last one counts."""
+    return ["no-new-privileges", *isolation.security_opt]
 
 
 def _mount(source: str, target: str, read_only: bool) -> dict[str, Any]:

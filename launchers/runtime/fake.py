@@ -31,7 +31,7 @@ from flcore.job_launcher_spec import Check
 
 from ..container_spec import ContainerSpec
 from ..docker_state import DOCKER_STATE, GONE, ContainerState
-from .base import ContainerSummary, OutputChunk, PullProgress, PullStatus
+from .base import ContainerSummary, FoundImage, OutputChunk, PullProgress, PullStatus
 
 _HAS_A_PROCESS = (DOCKER_STATE.RUNNING, DOCKER_STATE.PAUSED, DOCKER_STATE.RESTARTING)
 
@@ -101,6 +101,8 @@ class FakeRuntime:
         self, images: set[str] | None = None, networks: set[str] | None = None, registry: Iterable[str] = ()
     ) -> None:
         self.images = images
+        self.image_ids: dict[str, str] = {}
+        """By name, what an image is now, where that is not its name."""
         self.networks = networks
         self.registry = set(registry)
         self.reachable = True
@@ -181,7 +183,7 @@ class FakeRuntime:
 
     def create(self, spec: ContainerSpec) -> str:
         with self._engine():
-            if self.images is not None and spec.image not in self.images:
+            if self.images is not None and spec.image not in {*self.images, *self.image_ids.values()}:
                 raise ImageError(f"container {spec.name}: No such image: {spec.image}; pull or build the image first")
             if spec.name in self._ids:
                 raise NameInUseError(f"container {spec.name}: the name is in use")
@@ -191,9 +193,12 @@ class FakeRuntime:
             self._ids[spec.name] = container_id
             return container_id
 
-    def has_image(self, image: str) -> bool:
+    def find_image(self, image: str) -> FoundImage | None:
         with self._engine():
-            return self.images is None or image in self.images
+            if self.images is not None and image not in self.images:
+                return None
+            image_id = self.image_ids.get(image, image)
+            return FoundImage(image_id, frozenset({image_id}))
 
     def pull(self, image: str) -> FakePull:
         return FakePull(image, self)

@@ -23,7 +23,7 @@ from flcore.job_launcher_spec import Check
 
 from ..container_spec import ContainerSpec
 from ..docker_state import DOCKER_STATE, GONE, ContainerState
-from .base import ContainerSummary, OutputChunk, PullProgress, PullStream
+from .base import ContainerSummary, FoundImage, OutputChunk, PullProgress, PullStream
 
 _INHERITED_VARIABLES = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR")
 _CHUNK = 1 << 16
@@ -74,8 +74,9 @@ class ProcessRuntime:
             self._processes[container_id] = _Process(container_id, spec, log, time.time())
         return container_id
 
-    def has_image(self, image: str) -> bool:  # noqa: ARG002 - a process needs none
-        return True
+    def find_image(self, image: str) -> FoundImage:
+        """Return the name itself: a process needs no image."""
+        return FoundImage(image, frozenset())
 
     def pull(self, image: str) -> PullStream:  # noqa: ARG002 - a process needs none
         return _NothingToPull()

@@ -53,7 +53,7 @@ class EngineLab:
         """Sets what is made here apart from what others make on the engine."""
         self.launcher = BenchLauncher(network=network, docker_host=docker_host, **launcher_args)
         self.client = docker.from_env(max_pool_size=32)
-        self.api = self.client.api
+        self.api: Any = self.client.api
 
     def __enter__(self) -> Self:
         self._stack.callback(self.client.close)

@@ -4,6 +4,7 @@ Whoever writes a config by hand makes these mistakes. Each message names the fil
 way out. ``{file}`` stands for the path of the site's config, ``{job}`` for that of the job's folder.
 """
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +54,7 @@ SITE_CONFIGS: list[tuple[str, str | bytes | None, str]] = [
     ("no object", '["site-1"]', "{file}: must be an object, got ['site-1']"),
     (
         "an unknown key",
-        '{"site": "site-1", "component": []}',
+        '{"site": "site-1", "component": [], "components": []}',
         "{file}: unknown key 'component'; did you mean 'components'?",
     ),
     (
@@ -319,6 +320,23 @@ def test_a_broken_site_config_says_in_one_line_what_is_wrong(
     assert "\n" not in str(raised.value)
 
 
+def test_all_that_is_wrong_with_a_config_is_said_at_once(tmp_path: Path) -> None:
+    file = tmp_path / "site-1.json"
+    launcher = {"path": "launchers.docker_launcher.ClientDockerJobLauncher"}
+    components = [
+        {"id": "one", **launcher, "args": {"user": "root", "pids_limit": 0}},
+        {"id": "two", "path": "launchers.docker_launcher.Nothing"},
+        {"id": "three", **launcher, "args": {"netwrk": "x"}},
+    ]
+    file.write_text(json.dumps({"site": "", "strict": 1, "components": components}))
+    with pytest.raises(ConfigError) as raised:
+        Site.from_config(file)
+    lines = str(raised.value).splitlines()
+    assert all(line.startswith(f"{file}: ") for line in lines)
+    said = ["site:", "strict:", "'one': args:", "'one': args:", "'two': path:", "'three': args: unknown key 'netwrk'"]
+    assert [part in line for part, line in zip(said, lines, strict=True)] == [True] * 6
+
+
 def test_a_config_that_contains_itself_is_refused() -> None:
     config: dict[str, Any] = {"id": "monitor", "path": "flcore.testing.EventRecorder", "args": {}}
     config["args"]["again"] = [config]
@@ -464,7 +482,8 @@ REFUSED: list[tuple[str, str, str]] = [
     (
         "an image that is an option",
         '"launcher_spec": {"default": {"docker": {"image": "-v/:/host"}}}',
-        "job j1: launcher_spec.default.docker.image: must be the name of an image, got '-v/:/host'",
+        "job j1: launcher_spec.default.docker.image: must be the name of an image, such as 'python:3.12' or"
+        " 'registry.example.com/team/job:1', got '-v/:/host'",
     ),
     (
         "an unknown wish",

@@ -16,7 +16,7 @@ SPEC = ContainerSpec("one", "job:1", ("run",))
 
 CALLS: dict[str, Callable[[DockerRuntime], object]] = {
     "create": lambda runtime: runtime.create(SPEC),
-    "has_image": lambda runtime: runtime.has_image("job:1"),
+    "find_image": lambda runtime: runtime.find_image("job:1"),
     "pull": lambda runtime: list(runtime.pull("job:1")),
     "start": lambda runtime: runtime.start("0123"),
     "inspect": lambda runtime: runtime.inspect("0123"),

@@ -101,9 +101,9 @@ def test_an_image_can_be_missing() -> None:
 
 def test_an_image_that_its_registry_has_can_be_pulled() -> None:
     runtime = FakeRuntime(images={"other"}, registry={"job:1"})
-    assert not runtime.has_image("job:1")
+    assert not runtime.find_image("job:1")
     assert [said.status for said in runtime.pull("job:1")] == ["Downloading", "Pull complete"]
-    assert runtime.has_image("job:1")
+    assert runtime.find_image("job:1")
     runtime.create(SPEC)
 
 
@@ -160,7 +160,7 @@ def test_a_start_fails_once(runtime: FakeRuntime) -> None:
 CALLS: list[Callable[[FakeRuntime, str], object]] = [
     lambda runtime, _: runtime.create(SPEC),
     lambda runtime, one: runtime.start(one),
-    lambda runtime, _: runtime.has_image("job:1"),
+    lambda runtime, _: runtime.find_image("job:1"),
     lambda runtime, _: list(runtime.pull("job:1")),
     lambda runtime, one: runtime.inspect(one),
     lambda runtime, _: runtime.list_containers(),

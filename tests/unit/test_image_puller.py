@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from queue import SimpleQueue
+from typing import Any
 
 import pytest
 
@@ -103,7 +104,7 @@ def test_where_images_are_never_pulled_the_engine_is_not_asked(images: set[str])
 def test_a_missing_image_is_pulled(runtime: FakeRuntime) -> None:
     runtime.pulls_wait = False
     assert ImagePuller(runtime, IF_MISSING).ensure(IMAGE)
-    assert runtime.has_image(IMAGE)
+    assert runtime.find_image(IMAGE)
 
 
 def test_an_image_that_is_there_is_not_pulled_again_if_only_missing_ones_are(runtime: FakeRuntime) -> None:
@@ -328,7 +329,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 class SlowPull:
     """A pull of which something is said every 4 s, and that may go on for 10 s without progress."""
 
-    def __init__(self, runtime: FakeRuntime, pool: ThreadPoolExecutor, clock: Clock, **deadlines: float) -> None:
+    def __init__(self, runtime: FakeRuntime, pool: ThreadPoolExecutor, clock: Clock, **deadlines: Any) -> None:
         self._clock = clock
         self._read = SimpleQueue[ImagePullProgress]()
         settings = PullSettings("always", **{"stall_timeout": 10, **deadlines})

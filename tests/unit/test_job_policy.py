@@ -10,8 +10,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from flcore.errors import JobRejectedError
+from launchers.image_reference import ImageRule
 from launchers.job_policy import (
-    JobRequest,
     Resources,
     SitePolicy,
     names_image,
@@ -21,7 +21,13 @@ from launchers.job_policy import (
 )
 
 GI = 1 << 30
-ANY_IMAGE = SitePolicy(image="site-default", images=("*",))
+
+
+def rules(*patterns: str) -> tuple[ImageRule, ...]:
+    return tuple(map(ImageRule.parse, patterns))
+
+
+ANY_IMAGE = SitePolicy(image="site-default", images=rules("*"))
 ANY_VARIABLE = SitePolicy(job_env_prefixes=("",))
 HUGE = 1 << 4000
 
@@ -96,11 +102,11 @@ def test_a_place_that_names_no_image_is_passed_over(nothing: dict[str, Any]) -> 
     assert image_of(job_meta) == "by-legacy"
 
 
-def test_what_a_sites_own_spec_does_not_say_the_default_says() -> None:
+def test_what_a_sites_own_spec_does_not_say_the_default_says_key_by_key() -> None:
     default = {"image": "by-default", "env": {"A": "default"}, "shm_size": "1Gi"}
     job_meta = meta(launcher_spec={"default": {"docker": default}, "site-1": {"docker": {"env": {"B": "own"}}}})
-    request = resolve(job_meta, "site-1", SitePolicy(images=("*",), job_env_prefixes=("",)))
-    assert request == JobRequest("job-1", "by-default", Resources(shm_size=GI), {"B": "own"})  # merged shallowly
+    request = resolve(job_meta, "site-1", SitePolicy(images=rules("*"), job_env_prefixes=("",)))
+    assert (request.image, request.resources, request.env) == ("by-default", Resources(shm_size=GI), {"B": "own"})
 
 
 def test_specs_of_other_sites_and_other_kinds_of_launcher_do_not_count() -> None:
@@ -136,7 +142,7 @@ def test_without_any_image_the_request_has_none() -> None:
         (meta(), SitePolicy(), False),
         (meta(), SitePolicy(image="mine"), True),
         (launcher_spec(image="not-allowed"), SitePolicy(), True),
-        (launcher_spec(env={}), SitePolicy(images=("*",)), False),
+        (launcher_spec(env={}), SitePolicy(images=rules("*")), False),
     ],
 )
 def test_it_is_known_whether_there_is_an_image(
@@ -163,7 +169,7 @@ def test_another_kind_of_launcher_reads_its_own_specs() -> None:
     ],
 )
 def test_an_image_on_the_sites_list_is_allowed(image: str, pattern: str) -> None:
-    assert image_of(launcher_spec(image=image), SitePolicy(images=("other", pattern))) == image
+    assert image_of(launcher_spec(image=image), SitePolicy(images=rules("other", pattern))) == image
 
 
 def test_the_sites_own_image_is_always_allowed() -> None:
@@ -172,7 +178,7 @@ def test_the_sites_own_image_is_always_allowed() -> None:
 
 @pytest.mark.parametrize(("image", "pattern"), [("job:2", "job:1"), ("Job:1", "job:*"), ("a/job:1", "job:*")])
 def test_an_image_that_is_not_on_the_list_is_refused(image: str, pattern: str) -> None:
-    assert refusal(launcher_spec(image=image), SitePolicy(images=(pattern,)))
+    assert refusal(launcher_spec(image=image), SitePolicy(images=rules(pattern)))
 
 
 def test_a_refusal_names_the_job_the_path_the_value_and_the_sites_key() -> None:
@@ -488,7 +494,7 @@ almost_right = st.fixed_dictionaries(
 @example({"job_id": {}})
 @example({"job_id": "job-1", "deploy_map": {"app": [[]]}})
 def test_any_metadata_give_a_request_or_a_refusal_and_no_other_error(job_meta: Any) -> None:
-    policy = SitePolicy("mine", ("*",), ("",), limits=Resources(4, GI, GI))
+    policy = SitePolicy("mine", rules("*"), ("",), limits=Resources(4, GI, GI))
     try:
         request = resolve(job_meta, "site-1", policy)
     except JobRejectedError:

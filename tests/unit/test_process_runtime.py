@@ -296,7 +296,7 @@ def test_a_tracker_is_told_of_the_end_of_every_process(lab: Lab) -> None:
 
 def test_processes_need_no_image() -> None:
     runtime = ProcessRuntime()
-    assert runtime.has_image("no-such-image:1")
+    assert runtime.find_image("no-such-image:1")
     pull = runtime.pull("no-such-image:1")
     assert list(pull) == []
     pull.close()

@@ -1,0 +1,34 @@
+"""Saying all that is wrong with a config at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ParamSpec, TypeVar, cast
+
+from .errors import ConfigError
+
+T = TypeVar("T")
+P = ParamSpec("P")
+
+
+class Problems:
+    """Collects what is wrong, a line each, as it stands in the errors of the checks."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def attempt(self, check: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Return what ``check`` returns. Where it raises ConfigError or ValueError, take note, and return None.
+
+        Nobody may make use of that None: call :meth:`raise_all` first.
+        """
+        try:
+            return check(*args, **kwargs)
+        except (ConfigError, ValueError) as error:
+            self.lines += str(error).splitlines()
+            return cast("Any", None)  # type: ignore[no-any-return]
+
+    def raise_all(self, kind: type[Exception]) -> None:
+        """Raise one error with all that was noted, a line each; do nothing if there is nothing."""
+        if self.lines:
+            raise kind("\n".join(self.lines))

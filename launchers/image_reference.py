@@ -1,0 +1,113 @@
+"""Names of images, taken apart as Docker takes them apart, and the site's rules for them. Pure.
+
+A rule is compared part by part, registry with registry: ``python*`` allows ``python:3.12``, which is also called
+``docker.io/library/python:3.12``, and never ``python.example.com/python``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from fnmatch import fnmatchcase
+from typing import NamedTuple, Self
+
+DOCKER_HUB = "docker.io"
+_LENGTH = 255
+_HOST = r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:[0-9]{1,5})?"
+_COMPONENT = r"[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*"
+_TAG = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}"
+_DIGEST = r"sha256:[0-9a-f]{64}"
+_NAME = re.compile(rf"({_HOST}/)?{_COMPONENT}(/{_COMPONENT})*(:{_TAG})?(@{_DIGEST})?", re.ASCII)
+_ID = re.compile(r"(sha256:)?[0-9a-f]{1,64}", re.ASCII)
+"""What an engine may take for an id, or the beginning of one: it would find whatever image is there."""
+_PATTERN = re.compile(rf"[A-Za-z0-9._/:*?\[\]!-]+(@{_DIGEST})?", re.ASCII)
+
+
+class ImageName(NamedTuple):
+    """An image's name. ``tag`` is empty where only a digest is named, ``digest`` where none is."""
+
+    registry: str
+    path: str
+    tag: str
+    digest: str
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Take a name apart; without tag and digest it means ``latest``.
+
+        Raises ValueError for what is no name, or could be an id.
+        """
+        if not isinstance(text, str) or len(text) > _LENGTH or _ID.fullmatch(text) or not _NAME.fullmatch(text):
+            example = "'python:3.12' or 'registry.example.com/team/job:1'"
+            raise ValueError(f"must be the name of an image, such as {example}")
+        name = cls(*_parts(text))
+        return name if name.tag or name.digest else name._replace(tag="latest")
+
+
+class ImageRule(NamedTuple):
+    """An entry of a site's list: an image's name, whose parts may be globs. Without a tag it stands for every tag."""
+
+    registry: str
+    path: str
+    tag: str
+    digest: str
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Take a rule apart. Raises ValueError."""
+        if not _PATTERN.fullmatch(text):
+            example = "'python:3.*' or 'registry.example.com/team/*'"
+            raise ValueError(f"must be names of images, such as {example}, got {text!r}")
+        return cls("*", "*", "", "") if text == "*" else cls(*_parts(text))
+
+    @property
+    def allows_any(self) -> bool:
+        """Whether it says nothing at all of where an image comes from."""
+        return {self.registry, self.path} == {"*"} and not self.digest
+
+    def covers(self, image: ImageName) -> bool:
+        """Whether it is about this image, be its digest the right one or not."""
+        return (
+            fnmatchcase(image.registry, self.registry)
+            and fnmatchcase(image.path, self.path)
+            and (not self.tag or fnmatchcase(image.tag, self.tag))
+        )
+
+
+def allowed_digests(image: ImageName, rules: Iterable[ImageRule]) -> tuple[str, ...] | None:
+    """Return the digests of which an image must have one: none named means whatever it has; None: it is not allowed.
+
+    A rule with a digest binds: what it covers is held to it, whatever other rules say.
+    """
+    covering = [rule for rule in rules if rule.covers(image)]
+    digests = tuple(rule.digest for rule in covering if rule.digest)
+    if not covering or (digests and image.digest and image.digest not in digests):
+        return None
+    return digests
+
+
+def registry_of(image: str) -> str:
+    """Return the registry that an image would be pulled from."""
+    return _parts(image)[0]
+
+
+def _parts(text: str) -> tuple[str, str, str, str]:
+    """Return registry, path, tag and digest as Docker finds them; nothing is checked."""
+    name, _, digest = text.partition("@")
+    name, tag = _split_tag(name)
+    first, slash, rest = name.partition("/")
+    registry, path = (first, rest) if slash and _is_registry(first) else (DOCKER_HUB, name)
+    if registry == f"index.{DOCKER_HUB}":
+        registry = DOCKER_HUB
+    if registry == DOCKER_HUB and "/" not in path:
+        path = f"library/{path}"
+    return registry, path, tag, digest
+
+
+def _split_tag(name: str) -> tuple[str, str]:
+    rest, colon, tag = name.rpartition(":")
+    return (rest, tag) if colon and "/" not in tag else (name, "")
+
+
+def _is_registry(part: str) -> bool:
+    return "." in part or ":" in part or part == "localhost" or part != part.lower()

@@ -1,0 +1,115 @@
+"""Which images a site's list allows: every way to be taken for another image."""
+
+from __future__ import annotations
+
+import pytest
+
+from launchers.image_reference import ImageName, ImageRule, allowed_digests, registry_of
+
+A, B = "sha256:" + "a" * 64, "sha256:" + "b" * 64
+
+
+def digests(image: str, *rules: str) -> tuple[str, ...] | None:
+    return allowed_digests(ImageName.parse(image), map(ImageRule.parse, rules))
+
+
+@pytest.mark.parametrize(
+    ("image", "rule"),
+    [
+        ("python", "python"),
+        ("python:3.12", "python"),
+        ("python:3.12", "python:3.*"),
+        ("python", "python:latest"),
+        ("python", "docker.io/library/python"),
+        ("index.docker.io/library/python", "python"),
+        ("docker.io/team/job:1", "team/*"),
+        ("registry.example.com/team/a/b:1", "registry.example.com/team/*"),
+        ("registry.example.com:5000/job", "registry.example.com:5000/*"),
+        ("localhost/job", "localhost/job"),
+        ("eu.example.com/job", "*.example.com/job"),
+        (f"python@{A}", "python"),
+        (f"python:3.12@{A}", f"python@{A}"),
+        ("anything.example.com/at/all:1", "*"),
+    ],
+)
+def test_a_rule_covers_an_image_however_it_is_written(image: str, rule: str) -> None:
+    assert digests(image, "other", rule) is not None
+
+
+@pytest.mark.parametrize(
+    ("image", "rule"),
+    [
+        ("python.example.com/python", "python*"),
+        ("evil.example.com/library/python", "python"),
+        ("evil.example.com/team/job", "team/*"),
+        ("registry.example.com.evil.org/team/job", "registry.example.com/*"),
+        ("evil/registry.example.com/team/job", "registry.example.com/*"),
+        ("registry.example.com:5000/job", "registry.example.com/*"),
+        ("python:3.12-evil", "python:3.12"),
+        ("python:3.12", "python:latest"),
+        ("team/python", "python"),
+        (f"python@{B}", f"python@{A}"),
+        (f"python@{A}", "python:3.12"),
+    ],
+)
+def test_a_rule_covers_nothing_that_only_looks_like_it(image: str, rule: str) -> None:
+    assert digests(image, rule) is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "a" * 256,
+        "deadbeef",
+        "sha256:" + "a" * 64,
+        "a" * 64,
+        "-v/:/host",
+        "Python",
+        "REGISTRY.example.com/job",
+        "user:secret@registry.example.com/job",
+        "https://registry.example.com/job",
+        "registry.example.com//job",
+        "job:1:2",
+        "job:",
+        "job@",
+        "job@sha256:abc",
+        f"job@{A}@{A}",
+        "../job",
+        "job ",
+        "job\n",
+        "jöb",
+        "\uff4aob",
+        "job\u200b",
+        "${IMAGE}",
+        "[::1]:5000/job",
+        "job*",
+    ],
+)
+def test_what_is_no_name_of_an_image_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="must be the name of an image"):
+        ImageName.parse(text)
+
+
+@pytest.mark.parametrize("text", ["a b", "job@sha256:1", "{a,b}", "job@"])
+def test_what_is_no_rule_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="must be names of images"):
+        ImageRule.parse(text)
+
+
+def test_a_rule_with_a_digest_binds_whatever_other_rules_say() -> None:
+    assert digests("python:3.12", "*", f"python@{A}") == (A,)
+    assert digests("python:3.12", f"python@{A}", f"python:3.*@{B}") == (A, B)
+    assert digests("job", "*", f"python@{A}") == ()
+
+
+@pytest.mark.parametrize(
+    ("image", "registry"),
+    [
+        ("job", "docker.io"),
+        ("team/job:1", "docker.io"),
+        ("registry.example.com:5000/job:1", "registry.example.com:5000"),
+    ],
+)
+def test_an_image_comes_from_the_registry_that_docker_would_ask(image: str, registry: str) -> None:
+    assert registry_of(image) == registry
