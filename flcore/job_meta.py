@@ -101,7 +101,8 @@ def get_object(job_meta: JobMeta, path: str, value: Any, allowed: frozenset[str]
         raise rejection(job_meta, path, "must be an object", value)
     for key in value:
         if allowed is not None and key not in allowed:
-            raise rejection(job_meta, f"{path}.{key}", f"unknown key; known are {', '.join(sorted(allowed))}")
+            known = ", ".join(sorted(allowed))
+            raise rejection(job_meta, f"{path}.{key}", f"unknown key; known are {known}", value[key])
     return value
 
 

@@ -56,7 +56,7 @@ def shown(value: Any) -> str:
     """Return how an untrusted value stands in an error: by its ``repr``, cut to 200 characters."""
     try:
         return repr(value)[:200]
-    except ValueError:  # Python refuses to write numbers of more than some thousand digits
+    except (ValueError, RecursionError):  # a number of more digits, or a list of more levels, than Python writes
         return f"a huge {type(value).__name__}"
 
 

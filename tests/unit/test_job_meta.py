@@ -130,7 +130,7 @@ def test_a_sites_app_is_that_of_the_first_entry_that_names_it() -> None:
         ({"app": [{"sites": "site-1"}]}, "deploy_map.app[0].sites: must be a list, got 'site-1'"),
         ({"app": [{"sites": [["site-1"]]}]}, f"deploy_map.app[0].sites: {RULE}, got ['site-1']"),
         ({"app": [{"sites": [], "image": 5}]}, "deploy_map.app[0].image: must be a string, got 5"),
-        ({"app": [{"site": []}]}, "deploy_map.app[0].site: unknown key; known are image, sites"),
+        ({"app": [{"site": []}]}, "deploy_map.app[0].site: unknown key; known are image, sites, got []"),
         ({"a\x1b[2J\n": 1}, r"deploy_map.a\x1b[2J\n: must be a list, got 1"),
     ],
 )

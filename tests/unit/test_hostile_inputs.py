@@ -1,0 +1,49 @@
+"""Every row of the table of hostile jobs, on a site without an engine: refused, by name, and nothing stays behind."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.hostile.lab import FakeLab
+from tests.hostile.rows import AnyRow, problems_of
+from tests.hostile.table import TABLE
+
+EVERY_ROW = pytest.mark.parametrize("row", TABLE, ids=[f"{row.kind}: {row.title}" for row in TABLE])
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Iterator[FakeLab]:
+    with FakeLab(tmp_path) as lab:
+        yield lab
+
+
+@EVERY_ROW
+def test_it_is_refused_by_name(row: AnyRow, lab: FakeLab) -> None:
+    error = lab.refusal(row)
+    assert problems_of(row, error) == [], error
+
+
+@EVERY_ROW
+def test_nothing_of_it_stays(row: AnyRow, lab: FakeLab) -> None:
+    before = lab.traces()
+    lab.refusal(row)
+    assert lab.traces() == before
+
+
+@pytest.mark.parametrize("row", [row for row in TABLE if row.kind == "messages"], ids=lambda row: row.title)
+def test_no_line_of_the_log_is_the_jobs(row: AnyRow, lab: FakeLab, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.DEBUG):
+        lab.refusal(row)
+    assert [record.getMessage() for record in caplog.records if not record.getMessage().isprintable()] == []
+
+
+def test_the_table_is_over_all_classes() -> None:
+    kinds = Counter(row.kind for row in TABLE)
+    assert len(TABLE) >= 100
+    assert min(kinds.values()) >= 8, kinds
+    assert len({(row.kind, row.title) for row in TABLE}) == len(TABLE)
