@@ -208,6 +208,12 @@ class Check:
 class JobLauncherSpec(FLComponent, ABC):
     """A component that volunteers at BEFORE_JOB_LAUNCH (:func:`add_launcher`) and can launch a job."""
 
+    def check_job(self, job_meta: dict[str, Any], fl_ctx: FLContext) -> None:
+        """Raise JobRejectedError, or another JobLaunchError, for a job that :meth:`launch_job` would refuse.
+
+        Touches nothing; a site asks before it lets ``launch_job`` do anything, which must look again.
+        """
+
     @abstractmethod
     def launch_job(self, job_meta: dict[str, Any], fl_ctx: FLContext) -> JobHandleSpec:
         """Launch the job's process and return its handle.

@@ -12,7 +12,7 @@ from typing import Any
 
 from .errors import JobRejectedError
 from .fl_constant import JobConstants, JobMetaKey
-from .strict_json import shown
+from .strict_json import check_values, shown
 
 _IDENTIFIER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}", re.ASCII)
 _NOTHING = object()
@@ -49,6 +49,18 @@ def rejection(job_meta: JobMeta, path: str, why: str, value: Any = _NOTHING) -> 
 def is_identifier(value: Any) -> bool:
     """Whether a value can be the name of a job, site or app: safe in a path, a label and a container's name."""
     return isinstance(value, str) and _IDENTIFIER.fullmatch(value) is not None
+
+
+def check_metadata(job_meta: JobMeta) -> None:
+    """Raise JobRejectedError unless it is an object with a job's id, whose values can be dealt with.
+
+    Texts are texts, nothing is nested too deep or in itself, and no number is too large.
+    """
+    job_id = get_job_id(job_meta)
+    try:
+        check_values(job_meta)
+    except ValueError as error:
+        raise JobRejectedError(f"job {job_id}: its metadata cannot be read: {error}") from error
 
 
 def get_job_id(job_meta: JobMeta) -> str:

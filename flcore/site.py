@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -19,7 +19,7 @@ from .fl_component import FLComponent
 from .fl_constant import EventScope, FLContextKey
 from .fl_context import FLContext, FLContextManager
 from .job_launcher_spec import JobArgs, JobHandleSpec, JobLauncherSpec, JobResult, JobReturnCode
-from .job_meta import get_job_id, is_identifier
+from .job_meta import check_metadata, get_job_id, is_identifier
 from .job_registry import JobRegistry, Launch
 from .site_config import SiteConfig, check_at_end
 from .workspace import Workspace
@@ -205,8 +205,9 @@ class Site:
 
         Waits for its turn first, if the site's ``admission`` says so; a handler of the site's or a launcher's events
         does not wait. ``app`` is the folder with the job's app, copied into the site's workspace. BEFORE_JOB_LAUNCH is
-        fired, the launcher that volunteered launches, AFTER_JOB_LAUNCH is fired; when the job ends, JOB_ABORTED follows
-        if somebody asked for its end, else JOB_COMPLETED.
+        fired, one of the launchers that volunteered is chosen, checks the job and launches, AFTER_JOB_LAUNCH is fired;
+        when the job ends, JOB_ABORTED follows if somebody asked for its end, else JOB_COMPLETED. The copy of a job that
+        is refused goes again.
 
         A launch that fails raises JobLaunchError (or ConfigError if the app cannot be copied), and nothing of the job
         runs: SiteBusyError if too many jobs run and wait already, JobAbortedError if somebody ended it meanwhile. It
@@ -259,17 +260,15 @@ class Site:
     def _launch(self, launch: Launch, fl_ctx: FLContext, app: str | Path | None) -> JobHandleSpec:
         self._admission.enter(launch.slot)
         job_id, job_meta = launch.job_id, fl_ctx.get_prop(FLContextKey.JOB_META)
-        if app is not None:
-            self.workspace.deploy(job_meta, Path(app))
-        self._fire_in(fl_ctx, EventType.BEFORE_JOB_LAUNCH)
-        launcher = self._choose(job_id, fl_ctx)
-        launch.hand_over(launcher)
-        try:
+        check_metadata(job_meta)
+        with self.workspace.deployed(job_meta, None if app is None else Path(app)):
+            self._fire_in(fl_ctx, EventType.BEFORE_JOB_LAUNCH)
+            launcher = self._choose(job_id, fl_ctx)
+            launch.hand_over(launcher)
+            with _at_work(launcher, job_id):
+                launcher.check_job(job_meta, fl_ctx)
+        with _at_work(launcher, job_id):
             handle = launcher.launch_job(job_meta, fl_ctx)
-        except FLCoreError:
-            raise
-        except Exception as error:
-            raise JobLaunchError(f"job {job_id}: the launcher {launcher.name} failed: {error!r}") from error
         if not isinstance(handle, JobHandleSpec):
             raise JobLaunchError(f"job {job_id}: the launcher {launcher.name} returned {handle!r}, no JobHandleSpec")
         return handle
@@ -405,6 +404,17 @@ class Site:
         fl_ctx.put(FLContextKey.EVENT_ORIGIN, self.name, private=True, sticky=False)
         fl_ctx.put(FLContextKey.EVENT_SCOPE, EventScope.LOCAL, private=True, sticky=False)
         self.fire_event(event_type, fl_ctx)
+
+
+@contextmanager
+def _at_work(launcher: JobLauncherSpec, job_id: str) -> Iterator[None]:
+    """Have whatever a launcher raises be one of our errors."""
+    try:
+        yield
+    except FLCoreError:
+        raise
+    except Exception as error:
+        raise JobLaunchError(f"job {job_id}: the launcher {launcher.name} failed: {error!r}") from error
 
 
 def _end(handle: JobHandleSpec, by: str) -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import math
+import os
+import stat
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -11,16 +14,18 @@ from .errors import ConfigError
 
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 32
+_MAX_BITS = 14_000
+"""Of a whole number; Python writes, and reads, no more than 4,300 digits."""
 
 
-def load_json(path: Path) -> Any:
-    """Return the value of a JSON file.
+def load_json(path: Path, *, trusted: bool = True) -> Any:
+    """Return the value of a JSON file; one that is not ``trusted`` must be a file itself, and no link to one.
 
     Raises ConfigError, naming the file (and line and column where the syntax is wrong), if it is missing, longer
     than 1 MiB, nested deeper than 32, no UTF-8, no JSON, or holds a duplicate key, NaN, an infinity, a NUL or a lone
     surrogate.
     """
-    return parse_json(_read(path), str(path))
+    return parse_json(_read(path, 0 if trusted else os.O_NOFOLLOW), str(path))
 
 
 def parse_json(text: str, source: str) -> Any:
@@ -42,7 +47,9 @@ def check_values(value: Any, depth: int = 0) -> None:
     if depth > MAX_DEPTH:
         raise ValueError(f"nested deeper than {MAX_DEPTH} levels")
     if isinstance(value, str):
-        _check_text(value)
+        check_text(value)
+    elif type(value) is int and value.bit_length() > _MAX_BITS:
+        raise ValueError("a number is too large")
     elif isinstance(value, dict):
         for key, item in value.items():
             check_values(key, depth)
@@ -50,6 +57,16 @@ def check_values(value: Any, depth: int = 0) -> None:
     elif isinstance(value, list):
         for item in value:
             check_values(item, depth + 1)
+
+
+def check_text(text: str) -> None:
+    """Raise ValueError for what no file, label or process can be given: a NUL, or half a character."""
+    if "\0" in text:
+        raise ValueError(f"the text {text[:40]!r} holds a NUL")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ValueError(f"the text {text[:40]!r} holds half a character (a lone surrogate)") from None
 
 
 def shown(value: Any) -> str:
@@ -60,12 +77,15 @@ def shown(value: Any) -> str:
         return f"a huge {type(value).__name__}"
 
 
-def _read(path: Path) -> str:
+def _read(path: Path, flags: int) -> str:
     try:
-        with path.open("rb") as file:
+        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | flags), "rb") as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise ConfigError(f"{path}: is no file")
             data = file.read(MAX_BYTES + 1)
     except OSError as error:
-        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
+        why = "it is a link" if error.errno == errno.ELOOP and flags else error.strerror
+        raise ConfigError(f"{path}: cannot be read: {why}") from error
     if len(data) > MAX_BYTES:
         raise ConfigError(f"{path}: longer than {MAX_BYTES} bytes")
     try:
@@ -92,12 +112,3 @@ def _finite(text: str) -> float:
     if math.isinf(number):
         raise ValueError(f"the number {text[:40]} is too large")
     return number
-
-
-def _check_text(text: str) -> None:
-    if "\0" in text:
-        raise ValueError(f"the text {text[:40]!r} holds a NUL")
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        raise ValueError(f"the text {text[:40]!r} holds half a character (a lone surrogate)") from None

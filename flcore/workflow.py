@@ -68,7 +68,7 @@ class JobFolder:
         folder = Path(path)
         if not folder.is_dir():
             raise ConfigError(f"{folder}: is no job folder; it needs a meta.json and an app")
-        meta = load_json(folder / JobConstants.META_FILE)
+        meta = load_json(folder / JobConstants.META_FILE, trusted=False)
         if not isinstance(meta, dict):
             raise ConfigError(f"{folder / JobConstants.META_FILE}: must be an object, got {shown(meta)}")
         job = cls(folder, meta)

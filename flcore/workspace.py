@@ -15,7 +15,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from .errors import ConfigError
@@ -46,14 +47,27 @@ class Workspace:
     def get_app_custom_dir(self, job_id: str) -> str:
         return str(Path(self.get_app_dir(job_id)) / "custom")
 
-    def deploy(self, job_meta: JobMeta, app: Path) -> None:
+    @contextmanager
+    def deployed(self, job_meta: JobMeta, app: Path | None) -> Iterator[None]:
         """Put a job's metadata and a copy of its app into the job's folder, in place of those of an earlier run.
 
-        Links in the app are copied as links, and none that an earlier run left is followed. Raises ConfigError if the
-        app cannot be copied.
+        A folder that was not there before goes again if the block raises. Links in the app are copied as links, and
+        none that an earlier run left is followed. Nothing is done without an app. Raises ConfigError if it cannot be
+        copied.
         """
+        run_dir = Path(self.get_run_dir(get_job_id(job_meta)))
+        is_new = not run_dir.exists()
+        try:
+            if app is not None:
+                self._deploy(job_meta, app, run_dir)
+            yield
+        except BaseException:
+            if app is not None and is_new:
+                shutil.rmtree(run_dir, ignore_errors=True)
+            raise
+
+    def _deploy(self, job_meta: JobMeta, app: Path, run_dir: Path) -> None:
         job_id = get_job_id(job_meta)
-        run_dir = Path(self.get_run_dir(job_id))
         try:
             run_dir.mkdir(parents=True, exist_ok=True)
             _remove(Path(self.get_app_dir(job_id)))

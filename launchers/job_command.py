@@ -10,9 +10,10 @@ import shlex
 from collections.abc import Callable
 from typing import Any
 
-from flcore.errors import JobLaunchError
 from flcore.fl_constant import JobProcessArgs as Arg
 from flcore.job_launcher_spec import JobArgs
+
+from .process_limits import check_words
 
 CREDENTIAL_VARIABLES = {
     Arg.AUTH_TOKEN: "NVFLARE_JOB_AUTH_TOKEN",
@@ -56,16 +57,18 @@ def job_command(python: str, job_args: JobArgs, names: tuple[str, ...], place: C
 
     Arguments that are missing, or None, are left out.
 
-    ``place`` turns a path of the host into the one that the job sees. Raises JobLaunchError if the module to run is
-    missing, an argument is no pair of a flag and a value, or the options cannot be split into words.
+    ``place`` turns a path of the host into the one that the job sees. Raises ValueError if the module to run is
+    missing, an argument is no pair of a flag and a value, cannot be split into words, or given to a process.
     """
     if Arg.EXE_MODULE not in job_args:
-        raise JobLaunchError(f"the job arguments name no {Arg.EXE_MODULE}: which module should the process run?")
+        raise ValueError(f"the job arguments name no {Arg.EXE_MODULE}: which module should the process run?")
     command = [python, "-u"]
     for name in names:
         flag, value = _pair(name, job_args.get(name, _MISSING))
         if value is not None:
-            command += [flag, *_words(name, place(str(value)) if name in _PATHS else str(value))]
+            words = [flag, *_words(name, place(str(value)) if name in _PATHS else str(value))]
+            _check(name, words)
+            command += words
     return command
 
 
@@ -75,9 +78,16 @@ def credentials(job_args: JobArgs) -> dict[str, str]:
     return {variable: str(value) for variable, value in values.items() if value is not None}
 
 
+def _check(name: str, words: list[str]) -> None:
+    try:
+        check_words(words)
+    except ValueError as error:
+        raise ValueError(f"the job argument {name}: {error}") from error
+
+
 def _pair(name: str, value: Any) -> tuple[str, Any]:
     if not isinstance(value, list | tuple) or len(value) != 2:
-        raise JobLaunchError(f"the job argument {name} must be a flag and a value")
+        raise ValueError(f"the job argument {name} must be a flag and a value")
     return value[0], value[1]
 
 
@@ -88,4 +98,4 @@ def _words(name: str, value: str) -> list[str]:
     try:
         return shlex.split(value)
     except ValueError as error:
-        raise JobLaunchError(f"the job argument {name} cannot be split into words: {error}") from error
+        raise ValueError(f"the job argument {name} cannot be split into words: {error}") from error

@@ -5,7 +5,8 @@ from __future__ import annotations
 import shlex
 import threading
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ from .job_keeper import LAUNCH_PATIENCE, JobKeeper, KeeperListener, KeeperSettin
 from .job_policy import JobRequest, SitePolicy, check_defaults, container_name, resolve
 from .job_record import RecordStore
 from .job_recovery import ADOPT, ORPHAN_POLICIES, RecoverySettings
+from .process_limits import check_words
 from .runtime.base import Runtime
 from .state_tracker import CREATION_GRACE, RELIST_INTERVAL
 from .tracked_job import STOP_GRACE, JobLimits, TrackedJob
@@ -167,6 +169,10 @@ class JobLauncher(JobLauncherSpec):
         elif event_type == EventType.SYSTEM_END:
             self.close()
 
+    def check_job(self, job_meta: dict[str, Any], fl_ctx: FLContext) -> None:
+        """Raise what :meth:`plan` raises."""
+        self.plan(job_meta, fl_ctx)
+
     def launch_job(self, job_meta: dict[str, Any], fl_ctx: FLContext) -> ContainerJobHandle:
         """Check the job, create its container, track and start it, and return its handle.
 
@@ -244,7 +250,8 @@ class JobLauncher(JobLauncherSpec):
         return Path(self.datasets[name]).resolve()
 
     def _command(self, fl_ctx: FLContext, job_args: JobArgs, names: tuple[str, ...]) -> str:
-        return shlex.join(job_command(self.python, job_args, names, lambda path: self.place(path, fl_ctx)))
+        with _about(fl_ctx.get_job_id()):
+            return shlex.join(job_command(self.python, job_args, names, lambda path: self.place(path, fl_ctx)))
 
     def _environment(self, request: JobRequest, fl_ctx: FLContext) -> dict[str, str]:
         """Return the job's variables: its own first, then the site's, then ours, so that ours win."""
@@ -252,7 +259,10 @@ class JobLauncher(JobLauncherSpec):
         workspace = fl_ctx.get_prop(FLContextKey.WORKSPACE_OBJECT)
         if workspace:
             ours["PYTHONPATH"] = self.place(workspace.get_app_custom_dir(request.job_id), fl_ctx)
-        return {**request.env, **self.env, **ours, **credentials(_job_args(fl_ctx))}
+        with _about(request.job_id):
+            variables = {**request.env, **self.env, **ours, **credentials(_job_args(fl_ctx))}
+            check_words(f"{name}={value}" for name, value in variables.items())
+        return variables
 
     def _mounts(self, folder: Path | None, fl_ctx: FLContext) -> tuple[Mount, ...]:
         own = [Mount(str(folder), self.place(str(folder), fl_ctx), read_only=False)] if folder else []
@@ -366,13 +376,21 @@ def _job_args(fl_ctx: FLContext) -> JobArgs:
 
 
 def _split(job_id: str, command: str) -> tuple[str, ...]:
-    try:
+    with _about(f"{job_id}: its launch command"):
         words = tuple(shlex.split(command))
-    except ValueError as error:
-        raise JobLaunchError(f"job {job_id}: its launch command cannot be split into words: {error}") from error
+        check_words(words)
     if not words:
         raise JobLaunchError(f"job {job_id}: its launch command is empty")
     return words
+
+
+@contextmanager
+def _about(job: str) -> Iterator[None]:
+    """Have a ValueError become the error of a launch that names the job."""
+    try:
+        yield
+    except ValueError as error:
+        raise JobLaunchError(f"job {job}: {error}") from error
 
 
 def _state_dir(fl_ctx: FLContext) -> Path | None:

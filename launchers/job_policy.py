@@ -13,12 +13,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from flcore.errors import JobRejectedError
 from flcore.fl_constant import JobMetaKey
-from flcore.job_meta import JobMeta, get_deployments, get_job_id, get_object, rejection
-from flcore.strict_json import check_values
+from flcore.job_meta import JobMeta, check_metadata, get_deployments, get_job_id, get_object, rejection
 
 from .image_reference import ImageName, ImageRule, allowed_digests
+from .process_limits import check_words
 
 DEFAULT_SPEC = "default"
 MIN_MEMORY = 6 << 20
@@ -90,7 +89,7 @@ def resolve(job_meta: JobMeta, site: str, policy: SitePolicy, mode: str = "docke
     ``shm_size``: from the same three specs. ``num_of_cpus`` and ``memory``: ``resource_spec[site]``. A null is as if
     it were not there.
     """
-    _check_metadata(job_meta)
+    check_metadata(job_meta)
     launcher_spec = _launcher_spec(job_meta, site, mode)
     resource_spec = _words(_section(job_meta, JobMetaKey.RESOURCE_SPEC, site, _RESOURCE_KEYS), f"resource_spec.{site}")
     for spec in (launcher_spec, resource_spec):
@@ -110,7 +109,7 @@ def resolve(job_meta: JobMeta, site: str, policy: SitePolicy, mode: str = "docke
 
 def names_image(job_meta: JobMeta, site: str, policy: SitePolicy, mode: str = "docker") -> bool:
     """Whether there is an image for the job at this site, be it allowed or not. Raises JobRejectedError."""
-    _check_metadata(job_meta)
+    check_metadata(job_meta)
     return _named_image(job_meta, site, policy, _launcher_spec(job_meta, site, mode)).value is not None
 
 
@@ -157,15 +156,6 @@ def parse_size(value: Any, least: int = 1) -> int:
     if not least <= size < 1 << 63:
         raise ValueError(f"must be at least {least} bytes and less than 8 EiB")
     return size
-
-
-def _check_metadata(job_meta: JobMeta) -> None:
-    """Raise JobRejectedError unless it is an object with a job's id, and of a depth and text that can be dealt with."""
-    try:
-        check_values(job_meta)
-    except ValueError as error:
-        raise JobRejectedError(f"a job's metadata cannot be read: {error}") from error
-    get_job_id(job_meta)
 
 
 def _launcher_spec(job_meta: JobMeta, site: str, mode: str) -> dict[str, _Word]:
@@ -222,9 +212,18 @@ def _env(job_meta: JobMeta, value: Any, path: str, prefixes: tuple[str, ...]) ->
             raise rejection(job_meta, path, "a job may not set this variable", name)
         if not name.startswith(prefixes):
             raise rejection(job_meta, path, "begins with no prefix that the site allows ('job_env_prefixes')", name)
-        if not isinstance(text, str) or "\0" in text:
-            raise rejection(job_meta, f"{path}.{name}", "must be a string without NUL", text)
+        if not isinstance(text, str):
+            raise rejection(job_meta, f"{path}.{name}", "must be a string", text)
+        _check_words(job_meta, f"{path}.{name}", [f"{name}={text}"], text)
+    _check_words(job_meta, path, [f"{name}={text}" for name, text in value.items()], value)
     return dict(value)
+
+
+def _check_words(job_meta: JobMeta, path: str, words: list[str], value: Any) -> None:
+    try:
+        check_words(words)
+    except ValueError as error:
+        raise rejection(job_meta, path, str(error), value) from error
 
 
 def _granted(job_meta: JobMeta, words: Mapping[str, _Word], policy: SitePolicy) -> Resources:

@@ -363,7 +363,6 @@ def resources() -> Iterator[AnyRow]:
         "memory that is a list": [67108864],
         "memory that is no number": NAN,
         "endless memory": INFINITY,
-        "memory of 5,000 digits": HUGE,
         "memory of 5,000 digits, as text": "9" * 5000,
         "memory that overflows": "999999999999999Ti",
         "memory of the kind of a swap": "-1",
@@ -379,9 +378,11 @@ def resources() -> Iterator[AnyRow]:
         "a number of processors as text": "1",
         "processors that are true": True,
         "processors in a list": [1],
-        "processors of 5,000 digits": HUGE,
     }
     yield from group("resources", (*RESOURCES, "num_of_cpus"), cpus)
+    huge = {"memory of 5,000 digits": "memory", "processors of 5,000 digits": "num_of_cpus"}
+    for title, name in huge.items():
+        yield Row("resources", title, (*RESOURCES, name), HUGE, words=("a number is too large",))
     gpus = {"GPUs as text": "1", "GPUs that are true": True, "less than no GPU": -1, "a float of GPUs": 1.0}
     yield from group("resources", (*RESOURCES, "num_of_gpus"), gpus)
     yield from group("resources", (*RESOURCES, "num_of_gpus"), {"a GPU": 1, "all GPUs": 10**9}, key="gpu_ids")

@@ -390,7 +390,7 @@ JOBS: list[tuple[str, str | None, str]] = [
     (
         "an unknown key of an entry",
         deploy_map('{"app": ["server", {"site": ["site-1"]}]}'),
-        "{job}/meta.json: deploy_map.app[1].site: unknown key; known are image, sites",
+        "{job}/meta.json: deploy_map.app[1].site: unknown key; known are image, sites, got ['site-1']",
     ),
     (
         "a site that nobody gave",
@@ -488,7 +488,8 @@ REFUSED: list[tuple[str, str, str]] = [
     (
         "an unknown wish",
         '"launcher_spec": {"site-1": {"docker": {"privileged": true}}}',
-        "job j1: launcher_spec.site-1.docker.privileged: unknown key; known are env, image, num_of_gpus, shm_size",
+        "job j1: launcher_spec.site-1.docker.privileged: unknown key; known are env, image, num_of_gpus, shm_size,"
+        " got True",
     ),
     (
         "memory in a wrong unit",

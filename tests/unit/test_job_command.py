@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from flcore.errors import JobLaunchError
 from launchers.job_command import CLIENT_ARGS, SERVER_ARGS, credentials, job_command
 
 JobArgs = dict[str, tuple[str, Any]]
@@ -114,21 +113,21 @@ def test_a_missing_credential_is_no_variable() -> None:
 
 
 def test_without_a_module_to_run_there_is_no_command() -> None:
-    with pytest.raises(JobLaunchError, match="exe_module: which module"):
+    with pytest.raises(ValueError, match="exe_module: which module"):
         job_command("python3", {"job_id": ("-n", "job-1")}, CLIENT_ARGS, same)
 
 
 @pytest.mark.parametrize("value", ["job-1", ("-n",), ("-n", "job", "1"), None, {"-n": "job-1"}])
 def test_an_argument_that_is_no_pair_is_refused_by_its_name(value: Any) -> None:
-    with pytest.raises(JobLaunchError, match="job_id must be a flag and a value"):
+    with pytest.raises(ValueError, match="job_id must be a flag and a value"):
         job_command("python3", CLIENT | {"job_id": value}, CLIENT_ARGS, same)
 
 
 def test_a_credential_that_is_no_pair_is_refused_without_its_value() -> None:
-    with pytest.raises(JobLaunchError, match=r"^the job argument auth_token must be a flag and a value$"):
+    with pytest.raises(ValueError, match=r"^the job argument auth_token must be a flag and a value$"):
         credentials({"auth_token": "secret-token"})  # type: ignore[dict-item]
 
 
 def test_options_with_an_open_quote_are_refused() -> None:
-    with pytest.raises(JobLaunchError, match="options cannot be split into words"):
+    with pytest.raises(ValueError, match="options cannot be split into words"):
         job_command("python3", CLIENT | {"options": ("--set", "a='1")}, CLIENT_ARGS, same)

@@ -30,6 +30,11 @@ def run_dir(workspace: Workspace) -> Path:
     return Path(workspace.get_run_dir("j1"))
 
 
+def deploy(workspace: Workspace, job_meta: Any, app: Path) -> None:
+    with workspace.deployed(job_meta, app):
+        pass
+
+
 def test_the_layout_is_that_of_nvidia_flare(tmp_path: Path) -> None:
     workspace = Workspace(tmp_path, "site-1")
     assert workspace.get_root_dir() == f"{tmp_path}"
@@ -52,14 +57,14 @@ def test_a_relative_root_is_made_absolute() -> None:
 
 
 def test_a_deployed_job_has_its_metadata_and_its_app(workspace: Workspace, app: Path) -> None:
-    workspace.deploy(META, app)
+    deploy(workspace, META, app)
     assert json.loads((run_dir(workspace) / "meta.json").read_text()) == META
     assert (run_dir(workspace) / "app_site-1" / "custom" / "client.py").read_text() == "print(1)\n"
 
 
 def test_two_sites_of_one_workspace_have_an_app_each(tmp_path: Path, app: Path) -> None:
     for site in ("site-1", "site-2"):
-        Workspace(tmp_path / "root", site).deploy(META, app)
+        deploy(Workspace(tmp_path / "root", site), META, app)
     assert sorted(path.name for path in (tmp_path / "root" / "j1").iterdir()) == [
         "app_site-1",
         "app_site-2",
@@ -68,9 +73,9 @@ def test_two_sites_of_one_workspace_have_an_app_each(tmp_path: Path, app: Path) 
 
 
 def test_a_job_deployed_again_has_nothing_left_of_its_earlier_app(workspace: Workspace, app: Path) -> None:
-    workspace.deploy(META, app)
+    deploy(workspace, META, app)
     (app / "custom" / "client.py").rename(app / "custom" / "other.py")
-    workspace.deploy(META | {"name": "y"}, app)
+    deploy(workspace, META | {"name": "y"}, app)
     custom = Path(workspace.get_app_custom_dir("j1"))
     assert [path.name for path in custom.iterdir()] == ["other.py"]
     assert json.loads((run_dir(workspace) / "meta.json").read_text())["name"] == "y"
@@ -78,7 +83,7 @@ def test_a_job_deployed_again_has_nothing_left_of_its_earlier_app(workspace: Wor
 
 def test_a_link_in_an_app_is_copied_as_a_link(workspace: Workspace, app: Path, tmp_path: Path) -> None:
     (app / "link").symlink_to(tmp_path / "outside")
-    workspace.deploy(META, app)
+    deploy(workspace, META, app)
     assert (Path(workspace.get_app_dir("j1")) / "link").is_symlink()
 
 
@@ -89,14 +94,14 @@ def test_no_link_that_an_earlier_run_left_is_followed(workspace: Workspace, app:
     run_dir(workspace).mkdir(parents=True)
     Path(workspace.get_app_dir("j1")).symlink_to(outside)
     (run_dir(workspace) / "meta.json").symlink_to(outside / "file")
-    workspace.deploy(META, app)
+    deploy(workspace, META, app)
     assert [path.name for path in outside.iterdir()] == ["file"]
     assert (outside / "file").read_text() == "untouched"
 
 
 def test_an_app_that_is_not_there_is_named(workspace: Workspace, tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as raised:
-        workspace.deploy(META, tmp_path / "nothing")
+        deploy(workspace, META, tmp_path / "nothing")
     assert str(raised.value).startswith(
         f"job j1: its app {tmp_path}/nothing cannot be copied to {run_dir(workspace)}: "
     )
@@ -104,9 +109,24 @@ def test_an_app_that_is_not_there_is_named(workspace: Workspace, tmp_path: Path)
 
 def test_metadata_that_is_no_json_is_an_error_of_the_config(workspace: Workspace, app: Path) -> None:
     with pytest.raises(ConfigError, match="Object of type set is not JSON serializable"):
-        workspace.deploy(META | {"x": {1, 2}}, app)
+        deploy(workspace, META | {"x": {1, 2}}, app)
 
 
 def test_a_job_whose_id_leads_out_of_the_workspace_is_rejected(workspace: Workspace, app: Path) -> None:
     with pytest.raises(JobRejectedError, match="job_id: must be 1 to 128 letters"):
-        workspace.deploy({"job_id": "../up"}, app)
+        deploy(workspace, {"job_id": "../up"}, app)
+
+
+def test_a_folder_that_was_made_for_a_job_goes_again_if_the_job_is_refused(tmp_path: Path, app: Path) -> None:
+    workspace = Workspace(tmp_path / "root", "site-1")
+    with pytest.raises(KeyError), workspace.deployed(META, app):
+        raise KeyError
+    assert not run_dir(workspace).exists()
+
+
+def test_what_an_earlier_run_left_stays_even_if_the_job_is_refused_now(tmp_path: Path, app: Path) -> None:
+    workspace = Workspace(tmp_path / "root", "site-1")
+    deploy(workspace, META, app)
+    with pytest.raises(KeyError), workspace.deployed(META, app):
+        raise KeyError
+    assert run_dir(workspace).exists()
