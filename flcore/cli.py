@@ -12,7 +12,7 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import NoReturn
 
-from .cli_view import JsonView, LiveView, PlainView, View
+from .cli_view import JsonView, LiveView, PlainView, View, launches_as_json, launches_as_text
 from .errors import FLCoreError
 from .job_launcher_spec import JobLauncherSpec
 from .site import Site
@@ -52,6 +52,8 @@ def run(args: argparse.Namespace) -> int:
     job = JobFolder.read(args.job_dir)
     sites = [_site(config, args.workspace) for config in args.site]
     workflow = JobWorkflow(job, sites)
+    if args.dry_run:
+        return _describe(workflow, args.json)
     view = _view(args.json)(workflow)
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _terminated)
@@ -68,11 +70,26 @@ def run(args: argparse.Namespace) -> int:
 def check(args: argparse.Namespace) -> int:
     """Say whether configs load, and whether what their launchers need is there. No site starts: jobs stay alone."""
     complete = True
+    sites = []
     for config in args.config:
         site = Site.from_config(config)
+        sites.append(site)
         print(f"{config}: site {site.name}, {len(site.components())} components")
         complete &= _check_launchers(site)
+    if args.job:
+        complete &= _describe(JobWorkflow(JobFolder.read(args.job), sites), as_json=False) == EXIT_OK
     return EXIT_OK if complete else EXIT_FAILED
+
+
+def _describe(workflow: JobWorkflow, as_json: bool) -> int:
+    """Print what each site would be asked for; return the exit status."""
+    launches = workflow.describe_launches()
+    for site in workflow.sites:
+        for component in site.components().values():
+            if isinstance(component, JobLauncherSpec):
+                component.close()
+    print(launches_as_json(launches) if as_json else launches_as_text(launches))
+    return EXIT_FAILED if any(isinstance(launch, FLCoreError) for launch in launches.values()) else EXIT_OK
 
 
 def _check_launchers(site: Site) -> bool:
@@ -121,10 +138,16 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument(
         "--json", action="store_true", help="print one JSON object per state change and one with the results"
     )
+    one.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="launch nothing: print what each site's engine would be asked for, and where each setting comes from",
+    )
     one.set_defaults(command=run)
 
     two = commands.add_parser("check", help="check site configs", epilog=_CHECK_EXAMPLE, formatter_class=raw)
     two.add_argument("config", metavar="CONFIG", nargs="+", help="a site's config")
+    two.add_argument("--job", metavar="JOB_DIR", help="also print what a job on these sites would be launched with")
     two.set_defaults(command=check)
 
     for command in (one, two):

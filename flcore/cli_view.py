@@ -6,14 +6,14 @@ import json
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Self, TextIO
 
 from .errors import FLCoreError
 from .event_type import EventType
 from .fl_component import FLComponent
 from .fl_context import FLContext
-from .job_launcher_spec import JobHandleSpec, JobResult, JobStateChange
+from .job_launcher_spec import JobHandleSpec, JobResult, JobStateChange, LaunchRequest
 from .workflow import JobWorkflow
 
 LOG_INTERVAL = 1.0
@@ -208,3 +208,45 @@ def _cells(result: JobResult) -> tuple[str, str, str, str]:
     code = "-" if result.exit_code is None else str(result.exit_code)
     duration = "-" if result.duration is None else f"{result.duration:.1f} s"
     return result.return_code.name, code, duration, printable(result.error)
+
+
+def launches_as_json(launches: Mapping[str, LaunchRequest | FLCoreError | None]) -> str:
+    """Return one JSON object: by site, what would be asked for and where each setting comes from, or the error."""
+    return json.dumps({site: _launch_as_dict(launch) for site, launch in launches.items()}, indent=2)
+
+
+def launches_as_text(launches: Mapping[str, LaunchRequest | FLCoreError | None]) -> str:
+    """Return a line per setting: what would be asked for, and where it comes from."""
+    return "\n\n".join("\n".join(_launch_lines(site, launch)) for site, launch in launches.items())
+
+
+def _launch_as_dict(launch: LaunchRequest | FLCoreError | None) -> Any:
+    if isinstance(launch, LaunchRequest):
+        return {"host": launch.host, "request": launch.request, "origins": launch.origins}
+    return {"error": str(launch)} if launch else None
+
+
+def _launch_lines(site: str, launch: LaunchRequest | FLCoreError | None) -> Iterator[str]:
+    if launch is None:
+        yield f"{site}: its launcher cannot tell what it would ask for"
+        return
+    if isinstance(launch, FLCoreError):
+        yield f"{site}: REFUSED: {launch}"
+        return
+    yield f"{site}:"
+    settings = list(_settings(launch))
+    width = max(len(path) for path, _ in settings)
+    origins = max(len(origin) for origin in launch.origins.values())
+    for path, value in settings:
+        yield f"  {path:{width}}  {launch.origins[path]:{origins}}  {value}"
+
+
+def _settings(launch: LaunchRequest) -> Iterator[tuple[str, str]]:
+    """Yield every setting of a request by its path, as ``origins`` names it, with its value."""
+    variables = dict(variable.split("=", 1) for variable in launch.request.get("Env", ()))
+    for path in launch.origins:
+        key, _, name = path.partition(".")
+        value = launch.request[key]
+        if name:
+            value = variables[name] if key == "Env" else value[name]
+        yield path, json.dumps(value, ensure_ascii=False)

@@ -138,6 +138,18 @@ class ImagePullProgress:
         return asdict(self)
 
 
+@dataclass(frozen=True, slots=True)
+class LaunchRequest:
+    """What a launch would ask a runtime for."""
+
+    host: str
+    """The host name by which other jobs would reach the job."""
+    request: Mapping[str, Any]
+    """In the runtime's own words, as JSON values; secrets are masked."""
+    origins: Mapping[str, str]
+    """By the path of a setting, such as ``HostConfig.Memory`` or ``Env.PATH``: who has decided it, and by which key."""
+
+
 class JobHandleSpec(ABC):
     """A launched job. All methods may be called from any thread, any number of times."""
 
@@ -220,6 +232,13 @@ class JobLauncherSpec(FLComponent, ABC):
 
         Raises JobLaunchError if it could not be launched; then nothing of it is left behind.
         """
+
+    def describe_launch(self, job_meta: dict[str, Any], fl_ctx: FLContext) -> LaunchRequest | None:  # noqa: ARG002
+        """Return what :meth:`launch_job` would ask for; None where a launcher cannot tell. Changes nothing.
+
+        May ask the engine. Raises what :meth:`check_job` raises.
+        """
+        return None
 
     def abort_launch(self, job_id: str, by: str) -> bool:  # noqa: ARG002 - for subclasses
         """Call a launch back: have ``launch_job`` raise JobAbortedError, and leave nothing of the job behind.

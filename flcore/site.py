@@ -18,7 +18,7 @@ from .event_type import EventType
 from .fl_component import FLComponent
 from .fl_constant import EventScope, FLContextKey
 from .fl_context import FLContext, FLContextManager
-from .job_launcher_spec import JobArgs, JobHandleSpec, JobLauncherSpec, JobResult, JobReturnCode
+from .job_launcher_spec import JobArgs, JobHandleSpec, JobLauncherSpec, JobResult, JobReturnCode, LaunchRequest
 from .job_meta import check_metadata, get_job_id, is_identifier
 from .job_registry import JobRegistry, Launch
 from .site_config import SiteConfig, check_at_end
@@ -235,6 +235,22 @@ class Site:
         finally:
             self._follow(job_id, handle, launch.slot)
         return handle
+
+    def describe_launch(self, job_meta: Mapping[str, Any], job_args: JobArgs | None = None) -> LaunchRequest | None:
+        """Return what :meth:`launch_job` would ask a runtime for; None where the launcher cannot tell.
+
+        Changes nothing, and fires no event: only the launchers are asked whether they would volunteer. Raises
+        JobLaunchError for a job that would be refused.
+        """
+        job_id = get_job_id(job_meta)
+        check_metadata(job_meta)
+        fl_ctx = self._job_context(job_id, job_meta, job_args)
+        for component in self.components().values():
+            if isinstance(component, JobLauncherSpec):
+                component.handle_event(EventType.BEFORE_JOB_LAUNCH, fl_ctx)
+        launcher = self._choose(job_id, fl_ctx)
+        with _at_work(launcher, job_id):
+            return launcher.describe_launch(fl_ctx.get_prop(FLContextKey.JOB_META), fl_ctx)
 
     def abort_job(self, job_id: str, *, by: str = "abort_job()") -> JobReturnCode:
         """End a job, whatever it is at, and return its return code: its own if it had ended before, else ABORTED.

@@ -19,7 +19,7 @@ from .event_type import EventType
 from .fl_component import FLComponent
 from .fl_constant import FLContextKey, JobConstants, JobMetaKey, JobProcessArgs
 from .fl_context import FLContext
-from .job_launcher_spec import JobArgs, JobHandleSpec, JobResult, JobReturnCode
+from .job_launcher_spec import JobArgs, JobHandleSpec, JobResult, JobReturnCode, LaunchRequest
 from .job_meta import Deployment, get_app, get_deployments, get_mandatory_clients, get_min_clients, is_identifier
 from .site import Site
 from .strict_json import load_json, shown
@@ -182,18 +182,38 @@ class JobWorkflow(Workflow):
                 site.remove_component(self.name)
         return {site.name: self._results[site.name] for site in self.sites}
 
+    def describe_launches(self) -> dict[str, LaunchRequest | FLCoreError | None]:
+        """Return what each site would be asked for, or why it would refuse; None where its launcher cannot tell.
+
+        Launches nothing, and changes nothing.
+        """
+        server = self._describe(self._server, self._server_args())
+        host = server.host if isinstance(server, LaunchRequest) else JobHandleSpec.host
+        clients = {site.name: self._describe(site, self._client_args(site, host)) for site in self._clients}
+        return {self._server.name: server, **clients}
+
+    def _describe(self, site: Site, job_args: JobArgs) -> LaunchRequest | FLCoreError | None:
+        try:
+            return site.describe_launch(self._meta(), job_args)
+        except FLCoreError as error:
+            return error
+
     def _launch_all(self) -> None:
         self._launch(self._server, self._server_args())
         if self._server.name in self._results:
             not_started = JobResult(JobReturnCode.ABORTED, error="not started, because the server's launch failed")
             self._results |= {site.name: not_started for site in self._clients}
             return
+        host = self._handles[self._server.name].host
         for site in self._clients:
-            self._launch(site, self._client_args(site))
+            self._launch(site, self._client_args(site, host))
+
+    def _meta(self) -> dict[str, Any]:
+        clients = [client.name for client in self._clients]
+        return self._job.meta | {JobMetaKey.JOB_ID: self.job_id, JobMetaKey.JOB_CLIENTS: clients}
 
     def _launch(self, site: Site, job_args: JobArgs) -> None:
-        clients = [client.name for client in self._clients]
-        meta = self._job.meta | {JobMetaKey.JOB_ID: self.job_id, JobMetaKey.JOB_CLIENTS: clients}
+        meta = self._meta()
         app = get_app(meta, site.name)
         try:
             self._handles[site.name] = site.launch_job(meta, job_args, self._job.path / str(app))
@@ -268,8 +288,7 @@ class JobWorkflow(Workflow):
             JobProcessArgs.SERVICE_PORT: ("--port", self._port),
         }
 
-    def _client_args(self, site: Site) -> JobArgs:
-        host = self._handles[self._server.name].host
+    def _client_args(self, site: Site, host: str) -> JobArgs:
         return self._common_args(site, "client", CLIENT_CONFIG) | {
             JobProcessArgs.CLIENT_NAME: ("-c", site.name),
             JobProcessArgs.TARGET: ("-g", f"{host}:{self._port}"),

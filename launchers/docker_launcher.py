@@ -21,7 +21,7 @@ from .docker_state import DOCKER_STATE
 from .image_puller import PULL_POLICIES, PullSettings
 from .job_handle import DockerJobHandle, Tracking
 from .job_launcher import ClientJobLauncher, JobLauncher, LaunchPlan, ServerJobLauncher
-from .job_policy import names_image
+from .job_policy import SitePolicy, names_image
 from .runtime.base import Runtime
 
 __all__ = [
@@ -36,6 +36,8 @@ logger = logging.getLogger(__name__)
 
 DATASETS_PATH = "/data"
 NOBODY = 65534
+MEMORY_SHARE = 0.75
+"""How much of this machine's memory one job may have where the site sets no limit."""
 
 
 class DockerJobLauncher(JobLauncher):
@@ -67,7 +69,7 @@ class DockerJobLauncher(JobLauncher):
         pull_stall_timeout: seconds it may make no progress (none while a large layer is written, either); None is for
             ever.
         docker_host: the engine, such as ``unix:///var/run/docker.sock``; by default what Docker's own command uses.
-        kwargs: see :class:`JobLauncher`.
+        kwargs: see :class:`JobLauncher`. Where ``limits`` names no memory, it is three quarters of this machine's.
     """
 
     mode = "docker"
@@ -129,6 +131,7 @@ class DockerJobLauncher(JobLauncher):
         self.docker_host = docker_host
         self.allow_insecure = checked(docker_args.insecure_keys, "allow_insecure", allow_insecure)
         problems.raise_all(ValueError)
+        self.policy = _with_memory_limit(self.policy)
         self.insecure = self._find_insecure()
         docker_args.check_allowed(self.insecure, self.allow_insecure)
 
@@ -193,6 +196,15 @@ class ServerDockerJobLauncher(ServerJobLauncher, DockerJobLauncher):
 def _default_user() -> str:
     uid, gid = os.geteuid(), os.getegid()
     return f"{NOBODY}:{NOBODY}" if uid == 0 else f"{uid}:{gid}"
+
+
+def _with_memory_limit(policy: SitePolicy) -> SitePolicy:
+    """Return a policy that limits the memory of each job, for to Docker no limit is all that the machine has."""
+    if policy.limits.memory is not None:
+        return policy
+    machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    most = max(int(machine * MEMORY_SHARE) >> 20 << 20, policy.defaults.memory or 0)
+    return replace(policy, limits=replace(policy.limits, memory=most))
 
 
 def _hand_over(folder: Path, user: str) -> None:

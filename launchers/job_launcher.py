@@ -2,26 +2,45 @@
 
 from __future__ import annotations
 
+import inspect
 import shlex
 import threading
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
-from flcore.errors import JobLaunchError
+from flcore.errors import JobLaunchError, RuntimeUnavailableError
 from flcore.event_type import EventType
 from flcore.fl_constant import FLContextKey, JobProcessArgs
 from flcore.fl_context import FLContext
-from flcore.job_launcher_spec import Check, ImagePullProgress, JobArgs, JobLauncherSpec, JobStateChange, add_launcher
+from flcore.job_launcher_spec import (
+    Check,
+    ImagePullProgress,
+    JobArgs,
+    JobLauncherSpec,
+    JobStateChange,
+    LaunchRequest,
+    add_launcher,
+)
 from flcore.job_meta import JobMeta, get_job_id
 from flcore.problems import Problems
 from flcore.workspace import STATE_DIR
 
 from . import site_args
-from .container_spec import LABEL_JOB_ID, LABEL_LAUNCHER, LABEL_SITE, ContainerSpec, Mount
+from .container_spec import (
+    LABEL_IMAGE,
+    LABEL_JOB_ID,
+    LABEL_LAUNCHER,
+    LABEL_NONCE,
+    LABEL_PARENT,
+    LABEL_SITE,
+    LABEL_SITE_ID,
+    ContainerSpec,
+    Mount,
+)
 from .image_puller import PullSettings
 from .job_command import CLIENT_ARGS, SERVER_ARGS, credentials, job_command
 from .job_handle import ContainerJobHandle, Tracking
@@ -29,8 +48,9 @@ from .job_keeper import LAUNCH_PATIENCE, JobKeeper, KeeperListener, KeeperSettin
 from .job_policy import JobRequest, SitePolicy, check_defaults, container_name, resolve
 from .job_record import RecordStore
 from .job_recovery import ADOPT, ORPHAN_POLICIES, RecoverySettings
+from .launch_report import AT_LAUNCH, SiteKeys, masked, origins
 from .process_limits import check_words
-from .runtime.base import Runtime
+from .runtime.base import FoundImage, Runtime
 from .state_tracker import CREATION_GRACE, RELIST_INTERVAL
 from .tracked_job import STOP_GRACE, JobLimits, TrackedJob
 
@@ -73,6 +93,8 @@ class JobLauncher(JobLauncherSpec):
         runtime: where to run, for tests; by default the launcher makes its own.
     """
 
+    given: frozenset[str]
+    """The arguments that it was made with."""
     mode = ""
     """The key of this kind of launcher in a job's ``launcher_spec``."""
     uses_images = True
@@ -90,6 +112,13 @@ class JobLauncher(JobLauncherSpec):
     relist_interval = RELIST_INTERVAL
     creation_grace = CREATION_GRACE
     """See ``StateTracker``."""
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        """Note which arguments are given, to tell apart what a site has set and what is a default."""
+        launcher = super().__new__(cls)
+        named = inspect.signature(cls.__init__).bind_partial(launcher, *args, **kwargs).arguments
+        launcher.given = frozenset({*named, *kwargs})
+        return launcher
 
     def __init__(
         self,
@@ -183,6 +212,18 @@ class JobLauncher(JobLauncherSpec):
         keeper = self._open(fl_ctx)
         job = keeper.launch(plan.request.job_id, plan.spec, lambda: self._prepare(plan))
         return self._handle(keeper, job)
+
+    def describe_launch(self, job_meta: dict[str, Any], fl_ctx: FLContext) -> LaunchRequest:
+        """Return what :meth:`launch_job` would ask the runtime for. Asks the engine only for the image's id."""
+        plan = self.plan(job_meta, fl_ctx)
+        runtime, image = self._get_runtime(), plan.spec.image
+        found = FoundImage(image, frozenset())
+        with suppress(RuntimeUnavailableError):
+            found = runtime.find_image(image) or found
+        labels = dict.fromkeys((LABEL_NONCE, LABEL_SITE_ID, LABEL_PARENT), AT_LAUNCH) | {LABEL_IMAGE: image}
+        body = runtime.describe(masked(replace(plan.spec, image=found.id, labels=plan.spec.labels | labels)))
+        keys = SiteKeys(self.given, self.policy, self.env)
+        return LaunchRequest(runtime.address(plan.spec.name), body, origins(body, plan.request, keys))
 
     def abort_launch(self, job_id: str, by: str) -> bool:
         """Have a launch that is under way raise JobAbortedError; False if it is too late for that, or there is none."""

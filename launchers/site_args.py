@@ -11,6 +11,8 @@ from typing import Any
 from .image_reference import ImageRule
 from .job_policy import Resources, parse_resources, parse_size
 
+DATASET_PREFIX = "FLCORE_DATASET_"
+
 
 def seconds(key: str, value: Any) -> float:
     if type(value) not in (int, float) or not 0 <= value < float("inf"):
@@ -102,4 +104,4 @@ def datasets(key: str, value: Any) -> dict[str, str]:
 
 def dataset_variable(name: str) -> str:
     """Return the environment variable that tells a job where a dataset is."""
-    return "FLCORE_DATASET_" + re.sub(r"[^A-Z0-9]", "_", name.upper())
+    return DATASET_PREFIX + re.sub(r"[^A-Z0-9]", "_", name.upper())

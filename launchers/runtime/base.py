@@ -107,6 +107,10 @@ class Runtime(Protocol):
         """
         ...
 
+    def describe(self, spec: ContainerSpec) -> Mapping[str, Any]:
+        """Return what :meth:`create` would ask the engine for, in its own words, as JSON values. Asks nobody."""
+        ...
+
     def find_image(self, image: str) -> FoundImage | None:
         """Return what an image's name means now; None if it is not there. Raises ImageError for what is no name.
 

@@ -80,6 +80,9 @@ class DockerRuntime:
             created = self._clients.calls.api.create_container_from_config(create_request(spec), spec.name)
         return str(created["Id"])
 
+    def describe(self, spec: ContainerSpec) -> Mapping[str, Any]:
+        return {"name": spec.name, **create_request(spec)}
+
     def find_image(self, image: str) -> FoundImage | None:
         with self._errors(f"image {image}", {400: ImageError}):
             try:

@@ -13,10 +13,11 @@ from __future__ import annotations
 import threading
 import time
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from queue import SimpleQueue
+from typing import Any
 
 from flcore.errors import (
     ImageError,
@@ -192,6 +193,9 @@ class FakeRuntime:
             self._containers[container_id] = FakeContainer(container_id, spec, state)
             self._ids[spec.name] = container_id
             return container_id
+
+    def describe(self, spec: ContainerSpec) -> Mapping[str, Any]:
+        return asdict(spec)
 
     def find_image(self, image: str) -> FoundImage | None:
         with self._engine():

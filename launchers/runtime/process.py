@@ -11,12 +11,12 @@ import threading
 import time
 import uuid
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from signal import Signals
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from flcore.errors import JobStartError, NameInUseError, RuntimeRefusedError
 from flcore.job_launcher_spec import Check
@@ -73,6 +73,11 @@ class ProcessRuntime:
             log.touch(mode=0o600)
             self._processes[container_id] = _Process(container_id, spec, log, time.time())
         return container_id
+
+    def describe(self, spec: ContainerSpec) -> Mapping[str, Any]:
+        """Return the process; what a process cannot be held to is not in it."""
+        environment = [f"{name}={value}" for name, value in spec.environment.items()]
+        return {"name": spec.name, "argv": list(spec.command), "Env": environment, "cwd": spec.working_dir}
 
     def find_image(self, image: str) -> FoundImage:
         """Return the name itself: a process needs no image."""

@@ -1,0 +1,110 @@
+"""Where each setting of a job's launch comes from: the job, a key of the site's config, or neither. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from .container_spec import ContainerSpec
+from .job_command import CREDENTIAL_VARIABLES
+from .job_policy import JobRequest, SitePolicy
+from .site_args import DATASET_PREFIX
+
+MASK = "***"
+DEFAULT, FIXED = "default", "fixed"
+AT_LAUNCH = "(at launch)"
+
+_SECRET = re.compile(r"TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIAL|SIGNATURE|_KEY$|^KEY$|SSID", re.IGNORECASE)
+_SITE_KEYS = {
+    "Image": "image",
+    "User": "user",
+    "HostConfig.NetworkMode": "network",
+    "HostConfig.Mounts": "datasets mounts mount_path",
+    "HostConfig.Init": "init",
+    "HostConfig.LogConfig": "log_max_size log_max_files",
+    "HostConfig.CapAdd": "cap_add",
+    "HostConfig.SecurityOpt": "security_opt",
+    "HostConfig.ReadonlyRootfs": "read_only",
+    "HostConfig.Tmpfs": "tmpfs",
+    "HostConfig.PidsLimit": "pids_limit",
+    "HostConfig.Privileged": "privileged",
+    "HostConfig.PidMode": "pid_mode",
+    "HostConfig.IpcMode": "ipc_mode",
+    "HostConfig.CgroupParent": "cgroup_parent",
+}
+"""The keys of a site's config that a part of a request may come from."""
+_RESOURCES = {
+    "HostConfig.NanoCpus": "num_of_cpus",
+    "HostConfig.Memory": "memory",
+    "HostConfig.MemorySwap": "memory",
+    "HostConfig.ShmSize": "shm_size",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class SiteKeys:
+    """What a site's config says."""
+
+    given: Collection[str]
+    """The keys that it sets."""
+    policy: SitePolicy
+    env: Mapping[str, str]
+
+
+def masked(spec: ContainerSpec) -> ContainerSpec:
+    """Return a spec that can be shown: without the values of what is a secret, or is called like one."""
+    hidden = {name: MASK for name in spec.environment if _is_secret(name)}
+    return replace(spec, environment=spec.environment | hidden)
+
+
+def origins(body: Mapping[str, Any], request: JobRequest, site: SiteKeys) -> dict[str, str]:
+    """Return by whom, and by which key, each part of a runtime's request was decided."""
+    return {path: _origin(path, request, site) for path in _paths(body)}
+
+
+def _paths(body: Mapping[str, Any]) -> Iterator[str]:
+    for key, value in body.items():
+        if key == "HostConfig":
+            yield from (f"{key}.{name}" for name in value)
+        elif key == "Env":
+            yield from (f"{key}.{variable.partition('=')[0]}" for variable in value)
+        else:
+            yield key
+
+
+def _origin(path: str, request: JobRequest, site: SiteKeys) -> str:
+    if path.startswith("Env."):
+        return _origin_of_variable(path.removeprefix("Env."), request, site)
+    if path == "Image" and "image" in request.origins:
+        return f"job: {request.origins['image']}"
+    if path in _RESOURCES:
+        return _origin_of_resource(_RESOURCES[path], request, site)
+    keys = [key for key in _SITE_KEYS.get(path, "").split() if key in site.given]
+    if keys:
+        return f"site: {', '.join(keys)}"
+    return DEFAULT if path in _SITE_KEYS else FIXED
+
+
+def _origin_of_variable(name: str, request: JobRequest, site: SiteKeys) -> str:
+    if name in CREDENTIAL_VARIABLES.values():
+        return "credential"
+    if name in site.env:
+        return "site: env"
+    if name.startswith(DATASET_PREFIX):
+        return "site: datasets"
+    return f"job: {request.origins['env']}" if name in request.env else FIXED
+
+
+def _origin_of_resource(name: str, request: JobRequest, site: SiteKeys) -> str:
+    if name in request.origins:
+        return f"job: {request.origins[name]}"
+    for key, resources in (("defaults", site.policy.defaults), ("limits", site.policy.limits)):
+        if key in site.given and getattr(resources, name) is not None:
+            return f"site: {key}.{name}"
+    return DEFAULT
+
+
+def _is_secret(name: str) -> bool:
+    return name in CREDENTIAL_VARIABLES.values() or _SECRET.search(name) is not None
