@@ -15,7 +15,8 @@ from launchers.docker_launcher import ClientDockerJobLauncher, ServerDockerJobLa
 from launchers.runtime.base import Runtime
 from launchers.runtime.fake import FakeRuntime
 
-from .rows import SITE, SITE_ARGS, AnyRow
+from .folder_rows import FolderRow
+from .rows import SITE, SITE_ARGS, Row
 
 _PATIENCE = 5.0
 """Seconds after which a row counts as one that hangs the site."""
@@ -50,7 +51,7 @@ class HostileLab:
     ) -> None:
         self._stack.close()
 
-    def refusal(self, row: AnyRow) -> str:
+    def refusal(self, row: Row | FolderRow) -> str:
         """Return the error that a row gets. Raises AssertionError if it gets none."""
         self._tries += 1
         with at_most(_PATIENCE):

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.hostile.folder_rows import FolderRow
 from tests.hostile.lab import FakeLab
-from tests.hostile.rows import AnyRow, problems_of
+from tests.hostile.rows import Row, problems_of
 from tests.hostile.table import TABLE
 
 EVERY_ROW = pytest.mark.parametrize("row", TABLE, ids=[f"{row.kind}: {row.title}" for row in TABLE])
@@ -23,20 +24,20 @@ def lab(tmp_path: Path) -> Iterator[FakeLab]:
 
 
 @EVERY_ROW
-def test_it_is_refused_by_name(row: AnyRow, lab: FakeLab) -> None:
+def test_it_is_refused_by_name(row: Row | FolderRow, lab: FakeLab) -> None:
     error = lab.refusal(row)
-    assert problems_of(row, error) == [], error
+    assert problems_of(error, row.says) == [], error
 
 
 @EVERY_ROW
-def test_nothing_of_it_stays(row: AnyRow, lab: FakeLab) -> None:
+def test_nothing_of_it_stays(row: Row | FolderRow, lab: FakeLab) -> None:
     before = lab.traces()
     lab.refusal(row)
     assert lab.traces() == before
 
 
 @pytest.mark.parametrize("row", [row for row in TABLE if row.kind == "messages"], ids=lambda row: row.title)
-def test_no_line_of_the_log_is_the_jobs(row: AnyRow, lab: FakeLab, caplog: pytest.LogCaptureFixture) -> None:
+def test_no_line_of_the_log_is_the_jobs(row: Row | FolderRow, lab: FakeLab, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.DEBUG):
         lab.refusal(row)
     assert [record.getMessage() for record in caplog.records if not record.getMessage().isprintable()] == []

@@ -1,0 +1,54 @@
+"""The demo's containers while they run, item by item of two standards."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from launchers.docker_launcher import DockerJobLauncher
+from tests.hardening import CIS, KUBERNETES, Check, RunningContainer
+
+from .test_demo_job import SITES, Federation, handle_of, run_until
+
+
+@pytest.fixture(scope="module")
+def containers(docker_client: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, RunningContainer]]:
+    """The containers of the demo's job in its first round, by site."""
+    with ExitStack() as stack:
+        federation = Federation(tmp_path_factory.mktemp("federation"), stack)
+        runner = run_until(federation, "round 1/")
+        yield {site: look_at(docker_client, federation, site) for site in SITES}
+        runner.join(60)
+
+
+def look_at(client: Any, federation: Federation, site: str) -> RunningContainer:
+    container = handle_of(federation, site).container.id
+    job_folder = federation.folder / site / federation.workflow.job_id
+    return RunningContainer(
+        inspection=client.api.inspect_container(container),
+        engine=client.info(),
+        programs=[" ".join(process) for process in client.api.top(container)["Processes"]],
+        own_folders=(job_folder, *datasets_of(federation, site)),
+    )
+
+
+def datasets_of(federation: Federation, site: str) -> list[Path]:
+    (launcher,) = (s.get_component("launcher") for s in federation.sites if s.name == site)
+    assert isinstance(launcher, DockerJobLauncher)
+    return [Path(path).resolve() for path in launcher.datasets.values()]
+
+
+@pytest.mark.parametrize("check", CIS.values(), ids=CIS.keys())
+@pytest.mark.parametrize("site", SITES)
+def test_it_passes_the_cis_docker_benchmark(containers: dict[str, RunningContainer], site: str, check: Check) -> None:
+    assert check(containers[site]), containers[site].host
+
+
+@pytest.mark.parametrize("check", KUBERNETES.values(), ids=KUBERNETES.keys())
+@pytest.mark.parametrize("site", SITES)
+def test_it_passes_the_kubernetes_standard(containers: dict[str, RunningContainer], site: str, check: Check) -> None:
+    assert check(containers[site]), containers[site].host
