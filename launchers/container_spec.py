@@ -49,6 +49,10 @@ class ContainerSpec:
     """Bytes, of memory and swap together; None is no limit."""
     shm_size: int | None = None
     """Bytes of /dev/shm; None is the engine's default."""
+    gpu_ids: tuple[str, ...] = ()
+    """Indices or UUIDs of the GPUs that the job sees; it sees no other."""
+    inherited: tuple[int, ...] = ()
+    """File descriptors that a local process inherits: locks that are to last as long as it. A container gets none."""
     log_max_size: int = 10 << 20
     """Bytes of output after which the engine begins a new log file."""
     log_max_files: int = 3

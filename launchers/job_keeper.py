@@ -33,6 +33,7 @@ from .container_spec import (
     ContainerSpec,
 )
 from .docker_state import DOCKER_STATE, TERMINAL_STATES
+from .gpu_leases import GpuLeases
 from .image_puller import ImagePuller, PullSettings
 from .job_record import JobIdentity, JobRecord, RecordStore
 from .job_recovery import JobRecovery, RecoverySettings
@@ -70,6 +71,8 @@ class KeeperSettings:
     pull: PullSettings = field(default_factory=PullSettings)
     launch_patience: float = LAUNCH_PATIENCE
     relist_interval: float = RELIST_INTERVAL
+    gpus: GpuLeases | None = None
+    """Where jobs lease GPUs; None where they cannot."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,8 +138,8 @@ class JobKeeper:
         self._has_answered = False
         self._lock = threading.Lock()
 
-    def launch(self, job_id: str, spec: ContainerSpec, prepare: Callable[[], None]) -> TrackedJob:
-        """Create, track and start a job's container.
+    def launch(self, job_id: str, spec: ContainerSpec, prepare: Callable[[], None], gpus: int = 0) -> TrackedJob:
+        """Create, track and start a job's container, with so many GPUs of its own.
 
         ``prepare`` is called first, when nothing of an earlier job is in the way any more. Raises JobLaunchError; then
         there is no container, or (OutcomeUnknownError) none that will stay.
@@ -148,6 +151,7 @@ class JobKeeper:
             prepare()
             self._record(job)
             self._jobs[who.nonce] = job
+            spec = self._with_gpus(job, spec, gpus)
             self._pull(job, spec.image)
             job.place(self._create(launch, self._labelled(spec, who)))
             self._note(job, container_id=job.identity.container_id)
@@ -180,6 +184,9 @@ class JobKeeper:
         self._puller.close()
         self.tracker.close()
         self.runtime.close()
+        for job in list(self._jobs.values()):
+            if job.hooks.lock:
+                job.hooks.lock.let_go()
         if self._store:
             self._store.close()
 
@@ -229,6 +236,18 @@ class JobKeeper:
                 f"job {who.job_id}: the site cannot write down that it launches it: {error}"
             ) from error
         job.hooks = replace(job.hooks, record=record)
+
+    def _with_gpus(self, job: TrackedJob, spec: ContainerSpec, count: int) -> ContainerSpec:
+        """Lease GPUs to a job: as long as there is its record, or until it is dropped where it has none."""
+        if not count:
+            return spec
+        record = job.hooks.record
+        if self._settings.gpus is None or (self.runtime.remembers and not record):
+            raise JobLaunchError(f"job {job.identity.job_id}: a site without a workspace cannot lease GPUs")
+        lease = self._settings.gpus.take(count, job.identity, record.path if record else None)
+        job.hooks = replace(job.hooks, lock=lease.lock)
+        inherited = (lease.lock.descriptor,) if lease.lock else ()
+        return replace(spec, gpu_ids=lease.gpu_ids, inherited=inherited)
 
     def _labelled(self, spec: ContainerSpec, who: JobIdentity) -> ContainerSpec:
         site_id, parent_id = (self._store.site_id, self._store.parent_id) if self._store else ("", "")
@@ -336,7 +355,7 @@ class JobKeeper:
         job = launch.job
         refused = isinstance(error, JobLaunchError) and not isinstance(error, OutcomeUnknownError)
         if not job.identity.container_id and (refused or not launch.asked):
-            self._jobs.pop(job.identity.nonce, None)
+            self._drop(job)
             if job.hooks.record:
                 job.hooks.record.forget()
             return
@@ -366,7 +385,12 @@ class JobKeeper:
                 self._keep_output(log_path, job)
             if not self._settings.keep:
                 self.runtime.remove(job.identity.container_id)
+        self._drop(job)
+
+    def _drop(self, job: TrackedJob) -> None:
         self._jobs.pop(job.identity.nonce, None)
+        if job.hooks.lock:
+            job.hooks.lock.end()
 
     def _keep_output(self, log_path: Path | None, job: TrackedJob) -> None:
         job.wait_for_followers(FOLLOWER_PATIENCE)

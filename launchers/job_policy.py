@@ -31,12 +31,17 @@ _IMAGE = re.compile(r"[a-z0-9][a-zA-Z0-9._/:@-]{0,254}", re.ASCII)
 _IMAGE_ID = re.compile(r"(sha256:)?[0-9a-f]{1,64}", re.ASCII)
 """An engine takes the beginning of an id, too."""
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}", re.ASCII)
-_RESERVED_VARIABLE = re.compile(r"LD_.*|PATH|PYTHON.*|.*_PROXY|DOCKER_.*|NVFLARE_.*|FLCORE_.*|HOME|IFS", re.IGNORECASE)
+_RESERVED_VARIABLE = re.compile(
+    r"LD_.*|PATH|PYTHON.*|.*_PROXY|DOCKER_.*|NVFLARE_.*|FLCORE_.*|HOME|IFS|NVIDIA_.*|CUDA_VISIBLE_DEVICES|CUDA_DEVICE_ORDER",
+    re.IGNORECASE,
+)
 _SIZE = re.compile(r"([1-9][0-9]{0,14})(Ki|Mi|Gi|Ti)?", re.ASCII)
 _UNITS = {None: 1, "Ki": 1 << 10, "Mi": 1 << 20, "Gi": 1 << 30, "Ti": 1 << 40}
 
 _RESOURCE_KEYS = frozenset({"num_of_gpus", "num_of_cpus", "memory", "mem_per_gpu_in_GiB", "docker"})
 _LAUNCHER_KEYS = frozenset({"image", "env", "num_of_gpus", "shm_size"})
+_ONLY_IF_ASKED = frozenset({"num_of_gpus"})
+"""What a job gets none of unless it asks or the site has a default; of the others, the limit."""
 
 
 class _Word(NamedTuple):
@@ -55,6 +60,7 @@ class Resources:
     """Bytes."""
     shm_size: int | None = None
     """Bytes."""
+    num_of_gpus: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +74,10 @@ class SitePolicy:
     job_env_prefixes: tuple[str, ...] = ()
     limits: Resources = field(default_factory=Resources)
     defaults: Resources = field(default_factory=Resources)
+    gpus: int | None = 0
+    """How many the site has; None: it finds out later."""
+    gpu_memory: int | None = None
+    """Bytes that each of them has; None: not said."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,15 +95,17 @@ def resolve(job_meta: JobMeta, site: str, policy: SitePolicy, mode: str = "docke
 
     The image, first match wins: ``launcher_spec[site][mode]``, ``launcher_spec.default[mode]``, the legacy
     ``resource_spec[site][mode]``, an entry of the ``deploy_map`` with an image, the site's own. Environment and
-    ``shm_size``: from the same three specs. ``num_of_cpus`` and ``memory``: ``resource_spec[site]``. A null is as if
-    it were not there.
+    ``shm_size``: from the same three specs. ``num_of_cpus``, ``memory`` and ``mem_per_gpu_in_GiB``:
+    ``resource_spec[site]``. ``num_of_gpus``: from all of these. A null is as if it were not there.
     """
     _check_metadata(job_meta)
     launcher_spec = _launcher_spec(job_meta, site, mode)
     resource_spec = _words(_section(job_meta, JobMetaKey.RESOURCE_SPEC, site, _RESOURCE_KEYS), f"resource_spec.{site}")
     for spec in (launcher_spec, resource_spec):
         if "num_of_gpus" in spec:
-            _refuse_gpus(job_meta, *spec["num_of_gpus"])
+            _check_gpus(job_meta, spec["num_of_gpus"], policy)
+    if "mem_per_gpu_in_GiB" in resource_spec:
+        _check_gpu_memory(job_meta, *resource_spec["mem_per_gpu_in_GiB"], policy.gpu_memory)
     return JobRequest(
         job_id=get_job_id(job_meta),
         image=_allowed_image(job_meta, site, policy, launcher_spec),
@@ -209,7 +221,7 @@ def _granted(job_meta: JobMeta, words: Mapping[str, _Word], policy: SitePolicy) 
     given = {}
     for name, parse in _PARSERS.items():
         limit, default = getattr(policy.limits, name), getattr(policy.defaults, name)
-        given[name] = limit if default is None else default
+        given[name] = limit if default is None and name not in _ONLY_IF_ASKED else default
         if name in words:
             given[name] = _asked(job_meta, words[name], parse, limit)
     return Resources(**given)
@@ -225,11 +237,28 @@ def _asked(job_meta: JobMeta, word: _Word, parse: Callable[[Any], float], limit:
     return wanted
 
 
-def _refuse_gpus(job_meta: JobMeta, value: Any, path: str) -> None:
-    if type(value) is not int or value < 0:
-        raise rejection(job_meta, path, "must be a number of GPUs", value)
-    if value:
-        raise rejection(job_meta, path, "this site offers no GPUs", value)
+def _check_gpus(job_meta: JobMeta, word: _Word, policy: SitePolicy) -> None:
+    """Raise JobRejectedError for more GPUs than the site has: in any place, as one may stand behind another."""
+    wanted = _asked(job_meta, word, _parse_gpus, policy.limits.num_of_gpus)
+    if policy.gpus is not None and wanted > policy.gpus:
+        offer = f"more than the {policy.gpus} GPUs of this site" if policy.gpus else "this site offers no GPUs"
+        raise rejection(job_meta, word.path, f"{offer} ('gpu_ids')", word.value)
+
+
+def _check_gpu_memory(job_meta: JobMeta, value: Any, path: str, offered: int | None) -> None:
+    """Raise JobRejectedError for more memory than a GPU has. A job has all of it: its GPUs are nobody else's."""
+    if type(value) not in (int, float) or not 0 <= value <= 1 << 20:
+        raise rejection(job_meta, path, "must be a number of GiB", value)
+    if value and offered is None:
+        raise rejection(job_meta, path, "this site does not say how much its GPUs have ('gpu_memory')", value)
+    if offered is not None and value * _UNITS["Gi"] > offered:
+        raise rejection(job_meta, path, "more than this site's GPUs have ('gpu_memory')", value)
+
+
+def _parse_gpus(value: Any) -> int:
+    if type(value) is not int or not 0 <= value <= 1024:
+        raise ValueError("must be a number of GPUs")
+    return value
 
 
 def _parse_cpus(value: Any) -> float:
@@ -253,4 +282,5 @@ _PARSERS: dict[str, Callable[[Any], float]] = {
     "num_of_cpus": _parse_cpus,
     "memory": _parse_memory,
     "shm_size": parse_size,
+    "num_of_gpus": _parse_gpus,
 }

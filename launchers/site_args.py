@@ -8,7 +8,10 @@ from collections.abc import Mapping
 from pathlib import PurePosixPath
 from typing import Any
 
-from .job_policy import Resources, parse_resources, parse_size
+from .gpu_leases import parse_gpu_ids
+from .job_policy import Resources, SitePolicy, parse_resources, parse_size
+
+ALL_GPUS = "all"
 
 _USER = re.compile(r"([0-9]{1,10}):[0-9]{1,10}", re.ASCII)
 
@@ -76,6 +79,23 @@ def resources(key: str, value: Any) -> Resources:
         return parse_resources(value)
     except ValueError as error:
         raise ValueError(f"{key}: {error}") from error
+
+
+def gpu_ids(key: str, value: Any) -> tuple[str, ...] | str:
+    """Return the ids of GPUs, or ALL_GPUS."""
+    if value == ALL_GPUS:
+        return ALL_GPUS
+    try:
+        return parse_gpu_ids(value)
+    except ValueError as error:
+        raise ValueError(f"{key} {error}, got {value!r}") from error
+
+
+def check_gpus(policy: SitePolicy) -> None:
+    """Raise ValueError if the site gives, or lets a job have, more GPUs than it has."""
+    for key, of_site in (("limits", policy.limits), ("defaults", policy.defaults)):
+        if policy.gpus is not None and (of_site.num_of_gpus or 0) > policy.gpus:
+            raise ValueError(f"{key}: num_of_gpus: more than the {policy.gpus} in 'gpu_ids', got {of_site.num_of_gpus}")
 
 
 def absolute_path(key: str, value: Any) -> str:

@@ -19,7 +19,7 @@ import requests
 import urllib3
 from docker.errors import APIError, DockerException, ImageNotFound, NotFound, NullResource
 from docker.models.containers import Container
-from docker.types import LogConfig, Mount
+from docker.types import DeviceRequest, LogConfig, Mount
 
 from flcore.errors import (
     ImageError,
@@ -36,6 +36,7 @@ from ..container_spec import ContainerSpec
 from ..docker_state import DOCKER_STATE, GONE, ContainerState
 from .base import ContainerSummary, OutputChunk, PullStream
 from .docker_pull import DockerPull, Entry, pull_error, tell_of_sockets
+from .nvidia import query_gpus
 
 CALL_TIMEOUT = 60
 """Seconds for a call that changes something. A create of a loaded engine takes many."""
@@ -45,6 +46,11 @@ LOOK_TIMEOUT = 10
 _STATE_EVENTS = ["start", "die", "stop", "restart", "pause", "unpause", "destroy"]
 _REPLAY = 2.0
 """Seconds of the past asked for with each subscription: the engine answers a little before it subscribes."""
+_NO_GPU_DRIVER = re.compile(r"could not select device driver|failed to discover GPU vendor from CDI")
+"""Engines until 28, and from 29 on."""
+_LOCAL = "http+docker://localhost"
+"""What docker-py calls an engine behind a socket of this host."""
+_CDI_GPU = "nvidia.com/gpu="
 _NO_NETWORK = re.compile(r"network (\S+) not found")
 
 _NO_ANSWER = (
@@ -198,6 +204,13 @@ class DockerRuntime:
     def native(self, container_id: str) -> Container:
         return Container(attrs={"Id": container_id}, client=self._clients.calls)
 
+    def find_gpus(self) -> list[str]:
+        """Return what nvidia-smi says where the engine is on this host, else the engine's CDI devices."""
+        with self._errors("its devices"):
+            api = self._clients.looks.api
+            of_engine = _cdi_gpus(api.info())
+        return (query_gpus() if api.base_url == _LOCAL else []) or of_engine
+
     def check(self, image: str | None, network: str | None) -> Iterator[Check]:
         try:
             with self._errors("its version"):
@@ -242,6 +255,8 @@ class DockerRuntime:
             if kind is JobStartError and (match := _NO_NETWORK.fullmatch(said)):
                 kind = NetworkError
                 said += f"; make it with: docker network create {match[1]}"
+            elif _NO_GPU_DRIVER.search(said):
+                said += "; install the NVIDIA Container Toolkit on its host, or take 'gpu_ids' out of the site's config"
             raise kind(f"{what}: the engine says: {said}") from error
         except _NO_ANSWER as error:
             why = f"{_root_cause(error)}; does it run, and is DOCKER_HOST or docker_host right?"
@@ -328,6 +343,7 @@ def _create_request(api: Any, spec: ContainerSpec) -> dict[str, Any]:
         pids_limit=_PIDS_LIMIT,
         restart_policy={"Name": "no"},
         log_config=LogConfig(type=LogConfig.types.JSON, config=_log_options(spec)),
+        device_requests=_device_requests(spec),
         **_resources(spec),
     )
     return {
@@ -335,7 +351,7 @@ def _create_request(api: Any, spec: ContainerSpec) -> dict[str, Any]:
         "name": spec.name,
         "entrypoint": list(spec.command[:1]),
         "command": list(spec.command[1:]),
-        "environment": spec.environment,
+        "environment": spec.environment | _gpu_variables(spec),
         "labels": spec.labels,
         "user": spec.user,
         "working_dir": spec.working_dir,
@@ -358,6 +374,25 @@ def _resources(spec: ContainerSpec) -> dict[str, Any]:
         "shm_size": spec.shm_size,
     }
     return {key: value for key, value in limits.items() if value is not None}
+
+
+def _device_requests(spec: ContainerSpec) -> list[DeviceRequest] | None:
+    """Return the request for GPUs: by id, as a count would give every job the first ones."""
+    if not spec.gpu_ids:
+        return None
+    return [DeviceRequest(driver="nvidia", device_ids=list(spec.gpu_ids), capabilities=[["gpu"]])]
+
+
+def _gpu_variables(spec: ContainerSpec) -> dict[str, str]:
+    """Return what the NVIDIA runtime obeys where it is the engine's default: images set it to ``all``."""
+    return {"NVIDIA_VISIBLE_DEVICES": ",".join(spec.gpu_ids) or "void"}
+
+
+def _cdi_gpus(info: Mapping[str, Any]) -> list[str]:
+    """Return the GPUs among an engine's devices, which it says from 28.2 on: by UUID, else by index."""
+    devices = (device.get("ID", "") for device in info.get("DiscoveredDevices") or ())
+    names = [device.removeprefix(_CDI_GPU) for device in devices if device.startswith(_CDI_GPU)]
+    return [name for name in names if name.startswith("GPU-")] or [name for name in names if name.isdigit()]
 
 
 def _container_state(inspection: dict[str, Any]) -> ContainerState:

@@ -5,14 +5,17 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import docker
 import pytest
+import requests
+from docker.errors import APIError
 
-from flcore.errors import RuntimeUnavailableError
+from flcore.errors import JobStartError, RuntimeUnavailableError
 from launchers.container_spec import ContainerSpec, Mount
-from launchers.runtime.docker import DockerRuntime, _create_request
+from launchers.runtime.docker import DockerRuntime, _cdi_gpus, _create_request
 
 SPEC = ContainerSpec("one", "job:1", ("run",))
 
@@ -146,7 +149,8 @@ def test_all_that_a_spec_says_is_sent(api: Any) -> None:
     )
     config = request(api, spec)
     host = config["HostConfig"]
-    assert (config["Image"], config["Env"], config["WorkingDir"]) == ("job:1", ["A=b=c d"], "/workspace/job-1")
+    assert (config["Image"], config["WorkingDir"]) == ("job:1", "/workspace/job-1")
+    assert config["Env"] == ["A=b=c d", "NVIDIA_VISIBLE_DEVICES=void"]
     assert (config["Labels"], config["User"]) == ({"a": "b"}, "1000:100")
     assert (host["NetworkMode"], host["Init"], host["NanoCpus"]) == ("net", False, 1_500_000_000)
     assert (host["Memory"], host["MemorySwap"], host["ShmSize"]) == (1 << 30, 1 << 30, 1 << 20)
@@ -154,3 +158,58 @@ def test_all_that_a_spec_says_is_sent(api: Any) -> None:
         {"Type": "bind", "Source": "/ws/job-1", "Target": "/workspace/job-1", "ReadOnly": False},
         {"Type": "bind", "Source": "/d", "Target": "/data/d", "ReadOnly": True},
     ]
+
+
+GPUS = ("GPU-8932f937-d72c-4106-c12f-20bd9faed9f6", "GPU-c2a1b0de-5f1e-4c57-9d1b-0d0f0e1a2b3c")
+
+
+def test_gpus_are_asked_for_by_their_ids_never_by_count(api: Any) -> None:
+    host = request(api, replace(SPEC, gpu_ids=GPUS))["HostConfig"]
+    assert host["DeviceRequests"] == [
+        {"Driver": "nvidia", "Count": 0, "DeviceIDs": list(GPUS), "Capabilities": [["gpu"]], "Options": {}}
+    ]
+
+
+@pytest.mark.parametrize(("gpu_ids", "visible"), [((), "void"), (("0",), "0"), (("0", "2"), "0,2")])
+def test_an_nvidia_runtime_shows_no_other_gpus_whatever_an_image_or_a_site_says(
+    api: Any, gpu_ids: tuple[str, ...], visible: str
+) -> None:
+    spec = replace(SPEC, gpu_ids=gpu_ids, environment={"NVIDIA_VISIBLE_DEVICES": "all"})
+    assert request(api, spec)["Env"] == [f"NVIDIA_VISIBLE_DEVICES={visible}"]
+
+
+def cdi(*names: str) -> dict[str, Any]:
+    """Return an engine's answer about itself, as engines of version 28.2 and later give it."""
+    return {"DiscoveredDevices": [{"Source": "cdi", "ID": name} for name in names]}
+
+
+@pytest.mark.parametrize(
+    ("info", "found"),
+    [
+        ({}, []),
+        ({"DiscoveredDevices": None}, []),
+        (cdi("nvidia.com/gpu=0", "nvidia.com/gpu=1", "nvidia.com/gpu=all"), ["0", "1"]),
+        (cdi("nvidia.com/gpu=0", f"nvidia.com/gpu={GPUS[0]}", "nvidia.com/gpu=all"), [GPUS[0]]),
+        (cdi("nvidia.com/gpu=0:1", "amd.com/gpu=0", "nvidia.com/gpuish=0"), []),
+    ],
+    ids=["old-engine", "no-device", "indices", "both", "others"],
+)
+def test_gpus_are_found_among_the_engines_devices_by_uuid_where_it_says_them(info: Any, found: list[str]) -> None:
+    assert _cdi_gpus(info) == found
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        'could not select device driver "nvidia" with capabilities: [[gpu]]',
+        "failed to discover GPU vendor from CDI: no known GPU vendor found",
+    ],
+    ids=["until-28", "from-29"],
+)
+def test_an_engine_that_cannot_give_gpus_is_told_with_the_way_out(said: str) -> None:
+    with pytest.raises(JobStartError, match="install the NVIDIA Container Toolkit.*'gpu_ids'") as raised:
+        with DockerRuntime()._errors("container one", {500: JobStartError}):
+            response = requests.Response()
+            response.status_code = 500
+            raise APIError("500 Server Error", response, said)
+    assert said in str(raised.value)
