@@ -174,10 +174,10 @@ class GpuLeases:
     def _clear(self, gpu_ids: Iterable[str]) -> None:
         """Remove what is left of leases that are over."""
         for gpu_id in gpu_ids:
-            link = self.folder / gpu_id
-            if (record := link.readlink()).suffix == _LOCK:
-                record.unlink(missing_ok=True)
-            link.unlink()
+            (self.folder / gpu_id).unlink()
+        for lock in self.folder.glob(f"*{_LOCK}"):
+            if not _is_locked(lock):
+                lock.unlink()
 
     @contextmanager
     def _exclusively(self) -> Iterator[None]:

@@ -131,7 +131,7 @@ class JobLauncher(JobLauncherSpec):
             gpu_memory=None if gpu_memory is None else site_args.size("gpu_memory", gpu_memory),
         )
         site_args.check_gpus(self.policy)
-        self.gpu_lease_dir = None if gpu_lease_dir is None else site_args.text("gpu_lease_dir", gpu_lease_dir)
+        self.gpu_lease_dir = None if gpu_lease_dir is None else site_args.absolute_path("gpu_lease_dir", gpu_lease_dir)
         self.env = site_args.text_map("env", env or {})
         self.datasets = site_args.datasets("datasets", datasets or {})
         self.stop_grace = site_args.seconds("stop_grace", stop_grace)

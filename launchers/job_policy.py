@@ -23,6 +23,9 @@ DEFAULT_SPEC = "default"
 MIN_MEMORY = 6 << 20
 """Bytes. Docker refuses less."""
 
+_MAX_GPUS = 1024
+_MAX_GPU_MEMORY = 1 << 20
+"""GiB; beyond both, nobody means it."""
 _NAME_LENGTH = 63
 _PLAIN_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", re.ASCII)
 _LIKE_OURS = re.compile(r".*-h[0-9a-f]{12}|[0-9a-f]{12,}", re.ASCII)
@@ -104,12 +107,13 @@ def resolve(job_meta: JobMeta, site: str, policy: SitePolicy, mode: str = "docke
     for spec in (launcher_spec, resource_spec):
         if "num_of_gpus" in spec:
             _check_gpus(job_meta, spec["num_of_gpus"], policy)
+    resources = _granted(job_meta, {**resource_spec, **launcher_spec}, policy)
     if "mem_per_gpu_in_GiB" in resource_spec:
-        _check_gpu_memory(job_meta, *resource_spec["mem_per_gpu_in_GiB"], policy.gpu_memory)
+        _check_gpu_memory(job_meta, resource_spec["mem_per_gpu_in_GiB"], resources, policy)
     return JobRequest(
         job_id=get_job_id(job_meta),
         image=_allowed_image(job_meta, site, policy, launcher_spec),
-        resources=_granted(job_meta, {**resource_spec, **launcher_spec}, policy),
+        resources=resources,
         env=_env(job_meta, *launcher_spec.get("env", _Word({}, "")), policy.job_env_prefixes),
     )
 
@@ -245,18 +249,21 @@ def _check_gpus(job_meta: JobMeta, word: _Word, policy: SitePolicy) -> None:
         raise rejection(job_meta, word.path, f"{offer} ('gpu_ids')", word.value)
 
 
-def _check_gpu_memory(job_meta: JobMeta, value: Any, path: str, offered: int | None) -> None:
+def _check_gpu_memory(job_meta: JobMeta, word: _Word, granted: Resources, policy: SitePolicy) -> None:
     """Raise JobRejectedError for more memory than a GPU has. A job has all of it: its GPUs are nobody else's."""
-    if type(value) not in (int, float) or not 0 <= value <= 1 << 20:
+    value, path = word
+    if type(value) not in (int, float) or not 0 <= value <= _MAX_GPU_MEMORY:
         raise rejection(job_meta, path, "must be a number of GiB", value)
-    if value and offered is None:
+    if not value or not granted.num_of_gpus:
+        return
+    if policy.gpu_memory is None:
         raise rejection(job_meta, path, "this site does not say how much its GPUs have ('gpu_memory')", value)
-    if offered is not None and value * _UNITS["Gi"] > offered:
+    if value * _UNITS["Gi"] > policy.gpu_memory:
         raise rejection(job_meta, path, "more than this site's GPUs have ('gpu_memory')", value)
 
 
 def _parse_gpus(value: Any) -> int:
-    if type(value) is not int or not 0 <= value <= 1024:
+    if type(value) is not int or not 0 <= value <= _MAX_GPUS:
         raise ValueError("must be a number of GPUs")
     return value
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import socket
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
 from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import docker
 import pytest
-import requests
-from docker.errors import APIError
 
 from flcore.errors import JobStartError, RuntimeUnavailableError
 from launchers.container_spec import ContainerSpec, Mount
@@ -207,9 +208,34 @@ def test_gpus_are_found_among_the_engines_devices_by_uuid_where_it_says_them(inf
     ids=["until-28", "from-29"],
 )
 def test_an_engine_that_cannot_give_gpus_is_told_with_the_way_out(said: str) -> None:
-    with pytest.raises(JobStartError, match="install the NVIDIA Container Toolkit.*'gpu_ids'") as raised:
-        with DockerRuntime()._errors("container one", {500: JobStartError}):
-            response = requests.Response()
-            response.status_code = 500
-            raise APIError("500 Server Error", response, said)
-    assert said in str(raised.value)
+    with refusing_engine(said) as host, closing(DockerRuntime(host)) as runtime, pytest.raises(JobStartError) as raised:
+        runtime.start("0123")
+    way_out = "install the NVIDIA Container Toolkit on its host, or take 'gpu_ids' out of the site's config"
+    assert str(raised.value) == f"container 0123: the engine says: {said}; {way_out}"
+
+
+@contextmanager
+def refusing_engine(said: str) -> Iterator[str]:
+    """Run an engine that refuses whatever changes something, as recorded."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.answer(200, {"ApiVersion": "1.41", "Version": "20.10.24"})
+
+        def do_POST(self) -> None:
+            self.answer(500, {"message": said})
+
+        def answer(self, status: int, body: dict[str, str]) -> None:
+            self.send_response(status)
+            self.end_headers()
+            self.wfile.write(json.dumps(body).encode())
+
+        def log_message(self, *args: object) -> None:
+            """Say nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server, ThreadPoolExecutor(1) as pool:
+        pool.submit(server.serve_forever, poll_interval=0.01)
+        try:
+            yield f"tcp://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
