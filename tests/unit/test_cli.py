@@ -271,7 +271,7 @@ def test_check_starts_no_site_and_lets_go_of_its_launchers(
         def handle_event(self, event_type: str, fl_ctx: FLContext) -> None:
             print("event", event_type)
 
-        def check(self) -> Iterator[Check]:
+        def check(self, fl_ctx: FLContext | None = None) -> Iterator[Check]:
             yield Check("a door", ok=False)
             raise RuntimeUnavailableError("away")
 
