@@ -99,7 +99,7 @@ def _check_launchers(site: Site) -> bool:
     complete = bool(launchers)
     for name, launcher in launchers.items():
         with closing(launcher):
-            for found in launcher.check():
+            for found in launcher.check(site.new_context()):
                 print(f"  {'ok     ' if found.ok else 'MISSING'}  {name}: {found.what}: {found.detail}")
                 complete &= found.ok
     return complete

@@ -9,6 +9,7 @@
     ├── JobLaunchError               a job could not be launched
     │   ├── JobRejectedError         the job asks for what the site does not allow, or its metadata is malformed
     │   ├── SiteBusyError            as many jobs run, and launches wait, as the site allows
+    │   ├── NoGpuError               too few of the site's GPUs are free
     │   ├── NoLauncherError          no launcher volunteered, or too many for a strict site
     │   ├── ImageError               the image is not there
     │   │   └── PullTimeoutError     it did not come in time
@@ -53,6 +54,10 @@ class JobRejectedError(JobLaunchError):
 
 class SiteBusyError(JobLaunchError):
     """The site runs or launches as many jobs as it may, and no more launches may wait. Later there may be room."""
+
+
+class NoGpuError(JobLaunchError):
+    """Other jobs have the site's GPUs; the message says which jobs. Later there may be enough."""
 
 
 class NoLauncherError(JobLaunchError):

@@ -248,8 +248,11 @@ class JobLauncherSpec(FLComponent, ABC):
         """
         return False
 
-    def check(self) -> Iterable[Check]:
-        """Say whether what this launcher needs is there. May ask the engine; changes nothing."""
+    def check(self, fl_ctx: FLContext | None = None) -> Iterable[Check]:  # noqa: ARG002 - for subclasses
+        """Say whether what this launcher needs is there. May ask the engine; changes nothing.
+
+        ``fl_ctx`` says for which site, where that matters.
+        """
         return ()
 
     def close(self) -> None:

@@ -60,8 +60,6 @@ class ContainerSpec:
     """By its name; the container is made from what this is when it is launched."""
     command: tuple[str, ...]
     """The program and its arguments. No shell reads it, and the image's entry point is not used."""
-    image_digests: tuple[str, ...] = ()
-    """What the image is must have one of these digests; without any, it may be whatever it is."""
     environment: dict[str, str] = field(default_factory=dict, repr=False)
     """Holds credentials, so it is never shown."""
     working_dir: str = "/"
@@ -70,7 +68,6 @@ class ContainerSpec:
     labels: dict[str, str] = field(default_factory=dict)
     user: str = ""
     """``uid:gid``."""
-    isolation: Isolation = field(default_factory=Isolation)
     init: bool = True
     """Run an init as PID 1, so that signals arrive and zombies are reaped."""
     cpus: float | None = None
@@ -78,7 +75,14 @@ class ContainerSpec:
     """Bytes, of memory and swap together; None is no limit."""
     shm_size: int | None = None
     """Bytes of /dev/shm; None is the engine's default."""
+    gpu_ids: tuple[str, ...] = ()
+    """Indices or UUIDs of the GPUs that the job sees; it sees no other."""
+    inherited: tuple[int, ...] = ()
+    """File descriptors that a local process inherits: locks that are to last as long as it. A container gets none."""
     log_max_size: int = 10 << 20
     """Bytes of output after which the engine begins a new log file."""
     log_max_files: int = 3
     """How many of them it keeps."""
+    image_digests: tuple[str, ...] = ()
+    """What the image is must have one of these digests; without any, it may be whatever it is."""
+    isolation: Isolation = field(default_factory=Isolation)

@@ -29,6 +29,7 @@ from flcore.workspace import write_new
 
 from .container_spec import LABEL_IMAGE, LABEL_NONCE, LABEL_PARENT, LABEL_SITE_ID, ContainerSpec
 from .docker_state import DOCKER_STATE, TERMINAL_STATES
+from .gpu_leases import GpuLeases
 from .image_puller import ImagePuller, PullSettings
 from .job_record import JobIdentity, JobRecord, RecordStore
 from .job_recovery import JobRecovery, RecoverySettings
@@ -66,6 +67,8 @@ class KeeperSettings:
     pull: PullSettings = field(default_factory=PullSettings)
     launch_patience: float = LAUNCH_PATIENCE
     relist_interval: float = RELIST_INTERVAL
+    gpus: GpuLeases | None = None
+    """Where jobs lease GPUs; None where they cannot."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,8 +134,8 @@ class JobKeeper:
         self._has_answered = False
         self._lock = threading.Lock()
 
-    def launch(self, job_id: str, spec: ContainerSpec, prepare: Callable[[], None]) -> TrackedJob:
-        """Create, track and start a job's container.
+    def launch(self, job_id: str, spec: ContainerSpec, prepare: Callable[[], None], gpus: int = 0) -> TrackedJob:
+        """Create, track and start a job's container, with so many GPUs of its own.
 
         ``prepare`` is called first, when nothing of an earlier job is in the way any more. Raises JobLaunchError; then
         there is no container, or (OutcomeUnknownError) none that will stay.
@@ -145,6 +148,7 @@ class JobKeeper:
             self._record(job)
             self._jobs[who.nonce] = job
             image = self._image(job, spec)
+            spec = self._with_gpus(job, spec, gpus)
             job.place(self._create(launch, self._labelled(spec, who, image)))
             self._note(job, container_id=job.identity.container_id)
             self.tracker.watch(job)
@@ -175,6 +179,9 @@ class JobKeeper:
         self._puller.close()
         self.tracker.close()
         self.runtime.close()
+        for job in list(self._jobs.values()):
+            if job.hooks.lock:
+                job.hooks.lock.let_go()
         if self._store:
             self._store.close()
 
@@ -224,6 +231,18 @@ class JobKeeper:
                 f"job {who.job_id}: the site cannot write down that it launches it: {error}"
             ) from error
         job.hooks = replace(job.hooks, record=record)
+
+    def _with_gpus(self, job: TrackedJob, spec: ContainerSpec, count: int) -> ContainerSpec:
+        """Lease GPUs to a job: as long as there is its record, or until it is dropped where it has none."""
+        if not count:
+            return spec
+        record = job.hooks.record
+        if self._settings.gpus is None or (self.runtime.remembers and not record):
+            raise JobLaunchError(f"job {job.identity.job_id}: a site without a workspace cannot lease GPUs")
+        lease = self._settings.gpus.take(count, job.identity, record.path if record else None)
+        job.hooks = replace(job.hooks, lock=lease.lock)
+        inherited = (lease.lock.descriptor,) if lease.lock else ()
+        return replace(spec, gpu_ids=lease.gpu_ids, inherited=inherited)
 
     def _labelled(self, spec: ContainerSpec, who: JobIdentity, image: FoundImage) -> ContainerSpec:
         """Return what the engine is asked for: an image by its id, so that it is the one that was looked at."""
@@ -339,7 +358,7 @@ class JobKeeper:
         job = launch.job
         refused = isinstance(error, JobLaunchError) and not isinstance(error, OutcomeUnknownError)
         if not job.identity.container_id and (refused or not launch.asked):
-            self._jobs.pop(job.identity.nonce, None)
+            self._drop(job)
             if job.hooks.record:
                 job.hooks.record.forget()
             return
@@ -369,7 +388,12 @@ class JobKeeper:
                 self._keep_output(log_path, job)
             if not self._settings.keep:
                 self.runtime.remove(job.identity.container_id)
+        self._drop(job)
+
+    def _drop(self, job: TrackedJob) -> None:
         self._jobs.pop(job.identity.nonce, None)
+        if job.hooks.lock:
+            job.hooks.lock.end()
 
     def _keep_output(self, log_path: Path | None, job: TrackedJob) -> None:
         job.wait_for_followers(FOLLOWER_PATIENCE)

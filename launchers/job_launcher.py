@@ -41,16 +41,18 @@ from .container_spec import (
     ContainerSpec,
     Mount,
 )
+from .gpu_leases import GpuLeases
 from .image_puller import PullSettings
 from .job_command import CLIENT_ARGS, SERVER_ARGS, credentials, job_command
 from .job_handle import ContainerJobHandle, Tracking
 from .job_keeper import LAUNCH_PATIENCE, JobKeeper, KeeperListener, KeeperSettings
-from .job_policy import JobRequest, SitePolicy, check_defaults, container_name, resolve
+from .job_policy import JobRequest, SitePolicy, check_policy, container_name, resolve
 from .job_record import RecordStore
 from .job_recovery import ADOPT, ORPHAN_POLICIES, RecoverySettings
 from .launch_report import AT_LAUNCH, SiteKeys, masked, origins
 from .process_limits import check_words
 from .runtime.base import FoundImage, Runtime
+from .site_args import ALL_GPUS
 from .state_tracker import CREATION_GRACE, RELIST_INTERVAL
 from .tracked_job import STOP_GRACE, JobLimits, TrackedJob
 
@@ -80,8 +82,14 @@ class JobLauncher(JobLauncherSpec):
         job_env_prefixes: what the variables that a job asks for may begin with.
         datasets: ``name -> path`` of the site's data; a job sees each read-only, at the path in its variable
             ``FLCORE_DATASET_<NAME>``.
-        limits: the most a job may ask for: ``{"num_of_cpus", "memory", "shm_size"}``.
-        defaults: what a job gets that does not ask; the limits where they do not say either.
+        limits: the most a job may ask for: ``{"num_of_cpus", "memory", "shm_size",
+            "num_of_gpus"}``.
+        defaults: what a job gets that does not ask; the limits where they do not say either, and no GPU.
+        gpu_ids: the GPUs that jobs may have: a list of UUIDs (``"GPU-…"``, as ``nvidia-smi -L`` says; better, as an
+            index may change) or of indices, or ``"all"`` that can be found. Each is leased to one job at a time.
+        gpu_memory: what each of them has, as ``"80Gi"``: a job that asks for more (``mem_per_gpu_in_GiB``) is refused.
+        gpu_lease_dir: a folder that all sites of this host share which have the same GPUs; by default ``.flcore/gpus``
+            in the site's workspace, for a site that shares them with none.
         stop_grace: seconds from the request to end to the kill.
         run_timeout: seconds a job may run, and
         idle_timeout: seconds it may write nothing, before the site ends it; None is for ever.
@@ -131,6 +139,9 @@ class JobLauncher(JobLauncherSpec):
         datasets: Mapping[str, str] | None = None,
         limits: Mapping[str, Any] | None = None,
         defaults: Mapping[str, Any] | None = None,
+        gpu_ids: Sequence[str] = (),
+        gpu_memory: int | str | None = None,
+        gpu_lease_dir: str | None = None,
         stop_grace: float = STOP_GRACE,
         run_timeout: float | None = None,
         idle_timeout: float | None = None,
@@ -144,13 +155,17 @@ class JobLauncher(JobLauncherSpec):
         problems = Problems()
         checked = problems.attempt
         self.timeout = None if timeout is None else checked(site_args.seconds, "timeout", timeout)
+        self.gpu_ids = checked(site_args.gpu_ids, "gpu_ids", gpu_ids) or ()
         self.policy = SitePolicy(
             image=None if image is None else checked(site_args.text, "image", image),
             images=checked(site_args.image_rules, "images", images) if self.uses_images else None,
             job_env_prefixes=checked(site_args.texts, "job_env_prefixes", job_env_prefixes),
             limits=checked(site_args.resources, "limits", limits or {}),
             defaults=checked(site_args.resources, "defaults", defaults or {}),
+            gpus=None if self.gpu_ids == ALL_GPUS else len(self.gpu_ids),
+            gpu_memory=None if gpu_memory is None else checked(site_args.size, "gpu_memory", gpu_memory),
         )
+        self.gpu_lease_dir = gpu_lease_dir and checked(site_args.absolute_path, "gpu_lease_dir", gpu_lease_dir)
         self.env = checked(site_args.text_map, "env", env or {})
         self.datasets = checked(site_args.datasets, "datasets", datasets or {})
         self.stop_grace = checked(site_args.seconds, "stop_grace", stop_grace)
@@ -163,7 +178,7 @@ class JobLauncher(JobLauncherSpec):
         self.orphans = checked(site_args.one_of, "orphans", orphans, ORPHAN_POLICIES)
         self.keep = checked(site_args.flag, "keep", keep)
         problems.raise_all(ValueError)
-        check_defaults(self.policy)
+        check_policy(self.policy)
         self._runtime = runtime
         self._keeper: JobKeeper | None = None
         self._engine: Any = None
@@ -210,7 +225,9 @@ class JobLauncher(JobLauncherSpec):
         """
         plan = self.plan(job_meta, fl_ctx)
         keeper = self._open(fl_ctx)
-        job = keeper.launch(plan.request.job_id, plan.spec, lambda: self._prepare(plan))
+        request = plan.request
+        gpus = request.resources.num_of_gpus or 0
+        job = keeper.launch(request.job_id, plan.spec, lambda: self._prepare(plan), gpus)
         return self._handle(keeper, job)
 
     def describe_launch(self, job_meta: dict[str, Any], fl_ctx: FLContext) -> LaunchRequest:
@@ -258,11 +275,14 @@ class JobLauncher(JobLauncherSpec):
         """Return the spec with what only this kind of launcher knows."""
         return spec
 
-    def check(self) -> Iterable[Check]:
-        """Say whether the runtime, the image, the network and the datasets are there."""
+    def check(self, fl_ctx: FLContext | None = None) -> Iterable[Check]:
+        """Say whether the runtime, the image, the network and the datasets are there, and who has which GPU."""
         yield from self._get_runtime().check(self.policy.image, self.network)
         sources = ((name, self._dataset_source(name)) for name in self.datasets)
         yield from (Check(f"dataset {name}", source.exists(), str(source)) for name, source in sources)
+        leases = self._gpu_leases(_state_dir(fl_ctx) if fl_ctx else None) if self.gpu_ids else None
+        if leases:
+            yield leases.check()
 
     def close(self) -> None:
         """Let go of the runtime; jobs go on. Idempotent."""
@@ -327,6 +347,20 @@ class JobLauncher(JobLauncherSpec):
             self._runtime = self._runtime or self.make_runtime()
             return self._runtime
 
+    def _gpu_leases(self, state_dir: Path | None) -> GpuLeases | None:
+        """Return where GPUs are leased: None for a context without a workspace, unless the site's config says where."""
+        folder = Path(self.gpu_lease_dir) if self.gpu_lease_dir else state_dir and state_dir / "gpus"
+        return GpuLeases(folder, self._find_gpus) if folder else None
+
+    def _find_gpus(self) -> Sequence[str]:
+        if self.gpu_ids != ALL_GPUS:
+            return self.gpu_ids
+        runtime = self._get_runtime()
+        found = runtime.find_gpus()
+        if not found:
+            raise JobLaunchError(f"neither nvidia-smi nor {runtime.name} names any GPU; list them in 'gpu_ids'")
+        return found
+
     def _open(self, fl_ctx: FLContext) -> JobKeeper:
         """Return the keeper of this launcher's jobs, made for the first context's site."""
         runtime = self._get_runtime()
@@ -346,6 +380,7 @@ class JobLauncher(JobLauncherSpec):
             pull=self.pull,
             launch_patience=self.launch_patience,
             relist_interval=self.relist_interval,
+            gpus=self._gpu_leases(state_dir),
         )
         listener = KeeperListener(
             self._fire_state_change, self._fire_engine_event, self._fire_recovered, self._fire_pull_progress

@@ -23,18 +23,25 @@ DEFAULT_SPEC = "default"
 MIN_MEMORY = 6 << 20
 """Bytes. Docker refuses less."""
 
+_MAX_GPU_MEMORY = 1 << 20
+"""GiB; beyond, nobody means it."""
 _NAME_LENGTH = 63
 _PLAIN_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", re.ASCII)
 _LIKE_OURS = re.compile(r".*-h[0-9a-f]{12}|[0-9a-f]{12,}", re.ASCII)
 """Plain names that could be one with a hash, or a container's id."""
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}", re.ASCII)
-_RESERVED_VARIABLE = re.compile(r"LD_.*|PATH|PYTHON.*|.*_PROXY|DOCKER_.*|NVFLARE_.*|FLCORE_.*|HOME|IFS", re.IGNORECASE)
+_RESERVED_VARIABLE = re.compile(
+    r"LD_.*|PATH|PYTHON.*|.*_PROXY|DOCKER_.*|NVFLARE_.*|FLCORE_.*|HOME|IFS|NVIDIA_.*|CUDA_VISIBLE_DEVICES|CUDA_DEVICE_ORDER",
+    re.IGNORECASE,
+)
 _SIZE = re.compile(r"([1-9][0-9]{0,14})(Ki|Mi|Gi|Ti)?", re.ASCII)
 _UNITS = {None: 1, "Ki": 1 << 10, "Mi": 1 << 20, "Gi": 1 << 30, "Ti": 1 << 40}
 _DOCKER_S_SIZE = re.compile(r"([1-9][0-9]{0,14})([kmgt])", re.ASCII)
 
 _RESOURCE_KEYS = frozenset({"num_of_gpus", "num_of_cpus", "memory", "mem_per_gpu_in_GiB", "docker"})
 _LAUNCHER_KEYS = frozenset({"image", "env", "num_of_gpus", "shm_size"})
+_ONLY_IF_ASKED = frozenset({"num_of_gpus"})
+"""What a job gets none of unless it asks or the site has a default; of the others, the limit."""
 
 
 class _Word(NamedTuple):
@@ -53,6 +60,7 @@ class Resources:
     """Bytes."""
     shm_size: int | None = None
     """Bytes."""
+    num_of_gpus: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +74,10 @@ class SitePolicy:
     job_env_prefixes: tuple[str, ...] = ()
     limits: Resources = field(default_factory=Resources)
     defaults: Resources = field(default_factory=Resources)
+    gpus: int | None = 0
+    """How many the site has; None: it finds out later."""
+    gpu_memory: int | None = None
+    """Bytes that each of them has; None: not said."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,22 +99,25 @@ def resolve(job_meta: JobMeta, site: str, policy: SitePolicy, mode: str = "docke
 
     The image, first match wins: ``launcher_spec[site][mode]``, ``launcher_spec.default[mode]``, the legacy
     ``resource_spec[site][mode]``, an entry of the ``deploy_map`` with an image, the site's own. Environment and
-    ``shm_size``: from the same three specs. ``num_of_cpus`` and ``memory``: ``resource_spec[site]``. A null is as if
-    it were not there.
+    ``shm_size``: from the same three specs. ``num_of_cpus``, ``memory`` and ``mem_per_gpu_in_GiB``:
+    ``resource_spec[site]``. ``num_of_gpus``: from all of these. A null is as if it were not there.
     """
     check_metadata(job_meta)
     launcher_spec = _launcher_spec(job_meta, site, mode)
     resource_spec = _words(_section(job_meta, JobMetaKey.RESOURCE_SPEC, site, _RESOURCE_KEYS), f"resource_spec.{site}")
     for spec in (launcher_spec, resource_spec):
         if "num_of_gpus" in spec:
-            _refuse_gpus(job_meta, *spec["num_of_gpus"])
+            _check_gpus(job_meta, spec["num_of_gpus"], policy)
     words = {**resource_spec, **launcher_spec}
+    resources = _granted(job_meta, words, policy)
+    if "mem_per_gpu_in_GiB" in resource_spec:
+        _check_gpu_memory(job_meta, resource_spec["mem_per_gpu_in_GiB"], resources, policy)
     image = _named_image(job_meta, site, policy, launcher_spec)
     return JobRequest(
         job_id=get_job_id(job_meta),
         image=image.value if policy.images is not None else policy.image,
         image_digests=_digests(job_meta, image, site, policy),
-        resources=_granted(job_meta, words, policy),
+        resources=resources,
         env=_env(job_meta, *launcher_spec.get("env", _Word({}, "")), policy.job_env_prefixes),
         origins={key: word.path for key, word in {**words, "image": image}.items() if word.path},
     )
@@ -134,14 +149,18 @@ def parse_resources(config: Mapping[str, Any]) -> Resources:
     return Resources(**{key: _checked(key, config.get(key), parse) for key, parse in _PARSERS.items()})
 
 
-def check_defaults(policy: SitePolicy) -> None:
-    """Raise ValueError for defaults that are more than what a job may ask for, a line each."""
+def check_policy(policy: SitePolicy) -> None:
+    """Raise ValueError for a policy that gives more than it allows, or more GPUs than there are, a line each."""
     lines = [
         f"defaults.{key} must be no more than limits.{key}, {limit}, got {default}"
         for key in _PARSERS
         if (limit := getattr(policy.limits, key)) is not None
         if (default := getattr(policy.defaults, key)) is not None and default > limit
     ]
+    for key, resources in (("limits", policy.limits), ("defaults", policy.defaults)):
+        if policy.gpus is not None and (resources.num_of_gpus or 0) > policy.gpus:
+            given = resources.num_of_gpus
+            lines.append(f"{key}.num_of_gpus must be no more than the {policy.gpus} of 'gpu_ids', got {given}")
     if lines:
         raise ValueError("\n".join(lines))
 
@@ -232,7 +251,7 @@ def _granted(job_meta: JobMeta, words: Mapping[str, _Word], policy: SitePolicy) 
     given = {}
     for name, parse in _PARSERS.items():
         limit, default = getattr(policy.limits, name), getattr(policy.defaults, name)
-        given[name] = limit if default is None else default
+        given[name] = limit if default is None and name not in _ONLY_IF_ASKED else default
         if name in words:
             given[name] = _asked(job_meta, words[name], parse, limit)
     return Resources(**given)
@@ -248,11 +267,31 @@ def _asked(job_meta: JobMeta, word: _Word, parse: Callable[[Any], float], limit:
     return wanted
 
 
-def _refuse_gpus(job_meta: JobMeta, value: Any, path: str) -> None:
+def _check_gpus(job_meta: JobMeta, word: _Word, policy: SitePolicy) -> None:
+    """Raise JobRejectedError for more GPUs than the site has: in any place, as one may stand behind another."""
+    wanted = _asked(job_meta, word, _parse_gpus, policy.limits.num_of_gpus)
+    if policy.gpus is not None and wanted > policy.gpus:
+        offer = f"more than the {policy.gpus} GPUs of this site" if policy.gpus else "this site offers no GPUs"
+        raise rejection(job_meta, word.path, f"{offer} ('gpu_ids')", word.value)
+
+
+def _check_gpu_memory(job_meta: JobMeta, word: _Word, granted: Resources, policy: SitePolicy) -> None:
+    """Raise JobRejectedError for more memory than a GPU has. A job has all of it: its GPUs are nobody else's."""
+    value, path = word
+    if type(value) not in (int, float) or not 0 <= value <= _MAX_GPU_MEMORY:
+        raise rejection(job_meta, path, "must be a number of GiB", value)
+    if not value or not granted.num_of_gpus:
+        return
+    if policy.gpu_memory is None:
+        raise rejection(job_meta, path, "this site does not say how much its GPUs have ('gpu_memory')", value)
+    if value * _UNITS["Gi"] > policy.gpu_memory:
+        raise rejection(job_meta, path, "more than this site's GPUs have ('gpu_memory')", value)
+
+
+def _parse_gpus(value: Any) -> int:
     if type(value) is not int or value < 0:
-        raise rejection(job_meta, path, "must be a number of GPUs", value)
-    if value:
-        raise rejection(job_meta, path, "this site offers no GPUs", value)
+        raise ValueError("must be a number of GPUs")
+    return value
 
 
 def _parse_cpus(value: Any) -> float:
@@ -282,4 +321,5 @@ _PARSERS: dict[str, Callable[[Any], float]] = {
     "num_of_cpus": _parse_cpus,
     "memory": _parse_memory,
     "shm_size": _parse_shm_size,
+    "num_of_gpus": _parse_gpus,
 }

@@ -22,7 +22,7 @@ import os
 import secrets
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -94,7 +94,7 @@ class RecordStore:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         with self._exclusively():
             if self._lock_file is None:
-                self._lock_file = _locked(self._parents / self.parent_id)
+                self._lock_file = locked(self._parents / self.parent_id)
             self.site_id = self._read_site_id()
 
     def close(self) -> None:
@@ -142,7 +142,7 @@ class RecordStore:
         if parent_id == self.parent_id:
             return self._lock_file is not None
         try:
-            os.close(_locked(self._parents / parent_id, create=False))
+            os.close(locked(self._parents / parent_id, create=False))
         except BlockingIOError:
             return True
         except OSError:
@@ -151,7 +151,7 @@ class RecordStore:
 
     def _read_all(self) -> Iterator[JobRecord]:
         for path in sorted(self._jobs.glob("*.jsonl")):
-            fields = _read(path)
+            fields = read_record(path)
             if "parent" in fields:
                 yield JobRecord(path, fields)
             else:  # cut off before the engine was asked for anything
@@ -173,18 +173,22 @@ class RecordStore:
         part.replace(path)
         return site_id
 
-    @contextmanager
-    def _exclusively(self) -> Iterator[None]:
-        """One process, and one thread, at a time."""
-        descriptor = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _FILE_MODE)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-            yield
-        finally:
-            os.close(descriptor)
+    def _exclusively(self) -> AbstractContextManager[None]:
+        return exclusively(self.folder / "lock", os.O_RDWR | os.O_CREAT)
 
 
-def _locked(path: Path, create: bool = True) -> int:
+@contextmanager
+def exclusively(path: Path, flags: int) -> Iterator[None]:
+    """One process, and one thread, at a time, by a lock on a file or folder that is opened with these flags."""
+    descriptor = os.open(path, flags | os.O_CLOEXEC, _FILE_MODE)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def locked(path: Path, create: bool = True) -> int:
     """Open a file and lock it until it is closed, or the process ends. Raises BlockingIOError if another holds it."""
     flags = os.O_RDWR | os.O_CLOEXEC | (os.O_CREAT if create else 0)
     descriptor = os.open(path, flags, _FILE_MODE)
@@ -216,7 +220,8 @@ def _sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def _read(path: Path) -> dict[str, Any]:
+def read_record(path: Path) -> dict[str, Any]:
+    """Return a record's fields, whatever was torn; raises OSError."""
     fields: dict[str, Any] = {}
     for line in path.read_bytes().splitlines():
         try:

@@ -8,8 +8,11 @@ from collections.abc import Mapping
 from pathlib import PurePosixPath
 from typing import Any
 
+from .gpu_leases import parse_gpu_ids
 from .image_reference import ImageRule
 from .job_policy import Resources, parse_resources, parse_size
+
+ALL_GPUS = "all"
 
 DATASET_PREFIX = "FLCORE_DATASET_"
 
@@ -85,6 +88,16 @@ def resources(key: str, value: Any) -> Resources:
         return parse_resources(value)
     except ValueError as error:
         raise ValueError(f"{key}: {error}") from error
+
+
+def gpu_ids(key: str, value: Any) -> tuple[str, ...] | str:
+    """Return the ids of GPUs, or ALL_GPUS."""
+    if value == ALL_GPUS:
+        return ALL_GPUS
+    try:
+        return parse_gpu_ids(value)
+    except ValueError as error:
+        raise ValueError(f"{key} {error}, got {value!r}") from error
 
 
 def absolute_path(key: str, value: Any) -> str:

@@ -13,6 +13,7 @@ from flcore.errors import FLCoreError, RuntimeUnavailableError
 from flcore.job_launcher_spec import JobResult, JobStateChange
 
 from .docker_state import DOCKER_STATE, ContainerState, EndRequest, Progress, StateMachine, Transition
+from .gpu_leases import JobLock
 from .job_record import JobIdentity, JobRecord
 from .worker_pool import logged
 
@@ -45,6 +46,8 @@ class JobHooks:
     limits: JobLimits = field(default_factory=JobLimits)
     end_unstarted: str = ""
     """On whose request a container is ended that is found created: nobody else will start it. Empty: one may."""
+    lock: JobLock | None = None
+    """What the job has and must give back, where no record says so."""
 
 
 class CleanUpDelayedError(Exception):

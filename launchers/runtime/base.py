@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
@@ -180,6 +180,10 @@ class Runtime(Protocol):
 
     def native(self, container_id: str) -> Any:
         """Return the engine's own object for a container, such as docker-py's ``Container``, without asking it."""
+        ...
+
+    def find_gpus(self) -> Sequence[str]:
+        """Return the ids of the GPUs that its containers can have, UUIDs if it knows them; none if it cannot tell."""
         ...
 
     def check(self, image: str | None, network: str | None) -> Iterator[Check]:

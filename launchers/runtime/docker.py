@@ -36,6 +36,7 @@ from ..docker_state import DOCKER_STATE, GONE, ContainerState
 from .base import ContainerSummary, FoundImage, OutputChunk, PullStream
 from .docker_pull import DockerPull, Entry, pull_error, tell_of_sockets
 from .docker_request import create_request
+from .nvidia import query_gpus
 
 CALL_TIMEOUT = 60
 """Seconds for a call that changes something. A create of a loaded engine takes many."""
@@ -45,6 +46,11 @@ LOOK_TIMEOUT = 10
 _STATE_EVENTS = ["start", "die", "stop", "restart", "pause", "unpause", "destroy"]
 _REPLAY = 2.0
 """Seconds of the past asked for with each subscription: the engine answers a little before it subscribes."""
+_NO_GPU_DRIVER = re.compile(r"could not select device driver|failed to discover GPU vendor from CDI")
+"""Engines until 28, and from 29 on."""
+_LOCAL = "http+docker://localhost"
+"""What docker-py calls an engine behind a socket of this host."""
+_CDI_GPU = "nvidia.com/gpu="
 _NO_NETWORK = re.compile(r"network (\S+) not found")
 
 _NO_ANSWER = (
@@ -198,6 +204,13 @@ class DockerRuntime:
     def native(self, container_id: str) -> Container:
         return Container(attrs={"Id": container_id}, client=self._clients.calls)
 
+    def find_gpus(self) -> list[str]:
+        """Return what nvidia-smi says where the engine is on this host, else the engine's CDI devices."""
+        with self._errors("its devices"):
+            api = self._clients.looks.api
+            of_engine = _cdi_gpus(api.info())
+        return (query_gpus() if api.base_url == _LOCAL else []) or of_engine
+
     def check(self, image: str | None, network: str | None) -> Iterator[Check]:
         try:
             with self._errors("its version"):
@@ -242,6 +255,8 @@ class DockerRuntime:
             if kind is JobStartError and (match := _NO_NETWORK.fullmatch(said)):
                 kind = NetworkError
                 said += f"; make it with: docker network create {match[1]}"
+            elif _NO_GPU_DRIVER.search(said):
+                said += "; install the NVIDIA Container Toolkit on its host, or take 'gpu_ids' out of the site's config"
             raise kind(f"{what}: the engine says: {said}") from error
         except _NO_ANSWER as error:
             why = f"{_root_cause(error)}; does it run, and is DOCKER_HOST or docker_host right?"
@@ -316,6 +331,13 @@ class _Clients:
     def _disconnect(self, client: Any) -> None:
         if client is not self._given:
             client.close()
+
+
+def _cdi_gpus(info: Mapping[str, Any]) -> list[str]:
+    """Return the GPUs among an engine's devices, which it says from 28.2 on: by UUID, else by index."""
+    devices = (device.get("ID", "") for device in info.get("DiscoveredDevices") or ())
+    names = [device.removeprefix(_CDI_GPU) for device in devices if device.startswith(_CDI_GPU)]
+    return [name for name in names if name.startswith("GPU-")] or [name for name in names if name.isdigit()]
 
 
 def _container_state(inspection: dict[str, Any]) -> ContainerState:

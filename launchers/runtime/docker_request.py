@@ -17,7 +17,7 @@ def create_request(spec: ContainerSpec) -> dict[str, Any]:
         "Image": spec.image,
         "Entrypoint": list(spec.command[:1]),
         "Cmd": list(spec.command[1:]),
-        "Env": [f"{name}={value}" for name, value in spec.environment.items()],
+        "Env": [f"{name}={value}" for name, value in (spec.environment | _gpu_variables(spec)).items()],
         "WorkingDir": spec.working_dir,
         "User": spec.user,
         "Labels": spec.labels,
@@ -36,6 +36,7 @@ def _host_config(spec: ContainerSpec) -> dict[str, Any]:
         "LogConfig": {"Type": "json-file", "Config": _log_options(spec)},
         **_isolation(spec.isolation),
         **_resources(spec),
+        **_device_requests(spec),
     }
 
 
@@ -80,3 +81,16 @@ def _resources(spec: ContainerSpec) -> dict[str, Any]:
         "ShmSize": spec.shm_size,
     }
     return {key: value for key, value in limits.items() if value is not None}
+
+
+def _device_requests(spec: ContainerSpec) -> dict[str, Any]:
+    """Return the request for GPUs: by id, as a count would give every job the first ones."""
+    if not spec.gpu_ids:
+        return {}
+    gpus = {"Driver": "nvidia", "DeviceIDs": list(spec.gpu_ids), "Capabilities": [["gpu"]]}
+    return {"DeviceRequests": [gpus]}
+
+
+def _gpu_variables(spec: ContainerSpec) -> dict[str, str]:
+    """Return what the NVIDIA runtime obeys where it is the engine's default: images set it to ``all``."""
+    return {"NVIDIA_VISIBLE_DEVICES": ",".join(spec.gpu_ids) or "void"}

@@ -118,6 +118,8 @@ class FakeRuntime:
         """True: processes go on after a SIGTERM."""
         self.pulls_wait = False
         """True: a pull goes on as a test says by its :class:`FakePull`."""
+        self.gpus: list[str] = []
+        """The ids of the GPUs that it says it has."""
         self.pulls: list[FakePull] = []
         """All pulls that have begun, ended ones too."""
         self._containers: dict[str, FakeContainer] = {}
@@ -287,6 +289,9 @@ class FakeRuntime:
 
     def native(self, container_id: str) -> FakeContainer | None:
         return self._containers.get(container_id)
+
+    def find_gpus(self) -> list[str]:
+        return self.gpus
 
     def check(self, image: str | None, network: str | None) -> Iterator[Check]:
         yield Check("engine", self.reachable, self.name)

@@ -24,6 +24,7 @@ from flcore.job_launcher_spec import Check
 from ..container_spec import ContainerSpec
 from ..docker_state import DOCKER_STATE, GONE, ContainerState
 from .base import ContainerSummary, FoundImage, OutputChunk, PullProgress, PullStream
+from .nvidia import query_gpus
 
 _INHERITED_VARIABLES = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR")
 _CHUNK = 1 << 16
@@ -202,6 +203,9 @@ class ProcessRuntime:
         process = self._processes.get(container_id)
         return process.popen if process else None
 
+    def find_gpus(self) -> list[str]:
+        return query_gpus()
+
     def check(self, image: str | None, network: str | None) -> Iterator[Check]:  # noqa: ARG002 - needs neither
         yield Check("runtime", hasattr(os, "pidfd_open"), "local processes (needs Linux 5.3 or later)")
 
@@ -235,7 +239,8 @@ class ProcessRuntime:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 cwd=spec.working_dir,
-                env=inherited | spec.environment,
+                env=inherited | spec.environment | _gpu_variables(spec),
+                pass_fds=spec.inherited,
                 start_new_session=True,
             )
         try:
@@ -323,6 +328,11 @@ def _follow(process: _Process, file: BinaryIO, position: str, tail: int | None) 
         if ended:
             return
         _wait(process, _FOLLOW_INTERVAL)
+
+
+def _gpu_variables(spec: ContainerSpec) -> dict[str, str]:
+    """Return what keeps CUDA from other GPUs than the job's own. The order makes its indices those of nvidia-smi."""
+    return {"CUDA_VISIBLE_DEVICES": ",".join(spec.gpu_ids), "CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
 
 
 def _state(process: _Process) -> DOCKER_STATE:

@@ -16,6 +16,7 @@ from flcore.job_meta import get_app, get_mandatory_clients, get_min_clients
 from flcore.strict_json import parse_json
 from flcore.testing import FakeFLContext
 from launchers.docker_launcher import ClientDockerJobLauncher
+from launchers.job_launcher import LaunchPlan
 from launchers.runtime.docker_request import create_request
 
 from . import strategies
@@ -40,6 +41,7 @@ class Policy:
     memory: int = 1 << 62
     cpus: float = 4096
     shm_size: int = 1 << 62
+    gpus: int = 0
 
     @cached_property
     def launcher(self) -> ClientDockerJobLauncher:
@@ -48,20 +50,19 @@ class Policy:
     @cached_property
     def ordinary(self) -> dict[str, Any]:
         """What the engine is asked for a job that asks for nothing."""
-        return self.request_for({"job_id": "job-1"})
+        return create_request(self.plan({"job_id": "job-1"}).spec)
 
-    def request_for(self, meta: Any) -> dict[str, Any]:
-        """Return what the engine is asked for, with the container's name. Raises JobRejectedError."""
+    def plan(self, meta: Any) -> LaunchPlan:
+        """Return what a launch would do. Raises JobRejectedError."""
         fl_ctx = FakeFLContext("site-1", workspace=WORKSPACE, job_args={"exe_module": ("-m", "client")})
-        spec = self.launcher.plan(meta, fl_ctx).spec
-        return create_request(spec) | {"Name": spec.name}
+        return self.launcher.plan(meta, fl_ctx)
 
 
 POLICIES = [
     Policy(
         SITE_KEYS, r"site:1|nvflare-job:[\w][\w.-]*(@sha256:[0-9a-f]{64})?", "NCCL_[A-Za-z0-9_]*", 16 * GI, 4, 8 * GI
     ),
-    Policy({"image": "site:1", "limits": {"memory": "64Mi"}}, "site:1", memory=64 << 20),
+    Policy({"image": "site:1", "limits": {"memory": "64Mi"}, "gpu_ids": ["0", "1"]}, "site:1", memory=64 << 20, gpus=2),
     Policy(
         {"image": "site:1", "images": ["*"], "job_env_prefixes": ["A", "P", "_"], "allow_insecure": ["images"]},
         r"[a-z0-9][a-z0-9._/:@-]*[\w.-]*(@sha256:[0-9a-f]{64})?",
@@ -113,10 +114,13 @@ PROPERTIES: list[tuple[SearchStrategy[Any], Any]] = [
 
 def check_at_site(meta: Any, policy: Policy) -> str:
     try:
-        request = policy.request_for(meta)
+        plan = policy.plan(meta)
     except JobRejectedError as error:
         check_error(error)
         return REFUSED
+    request = create_request(plan.spec)
+    assert 0 <= (plan.request.resources.num_of_gpus or 0) <= policy.gpus
+    assert DNS_LABEL.fullmatch(plan.spec.name)
     check_limits(request, policy)
     check_words(request, policy)
     check_identity(request, meta["job_id"])
@@ -139,9 +143,10 @@ def check_limits(request: dict[str, Any], policy: Policy) -> None:
 
 def check_words(request: dict[str, Any], policy: Policy) -> None:
     assert re.fullmatch(policy.images, request["Image"]), request["Image"]
-    variables = [variable for variable in request["Env"] if not variable.startswith("PYTHONPATH=/workspace/")]
-    assert len(request["Env"]) - len(variables) == 1
-    assert all(re.fullmatch(f"({policy.variables})=.*", variable, re.DOTALL) for variable in variables)
+    ours, variables = (dict(v.split("=", 1) for v in r["Env"]) for r in (policy.ordinary, request))
+    assert re.fullmatch(r"/workspace/[^/:]+/app_site-1/custom", variables["PYTHONPATH"])
+    assert {name for name in ours if variables[name] != ours[name]} <= {"PYTHONPATH"}
+    assert all(re.fullmatch(policy.variables, name) for name in set(variables) - set(ours))
     for string in strings_in(request):
         assert "\0" not in string
         assert len(string.encode()) < 128 << 10
@@ -149,7 +154,6 @@ def check_words(request: dict[str, Any], policy: Policy) -> None:
 
 def check_identity(request: dict[str, Any], job_id: str) -> None:
     assert JOB_ID.fullmatch(job_id)
-    assert DNS_LABEL.fullmatch(request["Name"])
     assert request["Labels"]["flcore.job_id"] == job_id
     (mount,) = request["HostConfig"]["Mounts"]
     assert Path(mount["Source"]) == WORKSPACE / job_id

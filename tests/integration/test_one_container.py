@@ -301,3 +301,25 @@ def test_a_component_that_raises_or_sleeps_delays_no_waiter_and_loses_no_change(
     released.set()
     lab.recorder.wait_for(EventType.JOB_COMPLETED)
     assert lab.recorder.states() == ["created", "running", "exited"]
+
+
+def test_a_container_is_made_by_the_image_s_id_whatever_becomes_of_its_name(lab: Lab) -> None:
+    image_id = lab.client.api.inspect_image(IMAGE)["Id"]
+    handle = lab.launch("sleep", "60")
+    inspection = lab.client.api.inspect_container(handle.container.id)
+    assert (inspection["Image"], inspection["Config"]["Image"]) == (image_id, image_id)
+    assert inspection["Config"]["Labels"]["flcore.image"] == IMAGE
+    handle.terminate()
+
+
+def test_an_image_of_another_digest_than_the_sites_list_says_is_refused(lab: Lab) -> None:
+    name = IMAGE.partition(":")[0]
+    with pytest.raises(ImageError, match="as the site's list says"):
+        lab.launch("true", images=[f"{name}@sha256:{'0' * 64}"])
+    assert lab.left_over() == []
+
+
+def test_an_image_of_the_digest_that_the_sites_list_says_is_launched(lab: Lab) -> None:
+    image_id = lab.client.api.inspect_image(IMAGE)["Id"]
+    name = IMAGE.partition(":")[0]
+    assert lab.launch("true", images=[f"{name}@{image_id}"]).wait() is JobReturnCode.SUCCESS

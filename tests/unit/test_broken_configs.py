@@ -500,7 +500,7 @@ REFUSED: list[tuple[str, str, str]] = [
     (
         "too many GPUs",
         '"resource_spec": {"site-1": {"num_of_gpus": 1}}',
-        "job j1: resource_spec.site-1.num_of_gpus: this site offers no GPUs, got 1",
+        "job j1: resource_spec.site-1.num_of_gpus: this site offers no GPUs ('gpu_ids'), got 1",
     ),
     (
         "GPUs as a text",

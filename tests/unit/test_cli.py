@@ -26,7 +26,7 @@ from flcore import (
     Site,
 )
 from flcore.cli import main
-from flcore.cli_view import JsonView, LiveView, PlainView, View, last_lines, printable, table
+from flcore.cli_view import JsonView, LiveView, PlainView, View, last_lines, launches_as_text, printable, table
 from flcore.errors import RuntimeUnavailableError
 from flcore.job_launcher_spec import Check
 from flcore.testing import FakeFLContext
@@ -271,7 +271,7 @@ def test_check_starts_no_site_and_lets_go_of_its_launchers(
         def handle_event(self, event_type: str, fl_ctx: FLContext) -> None:
             print("event", event_type)
 
-        def check(self) -> Iterator[Check]:
+        def check(self, fl_ctx: FLContext | None = None) -> Iterator[Check]:
             yield Check("a door", ok=False)
             raise RuntimeUnavailableError("away")
 
@@ -488,3 +488,75 @@ def test_a_job_without_output_has_no_last_lines(handle: JobHandleSpec | None) ->
 
 def test_nobody_is_asked_for_no_lines() -> None:
     assert last_lines(Printing(error=AssertionError("asked")), 0) == []
+
+
+# --- run --dry-run, check --job ---
+
+
+def test_a_dry_run_prints_each_setting_and_where_it_comes_from_and_changes_nothing(
+    make_job: Callable[..., str], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    spec = {"default": {"process": {"env": {"JOB_A": "1"}}}}
+    site = write_site("site-1", env={"SITE_PASSWORD": "hunter2", "B": "2"}, job_env_prefixes=["JOB_"])
+    options = ["--site", write_site("server", job_env_prefixes=["JOB_"]), "--site", site]
+    assert main(["run", make_job(launcher_spec=spec), *options, "--dry-run"]) == 0
+    shown, errors = capsys.readouterr()
+    assert re.search(r"^server:\n  name +fixed +\"server-tiny-", shown, re.MULTILINE)
+    of_client = shown.partition("\nsite-1:\n")[2]
+    for setting in (
+        r'argv +fixed +\[.*"-m", "client"',
+        r'Env.JOB_A +job: launcher_spec.default.process.env +"1"',
+        r'Env.B +site: env +"2"',
+        r'Env.SITE_PASSWORD +site: env +"\*\*\*"',
+        r'Env.NVFLARE_JOB_AUTH_TOKEN +credential +"\*\*\*"',
+    ):
+        assert re.search(rf"^  {setting}", of_client, re.MULTILINE)
+    assert errors == ""
+    assert not (tmp_path / "work").exists()
+
+
+def test_a_dry_run_as_json_has_the_exact_requests(
+    make_job: Callable[..., str], sites: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["run", make_job(), *sites, "--dry-run", "--json"]) == 0
+    launches = json.loads(capsys.readouterr().out)
+    assert list(launches) == ["server", "site-1"]
+    assert launches["site-1"]["request"]["argv"][1:4] == ["-u", "-m", "client"]
+    assert launches["site-1"]["origins"]["argv"] == "fixed"
+
+
+def test_a_dry_run_of_a_job_that_a_site_refuses_says_why_and_exits_with_1(
+    make_job: Callable[..., str], sites: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    job = make_job(launcher_spec={"site-1": {"process": {"privileged": True}}})
+    assert main(["run", job, *sites, "--dry-run"]) == 1
+    assert re.search(r"^site-1: REFUSED: job .*process.privileged: unknown key", capsys.readouterr().out, re.MULTILINE)
+    assert main(["run", job, *sites, "--dry-run", "--json"]) == 1
+    assert "privileged" in json.loads(capsys.readouterr().out)["site-1"]["error"]
+
+
+def test_a_launcher_that_cannot_tell_what_it_would_ask_for_is_named_as_such(
+    make_job: Callable[..., str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    workflow = JobWorkflow(
+        JobFolder.read(make_job()), [Site(name, {"launcher": Launcher()}) for name in ("server", "site-1")]
+    )
+    assert workflow.describe_launches() == {"server": None, "site-1": None}
+    assert "server: its launcher cannot tell" in launches_as_text(workflow.describe_launches())
+
+
+def test_a_check_with_a_job_prints_what_it_would_be_launched_with(
+    make_job: Callable[..., str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    configs = [write_site("server"), write_site("site-1")]
+    assert main(["check", *configs, "--job", make_job()]) == 0
+    assert re.search(r"^server:\n  name +fixed", capsys.readouterr().out, re.MULTILINE)
+
+
+def test_all_errors_of_a_config_are_printed_a_line_each(
+    make_job: Callable[..., str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    site = write_site("server", keep=1, stop_grace="x")
+    assert main(["check", site]) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.startswith("flcore: error: server.json: component 'launcher': args: ") for line in lines] == [True] * 2

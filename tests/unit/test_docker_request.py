@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import pytest
+
 from launchers.container_spec import ContainerSpec, Mount
 from launchers.runtime.docker_request import create_request
 
@@ -47,7 +51,8 @@ def test_all_that_a_spec_says_is_sent() -> None:
     )
     config = create_request(spec)
     host = config["HostConfig"]
-    assert (config["Image"], config["Env"], config["WorkingDir"]) == ("job:1", ["A=b=c d"], "/workspace/job-1")
+    assert (config["Image"], config["WorkingDir"]) == ("job:1", "/workspace/job-1")
+    assert config["Env"] == ["A=b=c d", "NVIDIA_VISIBLE_DEVICES=void"]
     assert (config["Labels"], config["User"]) == ({"a": "b"}, "1000:100")
     assert (host["NetworkMode"], host["Init"], host["NanoCpus"]) == ("net", False, 1_500_000_000)
     assert (host["Memory"], host["MemorySwap"], host["ShmSize"]) == (1 << 30, 1 << 30, 1 << 20)
@@ -55,3 +60,19 @@ def test_all_that_a_spec_says_is_sent() -> None:
         {"Type": "bind", "Source": "/ws/job-1", "Target": "/workspace/job-1", "ReadOnly": False},
         {"Type": "bind", "Source": "/d", "Target": "/data/d", "ReadOnly": True},
     ]
+
+
+GPUS = ("GPU-8932f937-d72c-4106-c12f-20bd9faed9f6", "GPU-c2a1b0de-5f1e-4c57-9d1b-0d0f0e1a2b3c")
+
+
+def test_gpus_are_asked_for_by_their_ids_never_by_count() -> None:
+    host = create_request(replace(SPEC, gpu_ids=GPUS))["HostConfig"]
+    assert host["DeviceRequests"] == [{"Driver": "nvidia", "DeviceIDs": list(GPUS), "Capabilities": [["gpu"]]}]
+
+
+@pytest.mark.parametrize(("gpu_ids", "visible"), [((), "void"), (("0",), "0"), (("0", "2"), "0,2")])
+def test_an_nvidia_runtime_shows_no_other_gpus_whatever_an_image_or_a_site_says(
+    gpu_ids: tuple[str, ...], visible: str
+) -> None:
+    spec = replace(SPEC, gpu_ids=gpu_ids, environment={"NVIDIA_VISIBLE_DEVICES": "all"})
+    assert create_request(spec)["Env"] == [f"NVIDIA_VISIBLE_DEVICES={visible}"]

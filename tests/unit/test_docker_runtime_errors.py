@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import socket
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 import pytest
 
-from flcore.errors import RuntimeUnavailableError
+from flcore.errors import JobStartError, RuntimeUnavailableError
 from launchers.container_spec import ContainerSpec
-from launchers.runtime.docker import DockerRuntime
+from launchers.runtime.docker import DockerRuntime, _cdi_gpus
 
 SPEC = ContainerSpec("one", "job:1", ("run",))
 
@@ -86,3 +90,68 @@ def test_making_and_closing_one_asks_nobody(runtime: DockerRuntime) -> None:
 
 def test_the_host_of_a_container_is_its_name(runtime: DockerRuntime) -> None:
     assert runtime.address("one") == "one"
+
+
+GPUS = ("GPU-8932f937-d72c-4106-c12f-20bd9faed9f6", "GPU-c2a1b0de-5f1e-4c57-9d1b-0d0f0e1a2b3c")
+
+
+def cdi(*names: str) -> dict[str, Any]:
+    """Return an engine's answer about itself, as engines of version 28.2 and later give it."""
+    return {"DiscoveredDevices": [{"Source": "cdi", "ID": name} for name in names]}
+
+
+@pytest.mark.parametrize(
+    ("info", "found"),
+    [
+        ({}, []),
+        ({"DiscoveredDevices": None}, []),
+        (cdi("nvidia.com/gpu=0", "nvidia.com/gpu=1", "nvidia.com/gpu=all"), ["0", "1"]),
+        (cdi("nvidia.com/gpu=0", f"nvidia.com/gpu={GPUS[0]}", "nvidia.com/gpu=all"), [GPUS[0]]),
+        (cdi("nvidia.com/gpu=0:1", "amd.com/gpu=0", "nvidia.com/gpuish=0"), []),
+    ],
+    ids=["old-engine", "no-device", "indices", "both", "others"],
+)
+def test_gpus_are_found_among_the_engines_devices_by_uuid_where_it_says_them(info: Any, found: list[str]) -> None:
+    assert _cdi_gpus(info) == found
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        'could not select device driver "nvidia" with capabilities: [[gpu]]',
+        "failed to discover GPU vendor from CDI: no known GPU vendor found",
+    ],
+    ids=["until-28", "from-29"],
+)
+def test_an_engine_that_cannot_give_gpus_is_told_with_the_way_out(said: str) -> None:
+    with refusing_engine(said) as host, closing(DockerRuntime(host)) as runtime, pytest.raises(JobStartError) as raised:
+        runtime.start("0123")
+    way_out = "install the NVIDIA Container Toolkit on its host, or take 'gpu_ids' out of the site's config"
+    assert str(raised.value) == f"container 0123: the engine says: {said}; {way_out}"
+
+
+@contextmanager
+def refusing_engine(said: str) -> Iterator[str]:
+    """Run an engine that refuses whatever changes something, as recorded."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.answer(200, {"ApiVersion": "1.41", "Version": "20.10.24"})
+
+        def do_POST(self) -> None:
+            self.answer(500, {"message": said})
+
+        def answer(self, status: int, body: dict[str, str]) -> None:
+            self.send_response(status)
+            self.end_headers()
+            self.wfile.write(json.dumps(body).encode())
+
+        def log_message(self, *args: object) -> None:
+            """Say nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server, ThreadPoolExecutor(1) as pool:
+        pool.submit(server.serve_forever, poll_interval=0.01)
+        try:
+            yield f"tcp://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()

@@ -317,7 +317,7 @@ def test_gpus_are_refused(place: Any, gpus: Any) -> None:
 @pytest.mark.parametrize("place", [resource_spec, launcher_spec])
 @pytest.mark.parametrize("none", [0, None])
 def test_a_job_may_ask_for_no_gpu(place: Any, none: Any) -> None:
-    assert resources_of(place(num_of_gpus=none)) == Resources()
+    assert not resources_of(place(num_of_gpus=none)).num_of_gpus
 
 
 def test_gpus_hidden_behind_another_place_are_refused_too() -> None:
@@ -325,6 +325,65 @@ def test_gpus_hidden_behind_another_place_are_refused_too() -> None:
         resource_spec={"site-1": {"num_of_gpus": 1}}, launcher_spec={"site-1": {"docker": {"num_of_gpus": 0}}}
     )
     assert "resource_spec.site-1.num_of_gpus" in refusal(job_meta)
+
+
+FOUR_GPUS = SitePolicy(gpus=4, gpu_memory=80 * GI)
+
+
+@pytest.mark.parametrize("place", [resource_spec, launcher_spec])
+@pytest.mark.parametrize("policy", [FOUR_GPUS, SitePolicy(gpus=None)], ids=["four", "found-later"])
+def test_a_job_may_have_as_many_gpus_as_the_site_has(place: Any, policy: SitePolicy) -> None:
+    assert resources_of(place(num_of_gpus=4), policy).num_of_gpus == 4
+
+
+def test_a_job_that_asks_for_no_gpu_gets_none_or_the_sites_default_never_the_limit() -> None:
+    limits = Resources(num_of_gpus=2)
+    assert resources_of(meta(), SitePolicy(gpus=4, limits=limits)).num_of_gpus is None
+    assert resources_of(meta(), SitePolicy(gpus=4, limits=limits, defaults=Resources(num_of_gpus=1))).num_of_gpus == 1
+
+
+@pytest.mark.parametrize(
+    ("policy", "words"),
+    [
+        (SitePolicy(), "this site offers no GPUs ('gpu_ids'), got 5"),
+        (FOUR_GPUS, "more than the 4 GPUs of this site ('gpu_ids'), got 5"),
+        (SitePolicy(gpus=8, limits=Resources(num_of_gpus=2)), "more than the site's limit of 2 ('limits'), got 5"),
+        (SitePolicy(gpus=None, limits=Resources(num_of_gpus=2)), "more than the site's limit of 2 ('limits'), got 5"),
+    ],
+    ids=["none", "few", "limited", "found-later"],
+)
+def test_more_gpus_than_a_site_offers_are_refused_with_the_key(policy: SitePolicy, words: str) -> None:
+    assert refusal(resource_spec(num_of_gpus=5), policy) == f"job job-1: resource_spec.site-1.num_of_gpus: {words}"
+
+
+NO_SIZES: list[Any] = [-1, True, "8", [], HUGE, float("nan")]
+
+
+@pytest.mark.parametrize("asked", [0, 80, 79.5, None])
+def test_a_gpu_has_the_memory_that_a_job_asks_for(asked: Any) -> None:
+    assert resources_of(resource_spec(num_of_gpus=1, mem_per_gpu_in_GiB=asked), FOUR_GPUS).num_of_gpus == 1
+
+
+@pytest.mark.parametrize(
+    ("asked", "policy", "words"),
+    [
+        (81, FOUR_GPUS, "more than this site's GPUs have ('gpu_memory')"),
+        (1, SitePolicy(gpus=4), "this site does not say how much its GPUs have ('gpu_memory')"),
+        *((bad, FOUR_GPUS, "must be a number of GiB") for bad in NO_SIZES),
+    ],
+)
+def test_memory_of_a_gpu_that_cannot_be_had_is_refused(asked: Any, policy: SitePolicy, words: str) -> None:
+    job_meta = resource_spec(num_of_gpus=1, mem_per_gpu_in_GiB=asked)
+    assert f"resource_spec.site-1.mem_per_gpu_in_GiB: {words}, got" in refusal(job_meta, policy)
+
+
+def test_memory_of_no_gpu_is_had_by_every_job() -> None:
+    assert resources_of(resource_spec(mem_per_gpu_in_GiB=8)) == Resources()
+
+
+@pytest.mark.parametrize("name", ["NVIDIA_VISIBLE_DEVICES", "nvidia_mig_config_devices", "CUDA_VISIBLE_DEVICES"])
+def test_a_job_may_not_say_which_gpus_it_sees(name: str) -> None:
+    assert "a job may not set this variable" in refusal(launcher_spec(env={name: "all"}), ANY_VARIABLE)
 
 
 # --- environment ---

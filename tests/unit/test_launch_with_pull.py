@@ -132,3 +132,39 @@ def test_a_site_that_closes_ends_a_pull(lab: Lab) -> None:
 def test_a_wrong_argument_is_named(arguments: dict[str, Any], words: str) -> None:
     with pytest.raises(ValueError, match=words):
         TrainLauncher(**arguments)
+
+
+# --- which image it is ---
+
+ID, OTHER_ID = "sha256:" + "a" * 64, "sha256:" + "b" * 64
+
+
+def test_a_container_is_made_from_what_was_looked_at_and_keeps_the_name_as_a_label(lab: Lab) -> None:
+    lab.runtime.image_ids[IMAGE] = ID
+    lab.launch(lab.site()).result(TIMEOUT)
+    spec = lab.runtime.container("site-1-job-1").spec
+    assert (spec.image, spec.labels["flcore.image"]) == (ID, IMAGE)
+
+
+def test_an_image_that_has_the_digest_of_the_sites_list_is_launched(lab: Lab) -> None:
+    lab.runtime.image_ids[IMAGE] = ID
+    lab.launch(lab.site(images=[f"job@{ID}"])).result(TIMEOUT)
+
+
+def test_an_image_that_is_another_than_the_sites_list_says_is_refused(lab: Lab) -> None:
+    lab.runtime.image_ids[IMAGE] = OTHER_ID
+    with pytest.raises(ImageError, match=rf"image job:1 is {OTHER_ID}, not {ID} as the site's list says"):
+        lab.launch(lab.site(images=[f"job@{ID}"])).result(TIMEOUT)
+    assert lab.runtime.containers() == []
+    assert lab.records() == []
+
+
+def test_nothing_is_pulled_from_a_registry_that_is_not_the_sites(lab: Lab) -> None:
+    with pytest.raises(ImageError, match=r"its registry docker.io is none of the site's \('registries'\)"):
+        lab.launch(lab.site(registries=["registry.example.com"])).result(TIMEOUT)
+    assert lab.runtime.pulls == []
+
+
+def test_an_image_that_is_there_needs_no_registry(lab: Lab) -> None:
+    lab.runtime.images = {IMAGE}
+    lab.launch(lab.site(registries=[])).result(TIMEOUT)

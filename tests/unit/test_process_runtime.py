@@ -175,7 +175,18 @@ def test_a_process_inherits_a_few_variables_and_no_others(lab: Lab, monkeypatch:
     container_id = lab.runtime.create(spec)
     lab.runtime.start(container_id)
     lab.end_of(container_id)
-    assert b"".join(lab.runtime.logs(container_id)) == b"['LANG', 'MINE', 'PATH']\n"
+    names = b"['CUDA_DEVICE_ORDER', 'CUDA_VISIBLE_DEVICES', 'LANG', 'MINE', 'PATH']\n"
+    assert b"".join(lab.runtime.logs(container_id)) == names
+
+
+@pytest.mark.parametrize(("gpu_ids", "visible"), [((), b"''"), (("0", "2"), b"'0,2'")])
+def test_cuda_shows_a_process_its_own_gpus_only(lab: Lab, gpu_ids: tuple[str, ...], visible: bytes) -> None:
+    program = "import os; print(repr(os.environ['CUDA_VISIBLE_DEVICES']))"
+    spec = ContainerSpec("one", "", (sys.executable, "-c", program), {"CUDA_VISIBLE_DEVICES": "7"}, gpu_ids=gpu_ids)
+    container_id = lab.runtime.create(spec)
+    lab.runtime.start(container_id)
+    lab.end_of(container_id)
+    assert b"".join(lab.runtime.logs(container_id)).strip() == visible
 
 
 def test_the_environment_of_the_spec_wins(lab: Lab) -> None:

@@ -1,0 +1,76 @@
+"""Where the settings of a container come from, as a dry run shows them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flcore import Site
+from flcore.job_launcher_spec import LaunchRequest
+from launchers.docker_launcher import ClientDockerJobLauncher
+
+NOBODY_ANSWERS = "tcp://127.0.0.1:1"
+ARGS = {"exe_module": ("-m", "client"), "auth_token": ("-t", "token-1234"), "ssid": ("-d", "ssid-1234")}
+
+
+def describe(tmp_path: Path, job: dict[str, Any] | None = None, **site_keys: Any) -> LaunchRequest:
+    launcher = ClientDockerJobLauncher(docker_host=NOBODY_ANSWERS, **{"image": "job:1", **site_keys})
+    launch = Site("site-1", {"launcher": launcher}, tmp_path).describe_launch({"job_id": "j1", **(job or {})}, ARGS)
+    assert launch is not None
+    return launch
+
+
+def test_what_the_site_does_not_set_is_a_default_or_fixed(tmp_path: Path) -> None:
+    launch = describe(tmp_path)
+    by_origin = {path: origin for path, origin in launch.origins.items() if not path.startswith("Env.")}
+    assert by_origin.pop("Image") == "site: image"
+    fixed = {path for path, origin in by_origin.items() if origin == "fixed"}
+    assert fixed == {"name", "Entrypoint", "Cmd", "WorkingDir", "Labels", "StopSignal", "Healthcheck"} | {
+        "HostConfig.CapDrop",
+        "HostConfig.RestartPolicy",
+    }
+    assert set(by_origin.values()) == {"fixed", "default"}
+
+
+@pytest.mark.parametrize(
+    ("site_keys", "path", "origin"),
+    [
+        ({"user": "5:5"}, "User", "site: user"),
+        ({"network": "net"}, "HostConfig.NetworkMode", "site: network"),
+        ({"pids_limit": 5}, "HostConfig.PidsLimit", "site: pids_limit"),
+        ({"datasets": {"d": "/data/d"}}, "HostConfig.Mounts", "site: datasets"),
+        ({"datasets": {"d": "/data/d"}}, "Env.FLCORE_DATASET_D", "site: datasets"),
+        ({"log_max_files": 2}, "HostConfig.LogConfig", "site: log_max_files"),
+        ({"limits": {"memory": "1Gi"}}, "HostConfig.Memory", "site: limits.memory"),
+        ({"limits": {"memory": "1Gi"}, "defaults": {"memory": "1Gi"}}, "HostConfig.Memory", "site: defaults.memory"),
+        ({"env": {"A": "1"}}, "Env.A", "site: env"),
+    ],
+)
+def test_what_the_site_sets_is_shown_with_its_key(
+    tmp_path: Path, site_keys: dict[str, Any], path: str, origin: str
+) -> None:
+    assert describe(tmp_path, **site_keys).origins[path] == origin
+
+
+def test_what_the_job_asks_for_is_shown_with_its_path(tmp_path: Path) -> None:
+    wish = {"image": "job:2", "shm_size": "1Mi", "env": {"JOB_A": "1"}}
+    job = {"launcher_spec": {"default": {"docker": wish}}, "resource_spec": {"site-1": {"memory": "64Mi"}}}
+    origins = describe(tmp_path, job, images=["job:*"], job_env_prefixes=["JOB_"]).origins
+    assert origins["Image"] == "job: launcher_spec.default.docker.image"
+    assert origins["HostConfig.ShmSize"] == "job: launcher_spec.default.docker.shm_size"
+    assert origins["Env.JOB_A"] == "job: launcher_spec.default.docker.env"
+    assert origins["HostConfig.Memory"] == origins["HostConfig.MemorySwap"] == "job: resource_spec.site-1.memory"
+
+
+def test_no_secret_is_shown(tmp_path: Path) -> None:
+    launch = describe(tmp_path, env={"MY_API_KEY": "secret-1234", "DB_PASSWORD": "secret-1234", "PLAIN": "shown"})
+    assert "1234" not in repr(launch)
+    assert "PLAIN=shown" in launch.request["Env"]
+    assert "MY_API_KEY=***" in launch.request["Env"]
+
+
+def test_nothing_is_made_and_no_event_is_fired(tmp_path: Path) -> None:
+    describe(tmp_path / "workspace")
+    assert list(tmp_path.iterdir()) == []
