@@ -382,6 +382,8 @@ PATHS_AS_JOBS: dict[str, Any] = {
     "a job that is the site's memory": ".flcore",
     "a job that is the site's keys": "startup",
     "a job that is the site's config": "local",
+    "a job that is the site's config, in capitals": "LOCAL",
+    "a job that is the site's files": "transfer",
     "a hidden job": ".hidden",
     "a job that is a home": "~root",
 }
