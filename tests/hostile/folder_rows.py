@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +54,8 @@ def meta_file(kind: str, title: str, content: bytes | str, *says: str) -> Folder
 def meta_change(kind: str, title: str, key: str, value: Any, shows: Any = THE_VALUE) -> FolderRow:
     """Return a row whose ``meta.json`` is a good one but for one value, which the error shows, or a part of it."""
     says = (f"{key}: ", shown(value if shows is THE_VALUE else shows))
-    return meta_file(kind, title, json.dumps(changed((key,), value)), *says)
+    row = meta_file(kind, title, json.dumps(changed((key,), value)), *says)
+    return replace(row, shown_input=f"{key} = {shown(value)}")
 
 
 def _deploy(folder: Path, app: str) -> None:
