@@ -29,11 +29,14 @@ class FolderRow:
     """What the error says."""
     shown_input: str
 
-    def try_on(self, sites: Sequence[Site], folder: Path) -> str:
-        """Have the sites run it, and return the error. Raises AssertionError if there is none."""
+    def make(self, folder: Path) -> None:
         good_app(folder)
         (folder / "meta.json").write_text(json.dumps({**GOOD_META, "job_id": None}))
         self.spoil(folder)
+
+    def try_on(self, sites: Sequence[Site], folder: Path) -> str:
+        """Have the sites run it, and return the error. Raises AssertionError if there is none."""
+        self.make(folder)
         try:
             results = JobWorkflow(JobFolder.read(folder), sites, JOB_ID).run()
         except FLCoreError as error:
@@ -131,8 +134,9 @@ FILES: list[tuple[str, Callable[[Path], object], str]] = [
     ("no metadata", lambda folder: (folder / "meta.json").unlink(), "meta.json"),
 ]
 
+TEXT_ROWS = [meta_file("shape", *text) for text in TEXTS]
 FOLDER_ROWS = [
-    *(meta_file("shape", *text) for text in TEXTS),
+    *TEXT_ROWS,
     *(meta_change("shape", *client) for client in CLIENTS),
     *(FolderRow("paths and workspace", title, spoil, (words,), title) for title, spoil, words in FILES),
 ]
