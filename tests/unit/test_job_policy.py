@@ -350,6 +350,9 @@ def test_more_gpus_than_a_site_offers_are_refused_with_the_key(policy: SitePolic
     assert refusal(resource_spec(num_of_gpus=5), policy) == f"job job-1: resource_spec.site-1.num_of_gpus: {words}"
 
 
+WRONG_NUMBERS: list[Any] = [-1, True, "8", [], HUGE, float("nan")]
+
+
 @pytest.mark.parametrize("asked", [0, 80, 79.5, None])
 def test_a_gpu_has_the_memory_that_a_job_asks_for(asked: Any) -> None:
     assert resources_of(resource_spec(num_of_gpus=1, mem_per_gpu_in_GiB=asked), FOUR_GPUS).num_of_gpus == 1
@@ -360,7 +363,7 @@ def test_a_gpu_has_the_memory_that_a_job_asks_for(asked: Any) -> None:
     [
         (81, FOUR_GPUS, "more than this site's GPUs have ('gpu_memory')"),
         (1, SitePolicy(gpus=4), "this site does not say how much its GPUs have ('gpu_memory')"),
-        *((bad, FOUR_GPUS, "must be a number of GiB") for bad in (-1, True, "8", [], HUGE, float("nan"))),
+        *((wrong, FOUR_GPUS, "must be a number of GiB") for wrong in WRONG_NUMBERS),
     ],
 )
 def test_memory_of_a_gpu_that_cannot_be_had_is_refused(asked: Any, policy: SitePolicy, words: str) -> None:
