@@ -13,7 +13,7 @@ EXTRAS := cli,dev
 quietly = out=$$($(1) 2>&1) || { echo "$$out" >&2; exit 1; }
 apt_get = DEBIAN_FRONTEND=noninteractive apt-get -qq -y -o DPkg::Lock::Timeout=120
 
-.PHONY: help demo test check unit bench faults engine-stop clean
+.PHONY: help demo test check unit bench faults fuzz engine-stop clean
 
 help: ## list these targets
 	@sed -nE 's/^([a-z-]+):[^#]*## /make \1\t/p' Makefile | expand -t 18
@@ -57,6 +57,9 @@ bench: $(VENV) ## measure; all, or ONLY="fire_event launch_job"; with PEERS=1 be
 faults: $(VENV) ## play every fault ten times on private Docker Engines, as root, in about half an hour (FAULTS='--only WORD')
 	@((EUID != 0)) || .ci/engine install
 	@exec .venv/bin/python -m tests.faults $(FAULTS)
+
+fuzz: $(VENV) ## make up hostile metadata for ten minutes, or MINUTES=1
+	@exec .venv/bin/python -m tests.hostile.fuzz --minutes $(or $(MINUTES),10)
 
 engine-stop: ## stop the private Docker Engine, if one runs (`.ci/engine stop --purge` deletes its images and logs too)
 	@.ci/engine stop

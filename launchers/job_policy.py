@@ -36,6 +36,7 @@ _RESERVED_VARIABLE = re.compile(
 )
 _SIZE = re.compile(r"([1-9][0-9]{0,14})(Ki|Mi|Gi|Ti)?", re.ASCII)
 _UNITS = {None: 1, "Ki": 1 << 10, "Mi": 1 << 20, "Gi": 1 << 30, "Ti": 1 << 40}
+_DOCKER_S_SIZE = re.compile(r"([1-9][0-9]{0,14})([kmgt])", re.ASCII)
 
 _RESOURCE_KEYS = frozenset({"num_of_gpus", "num_of_cpus", "memory", "mem_per_gpu_in_GiB", "docker"})
 _LAUNCHER_KEYS = frozenset({"image", "env", "num_of_gpus", "shm_size"})
@@ -303,6 +304,12 @@ def _parse_memory(value: Any) -> int:
     return parse_size(value, MIN_MEMORY)
 
 
+def _parse_shm_size(value: Any) -> int:
+    """Return bytes; NVIDIA FLARE's jobs write Docker's own ``8g``, for which ``8Gi`` stands elsewhere."""
+    match = _DOCKER_S_SIZE.fullmatch(value) if isinstance(value, str) else None
+    return parse_size(f"{match[1]}{match[2].upper()}i" if match else value)
+
+
 def _checked(key: str, value: Any, parse: Callable[[Any], float]) -> Any:
     try:
         return None if value is None else parse(value)
@@ -313,6 +320,6 @@ def _checked(key: str, value: Any, parse: Callable[[Any], float]) -> Any:
 _PARSERS: dict[str, Callable[[Any], float]] = {
     "num_of_cpus": _parse_cpus,
     "memory": _parse_memory,
-    "shm_size": parse_size,
+    "shm_size": _parse_shm_size,
     "num_of_gpus": _parse_gpus,
 }

@@ -356,7 +356,7 @@ NO_CPUS: dict[str, Any] = {
     "processors in a list": [1],
 }
 NO_GPUS = {"GPUs as text": "1", "GPUs that are true": True, "less than no GPU": -1, "a float of GPUs": 1.0}
-NO_SHM = {"shared memory below zero": -1, "no shared memory": 0, "shared memory as text": "64m", "true": True}
+NO_SHM = {"shared memory below zero": -1, "no shared memory": 0, "shared memory with an exponent": "1e9", "true": True}
 
 RESOURCE = [
     *group("resources", (*RESOURCES, "memory"), NO_MEMORY),
