@@ -86,7 +86,8 @@ class JobLauncher(JobLauncherSpec):
             "num_of_gpus"}``.
         defaults: what a job gets that does not ask; the limits where they do not say either, and no GPU.
         gpu_ids: the GPUs that jobs may have: a list of UUIDs (``"GPU-…"``, as ``nvidia-smi -L`` says; better, as an
-            index may change) or of indices, or ``"all"`` that can be found. Each is leased to one job at a time.
+            index may change) or of indices, or ``"all"`` that can be found, which are no MIG devices. Each is leased to
+            one job at a time.
         gpu_memory: what each of them has, as ``"80Gi"``: a job that asks for more (``mem_per_gpu_in_GiB``) is refused.
         gpu_lease_dir: a folder that all sites of this host share which have the same GPUs; by default ``.flcore/gpus``
             in the site's workspace, for a site that shares them with none.

@@ -12,7 +12,10 @@ QUERY_TIMEOUT = 30
 
 
 def query_gpus() -> list[str]:
-    """Return the UUIDs of this host's GPUs; none where there is no nvidia-smi, or it does not work."""
+    """Return the UUIDs of this host's GPUs, but not of the MIG devices into which one may be divided.
+
+    None where there is no nvidia-smi, or it does not work.
+    """
     command = ["nvidia-smi", "--query-gpu=uuid", "--format=csv,noheader"]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=QUERY_TIMEOUT, check=True)  # noqa: S603

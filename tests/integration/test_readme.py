@@ -60,9 +60,9 @@ def test_it_promises_two_commands() -> None:
     assert tuple(line.partition("  ")[0] for line in COMMANDS if line.startswith("make")) == TWO_COMMANDS
 
 
-def test_its_broken_config_gives_the_error_that_it_shows(folder: Path) -> None:
+def test_its_broken_config_gives_the_errors_that_it_shows(folder: Path) -> None:
     config = folder / "site-1.json"
-    config.write_text(config.read_text().replace('"image"', '"imgae"'))
+    config.write_text(config.read_text().replace('"image"', '"imgae"').replace('"path": "$', '"paht": "$'))
     command = [sys.executable, "-m", "flcore.cli", "check", config.name]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 2

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -115,6 +116,12 @@ def test_gpus_are_found_among_the_engines_devices_by_uuid_where_it_says_them(inf
     assert _cdi_gpus(info) == found
 
 
+def test_this_hosts_own_tool_is_not_asked_for_the_gpus_of_an_engine_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("launchers.runtime.docker.query_gpus", lambda: [GPUS[1]])
+    with recorded_engine(about_itself=cdi("nvidia.com/gpu=0")) as host, closing(DockerRuntime(host)) as runtime:
+        assert runtime.find_gpus() == ["0"]
+
+
 @pytest.mark.parametrize(
     "said",
     [
@@ -124,24 +131,28 @@ def test_gpus_are_found_among_the_engines_devices_by_uuid_where_it_says_them(inf
     ids=["until-28", "from-29"],
 )
 def test_an_engine_that_cannot_give_gpus_is_told_with_the_way_out(said: str) -> None:
-    with refusing_engine(said) as host, closing(DockerRuntime(host)) as runtime, pytest.raises(JobStartError) as raised:
+    with (
+        recorded_engine(refusal=said) as host,
+        closing(DockerRuntime(host)) as runtime,
+        pytest.raises(JobStartError) as raised,
+    ):
         runtime.start("0123")
     way_out = "install the NVIDIA Container Toolkit on its host, or take 'gpu_ids' out of the site's config"
     assert str(raised.value) == f"container 0123: the engine says: {said}; {way_out}"
 
 
 @contextmanager
-def refusing_engine(said: str) -> Iterator[str]:
-    """Run an engine that refuses whatever changes something, as recorded."""
+def recorded_engine(refusal: str = "", about_itself: Mapping[str, Any] = MappingProxyType({})) -> Iterator[str]:
+    """Run an engine that says what others were heard to say: about itself, and to whatever changes something."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            self.answer(200, {"ApiVersion": "1.41", "Version": "20.10.24"})
+            self.answer(200, {"ApiVersion": "1.41", "Version": "20.10.24", **about_itself})
 
         def do_POST(self) -> None:
-            self.answer(500, {"message": said})
+            self.answer(500, {"message": refusal})
 
-        def answer(self, status: int, body: dict[str, str]) -> None:
+        def answer(self, status: int, body: dict[str, Any]) -> None:
             self.send_response(status)
             self.end_headers()
             self.wfile.write(json.dumps(body).encode())
