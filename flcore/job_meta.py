@@ -16,6 +16,8 @@ from .strict_json import check_values, shown
 
 _IDENTIFIER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}", re.ASCII)
 _NOTHING = object()
+_FOLDERS_OF_SITES = frozenset({"startup", "local", "transfer"})
+"""What an NVIDIA FLARE site has in its workspace, beside the folders of jobs: its keys and its config among them."""
 
 JobMeta = Mapping[str, Any]
 
@@ -67,7 +69,10 @@ def get_job_id(job_meta: JobMeta) -> str:
     """Return the job's id."""
     if not isinstance(job_meta, Mapping):
         raise JobRejectedError(f"a job's metadata must be an object, not {type(job_meta).__name__}")
-    return _identifier(job_meta, JobMetaKey.JOB_ID, job_meta.get(JobMetaKey.JOB_ID))
+    job_id = _identifier(job_meta, JobMetaKey.JOB_ID, job_meta.get(JobMetaKey.JOB_ID))
+    if job_id.lower() in _FOLDERS_OF_SITES:
+        raise rejection(job_meta, JobMetaKey.JOB_ID, "is the name of a folder of the site's own", job_id)
+    return job_id
 
 
 def get_deployments(job_meta: JobMeta) -> tuple[Deployment, ...]:

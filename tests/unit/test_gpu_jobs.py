@@ -274,7 +274,7 @@ def test_an_ended_process_gives_its_devices_back(tmp_path: Path) -> None:
         ({"gpu_ids": "0"}, "gpu_ids must be a list of whole UUIDs"),
         (
             {"gpu_ids": ["0"], "limits": {"num_of_gpus": 2}},
-            "limits.num_of_gpus must be no more than the 1 of 'gpu_ids', got 2",
+            "limits.num_of_gpus must be no more than the 1 of 'gpu_ids'",
         ),
         ({"defaults": {"num_of_gpus": 1}}, "defaults.num_of_gpus must be no more than the 0 of 'gpu_ids', got 1"),
         ({"limits": {"num_of_gpus": True}}, "limits: num_of_gpus: must be a number of GPUs"),
