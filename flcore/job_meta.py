@@ -15,6 +15,8 @@ from .fl_constant import JobConstants, JobMetaKey
 from .strict_json import check_values, shown
 
 _IDENTIFIER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}", re.ASCII)
+_FOLDERS_OF_SITES = frozenset({"startup", "local", "transfer"})
+"""What else NVIDIA FLARE has beside the jobs' folders in a site's workspace: its keys, its config, its files."""
 _NOTHING = object()
 _FOLDERS_OF_SITES = frozenset({"startup", "local", "transfer"})
 """What an NVIDIA FLARE site has in its workspace, beside the folders of jobs: its keys and its config among them."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,11 +29,14 @@ class FolderRow:
     """What the error says."""
     shown_input: str
 
-    def try_on(self, sites: Sequence[Site], folder: Path) -> str:
-        """Have the sites run it, and return the error. Raises AssertionError if there is none."""
+    def make(self, folder: Path) -> None:
         good_app(folder)
         (folder / "meta.json").write_text(json.dumps({**GOOD_META, "job_id": None}))
         self.spoil(folder)
+
+    def try_on(self, sites: Sequence[Site], folder: Path) -> str:
+        """Have the sites run it, and return the error. Raises AssertionError if there is none."""
+        self.make(folder)
         try:
             results = JobWorkflow(JobFolder.read(folder), sites, JOB_ID).run()
         except FLCoreError as error:
@@ -54,7 +57,8 @@ def meta_file(kind: str, title: str, content: bytes | str, *says: str) -> Folder
 def meta_change(kind: str, title: str, key: str, value: Any, shows: Any = THE_VALUE) -> FolderRow:
     """Return a row whose ``meta.json`` is a good one but for one value, which the error shows, or a part of it."""
     says = (f"{key}: ", shown(value if shows is THE_VALUE else shows))
-    return meta_file(kind, title, json.dumps(changed((key,), value)), *says)
+    row = meta_file(kind, title, json.dumps(changed((key,), value)), *says)
+    return replace(row, shown_input=f"{key} = {shown(value)}")
 
 
 def _deploy(folder: Path, app: str) -> None:
@@ -130,8 +134,9 @@ FILES: list[tuple[str, Callable[[Path], object], str]] = [
     ("no metadata", lambda folder: (folder / "meta.json").unlink(), "meta.json"),
 ]
 
+TEXT_ROWS = [meta_file("shape", *text) for text in TEXTS]
 FOLDER_ROWS = [
-    *(meta_file("shape", *text) for text in TEXTS),
+    *TEXT_ROWS,
     *(meta_change("shape", *client) for client in CLIENTS),
     *(FolderRow("paths and workspace", title, spoil, (words,), title) for title, spoil, words in FILES),
 ]

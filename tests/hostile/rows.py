@@ -58,6 +58,11 @@ def path_of(place: Place) -> str:
     return "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in place)[1:]
 
 
+def escaped(text: str) -> str:
+    """Return a text as it stands where it is no value, such as in a path."""
+    return text if text.isprintable() else repr(text)[1:-1]
+
+
 @dataclass(frozen=True)
 class Row:
     """A hostile value in the metadata, or the arguments, of a good job."""
@@ -102,7 +107,7 @@ class Row:
     @property
     def shown_input(self) -> str:
         """Return the row as the printed table has it."""
-        return f"{path_of(self.place)} = {shown(self.value)}"
+        return f"{escaped(path_of(self.place))} = {shown(self.value)}"
 
 
 def group(kind: str, place: Place, values: Mapping[str, Any], **more: Any) -> list[Row]:

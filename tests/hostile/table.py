@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from .folder_rows import FOLDER_ROWS, FolderRow, meta_change
-from .rows import SITE, Place, Row, group, variables
+from .rows import SITE, Place, Row, escaped, group, variables
 
 HUGE = 10**5000
 """More digits than Python writes."""
@@ -37,11 +37,6 @@ def endless() -> list[Any]:
     value: list[Any] = []
     value.append(value)
     return value
-
-
-def escaped(text: str) -> str:
-    """Return a text as it stands where it is no value, such as in a path."""
-    return text if text.isprintable() else repr(text)[1:-1]
 
 
 IDS: dict[str, Any] = {
@@ -382,6 +377,8 @@ PATHS_AS_JOBS: dict[str, Any] = {
     "a job that is the site's memory": ".flcore",
     "a job that is the site's keys": "startup",
     "a job that is the site's config": "local",
+    "a job that is the site's config, in capitals": "LOCAL",
+    "a job that is the site's files": "transfer",
     "a hidden job": ".hidden",
     "a job that is a home": "~root",
 }

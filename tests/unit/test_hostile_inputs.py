@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.hostile.folder_rows import FolderRow
+from flcore import cli
+from tests.hostile.folder_rows import TEXT_ROWS, FolderRow
 from tests.hostile.lab import FakeLab
 from tests.hostile.rows import Row, problems_of
 from tests.hostile.table import TABLE
@@ -27,6 +28,16 @@ def test_it_is_refused_by_name_and_nothing_of_it_stays(row: Row | FolderRow, lab
     error = lab.refusal(row)
     assert problems_of(error, row.says) == [], error
     assert lab.traces() == before
+
+
+@pytest.mark.parametrize("row", TEXT_ROWS, ids=lambda row: row.title)
+def test_the_command_says_what_is_wrong_with_a_file_in_one_line(
+    row: FolderRow, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    row.make(tmp_path)
+    assert cli.main(["run", str(tmp_path), "--site", "site.json"]) == cli.EXIT_ERROR
+    (line,) = capsys.readouterr().err.splitlines()
+    assert problems_of(line, row.says) == []
 
 
 @pytest.mark.parametrize("row", [row for row in TABLE if row.kind == "messages"], ids=lambda row: row.title)

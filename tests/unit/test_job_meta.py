@@ -70,6 +70,8 @@ def test_the_job_id_is_read() -> None:
         ({"job_id": None}, f"job_id: {RULE}, got None"),
         ({"job_id": 7}, f"job 7: job_id: {RULE}, got 7"),
         ({"job_id": "../up"}, f"job ../up: job_id: {RULE}, got '../up'"),
+        ({"job_id": "startup"}, "job startup: job_id: is the name of a folder of the site's own, got 'startup'"),
+        ({"job_id": "Local"}, "job Local: job_id: is the name of a folder of the site's own, got 'Local'"),
         ([], "a job's metadata must be an object, not list"),
         (None, "a job's metadata must be an object, not NoneType"),
     ],
