@@ -18,8 +18,6 @@ _IDENTIFIER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}", re.ASCII)
 _FOLDERS_OF_SITES = frozenset({"startup", "local", "transfer"})
 """What else NVIDIA FLARE has beside the jobs' folders in a site's workspace: its keys, its config, its files."""
 _NOTHING = object()
-_FOLDERS_OF_SITES = frozenset({"startup", "local", "transfer"})
-"""What an NVIDIA FLARE site has in its workspace, beside the folders of jobs: its keys and its config among them."""
 
 JobMeta = Mapping[str, Any]
 
