@@ -14,6 +14,7 @@ from typing import NoReturn
 
 from .cli_view import JsonView, LiveView, PlainView, View, launches_as_json, launches_as_text
 from .errors import FLCoreError
+from .fl_constant import FLContextKey
 from .job_launcher_spec import JobLauncherSpec
 from .site import Site
 from .site_config import SiteConfig
@@ -97,9 +98,11 @@ def _check_launchers(site: Site) -> bool:
     if not launchers:
         print("  MISSING  a launcher: the site can run no job")
     complete = bool(launchers)
+    fl_ctx = site.new_context()
+    fl_ctx.set_prop(FLContextKey.WORKSPACE_OBJECT, site.workspace, private=True, sticky=False)
     for name, launcher in launchers.items():
         with closing(launcher):
-            for found in launcher.check(site.new_context()):
+            for found in launcher.check(fl_ctx):
                 print(f"  {'ok     ' if found.ok else 'MISSING'}  {name}: {found.what}: {found.detail}")
                 complete &= found.ok
     return complete

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os.path
 import re
 from collections.abc import Collection, Iterable, Mapping
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from .container_spec import Isolation, Mount
@@ -169,6 +169,15 @@ def is_the_host_s_own(path: str) -> bool:
     """Whether a path of the host is no data, but a socket, a device, or a folder that holds the host itself."""
     place = PurePosixPath(os.path.normpath(path))
     return place in _HOST_S_OWN or any(map(place.is_relative_to, _ALL_BELOW)) or place.suffix == ".sock"
+
+
+def why_not_shown(place: Path, job_folder: Path | None) -> str:
+    """Return why no job may see a place of the host, whose links were followed; empty if one may."""
+    if is_the_host_s_own(str(place)):
+        return "which is the host's own"
+    if job_folder and job_folder.resolve().is_relative_to(place):
+        return "which holds the site's own folder"
+    return ""
 
 
 def _not_own_network(name: str) -> str:

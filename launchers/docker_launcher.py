@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from flcore.errors import JobLaunchError
 from flcore.fl_constant import FLContextKey
 from flcore.fl_context import FLContext
 from flcore.job_meta import JobMeta
@@ -175,11 +176,23 @@ class DockerJobLauncher(JobLauncher):
         return docker_args.find_insecure(self.isolation, self.user, self.network, self.policy.images or (), paths)
 
     def _prepare(self, plan: LaunchPlan) -> None:
+        self._check_sources(plan)
         super()._prepare(plan)
         for key, why in self.insecure.items():
             logger.warning("job %s: %s is insecure, and allowed: %s", plan.request.job_id, key, why)
         if plan.folder and os.geteuid() == 0:
             _hand_over(plan.folder, plan.spec.user)
+
+    def _check_sources(self, plan: LaunchPlan) -> None:
+        """Raise JobLaunchError if what a job is to see leads, by links, to what its site may not show it."""
+        sources = [("datasets", path) for path in self.datasets.values()]
+        sources += [("mounts", mount.source) for mount in self.mounts]
+        for key, source in sources:
+            place = Path(source).resolve()
+            why = docker_args.why_not_shown(place, plan.folder)
+            if why and key not in self.allow_insecure:
+                meant = f"if that is meant, add '{key}' to 'allow_insecure'"
+                raise JobLaunchError(f"job {plan.request.job_id}: {key}: {source} leads to {place}, {why}; {meant}")
 
     def make_handle(self, tracking: Tracking, log_path: Path | None) -> DockerJobHandle:
         return DockerJobHandle(None, self.timeout, tracking=tracking, log_path=log_path)

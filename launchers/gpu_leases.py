@@ -18,7 +18,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -128,18 +128,14 @@ class GpuLeases:
             _check_names(ids, holders)
         except (JobLaunchError, OSError) as error:
             return Check("GPUs", False, str(error))
-        leased = [f"{gpu_id} has {holders[gpu_id]}" for gpu_id in ids if gpu_id in holders]
-        return Check("GPUs", True, "; ".join([f"{len(ids) - len(leased)} of {len(ids)} free", *leased]))
+        return Check("GPUs", True, _free_and_leased(ids, holders))
 
     def _take(self, count: int, ids: tuple[str, ...], who: JobIdentity, record: Path | None) -> Lease:
         holders = self._holders()
         _check_names(ids, holders)
         free = [gpu_id for gpu_id in ids if gpu_id not in holders]
         if count > len(free):
-            leased = "; ".join(f"{gpu_id} has {holders[gpu_id]}" for gpu_id in ids if gpu_id in holders)
-            raise NoGpuError(
-                f"job {who.job_id}: it needs {count} GPUs, and {len(free)} of {len(ids)} are free: {leased}"
-            )
+            raise NoGpuError(f"job {who.job_id}: num_of_gpus: it asks for {count}; {_free_and_leased(ids, holders)}")
         self._clear(gpu_id for gpu_id in self._leased() if gpu_id not in holders)
         chosen = tuple(free[:count])
         if record:
@@ -193,6 +189,11 @@ def _is_index(gpu_id: str) -> bool:
     return gpu_id.isdigit()
 
 
+def _free_and_leased(ids: Sequence[str], holders: Mapping[str, str]) -> str:
+    leased = [f"{gpu_id}: {holders[gpu_id]}" for gpu_id in ids if gpu_id in holders]
+    return "; ".join([f"{len(ids) - len(leased)} of {len(ids)} GPUs are free", *leased])
+
+
 def _check_names(ids: Sequence[str], holders: Iterable[str]) -> None:
     """Raise JobLaunchError where somebody has a device by another kind of name, so that it may be one of ours."""
     for gpu_id in holders:
@@ -204,7 +205,7 @@ def _check_names(ids: Sequence[str], holders: Iterable[str]) -> None:
 def _holder(link: Path) -> str:
     """Say who has a device; empty if nobody does. What cannot be found out does not set a device free."""
     if not link.is_symlink():
-        return f"who made the file {link}"
+        return f"whoever made the file {link}"
     record = link.readlink()
     try:
         fields = read_record(record)

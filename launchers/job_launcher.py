@@ -239,7 +239,9 @@ class JobLauncher(JobLauncherSpec):
         with suppress(RuntimeUnavailableError):
             found = runtime.find_image(image) or found
         labels = dict.fromkeys((LABEL_NONCE, LABEL_SITE_ID, LABEL_PARENT), AT_LAUNCH) | {LABEL_IMAGE: image}
-        body = runtime.describe(masked(replace(plan.spec, image=found.id, labels=plan.spec.labels | labels)))
+        spec = replace(plan.spec, image=found.id, labels=plan.spec.labels | labels)
+        spec = replace(spec, gpu_ids=(AT_LAUNCH,) * (plan.request.resources.num_of_gpus or 0))
+        body = runtime.describe(masked(spec))
         keys = SiteKeys(self.given, self.policy, self.env)
         return LaunchRequest(runtime.address(plan.spec.name), body, origins(body, plan.request, keys))
 

@@ -40,6 +40,9 @@ _RESOURCES = {
     "HostConfig.Memory": "memory",
     "HostConfig.MemorySwap": "memory",
     "HostConfig.ShmSize": "shm_size",
+    "HostConfig.DeviceRequests": "num_of_gpus",
+    "Env.NVIDIA_VISIBLE_DEVICES": "num_of_gpus",
+    "Env.CUDA_VISIBLE_DEVICES": "num_of_gpus",
 }
 
 
@@ -75,12 +78,12 @@ def _paths(body: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _origin(path: str, request: JobRequest, site: SiteKeys) -> str:
+    if path in _RESOURCES:
+        return _origin_of_resource(_RESOURCES[path], request, site)
     if path.startswith("Env."):
         return _origin_of_variable(path.removeprefix("Env."), request, site)
     if path == "Image" and "image" in request.origins:
         return f"job: {request.origins['image']}"
-    if path in _RESOURCES:
-        return _origin_of_resource(_RESOURCES[path], request, site)
     keys = [key for key in _SITE_KEYS.get(path, "").split() if key in site.given]
     if keys:
         return f"site: {', '.join(keys)}"

@@ -1,7 +1,7 @@
 """Launchers that run a job's process as a local process: for development, and where there is no engine.
 
-A process is not isolated: it sees what the site's own user sees, and no limit of memory or processors holds it. CUDA shows it
-its own GPUs only (``CUDA_VISIBLE_DEVICES``), if it plays fair.
+A process is not isolated: it sees what the site's own user sees, and no limit of memory or processors holds it. CUDA
+shows it its own GPUs only (``CUDA_VISIBLE_DEVICES``), if it plays fair.
 """
 
 from __future__ import annotations

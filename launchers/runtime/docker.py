@@ -52,6 +52,8 @@ _LOCAL = "http+docker://localhost"
 """What docker-py calls an engine behind a socket of this host."""
 _CDI_GPU = "nvidia.com/gpu="
 _NO_NETWORK = re.compile(r"network (\S+) not found")
+_STALE_ENDPOINT = re.compile(r"endpoint with name (\S+) already exists in network (\S+)")
+"""What an engine that was killed may leave in a network, in the name of a container that is gone."""
 
 _NO_ANSWER = (
     DockerException,
@@ -255,6 +257,9 @@ class DockerRuntime:
             if kind is JobStartError and (match := _NO_NETWORK.fullmatch(said)):
                 kind = NetworkError
                 said += f"; make it with: docker network create {match[1]}"
+            elif match := _STALE_ENDPOINT.search(said):
+                kind = NetworkError
+                said += f"; an earlier one has left it, end it with: docker network disconnect -f {match[2]} {match[1]}"
             elif _NO_GPU_DRIVER.search(said):
                 said += "; install the NVIDIA Container Toolkit on its host, or take 'gpu_ids' out of the site's config"
             raise kind(f"{what}: the engine says: {said}") from error

@@ -98,13 +98,7 @@ def test_the_engine_is_asked_for_the_very_devices_that_a_job_is_shown(host: Host
     asked = [json.loads(line) for line in (host.folder / "requests.jsonl").read_text().splitlines()]
     assert {entry["name"]: entry["devices"] for entry in asked} == {
         f"{name}-{job_id}": [
-            {
-                "Driver": "nvidia",
-                "Count": 0,
-                "DeviceIDs": [host.notes(name, job_id)[0][1]],
-                "Capabilities": [["gpu"]],
-                "Options": {},
-            }
+            {"Driver": "nvidia", "DeviceIDs": [host.notes(name, job_id)[0][1]], "Capabilities": [["gpu"]]}
         ]
         for job_id in host.jobs(name)
     }

@@ -264,6 +264,18 @@ def test_check_says_that_all_is_there(capsys: pytest.CaptureFixture[str]) -> Non
     )
 
 
+def test_check_says_who_has_which_gpu_of_the_sites_own_folder(capsys: pytest.CaptureFixture[str]) -> None:
+    config = write_site("site-1", gpu_ids=["0", "1"])
+    leases = Path("work/site-1/.flcore/gpus")
+    leases.mkdir(parents=True)
+    (leases / "0").touch()
+    assert main(["check", config]) == 0
+    assert (
+        f"  ok       launcher: GPUs: 1 of 2 GPUs are free; 0: whoever made the file {leases.absolute()}/0\n"
+        in capsys.readouterr().out
+    )
+
+
 def test_check_starts_no_site_and_lets_go_of_its_launchers(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from flcore import Site
+from flcore.errors import JobLaunchError
 from flcore.testing import FakeFLContext
 from launchers.container_spec import Mount
 from launchers.docker_args import INSECURE_KEYS, is_the_host_s_own
 from launchers.docker_launcher import ClientDockerJobLauncher
 from launchers.runtime.docker_request import create_request
+from launchers.runtime.fake import FakeRuntime
 
 INSECURE: list[dict[str, Any]] = [
     {"images": ["*"]},
@@ -93,3 +97,24 @@ def make_launcher() -> Callable[..., ClientDockerJobLauncher]:
 @pytest.mark.parametrize("path", ["/data", "/home/site/data", "/etc/ssl/certs", "/var/lib/site", "/mnt", "/srv/data"])
 def test_folders_of_data_are_nothing_that_is_the_host_s_own(path: str) -> None:
     assert not is_the_host_s_own(path)
+
+
+@pytest.mark.parametrize("key", ["datasets", "mounts"])
+@pytest.mark.parametrize(("leads_to", "why"), [("/etc", "the host's own"), ("sites", "holds the site's own folder")])
+def test_what_leads_by_links_to_what_no_job_may_see_is_refused_at_the_launch(
+    tmp_path: Path, key: str, leads_to: str, why: str
+) -> None:
+    (tmp_path / "sites").mkdir()
+    link = tmp_path / "link"
+    link.symlink_to(tmp_path / leads_to)  # an absolute path stays as it is
+    value: Any = {"data": str(link)} if key == "datasets" else [{"source": str(link), "target": "/data"}]
+    job = {"job_id": "j1"}, {"exe_module": ("-m", "client")}
+
+    def site(**allowed: Any) -> Site:
+        launcher = ClientDockerJobLauncher(image="job:1", runtime=FakeRuntime(), **{key: value}, **allowed)
+        return Site("site-1", {"launcher": launcher}, tmp_path / "sites" / "site-1")
+
+    with site() as strict, pytest.raises(JobLaunchError, match=rf"{key}: .* leads to .*{why}; .* to 'allow_insecure'"):
+        strict.launch_job(*job)
+    with site(allow_insecure=[key]) as loose:
+        loose.launch_job(*job).terminate()

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from flcore.errors import JobStartError, RuntimeUnavailableError
+from flcore.errors import JobStartError, NetworkError, RuntimeUnavailableError
 from launchers.container_spec import ContainerSpec
 from launchers.runtime.docker import DockerRuntime, _cdi_gpus
 
@@ -139,6 +139,13 @@ def test_an_engine_that_cannot_give_gpus_is_told_with_the_way_out(said: str) -> 
         runtime.start("0123")
     way_out = "install the NVIDIA Container Toolkit on its host, or take 'gpu_ids' out of the site's config"
     assert str(raised.value) == f"container 0123: the engine says: {said}; {way_out}"
+
+
+def test_what_a_killed_engine_left_in_a_network_is_told_with_the_way_out() -> None:
+    said = "endpoint with name site-1-j1 already exists in network jobs"
+    with recorded_engine(said) as host, closing(DockerRuntime(host)) as runtime, pytest.raises(NetworkError) as raised:
+        runtime.start("0123")
+    assert str(raised.value).endswith("end it with: docker network disconnect -f jobs site-1-j1")
 
 
 @contextmanager

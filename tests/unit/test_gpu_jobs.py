@@ -112,7 +112,9 @@ def test_a_job_that_does_not_ask_gets_none_or_what_the_site_says(lab: Lab) -> No
 def test_a_launch_that_finds_too_few_leaves_nothing(lab: Lab) -> None:
     parent = lab.parent()
     parent.launch("job-1", 3)
-    with pytest.raises(NoGpuError, match="job job-2: it needs 2 GPUs, and 1 of 4 are free: 0 has job job-1 of site-1"):
+    with pytest.raises(
+        NoGpuError, match="job job-2: num_of_gpus: it asks for 2; 1 of 4 GPUs are free; 0: job job-1 of site-1"
+    ):
         parent.launch("job-2", 2)
     assert len(lab.runtime.containers()) == 1
     assert len(list((lab.folder / "site-1/.flcore/jobs").iterdir())) == 1
@@ -197,9 +199,11 @@ def checked(parent: Parent) -> Check:
 
 def test_a_check_says_who_has_which(lab: Lab) -> None:
     parent = lab.parent()
-    assert checked(parent) == Check("GPUs", True, "4 of 4 free")
+    assert checked(parent) == Check("GPUs", True, "4 of 4 GPUs are free")
     lab.parent("site-2").launch("job-1", 2)
-    assert checked(parent) == Check("GPUs", True, "2 of 4 free; 0 has job job-1 of site-2; 1 has job job-1 of site-2")
+    assert checked(parent) == Check(
+        "GPUs", True, "2 of 4 GPUs are free; 0: job job-1 of site-2; 1: job job-1 of site-2"
+    )
 
 
 def test_a_check_says_that_none_were_found(lab: Lab) -> None:
@@ -274,7 +278,7 @@ def test_an_ended_process_gives_its_devices_back(tmp_path: Path) -> None:
         ({"gpu_ids": "0"}, "gpu_ids must be a list of whole UUIDs"),
         (
             {"gpu_ids": ["0"], "limits": {"num_of_gpus": 2}},
-            "limits.num_of_gpus must be no more than the 1 of 'gpu_ids', got 2",
+            "limits.num_of_gpus must be no more than the 1 of 'gpu_ids'",
         ),
         ({"defaults": {"num_of_gpus": 1}}, "defaults.num_of_gpus must be no more than the 0 of 'gpu_ids', got 1"),
         ({"limits": {"num_of_gpus": True}}, "limits: num_of_gpus: must be a number of GPUs"),

@@ -100,8 +100,8 @@ def test_who_finds_too_few_free_is_told_who_has_them(one: Parent, two: Parent) -
     with pytest.raises(NoGpuError) as raised:
         two.take(two.begin("c"), 2)
     assert str(raised.value) == (
-        "job c: it needs 2 GPUs, and 1 of 4 are free: "
-        "0 has job a of site-1; 1 has job a of site-1; 2 has job b of site-2"
+        "job c: num_of_gpus: it asks for 2; 1 of 4 GPUs are free; "
+        "0: job a of site-1; 1: job a of site-1; 2: job b of site-2"
     )
 
 

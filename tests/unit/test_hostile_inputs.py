@@ -15,8 +15,6 @@ from tests.hostile.lab import FakeLab
 from tests.hostile.rows import Row, problems_of
 from tests.hostile.table import TABLE
 
-EVERY_ROW = pytest.mark.parametrize("row", TABLE, ids=[f"{row.kind}: {row.title}" for row in TABLE])
-
 
 @pytest.fixture
 def lab(tmp_path: Path) -> Iterator[FakeLab]:
@@ -24,16 +22,11 @@ def lab(tmp_path: Path) -> Iterator[FakeLab]:
         yield lab
 
 
-@EVERY_ROW
-def test_it_is_refused_by_name(row: Row | FolderRow, lab: FakeLab) -> None:
+@pytest.mark.parametrize("row", TABLE, ids=[f"{row.kind}: {row.title}" for row in TABLE])
+def test_it_is_refused_by_name_and_nothing_of_it_stays(row: Row | FolderRow, lab: FakeLab) -> None:
+    before = lab.traces()
     error = lab.refusal(row)
     assert problems_of(error, row.says) == [], error
-
-
-@EVERY_ROW
-def test_nothing_of_it_stays(row: Row | FolderRow, lab: FakeLab) -> None:
-    before = lab.traces()
-    lab.refusal(row)
     assert lab.traces() == before
 
 

@@ -64,6 +64,14 @@ def test_what_the_job_asks_for_is_shown_with_its_path(tmp_path: Path) -> None:
     assert origins["HostConfig.Memory"] == origins["HostConfig.MemorySwap"] == "job: resource_spec.site-1.memory"
 
 
+def test_gpus_are_shown_by_their_number_for_they_are_leased_at_the_launch(tmp_path: Path) -> None:
+    launch = describe(tmp_path, {"resource_spec": {"site-1": {"num_of_gpus": 2}}}, gpu_ids=["0", "1", "2"])
+    assert launch.request["HostConfig"]["DeviceRequests"][0]["DeviceIDs"] == ["(at launch)"] * 2
+    assert launch.origins["HostConfig.DeviceRequests"] == "job: resource_spec.site-1.num_of_gpus"
+    assert launch.origins["Env.NVIDIA_VISIBLE_DEVICES"] == "job: resource_spec.site-1.num_of_gpus"
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_no_secret_is_shown(tmp_path: Path) -> None:
     launch = describe(tmp_path, env={"MY_API_KEY": "secret-1234", "DB_PASSWORD": "secret-1234", "PLAIN": "shown"})
     assert "1234" not in repr(launch)
