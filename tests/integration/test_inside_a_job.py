@@ -214,10 +214,11 @@ def test_a_volume_that_an_image_declares_goes_with_the_container(lab: Lab, image
 
 @pytest.fixture
 def site(lab: Lab) -> Iterator[Site]:
-    """A site whose jobs run what their name says, and are given a processor and 256 MiB."""
+    """A site whose jobs run what their name says, and are given a processor and 256 MiB, or what they ask for."""
     programs = {"bomb": BOMB, "hog": HOG, "flood": FLOOD, "hold": HOLD, "good": "print('done')"}
-    limits = {"num_of_cpus": 1, "memory": "256Mi"}
-    with Site("site-1", {"launcher": NamedLauncher(programs, limits=limits)}, lab.folder) as site:
+    limits = {"num_of_cpus": 1, "memory": "2Gi"}
+    launcher = NamedLauncher(programs, limits=limits, defaults={"memory": "256Mi"})
+    with Site("site-1", {"launcher": launcher}, lab.folder) as site:
         yield site
 
 
@@ -227,7 +228,8 @@ def good_job_ends_well(site: Site, lab: Lab) -> None:
 
 
 def test_a_fork_bomb_is_contained_and_the_site_goes_on(site: Site, lab: Lab) -> None:
-    bomb = site.launch_job({"job_id": lab.job_id, "name": "bomb"})
+    memory = {"site-1": {"memory": "2Gi"}}  # enough for a thousand processes: this is not about memory
+    bomb = site.launch_job({"job_id": lab.job_id, "name": "bomb", "resource_spec": memory})
     container = lab.client.api.containers(filters={"name": lab.job_id})[0]["Id"]
 
     def processes() -> int:
