@@ -124,6 +124,7 @@ def test_a_clients_container_is_this_and_nothing_else(tmp_path: Path) -> None:
             "PYTHONPATH": "/workspace/job-1/app_site-1/custom",
             "NVFLARE_JOB_AUTH_TOKEN": "a-token",
         },
+        secret_variables=frozenset({"NVFLARE_JOB_AUTH_TOKEN"}),
         working_dir="/workspace/job-1",
         mounts=(
             Mount(f"{tmp_path}/ws/job-1", "/workspace/job-1", read_only=False),
