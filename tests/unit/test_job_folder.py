@@ -66,7 +66,7 @@ def test_a_link_in_place_of_a_jobs_folder_is_refused_and_not_followed(tmp_path: 
     (tmp_path / "secret").mkdir(mode=0o755)
     (tmp_path / "job-1").symlink_to(tmp_path / "secret")
     runtime = FakeRuntime()
-    with pytest.raises(JobLaunchError, match="job job-1: its folder cannot be made: .*Not a directory"):
+    with pytest.raises(JobLaunchError, match=r"job job-1: its folder cannot be made: .*Not a directory"):
         launch(runtime, tmp_path)
     assert runtime.containers() == []
     assert stat.S_IMODE((tmp_path / "secret").stat().st_mode) == 0o755
