@@ -15,7 +15,7 @@ from .fl_constant import JobConstants, JobMetaKey
 from .strict_json import check_values, shown
 
 _IDENTIFIER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}", re.ASCII)
-_FOLDERS_OF_SITES = frozenset({"startup", "local", "transfer"})
+FOLDERS_OF_SITES = frozenset({"startup", "local", "transfer"})
 """What else NVIDIA FLARE has beside the jobs' folders in a site's workspace: its keys, its config, its files."""
 _NOTHING = object()
 
@@ -70,7 +70,7 @@ def get_job_id(job_meta: JobMeta) -> str:
     if not isinstance(job_meta, Mapping):
         raise JobRejectedError(f"a job's metadata must be an object, not {type(job_meta).__name__}")
     job_id = _identifier(job_meta, JobMetaKey.JOB_ID, job_meta.get(JobMetaKey.JOB_ID))
-    if job_id.lower() in _FOLDERS_OF_SITES:
+    if job_id.lower() in FOLDERS_OF_SITES:
         raise rejection(job_meta, JobMetaKey.JOB_ID, "is the name of a folder of the site's own", job_id)
     return job_id
 

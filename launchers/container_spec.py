@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+MASK = "***"
+"""What is shown in place of a secret."""
 LABEL_SITE = "flcore.site"
 """The site that launched the container."""
 LABEL_JOB_ID = "flcore.job_id"
@@ -61,7 +63,9 @@ class ContainerSpec:
     command: tuple[str, ...]
     """The program and its arguments. No shell reads it, and the image's entry point is not used."""
     environment: dict[str, str] = field(default_factory=dict, repr=False)
-    """Holds credentials, so it is never shown."""
+    """Holds secrets, so it is never shown."""
+    secret_variables: frozenset[str] = frozenset()
+    """Those of the variables that are secrets."""
     working_dir: str = "/"
     mounts: tuple[Mount, ...] = ()
     network: str = ""
@@ -86,3 +90,15 @@ class ContainerSpec:
     image_digests: tuple[str, ...] = ()
     """What the image is must have one of these digests; without any, it may be whatever it is."""
     isolation: Isolation = field(default_factory=Isolation)
+
+    def secret_values(self) -> tuple[str, ...]:
+        """Return what no text that is shown may hold, longer ones first."""
+        values = {self.environment.get(name, "") for name in self.secret_variables} - {""}
+        return tuple(sorted(values, key=len, reverse=True))
+
+
+def hidden(text: str, secrets: Iterable[str]) -> str:
+    """Return a text without the secrets in it."""
+    for secret in secrets:
+        text = text.replace(secret, MASK)
+    return text

@@ -11,6 +11,9 @@ from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from flcore.job_meta import FOLDERS_OF_SITES
+from flcore.workspace import STATE_DIR
+
 from .container_spec import Isolation, Mount
 from .image_reference import ImageRule
 from .job_policy import parse_size
@@ -35,6 +38,8 @@ _USER = re.compile(r"([0-9]{1,10}):[0-9]{1,10}", re.ASCII)
 _NETWORK = re.compile(r"(container:)?[A-Za-z0-9][A-Za-z0-9_.-]{0,127}", re.ASCII)
 _CAPABILITY = re.compile(r"(?:CAP_)?([A-Z][A-Z_]{1,40})", re.ASCII)
 _SECURITY_OPTION = re.compile(r"(seccomp|apparmor|label|no-new-privileges|systempaths)[=:].+", re.ASCII)
+_OF_SITES = (*FOLDERS_OF_SITES, STATE_DIR)
+"""What of a site's workspace no job sees: keys, config, records."""
 _TMPFS = re.compile(r"([^,]+)(,exec)?")
 _DOCKER_S_OWN = frozenset(
     {"AUDIT_WRITE", "CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "MKNOD", "NET_BIND_SERVICE"}
@@ -177,6 +182,8 @@ def why_not_shown(place: Path, job_folder: Path | None) -> str:
         return "which is the host's own"
     if job_folder and job_folder.resolve().is_relative_to(place):
         return "which holds the site's own folder"
+    if job_folder and any(place.is_relative_to(job_folder.parent.resolve() / name) for name in _OF_SITES):
+        return "which is the site's own"
     return ""
 
 

@@ -20,6 +20,7 @@ from . import docker_args, site_args
 from .container_spec import LABEL_SITE, ContainerSpec, Isolation
 from .docker_state import DOCKER_STATE
 from .image_puller import PULL_POLICIES, PullSettings
+from .job_folder import JobFolder
 from .job_handle import DockerJobHandle, Tracking
 from .job_launcher import ClientJobLauncher, JobLauncher, LaunchPlan, ServerJobLauncher
 from .job_policy import SitePolicy, names_image
@@ -45,7 +46,7 @@ class DockerJobLauncher(JobLauncher):
     """Runs jobs in Docker containers; a subclass needs no more than :meth:`get_command`.
 
     A container sees the job's own folder at ``<mount_path>/<job id>``, writable, and the site's datasets at
-    ``/data/<name>``, read-only; nothing else of the host.
+    ``/data/<name>`` and its secrets at ``/run/secrets/<name>``, read-only; nothing else of the host.
 
     Args:
         mount_path: where a container sees the site's workspace.
@@ -69,6 +70,8 @@ class DockerJobLauncher(JobLauncher):
         pull_timeout: seconds a pull may take in all, and
         pull_stall_timeout: seconds it may make no progress (none while a large layer is written, either); None is for
             ever.
+        secrets_dir: a folder of this host that is in memory (tmpfs), and that the engine sees at the same path: for the
+            jobs' ``secrets``. To be changed only while no job runs.
         docker_host: the engine, such as ``unix:///var/run/docker.sock``; by default what Docker's own command uses.
         kwargs: see :class:`JobLauncher`. Where ``limits`` names no memory, it is three quarters of this machine's.
     """
@@ -100,6 +103,7 @@ class DockerJobLauncher(JobLauncher):
         registries: Sequence[str] | None = None,
         pull_timeout: float | None = None,
         pull_stall_timeout: float | None = 300.0,
+        secrets_dir: str = JobLauncher.secrets_dir,
         docker_host: str | None = None,
         **kwargs: Any,
     ) -> None:
@@ -129,6 +133,7 @@ class DockerJobLauncher(JobLauncher):
             timeout=checked(site_args.optional_seconds, "pull_timeout", pull_timeout),
             stall_timeout=checked(site_args.optional_seconds, "pull_stall_timeout", pull_stall_timeout),
         )
+        self.secrets_dir = checked(site_args.absolute_path, "secrets_dir", secrets_dir)
         self.docker_host = docker_host
         self.allow_insecure = checked(docker_args.insecure_keys, "allow_insecure", allow_insecure)
         problems.raise_all(ValueError)
@@ -175,13 +180,11 @@ class DockerJobLauncher(JobLauncher):
         paths = {"datasets": self.datasets.values(), "mounts": [mount.source for mount in self.mounts]}
         return docker_args.find_insecure(self.isolation, self.user, self.network, self.policy.images or (), paths)
 
-    def _prepare(self, plan: LaunchPlan) -> None:
+    def _prepare(self, plan: LaunchPlan, folder: JobFolder) -> None:
         self._check_sources(plan)
-        super()._prepare(plan)
+        super()._prepare(plan, folder)
         for key, why in self.insecure.items():
             logger.warning("job %s: %s is insecure, and allowed: %s", plan.request.job_id, key, why)
-        if plan.folder and os.geteuid() == 0:
-            _hand_over(plan.folder, plan.spec.user)
 
     def _check_sources(self, plan: LaunchPlan) -> None:
         """Raise JobLaunchError if what a job is to see leads, by links, to what its site may not show it."""
@@ -218,11 +221,3 @@ def _with_memory_limit(policy: SitePolicy) -> SitePolicy:
     machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     most = max(int(machine * MEMORY_SHARE) >> 20 << 20, policy.defaults.memory or 0)
     return replace(policy, limits=replace(policy.limits, memory=most))
-
-
-def _hand_over(folder: Path, user: str) -> None:
-    """Make the job's user the owner of the job's folder. No link in it is followed."""
-    uid, _, gid = user.partition(":")
-    for parent, folders, files in os.walk(folder):
-        for name in (".", *folders, *files):
-            os.chown(Path(parent, name), int(uid), int(gid), follow_symlinks=False)

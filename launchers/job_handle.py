@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections import Counter, deque
@@ -11,6 +12,7 @@ from typing import Any, Literal, NamedTuple, overload
 
 from flcore.errors import TerminateTimeout
 from flcore.job_launcher_spec import JobHandleSpec, JobResult, JobReturnCode
+from flcore.safe_files import closing, open_file, open_folder
 
 from .docker_state import DOCKER_STATE, as_states
 from .job_output import follow as follow_output
@@ -21,6 +23,8 @@ from .tracked_job import STOP_GRACE, JobHooks, TrackedJob
 
 CLEAN_UP_TIMEOUT = 10.0
 """Seconds that ``logs`` waits, after the end, for the output to be kept."""
+MOST_OUTPUT = 1 << 30
+"""Bytes that are read of a kept output, its end: a later run of the job could put any file there."""
 
 
 class Tracking(NamedTuple):
@@ -122,10 +126,12 @@ class ContainerJobHandle(JobHandleSpec):
         if self._log_path is None or self._job.result is None:
             return None
         self._job.wait_for_clean_up(CLEAN_UP_TIMEOUT)
-        if not self._log_path.is_file() or self._log_path.is_symlink():  # the job could leave a link there
+        try:
+            with closing(open_folder(self._log_path.parent)) as folder, open_file(self._log_path.name, folder) as file:
+                file.seek(max(0, os.fstat(file.fileno()).st_size - MOST_OUTPUT))
+                return b"".join(deque(file, tail))
+        except OSError:  # a later run of the job could leave anything there
             return None
-        with self._log_path.open("rb") as file:
-            return b"".join(deque(file, tail))
 
 
 def _lines_of(output: bytes) -> list[str]:

@@ -7,6 +7,7 @@ import logging
 import secrets
 import threading
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -25,14 +26,15 @@ from flcore.errors import (
     RuntimeUnavailableError,
 )
 from flcore.job_launcher_spec import ImagePullProgress, JobStateChange
-from flcore.workspace import write_new
+from flcore.safe_files import closing, open_private, write_new
 
-from .container_spec import LABEL_IMAGE, LABEL_NONCE, LABEL_PARENT, LABEL_SITE_ID, ContainerSpec
+from .container_spec import LABEL_IMAGE, LABEL_NONCE, LABEL_PARENT, LABEL_SITE_ID, ContainerSpec, hidden
 from .docker_state import DOCKER_STATE, TERMINAL_STATES
 from .gpu_leases import GpuLeases
 from .image_puller import ImagePuller, PullSettings
 from .job_record import JobIdentity, JobRecord, RecordStore
 from .job_recovery import JobRecovery, RecoverySettings
+from .job_secrets import JobSecrets
 from .runtime.base import ContainerSummary, FoundImage, Runtime
 from .state_tracker import RELIST_INTERVAL, StateTracker
 from .tracked_job import STOP_GRACE, CleanUpDelayedError, JobHooks, JobLimits, TrackedJob
@@ -69,6 +71,7 @@ class KeeperSettings:
     relist_interval: float = RELIST_INTERVAL
     gpus: GpuLeases | None = None
     """Where jobs lease GPUs; None where they cannot."""
+    secrets: JobSecrets | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,11 +137,18 @@ class JobKeeper:
         self._has_answered = False
         self._lock = threading.Lock()
 
-    def launch(self, job_id: str, spec: ContainerSpec, prepare: Callable[[], None], gpus: int = 0) -> TrackedJob:
+    def launch(
+        self,
+        job_id: str,
+        spec: ContainerSpec,
+        prepare: Callable[[], None],
+        confirm: Callable[[], None],
+        gpus: int = 0,
+    ) -> TrackedJob:
         """Create, track and start a job's container, with so many GPUs of its own.
 
-        ``prepare`` is called first, when nothing of an earlier job is in the way any more. Raises JobLaunchError; then
-        there is no container, or (OutcomeUnknownError) none that will stay.
+        ``prepare`` is called first, when nothing of an earlier job is in the way any more; ``confirm`` last, before the
+        start. Raises JobLaunchError; then there is no container, or (OutcomeUnknownError) none that will stay.
         """
         who = JobIdentity(job_id, self._site, spec.name, nonce=secrets.token_hex(8))
         job = TrackedJob(who, self._hooks(job_id))
@@ -148,12 +158,14 @@ class JobKeeper:
             self._record(job)
             self._jobs[who.nonce] = job
             image = self._image(job, spec)
-            spec = self._with_gpus(job, spec, gpus)
-            job.place(self._create(launch, self._labelled(spec, who, image)))
-            self._note(job, container_id=job.identity.container_id)
-            self.tracker.watch(job)
-            self._begin_start(launch)
-            self._start(job)
+            spec = self._with_secrets(job, self._with_gpus(job, spec, gpus))
+            with _hiding(job.hooks.secrets):
+                job.place(self._create(launch, self._labelled(spec, who, image)))
+                self._note(job, container_id=job.identity.container_id)
+                self.tracker.watch(job)
+                confirm()
+                self._begin_start(launch)
+                self._start(job)
         return job
 
     def abort_launch(self, job_id: str, by: str) -> bool:
@@ -243,6 +255,20 @@ class JobKeeper:
         job.hooks = replace(job.hooks, lock=lease.lock)
         inherited = (lease.lock.descriptor,) if lease.lock else ()
         return replace(spec, gpu_ids=lease.gpu_ids, inherited=inherited)
+
+    def _with_secrets(self, job: TrackedJob, spec: ContainerSpec) -> ContainerSpec:
+        """Make the files of a job's secrets. Its record is there, so that whatever happens they are found again."""
+        if self._settings.secrets:
+            try:
+                spec = self._settings.secrets.give(spec, job.identity.nonce)
+            except JobLaunchError as error:
+                raise JobLaunchError(f"job {job.identity.job_id}: {error}") from error
+        job.hooks = replace(job.hooks, secrets=spec.secret_values())
+        return spec
+
+    def _take_secrets_back(self, job: TrackedJob) -> None:
+        if self._settings.secrets:
+            self._settings.secrets.take_back(job.identity.nonce)
 
     def _labelled(self, spec: ContainerSpec, who: JobIdentity, image: FoundImage) -> ContainerSpec:
         """Return what the engine is asked for: an image by its id, so that it is the one that was looked at."""
@@ -356,6 +382,7 @@ class JobKeeper:
     def _give_up(self, launch: _Launch, error: BaseException) -> None:
         """Leave nothing of a launch that failed; what cannot be done now is done when the engine answers."""
         job = launch.job
+        self._take_secrets_back(job)
         refused = isinstance(error, JobLaunchError) and not isinstance(error, OutcomeUnknownError)
         if not job.identity.container_id and (refused or not launch.asked):
             self._drop(job)
@@ -383,6 +410,7 @@ class JobKeeper:
 
     def _clean_up(self, log_path: Path | None, job: TrackedJob) -> None:
         """Keep an ended job's output, write its end down, then remove its container. May be done twice."""
+        self._take_secrets_back(job)
         if job.identity.container_id:
             if not job.output_is_kept:
                 self._keep_output(log_path, job)
@@ -399,7 +427,8 @@ class JobKeeper:
         job.wait_for_followers(FOLLOWER_PATIENCE)
         try:
             if log_path:
-                write_new(log_path, self.runtime.logs(job.identity.container_id), LOG_MODE)
+                with closing(open_private(log_path.parent)) as folder:
+                    write_new(log_path.name, folder, self.runtime.logs(job.identity.container_id), LOG_MODE)
         except OSError as error:
             if error.errno in _PASSING:
                 raise CleanUpDelayedError(f"its output cannot be kept: {error}") from error
@@ -419,6 +448,20 @@ class JobKeeper:
                 job.hooks.record.note(**fields)
             except OSError as error:
                 logger.warning("%s: its record cannot be written: %s", job.identity, error)
+
+
+@contextmanager
+def _hiding(secrets: tuple[str, ...]) -> Iterator[None]:
+    """Have no error show a secret, be it in an engine's own words, or in what led to it."""
+    try:
+        yield
+    except Exception as error:
+        told = "".join(traceback.format_exception(error))
+        if hidden(told, secrets) == told:
+            raise
+        error.args = tuple(hidden(arg, secrets) if isinstance(arg, str) else arg for arg in error.args)
+        error.__context__ = None
+        raise error from None
 
 
 def _raise_if_aborted(job: TrackedJob) -> None:

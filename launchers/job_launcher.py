@@ -7,8 +7,9 @@ import shlex
 import threading
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -44,11 +45,13 @@ from .container_spec import (
 from .gpu_leases import GpuLeases
 from .image_puller import PullSettings
 from .job_command import CLIENT_ARGS, SERVER_ARGS, credentials, job_command
+from .job_folder import JobFolder
 from .job_handle import ContainerJobHandle, Tracking
 from .job_keeper import LAUNCH_PATIENCE, JobKeeper, KeeperListener, KeeperSettings
 from .job_policy import JobRequest, SitePolicy, check_policy, container_name, resolve
 from .job_record import RecordStore
 from .job_recovery import ADOPT, ORPHAN_POLICIES, RecoverySettings
+from .job_secrets import JobSecrets
 from .launch_report import AT_LAUNCH, SiteKeys, masked, origins
 from .process_limits import check_words
 from .runtime.base import FoundImage, Runtime
@@ -82,6 +85,9 @@ class JobLauncher(JobLauncherSpec):
         job_env_prefixes: what the variables that a job asks for may begin with.
         datasets: ``name -> path`` of the site's data; a job sees each read-only, at the path in its variable
             ``FLCORE_DATASET_<NAME>``.
+        secrets: ``name -> {"file": path}`` or ``{"env": variable of the site's process}``; each job can read each as a
+            file in memory, at the path in its variable ``FLCORE_SECRET_<NAME>``. With ``"to_env": variable`` also that
+            variable holds it, which whoever may use the engine can see.
         limits: the most a job may ask for: ``{"num_of_cpus", "memory", "shm_size",
             "num_of_gpus"}``.
         defaults: what a job gets that does not ask; the limits where they do not say either, and no GPU.
@@ -114,6 +120,8 @@ class JobLauncher(JobLauncherSpec):
     """The network that jobs join; none where a runtime has no networks."""
     python = "python3"
     """The interpreter of a job's process."""
+    secrets_dir = "/dev/shm"  # noqa: S108 - nothing is made there by a name that can be guessed
+    """Where the secrets of jobs' containers are made."""
     pull = PullSettings()
     """Whether and for how long images are pulled."""
     launch_patience = LAUNCH_PATIENCE
@@ -138,6 +146,7 @@ class JobLauncher(JobLauncherSpec):
         env: Mapping[str, str] | None = None,
         job_env_prefixes: Sequence[str] = (),
         datasets: Mapping[str, str] | None = None,
+        secrets: Mapping[str, Mapping[str, str]] | None = None,
         limits: Mapping[str, Any] | None = None,
         defaults: Mapping[str, Any] | None = None,
         gpu_ids: Sequence[str] = (),
@@ -169,6 +178,7 @@ class JobLauncher(JobLauncherSpec):
         self.gpu_lease_dir = gpu_lease_dir and checked(site_args.absolute_path, "gpu_lease_dir", gpu_lease_dir)
         self.env = checked(site_args.text_map, "env", env or {})
         self.datasets = checked(site_args.datasets, "datasets", datasets or {})
+        self.secrets = checked(site_args.secrets, "secrets", {} if secrets is None else secrets, self.env)
         self.stop_grace = checked(site_args.seconds, "stop_grace", stop_grace)
         self.time_limits = JobLimits(
             run=checked(site_args.optional_seconds, "run_timeout", run_timeout),
@@ -195,6 +205,10 @@ class JobLauncher(JobLauncherSpec):
     @abstractmethod
     def make_runtime(self) -> Runtime:
         """Return the runtime of this launcher's jobs. Called once, at the first launch."""
+
+    def make_secrets(self) -> JobSecrets:
+        """Return what shows the secrets to jobs."""
+        return JobSecrets(self.secrets, self.secrets_dir)
 
     @abstractmethod
     def place(self, path: str, fl_ctx: FLContext) -> str:
@@ -228,7 +242,9 @@ class JobLauncher(JobLauncherSpec):
         keeper = self._open(fl_ctx)
         request = plan.request
         gpus = request.resources.num_of_gpus or 0
-        job = keeper.launch(request.job_id, plan.spec, lambda: self._prepare(plan), gpus)
+        with closing(JobFolder(request.job_id, plan.folder, plan.spec.user)) as folder:
+            steps = partial(self._prepare, plan, folder), folder.confirm
+            job = keeper.launch(request.job_id, plan.spec, *steps, gpus)
         return self._handle(keeper, job)
 
     def describe_launch(self, job_meta: dict[str, Any], fl_ctx: FLContext) -> LaunchRequest:
@@ -241,8 +257,9 @@ class JobLauncher(JobLauncherSpec):
         labels = dict.fromkeys((LABEL_NONCE, LABEL_SITE_ID, LABEL_PARENT), AT_LAUNCH) | {LABEL_IMAGE: image}
         spec = replace(plan.spec, image=found.id, labels=plan.spec.labels | labels)
         spec = replace(spec, gpu_ids=(AT_LAUNCH,) * (plan.request.resources.num_of_gpus or 0))
+        spec = self.make_secrets().describe(spec, AT_LAUNCH)
         body = runtime.describe(masked(spec))
-        keys = SiteKeys(self.given, self.policy, self.env)
+        keys = SiteKeys(self.given, self.policy, self.env, self.secrets)
         return LaunchRequest(runtime.address(plan.spec.name), body, origins(body, plan.request, keys))
 
     def abort_launch(self, job_id: str, by: str) -> bool:
@@ -263,6 +280,7 @@ class JobLauncher(JobLauncherSpec):
             image_digests=request.image_digests,
             command=_split(request.job_id, command),
             environment=self._environment(request, fl_ctx),
+            secret_variables=frozenset(credentials(_job_args(fl_ctx))),
             working_dir=self.place(str(folder), fl_ctx) if folder else "/",
             mounts=self._mounts(folder, fl_ctx),
             labels={LABEL_SITE: site, LABEL_JOB_ID: request.job_id, LABEL_LAUNCHER: self.name},
@@ -279,10 +297,11 @@ class JobLauncher(JobLauncherSpec):
         return spec
 
     def check(self, fl_ctx: FLContext | None = None) -> Iterable[Check]:
-        """Say whether the runtime, the image, the network and the datasets are there, and who has which GPU."""
+        """Say whether the runtime, image, network, datasets and secrets are there, and who has which GPU."""
         yield from self._get_runtime().check(self.policy.image, self.network)
         sources = ((name, self._dataset_source(name)) for name in self.datasets)
         yield from (Check(f"dataset {name}", source.exists(), str(source)) for name, source in sources)
+        yield from self.make_secrets().check()
         leases = self._gpu_leases(_state_dir(fl_ctx) if fl_ctx else None) if self.gpu_ids else None
         if leases:
             yield leases.check()
@@ -333,17 +352,13 @@ class JobLauncher(JobLauncherSpec):
         data = [Mount(str(self._dataset_source(name)), self.dataset_path(name)) for name in self.datasets]
         return (*own, *data)
 
-    def _prepare(self, plan: LaunchPlan) -> None:
+    def _prepare(self, plan: LaunchPlan, folder: JobFolder) -> None:
         """Make the job's folder, and check the datasets: an engine's own words about them are hard to read."""
         for name in self.datasets:
             if not self._dataset_source(name).exists():
                 missing = f"the dataset {name} is not there: {self._dataset_source(name)}"
                 raise JobLaunchError(f"job {plan.request.job_id}: {missing}")
-        if plan.folder:
-            try:
-                plan.folder.mkdir(parents=True, exist_ok=True)
-            except OSError as error:
-                raise JobLaunchError(f"job {plan.request.job_id}: its folder cannot be made: {error}") from error
+        folder.make()
 
     def _get_runtime(self) -> Runtime:
         with self._lock:
@@ -384,6 +399,7 @@ class JobLauncher(JobLauncherSpec):
             launch_patience=self.launch_patience,
             relist_interval=self.relist_interval,
             gpus=self._gpu_leases(state_dir),
+            secrets=self.make_secrets(),
         )
         listener = KeeperListener(
             self._fire_state_change, self._fire_engine_event, self._fire_recovered, self._fire_pull_progress

@@ -90,7 +90,7 @@ class RecordStore:
 
     def open(self) -> None:
         """Make the folder if need be, register this process as alive, and learn the site's id. Idempotent."""
-        for folder in (self.folder, self._parents, self._jobs):
+        for folder in (self.folder.parent, self.folder, self._parents, self._jobs):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         with self._exclusively():
             if self._lock_file is None:

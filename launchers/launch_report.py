@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from .container_spec import ContainerSpec
+from .container_spec import MASK, ContainerSpec
 from .job_command import CREDENTIAL_VARIABLES
 from .job_policy import JobRequest, SitePolicy
+from .job_secrets import SECRET_PREFIX, Secret
 from .site_args import DATASET_PREFIX
 
-MASK = "***"
 DEFAULT, FIXED = "default", "fixed"
 AT_LAUNCH = "(at launch)"
 
@@ -21,7 +21,7 @@ _SITE_KEYS = {
     "Image": "image",
     "User": "user",
     "HostConfig.NetworkMode": "network",
-    "HostConfig.Mounts": "datasets mounts mount_path",
+    "HostConfig.Mounts": "datasets mounts mount_path secrets",
     "HostConfig.Init": "init",
     "HostConfig.LogConfig": "log_max_size log_max_files",
     "HostConfig.CapAdd": "cap_add",
@@ -54,11 +54,12 @@ class SiteKeys:
     """The keys that it sets."""
     policy: SitePolicy
     env: Mapping[str, str]
+    secrets: Sequence[Secret] = ()
 
 
 def masked(spec: ContainerSpec) -> ContainerSpec:
     """Return a spec that can be shown: without the values of what is a secret, or is called like one."""
-    hidden = {name: MASK for name in spec.environment if _is_secret(name)}
+    hidden = {name: MASK for name in spec.environment if name in spec.secret_variables or _is_secret(name)}
     return replace(spec, environment=spec.environment | hidden)
 
 
@@ -93,6 +94,8 @@ def _origin(path: str, request: JobRequest, site: SiteKeys) -> str:
 def _origin_of_variable(name: str, request: JobRequest, site: SiteKeys) -> str:
     if name in CREDENTIAL_VARIABLES.values():
         return "credential"
+    if any(name in (secret.path_variable, secret.to_env) for secret in site.secrets):
+        return "site: secrets"
     if name in site.env:
         return "site: env"
     if name.startswith(DATASET_PREFIX):
@@ -110,4 +113,5 @@ def _origin_of_resource(name: str, request: JobRequest, site: SiteKeys) -> str:
 
 
 def _is_secret(name: str) -> bool:
-    return name in CREDENTIAL_VARIABLES.values() or _SECRET.search(name) is not None
+    """Whether a variable is called like a secret, and not like the path of one."""
+    return not name.startswith(SECRET_PREFIX) and _SECRET.search(name) is not None

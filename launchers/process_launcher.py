@@ -11,6 +11,7 @@ import sys
 from flcore.fl_context import FLContext
 
 from .job_launcher import ClientJobLauncher, JobLauncher, ServerJobLauncher
+from .job_secrets import JobSecrets, ProcessSecrets
 from .runtime.base import Runtime
 from .runtime.process import ProcessRuntime
 
@@ -24,6 +25,9 @@ class ProcessJobLauncher(JobLauncher):
 
     def make_runtime(self) -> Runtime:
         return ProcessRuntime()
+
+    def make_secrets(self) -> JobSecrets:
+        return ProcessSecrets(self.secrets)
 
     def place(self, path: str, fl_ctx: FLContext) -> str:  # noqa: ARG002 - the same for every context
         """Return the path itself: a process sees what the site sees."""

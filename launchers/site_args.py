@@ -11,6 +11,7 @@ from typing import Any
 from .gpu_leases import parse_gpu_ids
 from .image_reference import ImageRule
 from .job_policy import Resources, parse_resources, parse_size
+from .job_secrets import Secret, parse_secrets
 
 ALL_GPUS = "all"
 
@@ -113,6 +114,15 @@ def datasets(key: str, value: Any) -> dict[str, str]:
         if count > 1:
             raise ValueError(f"{key}: two of the names make the same variable {variable}: {', '.join(paths)}")
     return paths
+
+
+def secrets(key: str, value: Any, env: Mapping[str, str] | None) -> tuple[Secret, ...]:
+    """Return a site's secrets, none of which is put into a variable that the site's ``env`` sets, too."""
+    parsed = parse_secrets(key, value)
+    for secret in parsed:
+        if secret.to_env in (env or {}):
+            raise ValueError(f"{key}.{secret.name}.to_env: 'env' sets {secret.to_env}, too")
+    return parsed
 
 
 def dataset_variable(name: str) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 from flcore.errors import FLCoreError, RuntimeUnavailableError
 from flcore.job_launcher_spec import JobResult, JobStateChange
 
+from .container_spec import hidden
 from .docker_state import DOCKER_STATE, ContainerState, EndRequest, Progress, StateMachine, Transition
 from .gpu_leases import JobLock
 from .job_record import JobIdentity, JobRecord
@@ -48,6 +49,8 @@ class JobHooks:
     """On whose request a container is ended that is found created: nobody else will start it. Empty: one may."""
     lock: JobLock | None = None
     """What the job has and must give back, where no record says so."""
+    secrets: tuple[str, ...] = ()
+    """What no result may show; unknown of a job that another process has launched."""
 
 
 class CleanUpDelayedError(Exception):
@@ -217,6 +220,8 @@ class TrackedJob:
 
     def observe(self, seen: ContainerState, now: float, output: str = "") -> list[JobStateChange]:
         """Take in an inspection: the result first, then the bell."""
+        seen = replace(seen, error=hidden(seen.error, self.hooks.secrets))
+        output = hidden(output, self.hooks.secrets)
         with self._changed:
             transitions = self._machine.observe(seen, now)
             if self._result is None:

@@ -124,6 +124,7 @@ def test_a_clients_container_is_this_and_nothing_else(tmp_path: Path) -> None:
             "PYTHONPATH": "/workspace/job-1/app_site-1/custom",
             "NVFLARE_JOB_AUTH_TOKEN": "a-token",
         },
+        secret_variables=frozenset({"NVFLARE_JOB_AUTH_TOKEN"}),
         working_dir="/workspace/job-1",
         mounts=(
             Mount(f"{tmp_path}/ws/job-1", "/workspace/job-1", read_only=False),
@@ -235,7 +236,8 @@ def runtime() -> FakeRuntime:
 
 @pytest.fixture
 def launcher(runtime: FakeRuntime) -> Iterator[ClientDockerJobLauncher]:
-    launcher = ClientDockerJobLauncher(image="job:1", user="1234:567", timeout=10, runtime=runtime)
+    user = "1234:567" if os.geteuid() == 0 else None
+    launcher = ClientDockerJobLauncher(image="job:1", user=user, timeout=10, runtime=runtime)
     yield launcher
     launcher.close()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 import threading
 from collections.abc import Iterator
@@ -446,6 +447,17 @@ def test_a_folder_that_a_job_has_left_in_place_of_its_output_gives_way(lab: Lab,
     lab.finish(handle, 0, b"output")
     assert lab.runtime.containers() == []
     assert lab.log.read_bytes() == b"output"
+
+
+def test_a_pipe_or_link_that_a_later_run_puts_in_place_of_the_output_is_not_read(lab: Lab) -> None:
+    handle = lab.launch()
+    lab.finish(handle, 0, b"output")
+    lab.log.unlink()
+    os.mkfifo(lab.log)
+    assert handle.logs() == ""
+    lab.log.unlink()
+    lab.log.symlink_to("/etc/passwd")
+    assert handle.logs() == ""
 
 
 def test_output_that_cannot_be_kept_does_not_keep_the_container(lab: Lab, caplog: pytest.LogCaptureFixture) -> None:

@@ -79,6 +79,19 @@ def test_no_secret_is_shown(tmp_path: Path) -> None:
     assert "MY_API_KEY=***" in launch.request["Env"]
 
 
+def test_what_the_config_calls_a_secret_is_masked_whatever_its_name(tmp_path: Path) -> None:
+    launch = describe(tmp_path, secrets={"db": {"file": "/no/such/file", "to_env": "DB"}})
+    assert {"DB=***", "FLCORE_SECRET_DB=/run/secrets/db"} <= set(launch.request["Env"])
+    assert launch.origins["Env.DB"] == launch.origins["Env.FLCORE_SECRET_DB"] == "site: secrets"
+    assert launch.origins["HostConfig.Mounts"] == "site: secrets"
+    assert launch.request["HostConfig"]["Mounts"][-1] == {
+        "Type": "bind",
+        "Source": "/dev/shm/flcore-(at launch)/db",
+        "Target": "/run/secrets/db",
+        "ReadOnly": True,
+    }
+
+
 def test_nothing_is_made_and_no_event_is_fired(tmp_path: Path) -> None:
     describe(tmp_path / "workspace")
     assert list(tmp_path.iterdir()) == []

@@ -57,6 +57,7 @@ def test_a_process_sees_what_the_site_sees(launcher: ClientProcessJobLauncher, l
             "PYTHONPATH": str(lab.custom),
             "NVFLARE_JOB_AUTH_TOKEN": "a-token",
         },
+        secret_variables=frozenset({"NVFLARE_JOB_AUTH_TOKEN"}),
         working_dir=f"{tmp_path}/job-1",
         mounts=(
             Mount(f"{tmp_path}/job-1", f"{tmp_path}/job-1", read_only=False),

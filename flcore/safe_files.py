@@ -1,0 +1,194 @@
+"""Files and folders that a job has owned, or owns: whatever it left there, nothing outside of its folder is touched.
+
+Every step is taken from the open folder above (``dir_fd``) and follows no link, so that nothing that is put in the way
+meanwhile leads elsewhere. Nothing blocks, be it on a pipe. All functions raise OSError.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+import shutil
+import stat
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO
+
+MAX_DEPTH = 64
+"""Levels of folders in an app. What lies deeper in a job's folder keeps its owner."""
+
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_ANYTHING = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
+_PRIVATE = 0o700
+
+
+@contextmanager
+def closing(descriptor: int) -> Iterator[int]:
+    """Close a descriptor at the end."""
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def open_folder(name: str | Path, within: int | None = None) -> int:
+    """Return a descriptor of a folder that is no link."""
+    return os.open(name, _FOLDER, dir_fd=within)
+
+
+def open_private(path: Path) -> int:
+    """Return a descriptor of a job's folder, to which nobody but its owner has access from now on."""
+    with closing(os.open(path, _ANYTHING | os.O_DIRECTORY)) as folder:
+        if stat.S_IMODE(os.fstat(folder).st_mode) != _PRIVATE:
+            _itself(folder).chmod(_PRIVATE)
+        return os.open(_itself(folder), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+
+
+def make_private(path: Path) -> int:
+    """Make a job's folder if it is not there, and return a descriptor as :func:`open_private` does."""
+    path.parent.mkdir(_PRIVATE, parents=True, exist_ok=True)
+    with suppress(FileExistsError):
+        path.mkdir(_PRIVATE)
+    return open_private(path)
+
+
+def open_file(name: str, within: int) -> BinaryIO:
+    """Open a regular file for reading; anything else is an error."""
+    descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=within)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "it is no file", name)
+    return os.fdopen(descriptor, "rb")
+
+
+def create_file(name: str, within: int, mode: int) -> BinaryIO:
+    """Open a file for writing that was not there before."""
+    return os.fdopen(os.open(name, _NEW_FILE, mode, dir_fd=within), "wb")
+
+
+def write_new(name: str, within: int, chunks: Iterable[bytes], mode: int) -> None:
+    """Write a file, all of it or none, in place of whatever is there."""
+    part = f".{name}.part"
+    remove(part, within)
+    try:
+        with create_file(part, within, mode) as file:
+            file.writelines(chunks)
+        remove(name, within)
+        os.rename(part, name, src_dir_fd=within, dst_dir_fd=within)
+    finally:
+        with suppress(FileNotFoundError):
+            os.unlink(part, dir_fd=within)
+
+
+def remove(name: str | Path, within: int | None = None) -> None:
+    """Remove what is there, if anything is: a folder with all that is in it, however deep, or whatever else."""
+    if not _unlink(name, within):
+        with closing(_open_up(name, within)) as folder:
+            _empty(folder)
+        os.rmdir(name, dir_fd=within)
+
+
+def copy_tree(source: Path, name: str, within: int) -> None:
+    """Copy a folder to a new one: its files, folders, and links as links; anything else is an error.
+
+    Only the owner has access to the copy, and nothing in it is setuid.
+    """
+    with closing(os.open(source, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)) as old:
+        _copy_folder(old, name, within, MAX_DEPTH)
+
+
+def give(folder: int, uid: int, gid: int, depth: int = MAX_DEPTH) -> None:
+    """Make somebody the owner of a folder and of what is in it, on its own file system, devices excepted.
+
+    A file that has another name, too, is an error unless it is theirs already: that name may be anywhere.
+    """
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if not entry.is_dir(follow_symlinks=False):
+                _give_file(entry.name, folder, uid, gid)
+            elif depth:
+                with closing(open_folder(entry.name, folder)) as inner:
+                    if os.fstat(inner).st_dev == os.fstat(folder).st_dev:
+                        give(inner, uid, gid, depth - 1)
+    os.fchown(folder, uid, gid)
+
+
+def _unlink(name: str | Path, within: int | None) -> bool:
+    """Remove what is no folder; False if it is one."""
+    try:
+        os.unlink(name, dir_fd=within)
+    except FileNotFoundError:
+        pass
+    except IsADirectoryError:
+        return False
+    return True
+
+
+def _empty(folder: int) -> None:
+    """Remove all that is in a folder. Deeper ones are moved up first: more may be nested than can be kept open."""
+    names = os.listdir(folder)
+    while names:
+        name = names.pop()
+        if _unlink(name, folder):
+            continue
+        with closing(_open_up(name, folder)) as inner:
+            nested = [below for below in os.listdir(inner) if not _unlink(below, inner)]  # noqa: PTH208 - a descriptor
+            names += [_move_up(below, inner, folder) for below in nested]
+        os.rmdir(name, dir_fd=folder)
+
+
+def _move_up(name: str, within: int, up: int) -> str:
+    new_name = secrets.token_hex(16)
+    os.close(_open_up(name, within))  # who moves a folder must be allowed to write to it
+    os.rename(name, new_name, src_dir_fd=within, dst_dir_fd=up)
+    return new_name
+
+
+def _open_up(name: str | Path, within: int | None) -> int:
+    """Open a folder that its owner, be it ourselves, may have shut."""
+    with closing(os.open(name, _ANYTHING | os.O_DIRECTORY, dir_fd=within)) as folder:
+        with suppress(PermissionError):
+            _itself(folder).chmod(_PRIVATE)
+        return os.open(_itself(folder), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+
+
+def _itself(descriptor: int) -> Path:
+    """Return a path of what is open, for calls that take no descriptor of what was not opened for reading."""
+    return Path(f"/proc/self/fd/{descriptor}")
+
+
+def _copy_folder(old: int, name: str, within: int, depth: int) -> None:
+    if not depth:
+        raise OSError(errno.EINVAL, f"more than {MAX_DEPTH} folders lie within each other", name)
+    os.mkdir(name, _PRIVATE, dir_fd=within)
+    with closing(open_folder(name, within)) as new, os.scandir(old) as entries:
+        for entry in entries:
+            if entry.is_symlink():
+                os.symlink(os.readlink(entry.name, dir_fd=old), entry.name, dir_fd=new)
+            elif entry.is_dir():
+                with closing(open_folder(entry.name, old)) as inner:
+                    _copy_folder(inner, entry.name, new, depth - 1)
+            else:
+                _copy_file(entry.name, old, new)
+
+
+def _copy_file(name: str, old: int, new: int) -> None:
+    with open_file(name, old) as source:
+        info = os.fstat(source.fileno())
+        with create_file(name, new, 0o700 if info.st_mode & stat.S_IXUSR else 0o600) as copy:
+            shutil.copyfileobj(source, copy)
+            copy.flush()
+            os.utime(copy.fileno(), ns=(info.st_atime_ns, info.st_mtime_ns))  # compiled Python is as old as its source
+
+
+def _give_file(name: str, folder: int, uid: int, gid: int) -> None:
+    with closing(os.open(name, _ANYTHING, dir_fd=folder)) as file:
+        info = os.fstat(file)
+        if (info.st_uid, info.st_gid) == (uid, gid) or stat.S_ISBLK(info.st_mode) or stat.S_ISCHR(info.st_mode):
+            return
+        if info.st_nlink > 1:
+            raise OSError(errno.EMLINK, "it is a hard link, and what it links to would be given away; copy it", name)
+        os.chown(_itself(file), uid, gid)

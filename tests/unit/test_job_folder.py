@@ -1,0 +1,119 @@
+"""A job's own folder during its launch: made for its user, and still itself when the job is started."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from flcore.errors import JobLaunchError
+from flcore.testing import FakeFLContext
+from launchers.container_spec import ContainerSpec
+from launchers.docker_launcher import ClientDockerJobLauncher
+from launchers.job_folder import JobFolder
+from launchers.runtime.fake import FakeRuntime
+
+META = {"job_id": "job-1"}
+AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files to others")
+
+
+class SwappingRuntime(FakeRuntime):
+    """A host where somebody replaces the job's folder while its container is created."""
+
+    def __init__(self, folder: Path, target: Path | None) -> None:
+        super().__init__()
+        self._folder = folder
+        self._target = target
+
+    def create(self, spec: ContainerSpec) -> str:
+        self._folder.rename(self._folder.with_name("moved"))
+        if self._target:
+            self._folder.symlink_to(self._target)
+        else:
+            self._folder.mkdir()
+        return super().create(spec)
+
+
+def launch(runtime: FakeRuntime, workspace: Path) -> None:
+    launcher = ClientDockerJobLauncher(image="job:1", runtime=runtime, stop_grace=0)
+    try:
+        launcher.launch_job(META, FakeFLContext(workspace=workspace, job_args={"exe_module": ("-m", "client")}))
+    finally:
+        launcher.close()
+
+
+@pytest.mark.parametrize("kind", ["a link to what was made", "a link elsewhere", "another folder"])
+def test_a_folder_that_was_replaced_is_never_shown_to_a_job(tmp_path: Path, kind: str) -> None:
+    targets = {"a link to what was made": tmp_path / "moved", "a link elsewhere": Path("/etc"), "another folder": None}
+    runtime = SwappingRuntime(tmp_path / "job-1", targets[kind])
+    with pytest.raises(JobLaunchError, match=r"job job-1: its folder was replaced during the launch: .*/job-1"):
+        launch(runtime, tmp_path)
+    assert runtime.containers() == []
+
+
+def test_a_folder_that_is_gone_is_not_shown_either(tmp_path: Path) -> None:
+    folder = JobFolder("job-1", tmp_path / "job-1", "")
+    folder.make()
+    (tmp_path / "job-1").rmdir()
+    with pytest.raises(JobLaunchError, match="its folder was replaced"):
+        folder.confirm()
+    folder.close()
+
+
+def test_a_link_in_place_of_a_jobs_folder_is_refused_and_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "secret").mkdir(mode=0o755)
+    (tmp_path / "job-1").symlink_to(tmp_path / "secret")
+    runtime = FakeRuntime()
+    with pytest.raises(JobLaunchError, match=r"job job-1: its folder cannot be made: .*Not a directory"):
+        launch(runtime, tmp_path)
+    assert runtime.containers() == []
+    assert stat.S_IMODE((tmp_path / "secret").stat().st_mode) == 0o755
+
+
+def test_a_folder_is_closed_to_others_and_let_go_of(tmp_path: Path) -> None:
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    (tmp_path / "job-1").mkdir(mode=0o777)
+    folder = JobFolder("job-1", tmp_path / "job-1", "")
+    folder.make()
+    folder.confirm()
+    folder.close()
+    folder.close()
+    assert stat.S_IMODE((tmp_path / "job-1").stat().st_mode) == 0o700
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
+@AS_ROOT
+def test_a_site_that_is_not_root_says_that_it_cannot_give_a_folder_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: int) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr("os.fchown", refuse)
+    folder = JobFolder("job-1", tmp_path / "job-1", "1234:567")
+    with pytest.raises(JobLaunchError, match="only root can give files to the jobs' user 1234:567; run the site as"):
+        folder.make()
+    folder.close()
+
+
+def test_a_site_that_runs_jobs_as_itself_gives_nothing_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: int) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr("os.fchown", refuse)
+    folder = JobFolder("job-1", tmp_path / "job-1", f"{os.geteuid()}:{os.getegid()}")
+    folder.make()
+    folder.close()
+
+
+@pytest.mark.parametrize("name", ["startup", "local", "local/keys", "transfer", ".flcore", ".flcore/jobs"])
+def test_no_dataset_shows_what_is_the_sites_own(tmp_path: Path, name: str) -> None:
+    (tmp_path / "ws" / name).mkdir(parents=True)
+    (tmp_path / "data").symlink_to(tmp_path / "ws" / name)
+    launcher = ClientDockerJobLauncher(image="job:1", runtime=FakeRuntime(), datasets={"data": str(tmp_path / "data")})
+    ctx = FakeFLContext(workspace=tmp_path / "ws", job_args={"exe_module": ("-m", "client")})
+    with pytest.raises(JobLaunchError, match="which is the site's own; if that is meant, add 'datasets'"):
+        launcher.launch_job(META, ctx)
+    launcher.close()
