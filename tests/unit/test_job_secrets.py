@@ -188,6 +188,17 @@ def test_a_file_is_its_jobs_users_alone(memory: Path, file: Path) -> None:
     assert (folder.st_uid, stat.S_IMODE(folder.st_mode)) == (0, 0o700)
 
 
+def test_a_site_that_is_not_root_says_that_it_cannot_give_a_secret_away(
+    memory: Path, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: int) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr("os.fchown", refuse)
+    with pytest.raises(JobLaunchError, match="the secret db: only root can give files to the jobs' user 1234:567"):
+        JobSecrets([Secret("db", file=str(file))], str(memory)).give(spec("1234:567"), NONCE)
+
+
 def test_a_secret_stands_in_a_variable_only_where_that_is_asked_for(memory: Path, file: Path) -> None:
     secrets = [Secret("db", file=str(file)), Secret("api", file=str(file), to_env="API_KEY")]
     given = JobSecrets(secrets, str(memory)).give(spec(), NONCE)
@@ -485,6 +496,14 @@ def test_a_failed_jobs_error_shows_no_secret_that_the_job_has_printed(lab: Lab) 
     lab.runtime.exit(NAME, 1)
     handle.wait()
     assert handle.result.error == "exit code 1; its last output: cannot log in with ***"
+
+
+def test_no_part_of_a_secret_is_left_where_a_long_output_is_cut(lab: Lab) -> None:
+    handle = lab.launch()
+    lab.runtime.write(NAME, f"{VALUE}{'x' * 595}\n".encode())
+    lab.runtime.exit(NAME, 1)
+    handle.wait()
+    assert handle.result.error.endswith("***" + "x" * 595)
 
 
 def test_an_error_without_a_secret_keeps_its_cause(lab: Lab) -> None:
