@@ -142,7 +142,9 @@ def _deployment(job_meta: JobMeta, app: str, entry: Any, path: str) -> Deploymen
 
 
 def _site(job_meta: JobMeta, path: str, value: Any) -> str:
-    return JobConstants.ALL_SITES if value == JobConstants.ALL_SITES else _identifier(job_meta, path, value)
+    if isinstance(value, str) and value.upper() == JobConstants.ALL_SITES:  # NVIDIA FLARE takes it in any case
+        return JobConstants.ALL_SITES
+    return _identifier(job_meta, path, value)
 
 
 def _identifier(job_meta: JobMeta, path: str, value: Any) -> str:

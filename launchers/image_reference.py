@@ -23,13 +23,17 @@ _ID = re.compile(r"(sha256:)?[0-9a-f]{1,64}", re.ASCII)
 _PATTERN = re.compile(rf"[A-Za-z0-9._/:*?\[\]!-]+(@{_DIGEST})?", re.ASCII)
 
 
-class ImageName(NamedTuple):
-    """An image's name. ``tag`` is empty where only a digest is named, ``digest`` where none is."""
-
+class _Parts(NamedTuple):
     registry: str
     path: str
     tag: str
     digest: str
+
+
+class ImageName(_Parts):
+    """An image's name. ``tag`` is empty where only a digest is named, ``digest`` where none is."""
+
+    __slots__ = ()
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -40,17 +44,14 @@ class ImageName(NamedTuple):
         if not isinstance(text, str) or len(text) > _LENGTH or _ID.fullmatch(text) or not _NAME.fullmatch(text):
             example = "'python:3.12' or 'registry.example.com/team/job:1'"
             raise ValueError(f"must be the name of an image, such as {example}")
-        name = cls(*_parts(text))
+        name = cls(*_take_apart(text))
         return name if name.tag or name.digest else name._replace(tag="latest")
 
 
-class ImageRule(NamedTuple):
+class ImageRule(_Parts):
     """An entry of a site's list: an image's name, whose parts may be globs. Without a tag it stands for every tag."""
 
-    registry: str
-    path: str
-    tag: str
-    digest: str
+    __slots__ = ()
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -58,12 +59,12 @@ class ImageRule(NamedTuple):
         if not _PATTERN.fullmatch(text):
             example = "'python:3.*' or 'registry.example.com/team/*'"
             raise ValueError(f"must be names of images, such as {example}, got {text!r}")
-        return cls("*", "*", "", "") if text == "*" else cls(*_parts(text))
+        return cls("*", "*", "", "") if text == "*" else cls(*_take_apart(text))
 
     @property
     def allows_any(self) -> bool:
         """Whether it says nothing at all of where an image comes from."""
-        return {self.registry, self.path} == {"*"} and not self.digest
+        return not self.digest and not any(map(str.isalnum, self.registry + self.path))
 
     def covers(self, image: ImageName) -> bool:
         """Whether it is about this image, be its digest the right one or not."""
@@ -88,10 +89,10 @@ def allowed_digests(image: ImageName, rules: Iterable[ImageRule]) -> tuple[str, 
 
 def registry_of(image: str) -> str:
     """Return the registry that an image would be pulled from."""
-    return _parts(image)[0]
+    return _take_apart(image).registry
 
 
-def _parts(text: str) -> tuple[str, str, str, str]:
+def _take_apart(text: str) -> _Parts:
     """Return registry, path, tag and digest as Docker finds them; nothing is checked."""
     name, _, digest = text.partition("@")
     name, tag = _split_tag(name)
@@ -101,7 +102,7 @@ def _parts(text: str) -> tuple[str, str, str, str]:
         registry = DOCKER_HUB
     if registry == DOCKER_HUB and "/" not in path:
         path = f"library/{path}"
-    return registry, path, tag, digest
+    return _Parts(registry, path, tag, digest)
 
 
 def _split_tag(name: str) -> tuple[str, str]:

@@ -22,14 +22,14 @@ REOPEN_DELAY = 0.5
 _STARTED = frozenset({DOCKER_STATE.RUNNING, *TERMINAL_STATES})
 
 
-def last_output(runtime: Runtime, job: TrackedJob) -> str:
-    """Return the last lines of a job's output as one line that is safe to print and to log; "" without any."""
+def last_output(runtime: Runtime, container_id: str, secrets: Iterable[str] = ()) -> str:
+    """Return the last lines of a container's output as one line that is safe to print and to log; "" without any."""
     try:
-        output = b"".join(runtime.logs(job.identity.container_id, LAST_LINES))
+        output = b"".join(runtime.logs(container_id, LAST_LINES))
     except FLCoreError as error:
-        logger.debug("%s: its last output cannot be read: %s", job.identity, error)
+        logger.debug("container %s: its last output cannot be read: %s", container_id[:12], error)
         return ""
-    text = hidden(output.decode(errors="replace"), job.hooks.secrets)  # before a part of one is cut off
+    text = hidden(output.decode(errors="replace"), secrets)  # before a part of one is cut off
     lines = (_printable(line).strip() for line in text.splitlines())
     return " | ".join(line for line in lines if line)[-LAST_CHARACTERS:]
 

@@ -40,6 +40,11 @@ _DOCKER_S_SIZE = re.compile(r"([1-9][0-9]{0,14})([kmgt])", re.ASCII)
 
 _RESOURCE_KEYS = frozenset({"num_of_gpus", "num_of_cpus", "memory", "mem_per_gpu_in_GiB", "docker"})
 _LAUNCHER_KEYS = frozenset({"image", "env", "num_of_gpus", "shm_size"})
+_SITES_OWN = frozenset(
+    {"network", "user", "init", "entrypoint", "read_only", "tmpfs", "mounts", "pids_limit", "cap_add", "security_opt"}
+    | {"privileged", "pid_mode", "ipc_mode", "cgroup_parent"}
+)
+"""Options of a container that a site's config may set; what job authors know from elsewhere is among them."""
 _ONLY_IF_ASKED = frozenset({"num_of_gpus"})
 """What a job gets none of unless it asks or the site has a default; of the others, the limit."""
 
@@ -192,8 +197,11 @@ def _words(spec: JobMeta, path: str) -> dict[str, _Word]:
 
 
 def _mode(job_meta: JobMeta, key: str, site: str, mode: str) -> JobMeta:
-    section = _section(job_meta, key, site, None)
-    return get_object(job_meta, f"{key}.{site}.{mode}", section.get(mode, {}), _LAUNCHER_KEYS)
+    path = f"{key}.{site}.{mode}"
+    spec = get_object(job_meta, path, _section(job_meta, key, site, None).get(mode, {}))
+    for option in _SITES_OWN.intersection(spec):
+        raise rejection(job_meta, f"{path}.{option}", f"no job may ask for it, only a site ('{option}')", spec[option])
+    return get_object(job_meta, path, spec, _LAUNCHER_KEYS)
 
 
 def _section(job_meta: JobMeta, key: str, site: str, allowed: frozenset[str] | None) -> JobMeta:

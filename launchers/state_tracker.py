@@ -273,9 +273,10 @@ class StateTracker:
 
     def _inspect(self, job: TrackedJob) -> tuple[ContainerState, str]:
         """In the pool: return what is seen of a container and, if it failed, the end of its output."""
-        seen = self._runtime.inspect(job.identity.container_id)
+        container_id = job.identity.container_id
+        seen = self._runtime.inspect(container_id)
         explained = job.end_request is not None or not _has_failed(seen)
-        return seen, "" if explained else last_output(self._runtime, job)
+        return seen, "" if explained else last_output(self._runtime, container_id, job.hooks.secrets)
 
     def _seen(self, watch: _Watch, answer: tuple[ContainerState, str]) -> None:
         seen, output = answer

@@ -58,7 +58,7 @@ IDS: dict[str, Any] = {
 }
 SITES: dict[str, Any] = {
     "a site that is a number": 5,
-    "all sites, almost": "@all",
+    "all sites, almost": "@ALL ",
     "a site outside": "../site-1",
     "a site that ends in a newline": "site-1\n",
 }

@@ -13,7 +13,7 @@ import pytest
 
 from flcore import FLContext, JobReturnCode, Site
 from flcore.errors import TerminateTimeout
-from launchers.docker_launcher import DockerJobLauncher
+from launchers.docker_launcher import DockerJobHandle, DockerJobLauncher
 
 from .conftest import IMAGE, NETWORK, Lab, until
 from .hostile_image import hostile_image
@@ -25,6 +25,8 @@ DEVICES = {"console", "full", "null", "random", "tty", "urandom", "zero", "ptmx"
 BOMB = "import os\nwhile True:\n    try: os.fork()\n    except OSError: pass"
 HOG = "hoard = []\nwhile True: hoard.append(bytearray(1 << 20))"
 FLOOD = "import sys\nfor _ in range(1 << 10): sys.stdout.buffer.write((b'x' * 1023 + b'\\n') * 1024)"
+HOLD = "import ctypes, time\nctypes.CDLL(None).ptrace(16, 1, 0, 0)\nprint('held')\ntime.sleep(600)"
+"""Attaches to its init as a debugger does, which stops it."""
 MIB = 1 << 20
 
 
@@ -212,10 +214,11 @@ def test_a_volume_that_an_image_declares_goes_with_the_container(lab: Lab, image
 
 @pytest.fixture
 def site(lab: Lab) -> Iterator[Site]:
-    """A site whose jobs run what their name says, and are given a processor and 256 MiB."""
-    programs = {"bomb": BOMB, "hog": HOG, "flood": FLOOD, "good": "print('done')"}
-    limits = {"num_of_cpus": 1, "memory": "256Mi"}
-    with Site("site-1", {"launcher": NamedLauncher(programs, limits=limits)}, lab.folder) as site:
+    """A site whose jobs run what their name says, and are given a processor and 256 MiB, or what they ask for."""
+    programs = {"bomb": BOMB, "hog": HOG, "flood": FLOOD, "hold": HOLD, "good": "print('done')"}
+    limits = {"num_of_cpus": 1, "memory": "2Gi"}
+    launcher = NamedLauncher(programs, limits=limits, defaults={"memory": "256Mi"})
+    with Site("site-1", {"launcher": launcher}, lab.folder) as site:
         yield site
 
 
@@ -225,7 +228,8 @@ def good_job_ends_well(site: Site, lab: Lab) -> None:
 
 
 def test_a_fork_bomb_is_contained_and_the_site_goes_on(site: Site, lab: Lab) -> None:
-    bomb = site.launch_job({"job_id": lab.job_id, "name": "bomb"})
+    memory = {"site-1": {"memory": "2Gi"}}  # enough for a thousand processes: this is not about memory
+    bomb = site.launch_job({"job_id": lab.job_id, "name": "bomb", "resource_spec": memory})
     container = lab.client.api.containers(filters={"name": lab.job_id})[0]["Id"]
 
     def processes() -> int:
@@ -246,6 +250,13 @@ def test_a_memory_hog_is_ended_with_the_reason_and_the_site_goes_on(site: Site, 
     assert hog.result is not None
     assert hog.result.oom_killed
     assert "out of memory" in hog.result.error
+
+
+def test_a_job_that_holds_its_own_init_is_ended_all_the_same(site: Site, lab: Lab) -> None:
+    holder = site.launch_job({"job_id": lab.job_id, "name": "hold"})
+    assert isinstance(holder, DockerJobHandle)
+    until(lambda: "held" in holder.logs())
+    assert holder.terminate() is JobReturnCode.ABORTED
 
 
 def test_a_gigabyte_of_output_is_bounded_on_disk(site: Site, lab: Lab) -> None:

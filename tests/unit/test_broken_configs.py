@@ -488,8 +488,7 @@ REFUSED: list[tuple[str, str, str]] = [
     (
         "an unknown wish",
         '"launcher_spec": {"site-1": {"docker": {"privileged": true}}}',
-        "job j1: launcher_spec.site-1.docker.privileged: unknown key; known are env, image, num_of_gpus, shm_size,"
-        " got True",
+        "job j1: launcher_spec.site-1.docker.privileged: no job may ask for it, only a site ('privileged'), got True",
     ),
     (
         "memory in a wrong unit",

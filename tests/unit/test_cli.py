@@ -542,7 +542,9 @@ def test_a_dry_run_of_a_job_that_a_site_refuses_says_why_and_exits_with_1(
 ) -> None:
     job = make_job(launcher_spec={"site-1": {"process": {"privileged": True}}})
     assert main(["run", job, *sites, "--dry-run"]) == 1
-    assert re.search(r"^site-1: REFUSED: job .*process.privileged: unknown key", capsys.readouterr().out, re.MULTILINE)
+    assert re.search(
+        r"^site-1: REFUSED: job .*process.privileged: no job may ask for it", capsys.readouterr().out, re.MULTILINE
+    )
     assert main(["run", job, *sites, "--dry-run", "--json"]) == 1
     assert "privileged" in json.loads(capsys.readouterr().out)["site-1"]["error"]
 

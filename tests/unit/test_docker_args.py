@@ -20,6 +20,7 @@ from launchers.runtime.fake import FakeRuntime
 INSECURE: list[dict[str, Any]] = [
     {"images": ["*"]},
     {"images": ["job:1", "*"]},
+    {"images": ["*.*/*"]},
     {"user": "0:0"},
     {"user": "00:1000"},
     {"network": "host"},

@@ -100,8 +100,9 @@ def test_an_entry_of_the_deploy_map_is_a_site_all_sites_or_an_object() -> None:
 
 
 def test_an_object_of_the_deploy_map_may_name_all_sites() -> None:
-    (entry,) = get_deployments(meta(deploy_map={"app": [{"sites": ["@ALL"]}]}))
-    assert entry.covers("whoever")
+    for all_sites in ("@ALL", "@all", "@All"):
+        (entry,) = get_deployments(meta(deploy_map={"app": [{"sites": [all_sites]}]}))
+        assert entry.covers("whoever")
 
 
 def test_without_a_deploy_map_the_job_is_for_nobody() -> None:
@@ -126,7 +127,7 @@ def test_a_sites_app_is_that_of_the_first_entry_that_names_it() -> None:
         ({"app": "site-1"}, "deploy_map.app: must be a list, got 'site-1'"),
         ({"../app": ["site-1"]}, f"deploy_map.../app[0]: {RULE}, got '../app'"),
         ({"app": ["server", "a b"]}, f"deploy_map.app[1]: {RULE}, got 'a b'"),
-        ({"app": ["@all"]}, f"deploy_map.app[0]: {RULE}, got '@all'"),
+        ({"app": ["@any"]}, f"deploy_map.app[0]: {RULE}, got '@any'"),
         ({"app": [5]}, "deploy_map.app[0]: must be an object, got 5"),
         ({"app": [{}]}, "deploy_map.app[0].sites: must be a list, got None"),
         ({"app": [{"sites": "site-1"}]}, "deploy_map.app[0].sites: must be a list, got 'site-1'"),

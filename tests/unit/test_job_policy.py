@@ -452,16 +452,28 @@ def test_an_environment_that_is_no_object_is_refused(env: Any) -> None:
 @pytest.mark.parametrize(
     ("job_meta", "path"),
     [
-        (launcher_spec(privileged=True), "launcher_spec.site-1.docker.privileged"),
         (launcher_spec(volumes=["/:/host"]), "launcher_spec.site-1.docker.volumes"),
-        (meta(launcher_spec={"default": {"docker": {"user": "0"}}}), "launcher_spec.default.docker.user"),
-        (resource_spec(docker={"network": "host"}), "resource_spec.site-1.docker.network"),
+        (meta(launcher_spec={"default": {"docker": {"devices": []}}}), "launcher_spec.default.docker.devices"),
+        (resource_spec(docker={"network_mode": "host"}), "resource_spec.site-1.docker.network_mode"),
         (resource_spec(gpus="all"), "resource_spec.site-1.gpus"),
         (meta(deploy_map={"app": [{"sites": ["@ALL"], "user": "0"}]}), "deploy_map.app[0].user"),
     ],
 )
 def test_an_unknown_key_is_refused_by_its_path(job_meta: dict[str, Any], path: str) -> None:
     assert f" {path}: unknown key" in refusal(job_meta)
+
+
+@pytest.mark.parametrize(
+    ("job_meta", "path"),
+    [
+        (launcher_spec(ipc_mode="host"), "launcher_spec.site-1.docker.ipc_mode"),
+        (meta(launcher_spec={"default": {"docker": {"user": "0"}}}), "launcher_spec.default.docker.user"),
+        (resource_spec(docker={"network": "host"}), "resource_spec.site-1.docker.network"),
+    ],
+)
+def test_what_only_a_site_may_set_is_refused_with_the_sites_key(job_meta: dict[str, Any], path: str) -> None:
+    key = path.rpartition(".")[2]
+    assert f" {path}: no job may ask for it, only a site ('{key}'), got" in refusal(job_meta)
 
 
 def test_a_hidden_unknown_key_is_refused_though_a_stronger_place_has_the_word() -> None:
