@@ -8,6 +8,7 @@ import os
 import stat
 import subprocess
 import sys
+import tempfile
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
@@ -444,6 +445,38 @@ def test_the_next_process_takes_back_what_a_killed_one_left(lab: Lab, tmp_path: 
     next_life.recorder.wait_for_end("job-1")
     next_life.launcher.close()
     assert list(memory.iterdir()) == []
+
+
+DIES_AT_THE_CREATION = """
+import os, sys
+from flcore import Site
+from launchers.docker_launcher import ClientDockerJobLauncher
+from launchers.runtime.fake import FakeRuntime
+
+class Deadly(FakeRuntime):
+    def create(self, spec):
+        os._exit(9)
+
+workspace, memory, file = sys.argv[1:]
+source = {"db": {"file": file}}
+launcher = ClientDockerJobLauncher(image="job:1", runtime=Deadly(), secrets=source, secrets_dir=memory)
+Site("site-1", {"launcher": launcher}, workspace).launch_job({"job_id": "job-1"}, {"exe_module": ("-m", "client")})
+"""
+
+
+def test_the_next_process_takes_back_what_one_left_that_died_before_there_was_a_container(
+    tmp_path: Path, file: Path
+) -> None:
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as name:
+        memory = Path(name)
+        died = subprocess.run([sys.executable, "-c", DIES_AT_THE_CREATION, tmp_path / "ws", memory, file], check=False)
+        assert died.returncode == 9
+        assert [path.name for path in memory.rglob("*") if path.is_file()] == ["db"]
+        launcher = ClientDockerJobLauncher(image="job:1", runtime=FakeRuntime(), secrets_dir=name)
+        launcher.creation_grace, launcher.relist_interval = 0.05, 0.02
+        with Site("site-1", {"launcher": launcher}, tmp_path / "ws") as site:
+            site.jobs()["job-1"].wait()
+        assert list(memory.iterdir()) == []
 
 
 # --- nothing shows a secret ---
