@@ -51,7 +51,8 @@ class DockerJobLauncher(JobLauncher):
     Args:
         mount_path: where a container sees the site's workspace.
         network: the user-defined network that the containers join.
-        user: ``uid:gid`` of the job's process; by default the site's own, or nobody's where that is root.
+        user: ``uid:gid`` of the job's process; by default the site's own, or nobody's where that is root. Only root can
+            run jobs as another one: it gives them their files.
         init: run an init as PID 1, so that signals arrive and zombies are reaped.
         entrypoint: words before every job's command, such as a program of the image that sets things up.
         read_only: no job can write to the image's files.

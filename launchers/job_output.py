@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 
 from flcore.errors import FLCoreError, RuntimeUnavailableError
 
+from .container_spec import hidden
 from .docker_state import DOCKER_STATE, TERMINAL_STATES, effective_state
 from .runtime.base import OutputChunk, Runtime
 from .tracked_job import TrackedJob
@@ -21,14 +22,15 @@ REOPEN_DELAY = 0.5
 _STARTED = frozenset({DOCKER_STATE.RUNNING, *TERMINAL_STATES})
 
 
-def last_output(runtime: Runtime, container_id: str) -> str:
+def last_output(runtime: Runtime, container_id: str, secrets: Iterable[str] = ()) -> str:
     """Return the last lines of a container's output as one line that is safe to print and to log; "" without any."""
     try:
         output = b"".join(runtime.logs(container_id, LAST_LINES))
     except FLCoreError as error:
         logger.debug("container %s: its last output cannot be read: %s", container_id[:12], error)
         return ""
-    lines = (_printable(line).strip() for line in output.decode(errors="replace").splitlines())
+    text = hidden(output.decode(errors="replace"), secrets)  # before a part of one is cut off
+    lines = (_printable(line).strip() for line in text.splitlines())
     return " | ".join(line for line in lines if line)[-LAST_CHARACTERS:]
 
 

@@ -181,8 +181,8 @@ class JobSecrets:
                     for secret, value in values.items():
                         _write(secret.name, folder, value, user)
         except OSError as error:
-            why = no_gift(user) if isinstance(error, PermissionError) else error.strerror
-            raise JobLaunchError(f"the secrets cannot be put into {self._folder} ('secrets_dir'): {why}") from error
+            where = f"{self._folder} ('secrets_dir')"
+            raise JobLaunchError(f"the secrets cannot be put into {where}: {error.strerror}") from error
         return {secret: self._path(secret, nonce) for secret in values}
 
     def _open(self) -> int:
@@ -267,7 +267,14 @@ def _write(name: str, folder: int, value: bytes, user: str) -> None:
         file.flush()
         os.fchmod(file.fileno(), _MODE)
         if owner(user) != owner(""):
-            os.fchown(file.fileno(), *owner(user))
+            _give(name, file.fileno(), user)
+
+
+def _give(name: str, file: int, user: str) -> None:
+    try:
+        os.fchown(file, *owner(user))
+    except PermissionError as error:
+        raise JobLaunchError(f"the secret {name}: {no_gift(user)}") from error
 
 
 def _file_system(folder: int) -> str:

@@ -276,7 +276,7 @@ class StateTracker:
         container_id = job.identity.container_id
         seen = self._runtime.inspect(container_id)
         explained = job.end_request is not None or not _has_failed(seen)
-        return seen, "" if explained else last_output(self._runtime, container_id)
+        return seen, "" if explained else last_output(self._runtime, container_id, job.hooks.secrets)
 
     def _seen(self, watch: _Watch, answer: tuple[ContainerState, str]) -> None:
         seen, output = answer

@@ -221,7 +221,6 @@ class TrackedJob:
     def observe(self, seen: ContainerState, now: float, output: str = "") -> list[JobStateChange]:
         """Take in an inspection: the result first, then the bell."""
         seen = replace(seen, error=hidden(seen.error, self.hooks.secrets))
-        output = hidden(output, self.hooks.secrets)
         with self._changed:
             transitions = self._machine.observe(seen, now)
             if self._result is None:

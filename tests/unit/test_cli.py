@@ -303,6 +303,12 @@ def test_check_names_what_is_missing_and_exits_with_1(capsys: pytest.CaptureFixt
     assert "  MISSING  launcher: dataset digits: /nowhere/data.csv\n" in capsys.readouterr().out
 
 
+def test_check_names_a_missing_secret_by_its_source(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check", write_site("site-1", secrets={"db": {"file": "/nowhere/db"}})]) == 1
+    missing = "the secret db: file /nowhere/db cannot be read: No such file or directory"
+    assert f"  MISSING  launcher: secret db: {missing}\n" in capsys.readouterr().out
+
+
 def test_check_misses_a_launcher(capsys: pytest.CaptureFixture[str]) -> None:
     Path("site-1.json").write_text('{"site": "site-1", "components": []}')
     assert main(["check", "site-1.json"]) == 1

@@ -8,6 +8,7 @@ import os
 import stat
 import subprocess
 import sys
+import tempfile
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
@@ -186,6 +187,17 @@ def test_a_file_is_its_jobs_users_alone(memory: Path, file: Path) -> None:
     info, folder = (memory / f"flcore-{NONCE}" / "db").stat(), (memory / f"flcore-{NONCE}").stat()
     assert (info.st_uid, info.st_gid, stat.S_IMODE(info.st_mode)) == (1234, 567, 0o400)
     assert (folder.st_uid, stat.S_IMODE(folder.st_mode)) == (0, 0o700)
+
+
+def test_a_site_that_is_not_root_says_that_it_cannot_give_a_secret_away(
+    memory: Path, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: int) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr("os.fchown", refuse)
+    with pytest.raises(JobLaunchError, match="the secret db: only root can give files to the jobs' user 1234:567"):
+        JobSecrets([Secret("db", file=str(file))], str(memory)).give(spec("1234:567"), NONCE)
 
 
 def test_a_secret_stands_in_a_variable_only_where_that_is_asked_for(memory: Path, file: Path) -> None:
@@ -435,6 +447,38 @@ def test_the_next_process_takes_back_what_a_killed_one_left(lab: Lab, tmp_path: 
     assert list(memory.iterdir()) == []
 
 
+DIES_AT_THE_CREATION = """
+import os, sys
+from flcore import Site
+from launchers.docker_launcher import ClientDockerJobLauncher
+from launchers.runtime.fake import FakeRuntime
+
+class Deadly(FakeRuntime):
+    def create(self, spec):
+        os._exit(9)
+
+workspace, memory, file = sys.argv[1:]
+source = {"db": {"file": file}}
+launcher = ClientDockerJobLauncher(image="job:1", runtime=Deadly(), secrets=source, secrets_dir=memory)
+Site("site-1", {"launcher": launcher}, workspace).launch_job({"job_id": "job-1"}, {"exe_module": ("-m", "client")})
+"""
+
+
+def test_the_next_process_takes_back_what_one_left_that_died_before_there_was_a_container(
+    tmp_path: Path, file: Path
+) -> None:
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as name:
+        memory = Path(name)
+        died = subprocess.run([sys.executable, "-c", DIES_AT_THE_CREATION, tmp_path / "ws", memory, file], check=False)
+        assert died.returncode == 9
+        assert [path.name for path in memory.rglob("*") if path.is_file()] == ["db"]
+        launcher = ClientDockerJobLauncher(image="job:1", runtime=FakeRuntime(), secrets_dir=name)
+        launcher.creation_grace, launcher.relist_interval = 0.05, 0.02
+        with Site("site-1", {"launcher": launcher}, tmp_path / "ws") as site:
+            site.jobs()["job-1"].wait()
+        assert list(memory.iterdir()) == []
+
+
 # --- nothing shows a secret ---
 
 
@@ -485,6 +529,14 @@ def test_a_failed_jobs_error_shows_no_secret_that_the_job_has_printed(lab: Lab) 
     lab.runtime.exit(NAME, 1)
     handle.wait()
     assert handle.result.error == "exit code 1; its last output: cannot log in with ***"
+
+
+def test_no_part_of_a_secret_is_left_where_a_long_output_is_cut(lab: Lab) -> None:
+    handle = lab.launch()
+    lab.runtime.write(NAME, f"{VALUE}{'x' * 595}\n".encode())
+    lab.runtime.exit(NAME, 1)
+    handle.wait()
+    assert handle.result.error.endswith("***" + "x" * 595)
 
 
 def test_an_error_without_a_secret_keeps_its_cause(lab: Lab) -> None:
