@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import logging
+import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -20,7 +21,7 @@ from .site import Site
 from .site_config import SiteConfig
 from .workflow import JobFolder, JobWorkflow
 
-EXIT_OK, EXIT_FAILED, EXIT_ERROR, EXIT_INTERRUPTED = 0, 1, 2, 130
+EXIT_OK, EXIT_FAILED, EXIT_ERROR, EXIT_INTERRUPTED, EXIT_BROKEN_PIPE = 0, 1, 2, 130, 141
 
 _RUN_EXAMPLE = """example:
   flcore run configs/jobs/digits --site configs/docker/server.json \\
@@ -43,6 +44,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except FLCoreError as error:
         print(*(f"flcore: error: {line}" for line in str(error).splitlines()), sep="\n", file=sys.stderr)
         return EXIT_ERROR
+    except BrokenPipeError:  # nobody reads on, as in `flcore check … | head`; nor may Python write the rest at its exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_BROKEN_PIPE
     except KeyboardInterrupt:
         print("flcore: interrupted; everything that ran has been ended", file=sys.stderr)
         return EXIT_INTERRUPTED

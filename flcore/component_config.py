@@ -101,16 +101,31 @@ class ComponentBuilder:
         cls = self._find_class(config, where)
         arguments = {key: self._value(value, f"{where}: args.{key}") for key, value in args.items()}
         self._check_arguments(cls, arguments, where)
+        return self._make(cls, arguments, where)
+
+    def _make(self, cls: type[Any], arguments: Mapping[str, Any], where: str) -> Any:
+        """Return an object of a class. Raises ConfigError, with a line for each thing that is wrong."""
         try:
             return cls(**arguments)
         except ConfigError as error:
-            raise self._error(where, str(error)) from error
+            raise ConfigError("\n".join(f"{self._source}: {where}: {line}" for line in _lines(error))) from error
         except (TypeError, ValueError) as error:
-            check_keys(_unexpected(error, arguments), _parameters(cls), f"{self._source}: {where}: args")
-            lines = [f"{self._source}: {where}: args: {cls.__qualname__}: {line}" for line in _lines(error)]
-            raise ConfigError("\n".join(lines)) from error
+            raise ConfigError("\n".join(self._wrong_arguments(error, cls, arguments, where))) from error
         except Exception as error:
             raise self._error(where, f"{cls.__qualname__} cannot be built: {_describe(error)}") from error
+
+    def _wrong_arguments(
+        self, error: Exception, cls: type[Any], arguments: Mapping[str, Any], where: str
+    ) -> Iterable[str]:
+        """Return what is wrong with the arguments for which a class raised an error, a line each."""
+        problems = Problems()
+        unknown = _unexpected(error, arguments)
+        problems.attempt(check_keys, unknown, _parameters(cls), f"{self._source}: {where}: args")
+        if not problems.lines:
+            return [f"{self._source}: {where}: args: {cls.__qualname__}: {line}" for line in _lines(error)]
+        others = {key: value for key, value in arguments.items() if key not in unknown}
+        problems.attempt(self._make, cls, others, where)  # what else is wrong?
+        return problems.lines
 
     def _value(self, value: Any, where: str) -> Any:
         """Return an argument: a copy, with variables put in and component configs built."""
@@ -192,11 +207,13 @@ class ComponentBuilder:
 
 
 def check_keys(config: Iterable[Any], known: Any, where: str) -> None:
-    """Raise ConfigError for a key that is not known, with the known one that looks like it, or all of them."""
+    """Raise ConfigError for keys that are not known, each with the known one that looks like it, or all of them."""
+    problems = Problems()
     for key in config:
         if key not in known:
             hint = _did_you_mean(key, known) or f"; known are {', '.join(sorted(known)) or 'none'}"
-            raise ConfigError(f"{where}: unknown key {key!r}{hint}")
+            problems.lines.append(f"{where}: unknown key {key!r}{hint}")
+    problems.raise_all(ConfigError)
 
 
 def _is_component_config(value: Mapping[str, Any]) -> bool:

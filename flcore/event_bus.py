@@ -16,7 +16,7 @@ from typing import Any, cast
 
 import blinker
 
-from .errors import EventError, FLCoreError
+from .errors import EventError, FLCoreError, JobRejectedError
 from .fl_constant import FLContextKey
 from .fl_context import FLContext, Prop
 
@@ -56,6 +56,9 @@ class _Receiver:
             self._handler(event_type, fl_ctx)
         except EventError:
             raise  # events without an end: unwind all of them, or each level would start anew
+        except JobRejectedError as error:  # whoever launches the job tells of it
+            logger.info("%s refuses a job at the event %s: %s", self._name, event_type, error)
+            _keep_exception(fl_ctx, self._name, error)
         except FLCoreError as error:  # its message says it all
             logger.error("%s failed to handle the event %s; the others go on: %s", self._name, event_type, error)  # noqa: TRY400
             _keep_exception(fl_ctx, self._name, error)

@@ -326,15 +326,16 @@ def test_all_that_is_wrong_with_a_config_is_said_at_once(tmp_path: Path) -> None
     components = [
         {"id": "one", **launcher, "args": {"user": "root", "pids_limit": 0}},
         {"id": "two", "path": "launchers.docker_launcher.Nothing"},
-        {"id": "three", **launcher, "args": {"netwrk": "x"}},
+        {"id": "three", **launcher, "args": {"netwrk": "x", "imgae": "y", "keep": 1}},
     ]
     file.write_text(json.dumps({"site": "", "strict": 1, "components": components}))
     with pytest.raises(ConfigError) as raised:
         Site.from_config(file)
     lines = str(raised.value).splitlines()
     assert all(line.startswith(f"{file}: ") for line in lines)
-    said = ["site:", "strict:", "'one': args:", "'one': args:", "'two': path:", "'three': args: unknown key 'netwrk'"]
-    assert [part in line for part, line in zip(said, lines, strict=True)] == [True] * 6
+    said = ["site:", "strict:", "'one': args:", "'one': args:", "'two': path:"]
+    said += ["'three': args: unknown key 'netwrk'", "'three': args: unknown key 'imgae'", "keep must be true or false"]
+    assert [part in line for part, line in zip(said, lines, strict=True)] == [True] * len(said)
 
 
 def test_a_config_that_contains_itself_is_refused() -> None:

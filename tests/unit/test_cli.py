@@ -580,3 +580,14 @@ def test_all_errors_of_a_config_are_printed_a_line_each(
     assert main(["check", site]) == 2
     lines = capsys.readouterr().err.splitlines()
     assert [line.startswith("flcore: error: server.json: component 'launcher': args: ") for line in lines] == [True] * 2
+
+
+def test_who_reads_no_further_gets_no_traceback(sites: list[str]) -> None:
+    command = [sys.executable, "-m", "flcore.cli", "check", *sites[1::2] * 200]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout
+        assert process.stderr
+        process.stdout.readline()
+        process.stdout.close()
+        assert process.stderr.read() == b""
+        assert process.wait(60) == 141
