@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -142,31 +141,6 @@ def test_the_next_parent_removes_the_secret_of_a_killed_one_when_the_job_has_end
     assert list(memory.iterdir()) == []
     assert lab.left_over() == []
     assert (lab.folder / SITE / lab.job_id / f"{SITE}.log").exists()
-
-
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files to others")
-def test_what_a_job_leaves_in_its_folder_leads_the_next_run_nowhere(lab: Lab) -> None:
-    precious = lab.folder / "precious"
-    precious.write_text("untouched")
-    script = """
-        ln -s ../precious site-1.log; mkfifo .site-1.log.part; ln -s .. app_site-1; ln -s /etc/passwd meta.json
-        mkdir deep; chmod 0 deep; cp /bin/sh shell; chmod 6755 shell; chmod 777 .
-    """
-    lab.launch("sh", "-c", script).wait()
-    assert lab.left_over() == []
-    folder = lab.folder / lab.job_id
-    assert folder.stat().st_mode & 0o777 == 0o700
-    app = lab.folder / "app"
-    app.mkdir()
-    (app / "file").write_text("new")
-    site = lab.site("sh", "-c", "cat app_site-1/file && ls -l")
-    handle = site.launch_job({"job_id": lab.job_id}, app=app)
-    handle.wait()
-    assert handle.logs().startswith("new")
-    assert lab.left_over() == []
-    assert (folder / "site-1.log").is_file()
-    assert not (folder / "site-1.log").is_symlink()
-    assert (precious.read_text(), precious.stat().st_uid) == ("untouched", 0)
 
 
 def _is_running(lab: Lab) -> bool:
