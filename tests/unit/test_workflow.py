@@ -525,4 +525,6 @@ def test_the_token_is_in_no_argument_no_label_no_log_and_no_file(
     for spec in federation.specs.values():
         assert token not in repr((spec, spec.command, spec.labels, spec.name))
     assert token not in caplog.text
+    for site in federation.sites.values():
+        site.close()  # nothing comes or goes any more
     assert not [path for path in tmp_path.rglob("*") if path.is_file() and token in path.read_text()]
