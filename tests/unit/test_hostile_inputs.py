@@ -16,9 +16,10 @@ from tests.hostile.rows import Row, problems_of
 from tests.hostile.table import TABLE
 
 
-@pytest.fixture
-def lab(tmp_path: Path) -> Iterator[FakeLab]:
-    with FakeLab(tmp_path) as lab:
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FakeLab]:
+    """One for all rows: what a row leaves is seen by comparing what there was before it."""
+    with FakeLab(tmp_path_factory.mktemp("lab")) as lab:
         yield lab
 
 
