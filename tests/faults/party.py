@@ -16,7 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from docker.errors import NotFound
+import requests
+from docker.errors import DockerException
 
 from flcore import EventType
 from launchers.container_spec import LABEL_JOB_ID, LABEL_SITE
@@ -297,7 +298,7 @@ class Party:
     def _look(self, request: str) -> None:
         """Note what inspection says of a container before it is removed."""
         match = re.search(r"/containers/([^/?]+)", request)
-        with suppress(NotFound), api_of(self._host) as api:
+        with suppress(DockerException, requests.RequestException), api_of(self._host) as api:  # it may be going
             container = api.inspect_container(match[1] if match else "")
             if container["State"]["Status"] == "exited":
                 self._inspected[container["Name"].lstrip("/")] = container["State"]["ExitCode"]
