@@ -66,7 +66,7 @@ class DockerJobLauncher(JobLauncher):
             or path of the host, capabilities beyond Docker's own, protection turned off, and the four above. What is
             insecure is refused if its key is not here; if it is, it is logged whenever a job is launched.
         pull_policy: whether an image is pulled first: ``never`` (one that is missing is an error), ``if-missing``, or
-            ``always``. Jobs that wait for the same image share one pull.
+            ``always``. Jobs that wait for the same image share one pull. Logins are those of ``docker login``.
         registries: globs of the registries from which images are pulled; None is any.
         pull_timeout: seconds a pull may take in all, and
         pull_stall_timeout: seconds it may make no progress (none while a large layer is written, either); None is for

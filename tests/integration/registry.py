@@ -11,6 +11,7 @@ in common. A test says what goes wrong::
 
 from __future__ import annotations
 
+import base64
 import gzip
 import hashlib
 import io
@@ -70,6 +71,8 @@ class Registry:
         """True: nothing is answered before :meth:`release`."""
         self.failures: dict[str, int] = {}
         """``kind -> HTTP status`` of what is not given."""
+        self.login = ""
+        """``user:password``, without which nothing is given; empty is for everybody."""
         self.bytes_per_second: float | None = None
         """How fast each layer comes; None is as fast as can be."""
         self.stall_after: int | None = None
@@ -163,6 +166,11 @@ class Registry:
         return f"127.0.0.1:{self._server.server_port}/{name}:1"
 
 
+def encoded(login: str) -> str:
+    """Return a login as HTTP, and Docker's configuration, have it."""
+    return base64.b64encode(login.encode()).decode()
+
+
 class _Server(ThreadingHTTPServer):
     daemon_threads = False
 
@@ -205,6 +213,8 @@ class _Handler(BaseHTTPRequestHandler):
         if registry.silent and self._leaves_before_release():
             return
         status = registry.failures.get(content.kind) if content else 404
+        if registry.login and self.headers.get("Authorization") != f"Basic {encoded(registry.login)}":
+            status = 401
         if content is None or status:
             refusal = _json({"errors": [{"code": "DENIED", "message": "the registry says no"}]})
             content = _Content("refusal", "application/json", refusal)
@@ -216,6 +226,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Type", content.media_type)
         self.send_header("Content-Length", str(size - first))
         self.send_header("Docker-Content-Digest", content.digest)
+        if status == 401:
+            self.send_header("WWW-Authenticate", 'Basic realm="registry"')
         if first:
             self.send_header("Content-Range", f"bytes {first}-{size - 1}/{size}")
         self.end_headers()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,7 +22,7 @@ from launchers.image_puller import ImagePuller, PullSettings
 from launchers.runtime.docker import DockerRuntime
 
 from .conftest import Lab, until
-from .registry import Registry
+from .registry import Registry, encoded
 
 TIMEOUT = 10.0
 IF_MISSING = PullSettings("if-missing", timeout=30, stall_timeout=30)
@@ -95,6 +97,29 @@ def test_an_image_that_is_there_is_pulled_only_if_all_are(
     ImagePuller(runtime, ALWAYS).ensure(image)
     assert registry.requests["manifest"] > asked["manifest"]
     assert registry.requests["layer"] == asked["layer"]
+
+
+# --- logins ---
+
+
+def test_the_login_of_a_registry_comes_from_docker_s_configuration(
+    registry: Registry, image: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry.login = "site-1:s3cret"
+    logins = {"auths": {image.partition("/")[0]: {"auth": encoded(registry.login)}}}
+    (tmp_path / "config.json").write_text(json.dumps(logins))
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    with closing(DockerRuntime()) as runtime:
+        assert ImagePuller(runtime, IF_MISSING).ensure(image)
+
+
+def test_without_its_login_a_registry_gives_nothing(
+    registry: Registry, image: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry.login = "site-1:s3cret"
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    with closing(DockerRuntime()) as runtime, pytest.raises(ImageError, match="cannot be pulled"):
+        ImagePuller(runtime, IF_MISSING).ensure(image)
 
 
 # --- sharing ---
