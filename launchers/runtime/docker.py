@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import re
 import socket
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from http.client import HTTPException
-from typing import Any
+from typing import Any, NamedTuple
 
 import docker
 import requests
@@ -37,6 +39,8 @@ from .base import ContainerSummary, FoundImage, OutputChunk, PullStream
 from .docker_pull import DockerPull, Entry, pull_error, tell_of_sockets
 from .docker_request import create_request
 from .nvidia import query_gpus
+
+logger = logging.getLogger(__name__)
 
 CALL_TIMEOUT = 60
 """Seconds for a call that changes something. A create of a loaded engine takes many."""
@@ -81,6 +85,8 @@ class DockerRuntime:
         self._filters: dict[str, Any] = {"label": [watched_label]} if watched_label else {}
         self._clients = _Clients(docker_host, client)
         self._streams: set[Any] = set()
+        self._ends: dict[str, _End] = {}
+        """What the events said of ends, by container, for as long as the engine lists these."""
         self._lock = threading.Lock()
 
     def create(self, spec: ContainerSpec) -> str:
@@ -126,13 +132,42 @@ class DockerRuntime:
     def inspect(self, container_id: str) -> ContainerState:
         with self._errors(f"container {container_id[:12]}"):
             try:
-                return _container_state(self._clients.looks.api.inspect_container(container_id))
+                state = _container_state(self._clients.looks.api.inspect_container(container_id))
             except NotFound:
                 return GONE
+        return self._as_it_ended(container_id, state)
+
+    def _as_it_ended(self, container_id: str, state: ContainerState) -> ContainerState:
+        """Return a state with the end that the engine has told, where it has forgotten it since.
+
+        An engine that is killed between its event and its writing that down says at its next start that the end was
+        then, with the code 0 or 255.
+        """
+        told = self._ends.get(container_id)
+        forgotten = (
+            told is not None
+            and state.state is DOCKER_STATE.EXITED
+            and told.exit_code != state.exit_code
+            and told.time >= (state.started_at or 0)
+        )
+        if not told or not forgotten:
+            return state
+        logger.warning(
+            "container %s: the engine told of the exit code %d, and says %s now: it was killed meanwhile",
+            *(container_id[:12], told.exit_code, state.exit_code),
+        )
+        return replace(state, exit_code=told.exit_code, finished_at=told.time)
+
+    def _note_end(self, event: Mapping[str, Any]) -> None:
+        with suppress(KeyError, ValueError):  # of an event that is not as it should be
+            if event["Action"] == "die":
+                self._ends[event["id"]] = _End(event["timeNano"] / 1e9, int(event["Actor"]["Attributes"]["exitCode"]))
 
     def list_containers(self) -> list[ContainerSummary]:
         with self._errors("the list of containers"):
             listed = self._clients.looks.api.containers(all=True, filters=self._filters)
+        for gone in set(self._ends) - {entry["Id"] for entry in listed}:
+            self._ends.pop(gone, None)
         return [_summary(entry) for entry in listed]
 
     @contextmanager
@@ -144,11 +179,17 @@ class DockerRuntime:
             with self._lock:
                 self._streams.add(stream)
             try:
-                yield (event["id"] for event in stream if "id" in event)
+                yield self._ids(stream)
             finally:
                 with self._lock:
                     self._streams.discard(stream)
                 _close(stream)
+
+    def _ids(self, stream: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+        for event in stream:
+            if "id" in event:
+                self._note_end(event)
+                yield event["id"]
 
     def close_events(self) -> None:
         with self._lock:
@@ -266,6 +307,14 @@ class DockerRuntime:
         except _NO_ANSWER as error:
             why = f"{_root_cause(error)}; does it run, and is DOCKER_HOST or docker_host right?"
             raise RuntimeUnavailableError(f"{self.name} does not answer ({what}): {why}", _reached(error)) from error
+
+
+class _End(NamedTuple):
+    """What an event said of a container's end."""
+
+    time: float
+    """Seconds since the epoch."""
+    exit_code: int
 
 
 class _NothingToDoError(JobLaunchError):

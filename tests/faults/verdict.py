@@ -184,7 +184,8 @@ def _way(job: Job, result: Entry, evidence: Evidence, inspected: int | None) -> 
 
 def _lies(job: Job, result: Entry, evidence: Evidence, inspected: int | None) -> Iterator[str]:
     code, told = result["exit_code"], result["return_code"]
-    if inspected is not None and code is not None and code != inspected:
+    told_the_truth = evidence.unseen and code == evidence.ended  # which the engine has forgotten since
+    if inspected is not None and code is not None and code != inspected and not told_the_truth:
         yield f"the exit code was told as {code}, inspection said {inspected}"
     if (told == "ABORTED") is not bool(result["ended_by"]):
         yield f"told as {told}, ended by {result['ended_by']!r}"

@@ -150,3 +150,8 @@ def test_an_unknown_end_is_right_only_where_the_engine_did_not_see_it(
     judgement = judge(job, story(told=result(code, told)), replace(EVIDENCE, unseen=unseen), inspected)
     assert judgement.end == end
     assert bool(judgement.problems) is (end == LOST)
+
+
+def test_the_truth_is_right_though_the_engine_has_forgotten_it() -> None:
+    assert judge(JOB, story(), replace(EVIDENCE, unseen=True), inspected=0).problems == []
+    assert "inspection said 0" in "; ".join(judge(JOB, story(), EVIDENCE, inspected=0).problems)

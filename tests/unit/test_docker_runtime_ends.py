@@ -1,0 +1,98 @@
+"""What an engine has told of an end counts, though it is killed before it has written that down."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from launchers.docker_state import DOCKER_STATE
+from launchers.runtime.docker import DockerRuntime
+
+DIED_AT = 1_700_000_000
+
+
+class Engine:
+    """What docker-py's low-level client says of one container."""
+
+    def __init__(self) -> None:
+        self.base_url = "http://engine"
+        self.events_told = [event("3")]
+        self.status, self.exit_code, self.started = "exited", 0, "2023-11-14T22:13:10Z"
+        self.listed = True
+
+    def events(self, **_: Any) -> Iterator[dict[str, Any]]:
+        return iter(self.events_told)
+
+    def inspect_container(self, _: str) -> dict[str, Any]:
+        ended = {"FinishedAt": "2023-11-14T22:13:40Z", "OOMKilled": False, "Error": "", "Running": False}
+        state = {"Status": self.status, "ExitCode": self.exit_code, "StartedAt": self.started, **ended}
+        return {"Created": "2023-11-14T22:13:09Z", "State": state}
+
+    def containers(self, **_: Any) -> list[dict[str, Any]]:
+        return [{"Id": "c1", "Names": ["/one"], "State": "exited", "Labels": {}}] if self.listed else []
+
+
+def event(exit_code: str, action: str = "die") -> dict[str, Any]:
+    attributes = {"exitCode": exit_code}
+    return {"id": "c1", "Action": action, "timeNano": DIED_AT * 10**9, "Actor": {"Attributes": attributes}}
+
+
+@pytest.fixture
+def engine() -> Engine:
+    return Engine()
+
+
+@pytest.fixture
+def runtime(engine: Engine) -> DockerRuntime:
+    return DockerRuntime(client=SimpleNamespace(api=engine))
+
+
+def hear(runtime: DockerRuntime) -> None:
+    with runtime.open_events() as ids:
+        assert list(ids) == ["c1"]
+
+
+@pytest.mark.parametrize("said_later", [0, 255])
+def test_the_end_that_was_told_counts_if_the_engine_has_forgotten_it(
+    engine: Engine, runtime: DockerRuntime, said_later: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    hear(runtime)
+    engine.exit_code = said_later
+    state = runtime.inspect("c1")
+    assert (state.exit_code, state.finished_at) == (3, DIED_AT)
+    assert f"the engine told of the exit code 3, and says {said_later} now" in caplog.text
+
+
+def test_without_an_event_inspection_is_the_truth(runtime: DockerRuntime) -> None:
+    assert runtime.inspect("c1").exit_code == 0
+
+
+def test_an_end_before_the_last_start_does_not_count(engine: Engine, runtime: DockerRuntime) -> None:
+    hear(runtime)
+    engine.started = "2023-11-14T22:13:30Z"
+    assert runtime.inspect("c1").exit_code == 0
+
+
+def test_what_runs_has_no_end(engine: Engine, runtime: DockerRuntime) -> None:
+    hear(runtime)
+    engine.status = "running"
+    assert runtime.inspect("c1").state is DOCKER_STATE.RUNNING
+
+
+@pytest.mark.parametrize("told", [event("3", "start"), event("no number"), {"id": "c1"}])
+def test_an_event_that_tells_of_no_end_is_a_hint_only(
+    engine: Engine, runtime: DockerRuntime, told: dict[str, Any]
+) -> None:
+    engine.events_told = [told]
+    hear(runtime)
+    assert runtime.inspect("c1").exit_code == 0
+
+
+def test_what_is_not_listed_any_more_is_not_kept(engine: Engine, runtime: DockerRuntime) -> None:
+    hear(runtime)
+    engine.listed = False
+    runtime.list_containers()
+    assert runtime.inspect("c1").exit_code == 0
