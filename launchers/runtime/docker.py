@@ -55,6 +55,8 @@ _NO_GPU_DRIVER = re.compile(r"could not select device driver|failed to discover 
 _LOCAL = "http+docker://localhost"
 """What docker-py calls an engine behind a socket of this host."""
 _CDI_GPU = "nvidia.com/gpu="
+_UNKNOWN = 255
+"""The exit code of an end that the engine has not seen."""
 _NO_NETWORK = re.compile(r"network (\S+) not found")
 _STALE_ENDPOINT = re.compile(r"endpoint with name (\S+) already exists in network (\S+)")
 """What an engine that was killed may leave in a network, in the name of a container that is gone."""
@@ -141,13 +143,14 @@ class DockerRuntime:
         """Return a state with the end that the engine has told, where it has forgotten it since.
 
         An engine that is killed between its event and its writing that down says at its next start that the end was
-        then, with the code 0 or 255.
+        then, with the code 0 or 255. Its event may say 255, too, of an end that it has not seen: that tells nothing.
         """
         told = self._ends.get(container_id)
         forgotten = (
             told is not None
             and state.state is DOCKER_STATE.EXITED
-            and told.exit_code != state.exit_code
+            and state.exit_code in (0, _UNKNOWN)
+            and told.exit_code not in (state.exit_code, _UNKNOWN)
             and told.time >= (state.started_at or 0)
         )
         if not told or not forgotten:

@@ -66,6 +66,21 @@ def test_the_end_that_was_told_counts_if_the_engine_has_forgotten_it(
     assert f"the engine told of the exit code 3, and says {said_later} now" in caplog.text
 
 
+@pytest.mark.parametrize("exit_code", [0, 7])
+def test_an_event_of_an_end_that_the_engine_has_not_seen_tells_nothing(
+    engine: Engine, runtime: DockerRuntime, exit_code: int
+) -> None:
+    engine.events_told, engine.exit_code = [event("255")], exit_code
+    hear(runtime)
+    assert runtime.inspect("c1").exit_code == exit_code
+
+
+def test_another_code_than_those_of_what_is_forgotten_is_the_truth(engine: Engine, runtime: DockerRuntime) -> None:
+    engine.exit_code = 7
+    hear(runtime)
+    assert runtime.inspect("c1").exit_code == 7
+
+
 def test_without_an_event_inspection_is_the_truth(runtime: DockerRuntime) -> None:
     assert runtime.inspect("c1").exit_code == 0
 
