@@ -60,7 +60,7 @@ class Policy:
 
 POLICIES = [
     Policy(
-        SITE_KEYS, r"site:1|nvflare-job:[\w][\w.-]*(@sha256:[0-9a-f]{64})?", "NCCL_[A-Za-z0-9_]*", 16 * GI, 4, 8 * GI
+        SITE_KEYS, r"site:1|nvflare-job(:[\w][\w.-]*)?(@sha256:[0-9a-f]{64})?", "NCCL_[A-Za-z0-9_]*", 16 * GI, 4, 8 * GI
     ),
     Policy({"image": "site:1", "limits": {"memory": "64Mi"}, "gpu_ids": ["0", "1"]}, "site:1", memory=64 << 20, gpus=2),
     Policy(
