@@ -6,14 +6,13 @@ Credentials never stand in the argument list; they travel in the environment, as
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Callable
 from typing import Any
 
 from flcore.fl_constant import JobProcessArgs as Arg
 from flcore.job_launcher_spec import JobArgs
 
-from .process_limits import check_words
+from .process_limits import check_words, split
 
 CREDENTIAL_VARIABLES = {
     Arg.AUTH_TOKEN: "NVFLARE_JOB_AUTH_TOKEN",
@@ -96,6 +95,6 @@ def _words(name: str, value: str) -> list[str]:
     if name != Arg.OPTIONS:
         return [value]
     try:
-        return shlex.split(value)
+        return split(value)
     except ValueError as error:
         raise ValueError(f"the job argument {name} cannot be split into words: {error}") from error

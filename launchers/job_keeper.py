@@ -354,7 +354,7 @@ class JobKeeper:
         timeout = self._settings.start_timeout
         if timeout is not None and not job.enter_states(_STARTED, timeout):
             late = f"did not run within {timeout:g} s ('timeout')"
-            job.request_end(f"the launcher: it {late}", time.time())
+            job.request_end(f"the launcher: it {late}", time.time(), delivered=True)  # for it is removed now
             raise JobStartError(f"{job.identity}: {late}")
 
     def _start_process(self, job: TrackedJob) -> None:

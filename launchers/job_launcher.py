@@ -53,7 +53,7 @@ from .job_record import RecordStore
 from .job_recovery import ADOPT, ORPHAN_POLICIES, RecoverySettings
 from .job_secrets import JobSecrets
 from .launch_report import AT_LAUNCH, SiteKeys, masked, origins
-from .process_limits import check_words
+from .process_limits import check_words, split
 from .runtime.base import FoundImage, Runtime
 from .site_args import ALL_GPUS
 from .state_tracker import CREATION_GRACE, RELIST_INTERVAL
@@ -472,7 +472,7 @@ def _job_args(fl_ctx: FLContext) -> JobArgs:
 
 def _split(job_id: str, command: str) -> tuple[str, ...]:
     with _about(f"{job_id}: its launch command"):
-        words = tuple(shlex.split(command))
+        words = tuple(split(command))
         check_words(words)
     if not words:
         raise JobLaunchError(f"job {job_id}: its launch command is empty")

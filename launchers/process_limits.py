@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable
 
 from flcore.strict_json import check_text
@@ -10,6 +11,13 @@ MAX_WORD = (128 << 10) - 1
 """Bytes of one argument, or of one variable with its name (Linux: MAX_ARG_STRLEN, with the NUL behind it)."""
 MAX_WORDS = 1 << 20
 """Bytes of all arguments, or all variables: half of what Linux takes of both with the usual limit of the stack."""
+
+
+def split(text: str) -> list[str]:
+    """Split a text as a shell would. Raises ValueError, and that before the work for a text that is too long."""
+    if len(text) > MAX_WORDS:
+        raise ValueError(f"must be at most {MAX_WORDS} bytes long in all")
+    return shlex.split(text)
 
 
 def check_words(words: Iterable[str]) -> None:
