@@ -54,7 +54,7 @@ def inspection_hangs(lab: Lab) -> None:
     """All that concerns one container hangs; the others go on meanwhile."""
     party = lab.party()
     party.start()
-    stuck = Job("stuck", 3, 5)
+    stuck = Job("stuck", 3, 25)
     doomed = Job("doomed", 3, 400, may_end=frozenset({ABORTED}))
     party.launch(stuck, doomed)
     party.until_running(stuck, doomed)
