@@ -55,13 +55,27 @@ def make_private(path: Path) -> int:
     return open_private(path)
 
 
-def open_file(name: str, within: int) -> BinaryIO:
-    """Open a regular file for reading; anything else is an error."""
-    descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=within)
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+def open_file(name: str | Path, within: int | None = None, *, follow: bool = False) -> BinaryIO:
+    """Open a regular file for reading; anything else is an error: EISDIR, ELOOP (a link), or EINVAL.
+
+    ``follow`` links for a file that is the site's own.
+    """
+    flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | (0 if follow else os.O_NOFOLLOW)
+    descriptor = os.open(name, flags, dir_fd=within)
+    try:
+        _check_regular(descriptor, name)
+        return os.fdopen(descriptor, "rb")
+    except BaseException:
         os.close(descriptor)
-        raise OSError(errno.EINVAL, "it is no file", name)
-    return os.fdopen(descriptor, "rb")
+        raise
+
+
+def _check_regular(descriptor: int, name: str | Path) -> None:
+    mode = os.fstat(descriptor).st_mode
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(name))
+    if not stat.S_ISREG(mode):
+        raise OSError(errno.EINVAL, "it is no file", str(name))
 
 
 def create_file(name: str, within: int, mode: int) -> BinaryIO:

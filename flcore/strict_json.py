@@ -5,12 +5,11 @@ from __future__ import annotations
 import errno
 import json
 import math
-import os
-import stat
 from pathlib import Path
 from typing import Any, NoReturn
 
 from .errors import ConfigError
+from .safe_files import open_file
 
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 32
@@ -25,7 +24,7 @@ def load_json(path: Path, *, trusted: bool = True) -> Any:
     than 1 MiB, nested deeper than 32, no UTF-8, no JSON, or holds a duplicate key, NaN, an infinity, a NUL or a lone
     surrogate.
     """
-    return parse_json(_read(path, 0 if trusted else os.O_NOFOLLOW), str(path))
+    return parse_json(_read(path, trusted), str(path))
 
 
 def parse_json(text: str, source: str) -> Any:
@@ -77,14 +76,14 @@ def shown(value: Any) -> str:
         return f"a huge {type(value).__name__}"
 
 
-def _read(path: Path, flags: int) -> str:
+def _read(path: Path, trusted: bool) -> str:
     try:
-        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | flags), "rb") as file:
-            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                raise ConfigError(f"{path}: is no file")
+        with open_file(path, follow=trusted) as file:
             data = file.read(MAX_BYTES + 1)
     except OSError as error:
-        why = "it is a link" if error.errno == errno.ELOOP and flags else error.strerror
+        if error.errno == errno.EINVAL:
+            raise ConfigError(f"{path}: is no file") from error
+        why = "it is a link" if error.errno == errno.ELOOP and not trusted else error.strerror
         raise ConfigError(f"{path}: cannot be read: {why}") from error
     if len(data) > MAX_BYTES:
         raise ConfigError(f"{path}: longer than {MAX_BYTES} bytes")

@@ -18,8 +18,8 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -156,7 +156,11 @@ class GpuLeases:
     def _lock(self, who: JobIdentity) -> JobLock:
         path = self.folder / f"{who.job_id}.{who.nonce}{_LOCK}"
         lock = JobLock(path, locked(path))
-        os.write(lock.descriptor, json.dumps({"job_id": who.job_id, "site": who.site}).encode())
+        try:
+            os.write(lock.descriptor, json.dumps({"job_id": who.job_id, "site": who.site}).encode())
+        except BaseException:
+            lock.end()
+            raise
         return lock
 
     def _leased(self) -> list[str]:
@@ -175,10 +179,8 @@ class GpuLeases:
             if not _is_locked(lock):
                 lock.unlink()
 
-    @contextmanager
-    def _exclusively(self) -> Iterator[None]:
-        with exclusively(self.folder, os.O_RDONLY | os.O_DIRECTORY):
-            yield
+    def _exclusively(self) -> AbstractContextManager[None]:
+        return exclusively(self.folder, os.O_RDONLY | os.O_DIRECTORY)
 
 
 def _is_gpu_id(value: Any) -> bool:

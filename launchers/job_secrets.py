@@ -12,11 +12,9 @@ whoever may use the engine can inspect, only where the site's config asks for th
 
 from __future__ import annotations
 
-import errno
 import logging
 import os
 import re
-import stat
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -26,7 +24,7 @@ from typing import Any
 
 from flcore.errors import JobLaunchError
 from flcore.job_launcher_spec import Check
-from flcore.safe_files import closing, create_file, open_folder, remove
+from flcore.safe_files import closing, create_file, open_file, open_folder, remove
 from flcore.strict_json import shown
 
 from .container_spec import MASK, ContainerSpec, Mount
@@ -188,13 +186,18 @@ class JobSecrets:
     def _open(self) -> int:
         """Open the folder above all jobs' folders. Raises OSError, or JobLaunchError if it is on a disk."""
         folder = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            self._check_in_memory(folder)
+        except BaseException:
+            os.close(folder)
+            raise
+        return folder
+
+    def _check_in_memory(self, folder: int) -> None:
         kind = _file_system(folder)
         if kind not in _IN_MEMORY:
-            os.close(folder)
-            raise JobLaunchError(
-                f"'secrets_dir' must be in memory (tmpfs), but {self._folder} is on {kind or 'a disk'}"
-            )
-        return folder
+            place = f"{self._folder} is on {kind or 'a disk'}"
+            raise JobLaunchError(f"'secrets_dir' must be in memory (tmpfs), but {place}")
 
 
 class ProcessSecrets(JobSecrets):
@@ -255,9 +258,7 @@ def _folder_name(nonce: str) -> str:
 
 def _read_file(path: str) -> bytes:
     """Return the first bytes of a file, one more than a secret may have. Its links are followed: the site made them."""
-    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            raise OSError(errno.EINVAL, "it is no file")
+    with open_file(Path(path), follow=True) as file:
         return file.read(MAX_SIZE + 1)
 
 

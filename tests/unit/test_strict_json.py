@@ -105,6 +105,13 @@ def test_a_folder_is_no_file(tmp_path: Path) -> None:
     assert str(raised.value) == f"{tmp_path}: cannot be read: Is a directory"
 
 
+def test_what_cannot_be_read_is_not_left_open(tmp_path: Path) -> None:
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    with pytest.raises(ConfigError):
+        load_json(tmp_path)
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
 def test_a_value_that_contains_itself_is_too_deep() -> None:
     value: dict[str, Any] = {}
     value["again"] = [value]
