@@ -45,7 +45,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(*(f"flcore: error: {line}" for line in str(error).splitlines()), sep="\n", file=sys.stderr)
         return EXIT_ERROR
     except BrokenPipeError:  # nobody reads on, as in `flcore check … | head`; nor may Python write the rest at its exit
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        with Path(os.devnull).open("w") as nothing:
+            os.dup2(nothing.fileno(), sys.stdout.fileno())
         return EXIT_BROKEN_PIPE
     except KeyboardInterrupt:
         print("flcore: interrupted; everything that ran has been ended", file=sys.stderr)
@@ -88,17 +89,21 @@ def check(args: argparse.Namespace) -> int:
 
 def _describe(workflow: JobWorkflow, as_json: bool) -> int:
     """Print what each site would be asked for; return the exit status."""
-    launches = workflow.describe_launches()
-    for site in workflow.sites:
-        for component in site.components().values():
-            if isinstance(component, JobLauncherSpec):
-                component.close()
+    with ExitStack() as stack:
+        for site in workflow.sites:
+            for launcher in _launchers(site).values():
+                stack.callback(launcher.close)
+        launches = workflow.describe_launches()
     print(launches_as_json(launches) if as_json else launches_as_text(launches))
     return EXIT_FAILED if any(isinstance(launch, FLCoreError) for launch in launches.values()) else EXIT_OK
 
 
+def _launchers(site: Site) -> dict[str, JobLauncherSpec]:
+    return {key: c for key, c in site.components().items() if isinstance(c, JobLauncherSpec)}
+
+
 def _check_launchers(site: Site) -> bool:
-    launchers = {key: c for key, c in site.components().items() if isinstance(c, JobLauncherSpec)}
+    launchers = _launchers(site)
     if not launchers:
         print("  MISSING  a launcher: the site can run no job")
     complete = bool(launchers)

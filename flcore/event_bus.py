@@ -56,14 +56,8 @@ class _Receiver:
             self._handler(event_type, fl_ctx)
         except EventError:
             raise  # events without an end: unwind all of them, or each level would start anew
-        except JobRejectedError as error:  # whoever launches the job tells of it
-            logger.info("%s refuses a job at the event %s: %s", self._name, event_type, error)
-            _keep_exception(fl_ctx, self._name, error)
-        except FLCoreError as error:  # its message says it all
-            logger.error("%s failed to handle the event %s; the others go on: %s", self._name, event_type, error)  # noqa: TRY400
-            _keep_exception(fl_ctx, self._name, error)
-        except Exception as error:
-            logger.exception("%s failed to handle the event %s; the others go on", self._name, event_type)
+        except Exception as error:  # noqa: BLE001 - it is logged, and kept for whoever fires the event
+            _log(error, self._name, event_type)
             _keep_exception(fl_ctx, self._name, error)
 
 
@@ -122,6 +116,15 @@ def _event_props(fl_ctx: FLContext) -> dict[str, Prop]:
         FLContextKey.EVENT_ORIGIN: (fl_ctx.get_prop(FLContextKey.EVENT_ORIGIN), private),
         FLContextKey.EVENT_SCOPE: (fl_ctx.get_prop(FLContextKey.EVENT_SCOPE), private),
     }
+
+
+def _log(error: Exception, name: str, event_type: str) -> None:
+    if isinstance(error, JobRejectedError):  # whoever launches the job tells of it
+        logger.info("%s refuses a job at the event %s: %s", name, event_type, error)
+    elif isinstance(error, FLCoreError):  # its message says it all
+        logger.error("%s failed to handle the event %s; the others go on: %s", name, event_type, error)
+    else:
+        logger.error("%s failed to handle the event %s; the others go on", name, event_type, exc_info=error)
 
 
 def _keep_exception(fl_ctx: FLContext, name: str, error: Exception) -> None:

@@ -233,7 +233,11 @@ class JobLauncherSpec(FLComponent, ABC):
         Raises JobLaunchError if it could not be launched; then nothing of it is left behind.
         """
 
-    def describe_launch(self, job_meta: dict[str, Any], fl_ctx: FLContext) -> LaunchRequest | None:  # noqa: ARG002
+    def describe_launch(
+        self,
+        job_meta: dict[str, Any],  # noqa: ARG002 - for subclasses
+        fl_ctx: FLContext,  # noqa: ARG002 - for subclasses
+    ) -> LaunchRequest | None:
         """Return what :meth:`launch_job` would ask for; None where a launcher cannot tell. Changes nothing.
 
         May ask the engine. Raises what :meth:`check_job` raises.

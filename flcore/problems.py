@@ -26,7 +26,7 @@ class Problems:
             return check(*args, **kwargs)
         except (ConfigError, ValueError) as error:
             self.lines += str(error).splitlines()
-            return cast("Any", None)  # type: ignore[no-any-return]
+            return cast("Any", None)  # type: ignore[no-any-return]  # nobody makes use of it
 
     def raise_all(self, kind: type[Exception]) -> None:
         """Raise one error with all that was noted, a line each; do nothing if there is nothing."""

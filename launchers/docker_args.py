@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from flcore.job_meta import FOLDERS_OF_SITES
+from flcore.problems import Problems
 from flcore.workspace import STATE_DIR
 
 from .container_spec import Isolation, Mount
@@ -161,13 +162,13 @@ def find_insecure(
 
 def check_allowed(insecure: Mapping[str, str], allowed: Collection[str]) -> None:
     """Raise ValueError for what is insecure and not allowed, a line each."""
-    lines = [
+    problems = Problems()
+    problems.lines += [
         f"{key} is insecure: {why}; if that is meant, add '{key}' to 'allow_insecure'"
         for key, why in insecure.items()
         if key not in allowed
     ]
-    if lines:
-        raise ValueError("\n".join(lines))
+    problems.raise_all(ValueError)
 
 
 def is_the_host_s_own(path: str) -> bool:

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 from flcore.fl_constant import JobMetaKey
 from flcore.job_meta import JobMeta, check_metadata, get_deployments, get_job_id, get_object, rejection
+from flcore.problems import Problems
 
 from .image_reference import ImageName, ImageRule, allowed_digests
 from .process_limits import check_words
@@ -156,7 +157,8 @@ def parse_resources(config: Mapping[str, Any]) -> Resources:
 
 def check_policy(policy: SitePolicy) -> None:
     """Raise ValueError for a policy that gives more than it allows, or more GPUs than there are, a line each."""
-    lines = [
+    problems = Problems()
+    problems.lines += [
         f"defaults.{key} must be no more than limits.{key}, {limit}, got {default}"
         for key in _PARSERS
         if (limit := getattr(policy.limits, key)) is not None
@@ -165,9 +167,8 @@ def check_policy(policy: SitePolicy) -> None:
     for key, resources in (("limits", policy.limits), ("defaults", policy.defaults)):
         if policy.gpus is not None and (resources.num_of_gpus or 0) > policy.gpus:
             given = resources.num_of_gpus
-            lines.append(f"{key}.num_of_gpus must be no more than the {policy.gpus} of 'gpu_ids', got {given}")
-    if lines:
-        raise ValueError("\n".join(lines))
+            problems.lines.append(f"{key}.num_of_gpus must be no more than the {policy.gpus} of 'gpu_ids', got {given}")
+    problems.raise_all(ValueError)
 
 
 def parse_size(value: Any, least: int = 1) -> int:

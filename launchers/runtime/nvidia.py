@@ -18,7 +18,7 @@ def query_gpus() -> list[str]:
     """
     command = ["nvidia-smi", "--query-gpu=uuid", "--format=csv,noheader"]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=QUERY_TIMEOUT, check=True)  # noqa: S603
+        done = subprocess.run(command, capture_output=True, text=True, timeout=QUERY_TIMEOUT, check=True)  # noqa: S603 - fixed
     except FileNotFoundError:
         return []
     except (OSError, subprocess.SubprocessError) as error:
