@@ -55,6 +55,8 @@ _NO_GPU_DRIVER = re.compile(r"could not select device driver|failed to discover 
 _LOCAL = "http+docker://localhost"
 """What docker-py calls an engine behind a socket of this host."""
 _CDI_GPU = "nvidia.com/gpu="
+_EXIT_CODE = "exitCode"
+"""Of an event's attributes; a label of this name, be it the image's, takes its place."""
 _UNKNOWN = 255
 """The exit code of an end that the engine has not seen."""
 _NO_NETWORK = re.compile(r"network (\S+) not found")
@@ -134,37 +136,17 @@ class DockerRuntime:
     def inspect(self, container_id: str) -> ContainerState:
         with self._errors(f"container {container_id[:12]}"):
             try:
-                state = _container_state(self._clients.looks.api.inspect_container(container_id))
+                inspection = self._clients.looks.api.inspect_container(container_id)
             except NotFound:
                 return GONE
-        return self._as_it_ended(container_id, state)
-
-    def _as_it_ended(self, container_id: str, state: ContainerState) -> ContainerState:
-        """Return a state with the end that the engine has told, where it has forgotten it since.
-
-        An engine that is killed between its event and its writing that down says at its next start that the end was
-        then, with the code 0 or 255. Its event may say 255, too, of an end that it has not seen: that tells nothing.
-        """
-        told = self._ends.get(container_id)
-        forgotten = (
-            told is not None
-            and state.state is DOCKER_STATE.EXITED
-            and state.exit_code in (0, _UNKNOWN)
-            and told.exit_code not in (state.exit_code, _UNKNOWN)
-            and told.time >= (state.started_at or 0)
-        )
-        if not told or not forgotten:
-            return state
-        logger.warning(
-            "container %s: the engine told of the exit code %d, and says %s now: it was killed meanwhile",
-            *(container_id[:12], told.exit_code, state.exit_code),
-        )
-        return replace(state, exit_code=told.exit_code, finished_at=told.time)
+        state = _container_state(inspection)
+        told = None if _is_disguised(inspection) else self._ends.get(container_id)
+        return state if told is None else _as_it_ended(container_id, state, told)
 
     def _note_end(self, event: Mapping[str, Any]) -> None:
         with suppress(KeyError, ValueError):  # of an event that is not as it should be
             if event["Action"] == "die":
-                self._ends[event["id"]] = _End(event["timeNano"] / 1e9, int(event["Actor"]["Attributes"]["exitCode"]))
+                self._ends[event["id"]] = _End(event["timeNano"] / 1e9, int(event["Actor"]["Attributes"][_EXIT_CODE]))
 
     def list_containers(self) -> list[ContainerSummary]:
         with self._errors("the list of containers"):
@@ -395,6 +377,32 @@ def _cdi_gpus(info: Mapping[str, Any]) -> list[str]:
     devices = (device.get("ID", "") for device in info.get("DiscoveredDevices") or ())
     names = [device.removeprefix(_CDI_GPU) for device in devices if device.startswith(_CDI_GPU)]
     return [name for name in names if name.startswith("GPU-")] or [name for name in names if name.isdigit()]
+
+
+def _is_disguised(inspection: Mapping[str, Any]) -> bool:
+    """Whether an image's label stands in place of the exit code in what the events say of a container."""
+    return _EXIT_CODE in (inspection["Config"]["Labels"] or {})
+
+
+def _as_it_ended(container_id: str, state: ContainerState, told: _End) -> ContainerState:
+    """Return a state with the end that the engine has told, where it has forgotten it since.
+
+    An engine that is killed between its event and its writing that down says at its next start that the end was
+    then, with the code 0 or 255. Its event may say 255, too, of an end that it has not seen: that tells nothing.
+    """
+    forgotten = (
+        state.state is DOCKER_STATE.EXITED
+        and state.exit_code in (0, _UNKNOWN)
+        and told.exit_code not in (state.exit_code, _UNKNOWN)
+        and told.time >= (state.started_at or 0)
+    )
+    if not forgotten:
+        return state
+    logger.warning(
+        "container %s: the engine told of the exit code %d, and says %s now: it was killed meanwhile",
+        *(container_id[:12], told.exit_code, state.exit_code),
+    )
+    return replace(state, exit_code=told.exit_code, finished_at=told.time)
 
 
 def _container_state(inspection: dict[str, Any]) -> ContainerState:

@@ -22,7 +22,7 @@ HEALTHCHECK --interval=1ms CMD true
 EXPOSE 22
 VOLUME /volume-of-the-image
 ENV NVFLARE_JOB_AUTH_TOKEN=of-the-image PYTHONPATH=/of-the-image
-LABEL exitCode=0 {LABEL_SITE}=of-the-image {LABEL_JOB_ID}=of-the-image {LABEL_NONCE}=of-the-image
+LABEL exitCode=7 {LABEL_SITE}=of-the-image {LABEL_JOB_ID}=of-the-image {LABEL_NONCE}=of-the-image
 """
 MAKE_FILES = "; ".join(
     (

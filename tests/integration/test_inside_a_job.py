@@ -199,6 +199,15 @@ def test_nothing_of_a_container_comes_from_a_hostile_image(lab: Lab, image: str)
     assert handle.terminate() is JobReturnCode.ABORTED
 
 
+@pytest.mark.parametrize("exit_code", [0, 3, 255])
+def test_an_image_has_no_say_in_how_its_job_ended(lab: Lab, image: str, exit_code: int) -> None:
+    handle = lab.launch("sh", "-c", f"sleep 0.2; exit {exit_code}", image=image)
+    handle.wait()
+    result = handle.result
+    assert result is not None
+    assert result.exit_code == exit_code
+
+
 def test_a_volume_that_an_image_declares_goes_with_the_container(lab: Lab, image: str) -> None:
     handle = lab.launch("sleep", "60", image=image)
     mounts = lab.client.api.inspect_container(handle.container.id)["Mounts"]

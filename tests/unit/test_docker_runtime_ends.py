@@ -22,6 +22,7 @@ class Engine:
         self.events_told = [event("3")]
         self.status, self.exit_code, self.started = "exited", 0, "2023-11-14T22:13:10Z"
         self.listed = True
+        self.labels: dict[str, str] | None = {}
 
     def events(self, **_: Any) -> Iterator[dict[str, Any]]:
         return iter(self.events_told)
@@ -29,7 +30,7 @@ class Engine:
     def inspect_container(self, _: str) -> dict[str, Any]:
         ended = {"FinishedAt": "2023-11-14T22:13:40Z", "OOMKilled": False, "Error": "", "Running": False}
         state = {"Status": self.status, "ExitCode": self.exit_code, "StartedAt": self.started, **ended}
-        return {"Created": "2023-11-14T22:13:09Z", "State": state}
+        return {"Created": "2023-11-14T22:13:09Z", "State": state, "Config": {"Labels": self.labels}}
 
     def containers(self, **_: Any) -> list[dict[str, Any]]:
         return [{"Id": "c1", "Names": ["/one"], "State": "exited", "Labels": {}}] if self.listed else []
@@ -83,6 +84,15 @@ def test_another_code_than_those_of_what_is_forgotten_is_the_truth(engine: Engin
 
 def test_without_an_event_inspection_is_the_truth(runtime: DockerRuntime) -> None:
     assert runtime.inspect("c1").exit_code == 0
+
+
+@pytest.mark.parametrize("exit_code", [0, 255])
+def test_a_label_in_place_of_the_exit_code_tells_nothing(
+    engine: Engine, runtime: DockerRuntime, exit_code: int
+) -> None:
+    engine.labels, engine.exit_code = {"exitCode": "3"}, exit_code
+    hear(runtime)
+    assert runtime.inspect("c1").exit_code == exit_code
 
 
 def test_an_end_before_the_last_start_does_not_count(engine: Engine, runtime: DockerRuntime) -> None:
