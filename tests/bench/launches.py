@@ -22,7 +22,7 @@ def launch_job() -> Iterator[Contest]:
         yield Contest(measures, floor=FLOOR, targets={"ms": times_floor(1.03)})
 
 
-@bench(cases=("true by 1", "true by 8", "sleep 0.3 by 1", "sleep 0.3 by 8"), rounds=5)
+@bench(cases=("true by 1", "true by 8", "sleep 0.3 by 1", "sleep 0.3 by 8"), rounds=15)
 def forty_jobs(case: str) -> Iterator[Contest]:
     """Forty jobs by one or eight threads: until all have ended, and until their output is read and they are removed."""
     command, _, threads = case.partition(" by ")
