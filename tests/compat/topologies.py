@@ -51,11 +51,11 @@ def addresses(topology: Topology, flare: Flare, gateway: str) -> Addresses:
 
 
 def _internal(topology: Topology, flare: Flare, site: str, gateway: str, port: int) -> Mapping[str, Any]:
-    """Return where a parent listens for its jobs: as the documentation of this version has it."""
+    """Return where a parent listens for its jobs: as this version prepares its kits for Docker."""
     if topology is Topology.HOST:
         return {}
     if topology is Topology.BRIDGE:
         return {"host": gateway, "port": port, "connection_security": "clear"}
     if flare.release < (2, 8):
         return {"host": site, "port": port, "connection_security": "clear"}
-    return {"host": "0.0.0.0", "connection_security": "mtls"}
+    return {"host": "0.0.0.0", "connection_security": "clear" if flare.release < (2, 9) else "mtls"}
