@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -18,6 +19,16 @@ from tests.faults.engine import api_of
 from .launchers import SERVER
 
 _STOP_TIMEOUT = 10.0
+# Shows a folder that lies in a closed one, such as root's home, to a command that may not enter it; to nobody else.
+_OPEN = """
+exec 9<"$1"
+mount -t tmpfs -o mode=755 none "$2"
+mkdir -p "$1"
+mount --no-canonicalize --bind /proc/self/fd/9 "$1"
+exec 9<&-
+shift 2
+exec "$@"
+"""
 
 
 class Parent(Protocol):
@@ -46,6 +57,15 @@ def arguments(site: str, workspace: str) -> list[str]:
     return ["-u", "-m", module, "-m", workspace, "-s", f"fed_{kind}.json", "--set", *options]
 
 
+def as_user(user: int, command: Sequence[str]) -> list[str]:
+    """Return the command that runs another one as a user that has only a number. Needs root."""
+    command = ["setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups", "--", *command]
+    closed = [folder for folder in Path(sys.base_prefix).parents if not folder.stat().st_mode & 0o001]
+    if not closed:
+        return command
+    return ["unshare", "--mount", "--", "sh", "-ec", _OPEN, "sh", sys.base_prefix, str(closed[-1]), *command]
+
+
 @dataclass
 class ProcessParent:
     """A parent that is a process of this machine."""
@@ -59,17 +79,15 @@ class ProcessParent:
     _process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        who: dict[str, Any] = {} if self.user is None else {"user": self.user, "group": self.user, "extra_groups": []}
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                self.command,
+                self.command if self.user is None else as_user(self.user, self.command),
                 cwd=self.kit,
                 env=self.environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
-                **who,
             )
 
     def kill(self) -> None:
