@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 
 MASK = "***"
 """What is shown in place of a secret."""
+THIS_PROCESS = "this-process"
+"""Among a container's hosts: the address at which it reaches this very process."""
 LABEL_SITE = "flcore.site"
 """The site that launched the container."""
 LABEL_JOB_ID = "flcore.job_id"
@@ -69,6 +71,8 @@ class ContainerSpec:
     working_dir: str = "/"
     mounts: tuple[Mount, ...] = ()
     network: str = ""
+    hosts: Mapping[str, str] = field(default_factory=dict)
+    """Names that resolve in the container, beside those that the engine knows: ``name -> address``."""
     labels: dict[str, str] = field(default_factory=dict)
     user: str = ""
     """``uid:gid``."""
