@@ -93,6 +93,8 @@ class ContainerSpec:
     """How many of them it keeps."""
     image_digests: tuple[str, ...] = ()
     """What the image is must have one of these digests; without any, it may be whatever it is."""
+    private_files: Mapping[str, str] = field(default_factory=dict)
+    """Files of the site that the job is shown as its secrets: ``path in the container -> path here``."""
     isolation: Isolation = field(default_factory=Isolation)
 
     def secret_values(self) -> tuple[str, ...]:

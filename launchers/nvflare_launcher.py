@@ -16,6 +16,7 @@ from __future__ import annotations
 import logging
 import os
 import shlex
+import tempfile
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -37,6 +38,7 @@ from flcore.job_launcher_spec import JobArgs, JobResult, JobReturnCode
 from flcore.job_meta import get_job_id
 from flcore.problems import Problems
 from flcore.safe_files import closing, open_file, open_folder, remove
+from flcore.workspace import STATE_DIR
 
 from . import site_args
 from .container_spec import THIS_PROCESS, Mount
@@ -58,12 +60,14 @@ KIT_FILES = (
     *("local/comm_config.json", "local/log_config.json", "local/custom"),
 )
 """What of a kit a job's process reads."""
-KEY_FILES = ("startup/client.key", "startup/server.key")
+DECOY = f"{STATE_DIR}/decoy.key"
+"""In a site's workspace: a private key that nobody knows. A job's process wants one, but has no use for it."""
 PARENT_HOST = "flare-parent"
 """The name by which a job finds its parent, where that listens on every address of its machine or container."""
 HOST_WORKSPACE = "NVFL_DOCKER_WORKSPACE"
 """NVIDIA FLARE's variable of a parent in a container: where the engine's host has the kit."""
 
+_KEYS = "startup/*.key"
 _PARENTS_ONLY = "*__p_resources.json"
 _RETURN_CODE_FILE = "_process_rc.txt"
 _MOST_DIGITS = 16
@@ -88,8 +92,8 @@ class KitLauncher(DockerJobLauncher):
 
     Args:
         python: the interpreter in the image.
-        connect_to_server: jobs also connect to the server themselves, as NVIDIA FLARE has it; each needs the site's
-            private key then, and a way to the server.
+        private_key: jobs get the site's private key, and connect to the server themselves, too, as NVIDIA FLARE has it:
+            only for jobs that send "secure" messages to each other. Without it they get a key that opens nothing.
         kit_files: what of the kit jobs see, read-only: globs below the site's workspace.
         kwargs: see :class:`launchers.docker_launcher.DockerJobLauncher`.
     """
@@ -101,7 +105,7 @@ class KitLauncher(DockerJobLauncher):
         self,
         *args: Any,
         python: str = "python3",
-        connect_to_server: bool = False,
+        private_key: bool = False,
         kit_files: Sequence[str] = KIT_FILES,
         **kwargs: Any,
     ) -> None:
@@ -109,7 +113,7 @@ class KitLauncher(DockerJobLauncher):
         checked = problems.attempt
         checked(super().__init__, *args, **kwargs)
         self.python = checked(site_args.text, "python", python)
-        self.connect_to_server = checked(site_args.flag, "connect_to_server", connect_to_server)
+        self.private_key = checked(site_args.flag, "private_key", private_key)
         self.kit_files = checked(site_args.texts, "kit_files", kit_files)
         problems.raise_all(ValueError)
         memory = {self.mount_path: f"size={64 << 20},mode=1777"}  # a server's job makes folders there
@@ -142,19 +146,25 @@ class KitLauncher(DockerJobLauncher):
         plan = super().plan(job_meta, fl_ctx)
         _, url = self.job_args(fl_ctx).get(JobProcessArgs.PARENT_URL, ("", ""))
         hosts = {PARENT_HOST: THIS_PROCESS} if urlsplit(url).hostname == PARENT_HOST else {}
-        if self.connect_to_server:
+        if self.private_key:
             hosts |= _server_hosts(self.job_args(fl_ctx))
-        return replace(plan, spec=replace(plan.spec, hosts=hosts))
+        keys = self._keys(fl_ctx) if self._needs_key(fl_ctx) else {}
+        return replace(plan, spec=replace(plan.spec, hosts=hosts, private_files=keys))
 
     def end_of(self, log_path: Path | None, seen: ContainerState) -> ContainerState:
         """Return the end that the job has written down itself: up to 2.8 it may kill itself when all is done."""
         code = _written_code(log_path.parent) if log_path else None
         return seen if code is None or seen.exit_code is None else replace(seen, exit_code=code)
 
-    def needs_key(self, fl_ctx: FLContext) -> bool:
-        """Whether a job's process proves to somebody that it is this site's, by the site's private key."""
+    def _needs_key(self, fl_ctx: FLContext) -> bool:
+        """Whether a job's process has to prove that it is this site's: to its parent, or as its site wants it."""
         _, security = self.job_args(fl_ctx).get(JobProcessArgs.PARENT_CONN_SEC, ("", ""))
-        return self.connect_to_server or security == "mtls"
+        return self.private_key or security == "mtls"
+
+    def _keys(self, fl_ctx: FLContext) -> dict[str, str]:
+        """Return the private keys of the kit: ``path in the container -> path here``."""
+        root = Path(fl_ctx.get_prop(FLContextKey.WORKSPACE_OBJECT).get_root_dir())
+        return {self.place(str(path), fl_ctx): str(path) for path in root.glob(_KEYS)}
 
     def _open(self, fl_ctx: FLContext) -> JobKeeper:
         if there := os.environ.get(HOST_WORKSPACE):
@@ -185,13 +195,14 @@ class KitLauncher(DockerJobLauncher):
         custom = workspace.get_site_custom_dir()
         if Path(custom).is_dir():
             variables["PYTHONPATH"] += f":{self.place(custom, fl_ctx)}"
-        return {**_HOME, **({} if self.connect_to_server else _PARENT_ONLY), **variables}
+        return {**_HOME, **({} if self.private_key else _PARENT_ONLY), **variables}
 
     def _mounts(self, folder: Path | None, fl_ctx: FLContext) -> tuple[Mount, ...]:
         root = Path(fl_ctx.get_prop(FLContextKey.WORKSPACE_OBJECT).get_root_dir())
-        globs = (*self.kit_files, *(KEY_FILES if self.needs_key(fl_ctx) else ()))
-        kit = sorted({path for glob in globs for path in root.glob(glob) if not fnmatch(path.name, _PARENTS_ONLY)})
-        shown = [Mount(str(path), self.place(str(path), fl_ctx)) for path in kit]
+        kit = {path for glob in self.kit_files for path in root.glob(glob) if not fnmatch(path.name, _PARENTS_ONLY)}
+        shown = [Mount(str(path), self.place(str(path), fl_ctx)) for path in sorted(kit)]
+        if not self._needs_key(fl_ctx):
+            shown += [Mount(str(root / DECOY), target) for target in self._keys(fl_ctx)]
         return (*super()._mounts(folder, fl_ctx), *shown, *self._shared_file(fl_ctx))
 
     def _shared_file(self, fl_ctx: FLContext) -> Iterable[Mount]:
@@ -204,8 +215,15 @@ class KitLauncher(DockerJobLauncher):
     def _prepare(self, plan: LaunchPlan, folder: JobFolder) -> None:
         super()._prepare(plan, folder)
         if plan.folder:
+            _make_decoy(plan.folder.parent / DECOY)
             with closing(open_folder(plan.folder)) as opened:
                 remove(_RETURN_CODE_FILE, opened)  # of an earlier run
+
+    def _context_of(self, job_id: str) -> FLContext:
+        fl_ctx: FLContext = self._engine.new_context()
+        fl_ctx.remove_prop(FLContextKey.CURRENT_RUN, force_removal=True)  # it says that a parent is in none
+        fl_ctx.set_prop(FLContextKey.CURRENT_RUN, job_id, private=False, sticky=False)
+        return fl_ctx
 
 
 class ClientKitLauncher(KitLauncher):
@@ -348,15 +366,13 @@ def return_code_of(result: JobResult | None) -> int:
 
     A job that was killed, lost or never started is its infrastructure error, where it knows that one.
     """
-    if result is None:
-        return JobReturnCode.UNKNOWN
-    code = result.return_code
-    if code is JobReturnCode.EXECUTION_ERROR:
+    code = result.return_code if result else JobReturnCode.UNKNOWN
+    if result and code is JobReturnCode.EXECUTION_ERROR:
         killed = result.signal or result.oom_killed or result.started_at is None
         code = JobReturnCode.INFRASTRUCTURE_ERROR if killed else JobReturnCode.EXCEPTION
     if code is JobReturnCode.INFRASTRUCTURE_ERROR and not hasattr(ProcessExitCode, "INFRASTRUCTURE_ERROR"):
-        return JobReturnCode.EXCEPTION
-    return code
+        code = JobReturnCode.EXCEPTION
+    return int(code)  # it is sent to the server, which takes no types but those that it knows
 
 
 def _with_credentials(command: str, pairs: Sequence[tuple[str, str]]) -> str:
@@ -373,6 +389,22 @@ def _written_code(folder: Path) -> int | None:
         return 0 if said == b"None" else int(said)  # up to 2.8 it writes None for a job that has returned nothing
     except (OSError, ValueError):
         return None
+
+
+def _make_decoy(path: Path) -> None:
+    """Write a new private key to a file that all may read, if there is none."""
+    if path.exists():
+        return
+    from cryptography.hazmat.primitives import serialization
+    from cryptography.hazmat.primitives.asymmetric import rsa
+
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    pem, plain = serialization.PrivateFormat.TraditionalOpenSSL, serialization.NoEncryption()
+    path.parent.mkdir(mode=0o700, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
+        file.write(key.private_bytes(serialization.Encoding.PEM, pem, plain))
+        os.fchmod(file.fileno(), 0o644)
+    Path(file.name).rename(path)
 
 
 def _server_hosts(job_args: JobArgs) -> Mapping[str, str]:
