@@ -13,6 +13,7 @@ server. Importing this module and making a launcher need NVIDIA FLARE, but no Do
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import shlex
@@ -157,9 +158,21 @@ class KitLauncher(DockerJobLauncher):
         return seen if code is None or seen.exit_code is None else replace(seen, exit_code=code)
 
     def _needs_key(self, fl_ctx: FLContext) -> bool:
-        """Whether a job's process has to prove that it is this site's: to its parent, or as its site wants it."""
+        """Whether a job's process works only with the site's private key.
+
+        Where its site wants it, its parent asks for proof, or it compares the key with the kit's signatures: 2.6 and
+        2.7 sign all kits, and look at each start.
+        """
         _, security = self.job_args(fl_ctx).get(JobProcessArgs.PARENT_CONN_SEC, ("", ""))
-        return self.private_key or security == "mtls"
+        return self.private_key or security == "mtls" or self._key_is_signed(fl_ctx)
+
+    def _key_is_signed(self, fl_ctx: FLContext) -> bool:
+        startup = Path(fl_ctx.get_prop(FLContextKey.WORKSPACE_OBJECT).get_startup_kit_dir())
+        try:
+            signed = json.loads((startup / "signature.json").read_bytes())
+        except FileNotFoundError:
+            return False
+        return any((startup / name).match(_KEYS) for name in signed)
 
     def _keys(self, fl_ctx: FLContext) -> dict[str, str]:
         """Return the private keys of the kit: ``path in the container -> path here``."""
