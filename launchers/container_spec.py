@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 
 MASK = "***"
 """What is shown in place of a secret."""
+THIS_PROCESS = "this-process"
+"""Among a container's hosts: the address at which it reaches this very process."""
 LABEL_SITE = "flcore.site"
 """The site that launched the container."""
 LABEL_JOB_ID = "flcore.job_id"
@@ -69,6 +71,8 @@ class ContainerSpec:
     working_dir: str = "/"
     mounts: tuple[Mount, ...] = ()
     network: str = ""
+    hosts: Mapping[str, str] = field(default_factory=dict)
+    """Names that resolve in the container, beside those that the engine knows: ``name -> address``."""
     labels: dict[str, str] = field(default_factory=dict)
     user: str = ""
     """``uid:gid``."""
@@ -89,6 +93,8 @@ class ContainerSpec:
     """How many of them it keeps."""
     image_digests: tuple[str, ...] = ()
     """What the image is must have one of these digests; without any, it may be whatever it is."""
+    private_files: Mapping[str, str] = field(default_factory=dict)
+    """Files of the site that the job is shown as its secrets: ``path in the container -> path here``."""
     isolation: Isolation = field(default_factory=Isolation)
 
     def secret_values(self) -> tuple[str, ...]:

@@ -81,6 +81,13 @@ def security_options(key: str, value: Any) -> tuple[str, ...]:
     return tuple(value)
 
 
+def host_paths(key: str, value: Any) -> dict[str, str]:
+    """Return ``path here -> path on the engine's host``."""
+    if not isinstance(value, Mapping):
+        raise ValueError(f"{key} must be an object, got {value!r}")  # noqa: TRY004 - as for every wrong argument
+    return {absolute_path(key, here): absolute_path(f"{key}.{here}", there) for here, there in value.items()}
+
+
 def name_space(key: str, value: Any) -> str:
     """Return a container's mode for one kind of namespaces; empty is its own."""
     if value not in ("", "host"):

@@ -73,6 +73,8 @@ class DockerJobLauncher(JobLauncher):
             ever.
         secrets_dir: a folder of this host that is in memory (tmpfs), and that the engine sees at the same path: for the
             jobs' ``secrets``. To be changed only while no job runs.
+        host_paths: where the engine's host has what this process sees, ``path here -> path there``; for an engine of
+            another host. Of a site in a container of the engine, what is mounted into that is found out.
         docker_host: the engine, such as ``unix:///var/run/docker.sock``; by default what Docker's own command uses.
         kwargs: see :class:`JobLauncher`. Where ``limits`` names no memory, it is three quarters of this machine's.
     """
@@ -105,6 +107,7 @@ class DockerJobLauncher(JobLauncher):
         pull_timeout: float | None = None,
         pull_stall_timeout: float | None = 300.0,
         secrets_dir: str = JobLauncher.secrets_dir,
+        host_paths: Mapping[str, str] | None = None,
         docker_host: str | None = None,
         **kwargs: Any,
     ) -> None:
@@ -135,6 +138,7 @@ class DockerJobLauncher(JobLauncher):
             stall_timeout=checked(site_args.optional_seconds, "pull_stall_timeout", pull_stall_timeout),
         )
         self.secrets_dir = checked(site_args.absolute_path, "secrets_dir", secrets_dir)
+        self.host_paths = checked(docker_args.host_paths, "host_paths", host_paths or {})
         self.docker_host = docker_host
         self.allow_insecure = checked(docker_args.insecure_keys, "allow_insecure", allow_insecure)
         problems.raise_all(ValueError)
@@ -153,7 +157,7 @@ class DockerJobLauncher(JobLauncher):
     def make_runtime(self) -> Runtime:
         from .runtime.docker import DockerRuntime  # the first launch needs the Docker SDK, not the constructor
 
-        return DockerRuntime(self.docker_host, watched_label=LABEL_SITE)
+        return DockerRuntime(self.docker_host, watched_label=LABEL_SITE, host_paths=self.host_paths)
 
     def place(self, path: str, fl_ctx: FLContext) -> str:
         workspace = fl_ctx.get_prop(FLContextKey.WORKSPACE_OBJECT)

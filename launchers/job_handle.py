@@ -85,6 +85,10 @@ class ContainerJobHandle(JobHandleSpec):
         self._job.wait()
         return self.poll()
 
+    def wait_for_clean_up(self, timeout: float) -> bool:
+        """Wait until nothing is left of the ended job but its files; False after ``timeout`` seconds."""
+        return self._job.wait_for_clean_up(timeout)
+
     def terminate(self, *, by: str = "terminate()") -> JobReturnCode:
         """End the job: ask its process, kill it after the site's grace, and return when an inspection has confirmed it.
 

@@ -29,7 +29,7 @@ from flcore.job_launcher_spec import ImagePullProgress, JobStateChange
 from flcore.safe_files import closing, open_private, write_new
 
 from .container_spec import LABEL_IMAGE, LABEL_NONCE, LABEL_PARENT, LABEL_SITE_ID, ContainerSpec, hidden
-from .docker_state import DOCKER_STATE, TERMINAL_STATES
+from .docker_state import DOCKER_STATE, TERMINAL_STATES, ContainerState
 from .gpu_leases import GpuLeases
 from .image_puller import ImagePuller, PullSettings
 from .job_record import JobIdentity, JobRecord, RecordStore
@@ -72,6 +72,8 @@ class KeeperSettings:
     gpus: GpuLeases | None = None
     """Where jobs lease GPUs; None where they cannot."""
     secrets: JobSecrets | None = None
+    end_of: Callable[[str, ContainerState], ContainerState] = lambda _, seen: seen
+    """Returns how an ended job ended, by its id, from what the runtime says of that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -405,8 +407,15 @@ class JobKeeper:
 
     def _hooks(self, job_id: str, record: JobRecord | None = None, end_unstarted: str = "") -> JobHooks:
         settings = self._settings
-        clean_up = partial(self._clean_up, self.log_path(job_id))
-        return JobHooks(self._listener.on_change, clean_up, record, settings.stop_grace, settings.limits, end_unstarted)
+        return JobHooks(
+            on_change=self._listener.on_change,
+            clean_up=partial(self._clean_up, self.log_path(job_id)),
+            record=record,
+            stop_grace=settings.stop_grace,
+            limits=settings.limits,
+            end_unstarted=end_unstarted,
+            end_of=partial(settings.end_of, job_id),
+        )
 
     def _clean_up(self, log_path: Path | None, job: TrackedJob) -> None:
         """Keep an ended job's output, write its end down, then remove its container. May be done twice."""

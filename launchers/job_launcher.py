@@ -42,6 +42,7 @@ from .container_spec import (
     ContainerSpec,
     Mount,
 )
+from .docker_state import ContainerState
 from .gpu_leases import GpuLeases
 from .image_puller import PullSettings
 from .job_command import CLIENT_ARGS, SERVER_ARGS, credentials, job_command
@@ -280,7 +281,7 @@ class JobLauncher(JobLauncherSpec):
             image_digests=request.image_digests,
             command=_split(request.job_id, command),
             environment=self._environment(request, fl_ctx),
-            secret_variables=frozenset(credentials(_job_args(fl_ctx))),
+            secret_variables=frozenset(credentials(self.job_args(fl_ctx))),
             working_dir=self.place(str(folder), fl_ctx) if folder else "/",
             mounts=self._mounts(folder, fl_ctx),
             labels={LABEL_SITE: site, LABEL_JOB_ID: request.job_id, LABEL_LAUNCHER: self.name},
@@ -295,6 +296,10 @@ class JobLauncher(JobLauncherSpec):
     def complete(self, spec: ContainerSpec) -> ContainerSpec:
         """Return the spec with what only this kind of launcher knows."""
         return spec
+
+    def end_of(self, log_path: Path | None, seen: ContainerState) -> ContainerState:  # noqa: ARG002 - for subclasses
+        """Return how an ended job ended, from what the runtime says of that; the output goes to ``log_path``."""
+        return seen
 
     def check(self, fl_ctx: FLContext | None = None) -> Iterable[Check]:
         """Say whether the runtime, image, network, datasets and secrets are there, and who has which GPU."""
@@ -318,12 +323,17 @@ class JobLauncher(JobLauncherSpec):
 
     def client_command(self, fl_ctx: FLContext) -> str:
         """Return the command of a client's job process, by the context's JOB_PROCESS_ARGS."""
-        return self._command(fl_ctx, _job_args(fl_ctx), CLIENT_ARGS)
+        return self._command(fl_ctx, self.job_args(fl_ctx), CLIENT_ARGS)
 
     def server_command(self, fl_ctx: FLContext) -> str:
         """Return the command of a server's job process, by the context's JOB_PROCESS_ARGS."""
         listen = {JobProcessArgs.SERVICE_HOST: ("--host", self.service_host)}
-        return self._command(fl_ctx, listen | dict(_job_args(fl_ctx)), SERVER_ARGS)
+        return self._command(fl_ctx, listen | dict(self.job_args(fl_ctx)), SERVER_ARGS)
+
+    def job_args(self, fl_ctx: FLContext) -> JobArgs:
+        """Return the arguments of the job's process: the context's JOB_PROCESS_ARGS."""
+        job_args: JobArgs = fl_ctx.get_prop(FLContextKey.JOB_PROCESS_ARGS) or {}
+        return job_args
 
     def dataset_path(self, name: str) -> str:
         """Return where a job sees a dataset."""
@@ -343,7 +353,7 @@ class JobLauncher(JobLauncherSpec):
         if workspace:
             ours["PYTHONPATH"] = self.place(workspace.get_app_custom_dir(request.job_id), fl_ctx)
         with _about(request.job_id):
-            variables = {**request.env, **self.env, **ours, **credentials(_job_args(fl_ctx))}
+            variables = {**request.env, **self.env, **ours, **credentials(self.job_args(fl_ctx))}
             check_words(f"{name}={value}" for name, value in variables.items())
         return variables
 
@@ -389,6 +399,7 @@ class JobLauncher(JobLauncherSpec):
 
     def _make_keeper(self, runtime: Runtime, fl_ctx: FLContext) -> JobKeeper:
         site, state_dir = fl_ctx.get_identity_name(), _state_dir(fl_ctx)
+        log_path = _log_paths(fl_ctx)
         settings = KeeperSettings(
             start_timeout=self.timeout,
             stop_grace=self.stop_grace,
@@ -400,12 +411,13 @@ class JobLauncher(JobLauncherSpec):
             relist_interval=self.relist_interval,
             gpus=self._gpu_leases(state_dir),
             secrets=self.make_secrets(),
+            end_of=lambda job_id, seen: self.end_of(log_path(job_id), seen),
         )
         listener = KeeperListener(
             self._fire_state_change, self._fire_engine_event, self._fire_recovered, self._fire_pull_progress
         )
         store = RecordStore(state_dir) if state_dir else None
-        return JobKeeper((site, self.name), runtime, store, _log_paths(fl_ctx), settings, listener)
+        return JobKeeper((site, self.name), runtime, store, log_path, settings, listener)
 
     def _recover_jobs(self, fl_ctx: FLContext) -> None:
         """Find again the jobs of an earlier process. A site that has launched none asks no engine for them."""
@@ -463,11 +475,6 @@ class ServerJobLauncher(JobLauncher):
     def get_command(self, job_meta: dict[str, Any], fl_ctx: FLContext) -> tuple[str, str]:
         """Return ``server-<job id>`` and the command of the server's job process."""
         return f"server-{get_job_id(job_meta)}", self.server_command(fl_ctx)
-
-
-def _job_args(fl_ctx: FLContext) -> JobArgs:
-    job_args: JobArgs = fl_ctx.get_prop(FLContextKey.JOB_PROCESS_ARGS) or {}
-    return job_args
 
 
 def _split(job_id: str, command: str) -> tuple[str, ...]:

@@ -56,6 +56,8 @@ class Secret:
     """its variable in the site's own environment."""
     to_env: str = ""
     """The job's variable that holds it, beside its file; empty: none does."""
+    target: str = ""
+    """Where a container sees it; empty: with the others, by its name."""
 
     @property
     def source(self) -> str:
@@ -120,17 +122,19 @@ class JobSecrets:
 
         Raises JobLaunchError; then some may be there, until :meth:`take_back`.
         """
-        if not self.secrets:
+        secrets = self._of(spec)
+        if not secrets:
             return spec
-        values = {secret: secret.read() for secret in self.secrets}
+        values = {secret: secret.read() for secret in secrets}
         variables = {secret.to_env: secret.as_variable(value) for secret, value in values.items() if secret.to_env}
         paths = self._make_files(values, spec.user, nonce)
         return self._shown_to(spec, paths, variables, nonce)
 
     def describe(self, spec: ContainerSpec, nonce: str) -> ContainerSpec:
         """Return what :meth:`give` would, without making or reading anything."""
-        variables = {secret.to_env: MASK for secret in self.secrets if secret.to_env}
-        return self._shown_to(spec, {secret: self._path(secret, nonce) for secret in self.secrets}, variables, nonce)
+        secrets = self._of(spec)
+        variables = {secret.to_env: MASK for secret in secrets if secret.to_env}
+        return self._shown_to(spec, {secret: self._path(secret, nonce) for secret in secrets}, variables, nonce)
 
     def take_back(self, nonce: str) -> None:
         """Remove the files of one job, of whatever process of this site. Idempotent; what goes wrong is logged."""
@@ -153,23 +157,28 @@ class JobSecrets:
     def _check_place(self) -> Iterable[Check]:
         yield _check("secrets_dir", self._folder, lambda: os.close(self._open()))
 
+    def _of(self, spec: ContainerSpec) -> tuple[Secret, ...]:
+        """Return the site's secrets and the job's private files, which need no variable that says where they are."""
+        files = spec.private_files.items()
+        return (*self.secrets, *(Secret(f"of-{Path(target).name}", source, target=target) for target, source in files))
+
     def _path(self, secret: Secret, nonce: str) -> str:  # noqa: ARG002 - for processes
-        return f"{SECRETS_PATH}/{secret.name}"
+        return secret.target or f"{SECRETS_PATH}/{secret.name}"
 
     def _shown_to(
         self, spec: ContainerSpec, paths: Mapping[Secret, str], variables: Mapping[str, str], nonce: str
     ) -> ContainerSpec:
-        where = {secret.path_variable: path for secret, path in paths.items()}
+        where = {secret.path_variable: path for secret, path in paths.items() if not secret.target}
         return replace(
             spec,
             environment={**spec.environment, **where, **variables},
             secret_variables=spec.secret_variables | variables.keys(),
-            mounts=(*spec.mounts, *self._mounts(nonce)),
+            mounts=(*spec.mounts, *self._mounts(paths, nonce)),
         )
 
-    def _mounts(self, nonce: str) -> Iterable[Mount]:
+    def _mounts(self, paths: Mapping[Secret, str], nonce: str) -> Iterable[Mount]:
         folder = Path(self._folder, _folder_name(nonce))
-        return (Mount(str(folder / secret.name), self._path(secret, nonce)) for secret in self.secrets)
+        return (Mount(str(folder / secret.name), path) for secret, path in paths.items())
 
     def _make_files(self, values: Mapping[Secret, bytes], user: str, nonce: str) -> dict[Secret, str]:
         try:
@@ -220,10 +229,10 @@ class ProcessSecrets(JobSecrets):
     def _path(self, secret: Secret, nonce: str) -> str:  # noqa: ARG002 - one that is not made yet has no number
         return f"/proc/{os.getpid()}/fd/{nonce}"
 
-    def _mounts(self, nonce: str) -> Iterable[Mount]:  # noqa: ARG002 - a process sees what the host has
+    def _mounts(self, paths: Mapping[Secret, str], nonce: str) -> Iterable[Mount]:  # noqa: ARG002 - all is there anyway
         return ()
 
-    def _make_files(self, values: Mapping[Secret, bytes], user: str, nonce: str) -> dict[Secret, str]:  # noqa: ARG002
+    def _make_files(self, values: Mapping[Secret, bytes], user: str, nonce: str) -> dict[Secret, str]:  # noqa: ARG002 - its own
         files = self._files[nonce] = []
         for secret, value in values.items():
             files.append(os.memfd_create(secret.name, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING))

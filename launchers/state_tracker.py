@@ -48,6 +48,7 @@ _RETRY_DELAYS = (1.0, 2.0, 5.0, 10.0, 30.0)
 _AWAY_INTERVAL = 2.0
 """Seconds between two lists while the engine does not answer."""
 _CLEANERS = 4
+_AS_MEANT = (JobReturnCode.SUCCESS, JobReturnCode.ABORTED)
 
 
 class _Watch:
@@ -275,6 +276,8 @@ class StateTracker:
         """In the pool: return what is seen of a container and, if it failed, the end of its output."""
         container_id = job.identity.container_id
         seen = self._runtime.inspect(container_id)
+        if effective_state(seen) in TERMINAL_STATES:
+            seen = job.hooks.end_of(seen)
         explained = job.end_request is not None or not _has_failed(seen)
         return seen, "" if explained else last_output(self._runtime, container_id, job.hooks.secrets)
 
@@ -306,6 +309,8 @@ class StateTracker:
             logger.info("%s: %s -> %s", job.identity, change.previous or "new", change.state)
             self._outbox.put(partial(job.tell, change))
         if job.result:
+            level = logging.INFO if job.result.return_code in _AS_MEANT else logging.WARNING
+            logger.log(level, "%s: %s %s", job.identity, job.result.return_code.name, job.result.error)
             self._drop(watch)
             self._outbox.put(job.announce)
             self._cleaners.submit(partial(self._clean_up, job))

@@ -51,6 +51,8 @@ class JobHooks:
     """What the job has and must give back, where no record says so."""
     secrets: tuple[str, ...] = ()
     """What no result may show; unknown of a job that another process has launched."""
+    end_of: Callable[[ContainerState], ContainerState] = lambda seen: seen
+    """Returns how an ended job ended, from what the runtime says of that. Called by a thread that may wait."""
 
 
 class CleanUpDelayedError(Exception):

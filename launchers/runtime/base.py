@@ -108,7 +108,7 @@ class Runtime(Protocol):
         ...
 
     def describe(self, spec: ContainerSpec) -> Mapping[str, Any]:
-        """Return what :meth:`create` would ask the engine for, in its own words, as JSON values. Asks nobody."""
+        """Return what :meth:`create` would ask the engine for, in its own words, as JSON values. Starts nothing."""
         ...
 
     def find_image(self, image: str) -> FoundImage | None:

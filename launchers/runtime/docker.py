@@ -14,6 +14,7 @@ from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from http.client import HTTPException
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import docker
@@ -36,6 +37,7 @@ from flcore.job_launcher_spec import Check
 from ..container_spec import ContainerSpec
 from ..docker_state import DOCKER_STATE, GONE, ContainerState
 from .base import ContainerSummary, FoundImage, OutputChunk, PullStream
+from .docker_parent import Parent, as_parent, own_container_id
 from .docker_pull import DockerPull, Entry, pull_error, tell_of_sockets
 from .docker_request import create_request
 from .nvidia import query_gpus
@@ -80,12 +82,21 @@ class DockerRuntime:
         docker_host: its address; by default what Docker's own command uses (DOCKER_HOST, the current context).
         watched_label: lists and events hold only containers with this label; None is all.
         client: use this ``DockerClient`` for everything, and leave it open at the end.
+        host_paths: where the engine's host has what this process sees, ``path here -> path there``. Where this process
+            is in a container of that engine, it is asked for the rest.
     """
 
-    def __init__(self, docker_host: str | None = None, watched_label: str | None = None, client: Any = None) -> None:
+    def __init__(
+        self,
+        docker_host: str | None = None,
+        watched_label: str | None = None,
+        client: Any = None,
+        host_paths: Mapping[str, str] | None = None,
+    ) -> None:
         self.name = f"Docker Engine {docker_host or ''}".rstrip()
         self.remembers = True
         self._docker_host = docker_host
+        self._host_paths = host_paths or {}
         self._filters: dict[str, Any] = {"label": [watched_label]} if watched_label else {}
         self._clients = _Clients(docker_host, client)
         self._streams: set[Any] = set()
@@ -94,12 +105,21 @@ class DockerRuntime:
         self._lock = threading.Lock()
 
     def create(self, spec: ContainerSpec) -> str:
+        request = create_request(self._parent().located(spec))
         with self._errors(f"container {spec.name}", {409: NameInUseError}, ImageError):
-            created = self._clients.calls.api.create_container_from_config(create_request(spec), spec.name)
+            created = self._clients.calls.api.create_container_from_config(request, spec.name)
         return str(created["Id"])
 
     def describe(self, spec: ContainerSpec) -> Mapping[str, Any]:
-        return {"name": spec.name, **create_request(spec)}
+        return {"name": spec.name, **create_request(self._parent().located(spec))}
+
+    def _parent(self) -> Parent:
+        """Return where this process runs. Asks the engine only if that is a container: its networks may change."""
+        own_id = own_container_id(Path("/proc/self/mountinfo").read_text())
+        if own_id:
+            with self._errors("the site's own container"), suppress(NotFound):  # it may be another engine's
+                return as_parent(self._clients.looks.api.inspect_container(own_id), self._host_paths)
+        return Parent(paths=self._host_paths)
 
     def find_image(self, image: str) -> FoundImage | None:
         with self._errors(f"image {image}", {400: ImageError}):

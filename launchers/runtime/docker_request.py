@@ -34,6 +34,7 @@ def _host_config(spec: ContainerSpec) -> dict[str, Any]:
         "Init": spec.init,
         "RestartPolicy": {"Name": "no"},
         "LogConfig": {"Type": "json-file", "Config": _log_options(spec)},
+        **({"ExtraHosts": [f"{name}:{address}" for name, address in spec.hosts.items()]} if spec.hosts else {}),
         **_isolation(spec.isolation),
         **_resources(spec),
         **_device_requests(spec),

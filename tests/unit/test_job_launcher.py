@@ -6,6 +6,7 @@ import os
 import stat
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -401,6 +402,23 @@ def test_at_the_end_the_output_is_kept_and_the_container_removed(lab: Lab) -> No
     assert (handle.logs(), handle.logs(tail=2), handle.logs(tail=9)) == ("1\n2\n3\n", "2\n3\n", "1\n2\n3\n")
 
 
+class OwnWordLauncher(TrainLauncher):
+    """Its jobs write down how they ended."""
+
+    def end_of(self, log_path: Path | None, seen: ContainerState) -> ContainerState:
+        assert log_path
+        return replace(seen, exit_code=int((log_path.parent / "code").read_text()))
+
+
+@pytest.mark.parametrize(("code", "written", "ends"), [(137, 0, "SUCCESS"), (0, 102, "UNSAFE_COMPONENT")])
+def test_a_launcher_may_know_better_how_its_jobs_ended(lab: Lab, code: int, written: int, ends: str) -> None:
+    handle = lab.keep(OwnWordLauncher(image="job:1", runtime=lab.runtime)).launch_job(META, lab.ctx)
+    (lab.workspace / "job-1" / "code").write_text(str(written))
+    lab.runtime.exit(NAME, code)
+    assert handle.wait().name == ends
+    assert lab.recorder.wait_for_end().exit_code == written
+
+
 def test_kept_output_can_be_read_without_an_engine(lab: Lab) -> None:
     handle = lab.launch()
     lab.finish(handle, 0, b"output")
@@ -748,6 +766,9 @@ def test_a_question_between_launches_does_not_keep_the_engines_state_from_being_
         ({"timeout": True}, "timeout must be a number of seconds"),
         ({"timeout": float("nan")}, "timeout must be a number of seconds"),
         ({"stop_grace": float("inf")}, "stop_grace must be a number of seconds"),
+        ({"host_paths": ["/a"]}, "host_paths must be an object"),
+        ({"host_paths": {"a": "/b"}}, "host_paths must be an absolute path"),
+        ({"host_paths": {"/a": "b"}}, "host_paths./a must be an absolute path"),
         ({"image": ""}, "image must be a non-empty string"),
         ({"image": ["job"]}, "image must be a non-empty string"),
         ({"images": "job:1"}, "images must be a list of non-empty strings"),

@@ -1,0 +1,444 @@
+"""Launchers for the parent process of an NVIDIA FLARE site, 2.6 to 2.9: jobs in containers, by this package's launcher.
+
+A site names one in a component config of its kit that only parents read, ``local/docker__p_resources.json``::
+
+    {"components": [{"id": "docker_launcher",
+                     "path": "launchers.nvflare_launcher.ClientDockerJobLauncher",
+                     "args": {"image": "my-flare-jobs:1", "network": "flare"}}]}
+
+Everything else is derived from what NVIDIA FLARE hands over, and what it can do is found out by looking, not by its
+version. The job's process is told to talk to its parent alone, so no job needs the site's private key, or a way to the
+server. Importing this module and making a launcher need NVIDIA FLARE, but no Docker SDK, engine, socket or disk.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import shlex
+import tempfile
+import threading
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+from nvflare.apis.job_launcher_spec import JobHandleSpec, JobLauncherSpec, add_launcher
+from nvflare.fuel.common.exit_codes import ProcessExitCode
+from nvflare.utils.job_launcher_utils import get_client_job_args, get_server_job_args
+
+from flcore.errors import FLCoreError, JobLaunchError, JobRejectedError, RuntimeUnavailableError
+from flcore.event_type import EventType
+from flcore.fl_constant import FLContextKey, JobProcessArgs
+from flcore.fl_context import FLContext
+from flcore.job_launcher_spec import JobArgs, JobResult, JobReturnCode
+from flcore.job_meta import get_job_id
+from flcore.problems import Problems
+from flcore.safe_files import closing, open_file, open_folder, remove
+from flcore.workspace import STATE_DIR
+
+from . import site_args
+from .container_spec import THIS_PROCESS, Mount
+from .docker_launcher import DockerJobLauncher
+from .docker_state import ContainerState
+from .job_command import CREDENTIAL_VARIABLES
+from .job_folder import JobFolder
+from .job_handle import CLEAN_UP_TIMEOUT, ContainerJobHandle
+from .job_keeper import JobKeeper
+from .job_launcher import LaunchPlan
+from .job_policy import JobRequest
+
+logger = logging.getLogger(__name__)
+
+KIT_FILES = (
+    *("startup/fed_client.json", "startup/fed_server.json", "startup/rootCA.pem", "startup/signature.json"),
+    *("startup/client.crt", "startup/server.crt", "startup/*__resources.json", "startup/*__j_resources.json"),
+    *("local/*resources.json", "local/*.json.default", "local/privacy.json", "local/authorization.json"),
+    *("local/comm_config.json", "local/log_config.json", "local/custom"),
+)
+"""What of a kit a job's process reads."""
+DECOY = f"{STATE_DIR}/decoy.key"
+"""In a site's workspace: a private key that nobody knows. A job's process wants one, but has no use for it."""
+PARENT_HOST = "flare-parent"
+"""The name by which a job finds its parent, where that listens on every address of its machine or container."""
+HOST_WORKSPACE = "NVFL_DOCKER_WORKSPACE"
+"""NVIDIA FLARE's variable of a parent in a container: where the engine's host has the kit."""
+
+_KEYS = "startup/*.key"
+_PARENTS_ONLY = "*__p_resources.json"
+_RETURN_CODE_FILE = "_process_rc.txt"
+_MOST_DIGITS = 16
+_LOOPBACK = ("localhost", "127.0.0.1", "::1")
+_EVERY_ADDRESS = ("0.0.0.0", "::")  # noqa: S104 - to be told from others, not listened on
+_SHARED_FILE = "shared-file"
+_PARENT_ONLY = {"NVFLARE_BACKBONE_CONN_GEN": "1"}
+"""Has a job's process make no connection but the one to its parent, which passes on what is meant for others."""
+_HOME = {"HOME": "/tmp", "USER": "nvflare"}  # noqa: S108 - of the container
+"""What libraries want to know of a user that the image may not know."""
+_WITH_CREDENTIALS = """\
+import os, runpy, sys
+words = [word for flag, name in {pairs} for word in (flag, os.environ.pop(name))]
+module, sys.argv[1:] = sys.argv[1], [*words, *sys.argv[2:]]
+runpy.run_module(module, run_name="__main__", alter_sys=True)
+"""
+"""Runs a module of NVIDIA FLARE's that takes its credentials as arguments: nobody outside sees them there."""
+
+
+class KitLauncher(DockerJobLauncher):
+    """This package's launcher, at a site whose workspace is a kit of NVIDIA FLARE's.
+
+    Args:
+        python: the interpreter in the image.
+        private_key: jobs get the site's private key, and connect to the server themselves, too, as NVIDIA FLARE has it:
+            only for jobs that send "secure" messages to each other. Without it they get a key that opens nothing.
+        kit_files: what of the kit jobs see, read-only: globs below the site's workspace.
+        kwargs: see :class:`launchers.docker_launcher.DockerJobLauncher`.
+    """
+
+    side = ""
+    """In a container's name, where it is not the site's."""
+
+    def __init__(
+        self,
+        *args: Any,
+        python: str = "python3",
+        private_key: bool = False,
+        kit_files: Sequence[str] = KIT_FILES,
+        **kwargs: Any,
+    ) -> None:
+        problems = Problems()
+        checked = problems.attempt
+        checked(super().__init__, *args, **kwargs)
+        self.python = checked(site_args.text, "python", python)
+        self.private_key = checked(site_args.flag, "private_key", private_key)
+        self.kit_files = checked(site_args.texts, "kit_files", kit_files)
+        problems.raise_all(ValueError)
+        memory = {self.mount_path: f"size={64 << 20},mode=1777"}  # a server's job makes folders there
+        self.isolation = replace(self.isolation, tmpfs={**self.isolation.tmpfs, **memory})
+
+    def argument_names(self) -> Sequence[str]:
+        """Return the arguments of a job's process, in their order, as this NVIDIA FLARE passes them on."""
+        raise NotImplementedError
+
+    def get_command(self, job_meta: dict[str, Any], fl_ctx: FLContext) -> tuple[str, str]:
+        job_args = self.job_args(fl_ctx)
+        names = self.argument_names()
+        command = self._command(fl_ctx, job_args, tuple(name for name in names if name not in CREDENTIAL_VARIABLES))
+        pairs = [
+            (job_args[name][0], CREDENTIAL_VARIABLES[name])
+            for name in names
+            if name in CREDENTIAL_VARIABLES and name in job_args
+        ]
+        site = self.side or fl_ctx.get_identity_name()
+        return f"{site}-{get_job_id(job_meta)}", _with_credentials(command, pairs) if pairs else command
+
+    def job_args(self, fl_ctx: FLContext) -> JobArgs:
+        job_args = dict(super().job_args(fl_ctx))
+        if JobProcessArgs.PARENT_URL in job_args:
+            flag, url = job_args[JobProcessArgs.PARENT_URL]
+            job_args[JobProcessArgs.PARENT_URL] = (flag, self._reachable(str(url)))
+        return job_args
+
+    def plan(self, job_meta: dict[str, Any], fl_ctx: FLContext) -> LaunchPlan:
+        plan = super().plan(job_meta, fl_ctx)
+        _, url = self.job_args(fl_ctx).get(JobProcessArgs.PARENT_URL, ("", ""))
+        hosts = {PARENT_HOST: THIS_PROCESS} if urlsplit(url).hostname == PARENT_HOST else {}
+        if self.private_key:
+            hosts |= _server_hosts(self.job_args(fl_ctx))
+        keys = self._keys(fl_ctx) if self._needs_key(fl_ctx) else {}
+        return replace(plan, spec=replace(plan.spec, hosts=hosts, private_files=keys))
+
+    def end_of(self, log_path: Path | None, seen: ContainerState) -> ContainerState:
+        """Return the end that the job has written down itself: up to 2.8 it may kill itself when all is done."""
+        code = _written_code(log_path.parent) if log_path else None
+        return seen if code is None or seen.exit_code is None else replace(seen, exit_code=code)
+
+    def _needs_key(self, fl_ctx: FLContext) -> bool:
+        """Whether a job's process works only with the site's private key.
+
+        Where its site wants it, its parent asks for proof, or it compares the key with the kit's signatures: 2.6 and
+        2.7 sign all kits, and look at each start.
+        """
+        _, security = self.job_args(fl_ctx).get(JobProcessArgs.PARENT_CONN_SEC, ("", ""))
+        return self.private_key or security == "mtls" or self._key_is_signed(fl_ctx)
+
+    def _key_is_signed(self, fl_ctx: FLContext) -> bool:
+        startup = Path(fl_ctx.get_prop(FLContextKey.WORKSPACE_OBJECT).get_startup_kit_dir())
+        try:
+            signed = json.loads((startup / "signature.json").read_bytes())
+        except FileNotFoundError:
+            return False
+        return any((startup / name).match(_KEYS) for name in signed)
+
+    def _keys(self, fl_ctx: FLContext) -> dict[str, str]:
+        """Return the private keys of the kit: ``path in the container -> path here``."""
+        root = Path(fl_ctx.get_prop(FLContextKey.WORKSPACE_OBJECT).get_root_dir())
+        return {self.place(str(path), fl_ctx): str(path) for path in root.glob(_KEYS)}
+
+    def _open(self, fl_ctx: FLContext) -> JobKeeper:
+        if there := os.environ.get(HOST_WORKSPACE):
+            root = fl_ctx.get_prop(FLContextKey.WORKSPACE_OBJECT).get_root_dir()
+            self.host_paths = {root: there, **self.host_paths}
+        return super()._open(fl_ctx)
+
+    def _reachable(self, url: str) -> str:
+        """Return a parent's URL as a job reaches it. Raises JobLaunchError if no job can."""
+        parts = urlsplit(url)
+        host = parts.hostname or ""
+        if parts.scheme == _SHARED_FILE or host not in (*_LOOPBACK, *_EVERY_ADDRESS):
+            return url
+        if self.network == "host":
+            host = "localhost"
+        elif host in _EVERY_ADDRESS:
+            host = PARENT_HOST
+        else:
+            raise JobLaunchError(
+                f"the site listens for its jobs on {host} only, which no container in the network {self.network} "
+                "reaches: name an address of that network's gateway in 'internal' of local/comm_config.json"
+            )
+        return urlunsplit(parts._replace(netloc=f"{host}:{parts.port}"))
+
+    def _environment(self, request: JobRequest, fl_ctx: FLContext) -> dict[str, str]:
+        variables = super()._environment(request, fl_ctx)
+        workspace = fl_ctx.get_prop(FLContextKey.WORKSPACE_OBJECT)
+        custom = workspace.get_site_custom_dir()
+        if Path(custom).is_dir():
+            variables["PYTHONPATH"] += f":{self.place(custom, fl_ctx)}"
+        return {**_HOME, **({} if self.private_key else _PARENT_ONLY), **variables}
+
+    def _mounts(self, folder: Path | None, fl_ctx: FLContext) -> tuple[Mount, ...]:
+        root = Path(fl_ctx.get_prop(FLContextKey.WORKSPACE_OBJECT).get_root_dir())
+        kit = {path for glob in self.kit_files for path in root.glob(glob) if not fnmatch(path.name, _PARENTS_ONLY)}
+        shown = [Mount(str(path), self.place(str(path), fl_ctx)) for path in sorted(kit)]
+        if not self._needs_key(fl_ctx):
+            shown += [Mount(str(root / DECOY), target) for target in self._keys(fl_ctx)]
+        return (*super()._mounts(folder, fl_ctx), *shown, *self._shared_file(fl_ctx))
+
+    def _shared_file(self, fl_ctx: FLContext) -> Iterable[Mount]:
+        """Yield the folder by which a job and its parent talk, if they do so by files."""
+        _, url = self.job_args(fl_ctx).get(JobProcessArgs.PARENT_URL, ("", ""))
+        parts = urlsplit(url)
+        if parts.scheme == _SHARED_FILE:
+            yield Mount(parts.path, parts.path, read_only=False)
+
+    def _prepare(self, plan: LaunchPlan, folder: JobFolder) -> None:
+        super()._prepare(plan, folder)
+        if plan.folder:
+            _make_decoy(plan.folder.parent / DECOY)
+            with closing(open_folder(plan.folder)) as opened:
+                remove(_RETURN_CODE_FILE, opened)  # of an earlier run
+
+    def _context_of(self, job_id: str) -> FLContext:
+        fl_ctx: FLContext = self._engine.new_context()
+        fl_ctx.remove_prop(FLContextKey.CURRENT_RUN, force_removal=True)  # it says that a parent is in none
+        fl_ctx.set_prop(FLContextKey.CURRENT_RUN, job_id, private=False, sticky=False)
+        return fl_ctx
+
+
+class ClientKitLauncher(KitLauncher):
+    """Of a client."""
+
+    def argument_names(self) -> Sequence[str]:
+        names: Sequence[str] = get_client_job_args()
+        return names
+
+
+class ServerKitLauncher(KitLauncher):
+    """Of the server."""
+
+    side = "server"
+
+    def argument_names(self) -> Sequence[str]:
+        names: Sequence[str] = get_server_job_args()
+        return names
+
+
+class NVFlareJobHandle(JobHandleSpec):  # type: ignore[misc]  # its base is of a package without types
+    """A job's handle, as NVIDIA FLARE uses one: it waits, and then asks for the return code."""
+
+    def __init__(self, handle: ContainerJobHandle) -> None:
+        self.handle = handle
+        """This package's own."""
+
+    def wait(self) -> None:
+        """Return when the job is complete and its output is kept; or when the site ends."""
+        with suppress(RuntimeUnavailableError):  # the site was closed
+            self.handle.wait()
+            self.handle.wait_for_clean_up(CLEAN_UP_TIMEOUT)  # then its folder may be packed and removed
+
+    def poll(self) -> int:
+        """Return the return code, as NVIDIA FLARE understands it; 127 while the job runs."""
+        return return_code_of(self.handle.result)
+
+    def terminate(self) -> int:
+        """End the job, if it has not ended; what goes wrong is logged, and tried again until it is done."""
+        _end(self.handle, "NVIDIA FLARE")
+        return self.poll()
+
+
+class _NVFlareJobLauncher(JobLauncherSpec):  # type: ignore[misc]  # its base is of a package without types
+    """What NVIDIA FLARE sees: hands over to the launcher of this package.
+
+    Args:
+        args: see :class:`KitLauncher`.
+    """
+
+    kind: type[KitLauncher]
+
+    def __init__(
+        self,
+        mount_path: str = "/workspace",
+        network: str = "nvflare-network",
+        timeout: float | None = None,
+        **args: Any,
+    ) -> None:
+        super().__init__()
+        self.launcher = self.kind(mount_path, network, timeout, **args)
+        self.launcher.name = type(self).__name__
+        self._handles: dict[str, ContainerJobHandle] = {}
+        """Of the jobs that run, by id."""
+        self._lock = threading.Lock()
+
+    def handle_event(self, event_type: str, fl_ctx: Any) -> None:
+        """Volunteer before a launch; find, and end, what a dead parent has left; end all at the site's end."""
+        if event_type == EventType.BEFORE_JOB_LAUNCH:
+            self._volunteer(fl_ctx)
+        elif event_type == EventType.SYSTEM_START:
+            self.launcher.handle_event(event_type, fl_ctx)
+        elif event_type == EventType.JOB_RECOVERED:
+            self._end_recovered(fl_ctx.get_prop(FLContextKey.JOB_HANDLE))
+        elif event_type == EventType.SYSTEM_END:
+            self._end_all()
+            self.launcher.handle_event(event_type, fl_ctx)
+
+    def launch_job(self, job_meta: dict[str, Any], fl_ctx: Any) -> NVFlareJobHandle:
+        """Launch a job in a container. Raises JobLaunchError; then nothing of it runs."""
+        earlier = self._handles.get(get_job_id(job_meta))
+        if earlier:  # of a parent that was killed, and NVIDIA FLARE takes the job up again
+            earlier.terminate(by="NVIDIA FLARE, which launches it again")
+        handle = self.launcher.launch_job(job_meta, fl_ctx)
+        self._keep(handle)
+        return NVFlareJobHandle(handle)
+
+    def _volunteer(self, fl_ctx: Any) -> None:
+        job_meta = fl_ctx.get_prop(FLContextKey.JOB_META)
+        try:
+            can = self.launcher.can_launch(job_meta, fl_ctx)
+        except JobRejectedError:
+            can = True  # the launch says why it is refused
+        if can:
+            add_launcher(self, fl_ctx)
+        else:
+            self.logger.warning("job %s names no image, and 'image' names none for all jobs", job_meta.get("job_id"))
+
+    def _keep(self, handle: ContainerJobHandle) -> None:
+        job_id = handle.identity.job_id
+        with self._lock:
+            self._handles[job_id] = handle
+        handle.add_done_callback(lambda _: self._forget(job_id, handle))
+
+    def _forget(self, job_id: str, handle: ContainerJobHandle) -> None:
+        with self._lock:
+            if self._handles.get(job_id) is handle:
+                del self._handles[job_id]
+
+    def _end_recovered(self, handle: ContainerJobHandle) -> None:
+        job_id = handle.identity.job_id
+        self._keep(handle)
+        self.logger.warning(
+            "job %s: found again; NVIDIA FLARE does not take it up, so its container is ended, and its output kept",
+            job_id,
+        )
+        _in_background(handle, "the site, which was started anew")
+
+    def _end_all(self) -> None:
+        with self._lock:
+            handles = list(self._handles.values())
+        for thread in [_in_background(handle, "the site, which ends") for handle in handles]:
+            thread.join()
+
+
+class ClientDockerJobLauncher(_NVFlareJobLauncher):
+    """Runs the jobs of a client in containers named ``<site>-<job id>``."""
+
+    kind = ClientKitLauncher
+
+
+class ServerDockerJobLauncher(_NVFlareJobLauncher):
+    """Runs the jobs of the server in containers named ``server-<job id>``."""
+
+    kind = ServerKitLauncher
+
+
+def return_code_of(result: JobResult | None) -> int:
+    """Return a job's return code, as NVIDIA FLARE understands it.
+
+    A job that was killed, lost or never started is its infrastructure error, where it knows that one.
+    """
+    code = result.return_code if result else JobReturnCode.UNKNOWN
+    if result and code is JobReturnCode.EXECUTION_ERROR:
+        killed = result.signal or result.oom_killed or result.started_at is None
+        code = JobReturnCode.INFRASTRUCTURE_ERROR if killed else JobReturnCode.EXCEPTION
+    if code is JobReturnCode.INFRASTRUCTURE_ERROR and not hasattr(ProcessExitCode, "INFRASTRUCTURE_ERROR"):
+        code = JobReturnCode.EXCEPTION
+    return int(code)  # it is sent to the server, which takes no types but those that it knows
+
+
+def _with_credentials(command: str, pairs: Sequence[tuple[str, str]]) -> str:
+    """Return a command whose process takes credentials from its environment and hands them to the module."""
+    python, unbuffered, _, module, *words = shlex.split(command)
+    return shlex.join([python, unbuffered, "-c", _WITH_CREDENTIALS.format(pairs=pairs), module, *words])
+
+
+def _written_code(folder: Path) -> int | None:
+    """Return what a job has written down as its return code; None if nothing, or no number."""
+    try:
+        with closing(open_folder(folder)) as opened, open_file(_RETURN_CODE_FILE, opened) as file:
+            said = file.read(_MOST_DIGITS)
+        return 0 if said == b"None" else int(said)  # up to 2.8 it writes None for a job that has returned nothing
+    except (OSError, ValueError):
+        return None
+
+
+def _make_decoy(path: Path) -> None:
+    """Write a new private key to a file that all may read, if there is none."""
+    if path.exists():
+        return
+    from cryptography.hazmat.primitives import serialization
+    from cryptography.hazmat.primitives.asymmetric import rsa
+
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    pem, plain = serialization.PrivateFormat.TraditionalOpenSSL, serialization.NoEncryption()
+    path.parent.mkdir(mode=0o700, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
+        file.write(key.private_bytes(serialization.Encoding.PEM, pem, plain))
+        os.fchmod(file.fileno(), 0o644)
+    Path(file.name).rename(path)
+
+
+def _server_hosts(job_args: JobArgs) -> Mapping[str, str]:
+    """Return what this host's own file says of the server's name, which a container would not know."""
+    _, target = job_args.get(JobProcessArgs.TARGET, ("", ""))
+    name = str(target or "").rpartition(":")[0]
+    for line in Path("/etc/hosts").read_text().splitlines():
+        address, *names = line.partition("#")[0].split() or [""]
+        if name in names:
+            return {name: THIS_PROCESS if address in _LOOPBACK else address}
+    return {}
+
+
+def _in_background(handle: ContainerJobHandle, by: str) -> threading.Thread:
+    thread = threading.Thread(target=_end, args=(handle, by), name="flcore-end", daemon=True)
+    thread.start()
+    return thread
+
+
+def _end(handle: ContainerJobHandle, by: str) -> None:
+    try:
+        handle.terminate(by=by)
+    except FLCoreError as error:
+        logger.warning("job %s: its end is not confirmed yet: %s", handle.identity.job_id, error)
