@@ -49,7 +49,7 @@ def answer(session: Any, request: list[str]) -> dict[str, Any]:
 def main(user: str, kit: str) -> None:
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)  # what NVIDIA FLARE prints is none
-    session = new_secure_session(user, kit, timeout=30.0)
+    session = new_secure_session(user, kit, timeout=10.0)
     print(json.dumps({"value": "connected"}), file=answers)
     for line in sys.stdin:
         print(json.dumps(answer(session, json.loads(line)), default=str), file=answers)

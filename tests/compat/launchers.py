@@ -52,7 +52,10 @@ class Launcher:
             return None
         kind = "Server" if site == SERVER else "Client"
         path = f"{self.module}.{kind}DockerJobLauncher"
-        return {"id": "job_launcher", "path": path, "args": _meant(self.args, meanings)}
+        args = _meant(self.args, meanings)
+        if self.module == _FLCORE and meanings["network"] == "host":
+            args.setdefault("allow_insecure", ["network"])
+        return {"id": "job_launcher", "path": path, "args": args}
 
 
 def _meant(value: Any, meanings: Mapping[str, str]) -> Any:

@@ -11,11 +11,13 @@ from .environments import NEWEST, flare
 from .federation import Federation
 from .jobs import Job
 from .launchers import Launcher
+from .topologies import Topology
 
 
 @pytest.fixture(scope="module")
 def federation() -> Iterator[Federation]:
-    with Federation(flare(os.environ.get("NVFLARE", NEWEST)), Launcher.flcore()) as federation:
+    version = flare(os.environ.get("NVFLARE", NEWEST))
+    with Federation(version, Launcher.flcore(), Topology.BRIDGE) as federation:
         yield federation
 
 
