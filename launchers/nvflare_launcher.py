@@ -17,12 +17,12 @@ import json
 import logging
 import os
 import shlex
+import stat
 import tempfile
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
@@ -46,7 +46,7 @@ from .container_spec import THIS_PROCESS, Mount
 from .docker_launcher import DockerJobLauncher
 from .docker_state import ContainerState
 from .job_command import CREDENTIAL_VARIABLES
-from .job_folder import JobFolder
+from .job_folder import JobFolder, owner
 from .job_handle import CLEAN_UP_TIMEOUT, ContainerJobHandle
 from .job_keeper import JobKeeper
 from .job_launcher import LaunchPlan
@@ -68,6 +68,10 @@ PARENT_HOST = "flare-parent"
 HOST_WORKSPACE = "NVFL_DOCKER_WORKSPACE"
 """NVIDIA FLARE's variable of a parent in a container: where the engine's host has the kit."""
 
+_FOLDER_SIZE = 64 << 20
+"""Bytes, in memory, of what a job writes in one that is not its own."""
+_STORAGE_KEYS = ("root_dir", "uri_root")
+_SOMEWHERE = "/workspace"
 _KEYS = "startup/*.key"
 _PARENTS_ONLY = "*__p_resources.json"
 _RETURN_CODE_FILE = "_process_rc.txt"
@@ -92,6 +96,8 @@ class KitLauncher(DockerJobLauncher):
     """This package's launcher, at a site whose workspace is a kit of NVIDIA FLARE's.
 
     Args:
+        mount_path: where a container sees the site's workspace; by default where the parent does, since a site's config
+            may name files in it.
         python: the interpreter in the image.
         private_key: jobs get the site's private key, and connect to the server themselves, too, as NVIDIA FLARE has it:
             only for jobs that send "secure" messages to each other. Without it they get a key that opens nothing.
@@ -104,6 +110,7 @@ class KitLauncher(DockerJobLauncher):
 
     def __init__(
         self,
+        mount_path: str | None = None,
         *args: Any,
         python: str = "python3",
         private_key: bool = False,
@@ -112,13 +119,12 @@ class KitLauncher(DockerJobLauncher):
     ) -> None:
         problems = Problems()
         checked = problems.attempt
-        checked(super().__init__, *args, **kwargs)
+        self._is_moved = mount_path is not None
+        checked(super().__init__, _SOMEWHERE if mount_path is None else mount_path, *args, **kwargs)
         self.python = checked(site_args.text, "python", python)
         self.private_key = checked(site_args.flag, "private_key", private_key)
         self.kit_files = checked(site_args.texts, "kit_files", kit_files)
         problems.raise_all(ValueError)
-        memory = {self.mount_path: f"size={64 << 20},mode=1777"}  # a server's job makes folders there
-        self.isolation = replace(self.isolation, tmpfs={**self.isolation.tmpfs, **memory})
 
     def argument_names(self) -> Sequence[str]:
         """Return the arguments of a job's process, in their order, as this NVIDIA FLARE passes them on."""
@@ -149,13 +155,28 @@ class KitLauncher(DockerJobLauncher):
         hosts = {PARENT_HOST: THIS_PROCESS} if urlsplit(url).hostname == PARENT_HOST else {}
         if self.private_key:
             hosts |= _server_hosts(self.job_args(fl_ctx))
-        keys = self._keys(fl_ctx) if self._needs_key(fl_ctx) else {}
-        return replace(plan, spec=replace(plan.spec, hosts=hosts, private_files=keys))
+        private = {there: here for there, here in self._kit(fl_ctx).items() if not self._is_readable(here)}
+        tmpfs = {**plan.spec.isolation.tmpfs, **self._folders_in_memory(fl_ctx)}
+        isolation = replace(plan.spec.isolation, tmpfs=tmpfs)
+        return replace(plan, spec=replace(plan.spec, hosts=hosts, private_files=private, isolation=isolation))
+
+    def place(self, path: str, fl_ctx: FLContext) -> str:
+        return super().place(path, fl_ctx) if self._is_moved else path
 
     def end_of(self, log_path: Path | None, seen: ContainerState) -> ContainerState:
         """Return the end that the job has written down itself: up to 2.8 it may kill itself when all is done."""
         code = _written_code(log_path.parent) if log_path else None
         return seen if code is None or seen.exit_code is None else replace(seen, exit_code=code)
+
+    def _folders_in_memory(self, fl_ctx: FLContext) -> dict[str, str]:
+        """Return folders that are the job's user's: the workspace's own, and those in which a server stores all jobs.
+
+        A server's job opens these too, and makes them if need be, but has nothing to find there.
+        """
+        workspace = fl_ctx.get_prop(FLContextKey.WORKSPACE_OBJECT)
+        folders = {self.place(path, fl_ctx) for path in (workspace.get_root_dir(), *_storage(workspace))}
+        uid, gid = owner(self.user)
+        return dict.fromkeys(sorted(folders), f"size={_FOLDER_SIZE},mode=755,uid={uid},gid={gid}")
 
     def _needs_key(self, fl_ctx: FLContext) -> bool:
         """Whether a job's process works only with the site's private key.
@@ -174,10 +195,23 @@ class KitLauncher(DockerJobLauncher):
             return False
         return any((startup / name).match(_KEYS) for name in signed)
 
-    def _keys(self, fl_ctx: FLContext) -> dict[str, str]:
-        """Return the private keys of the kit: ``path in the container -> path here``."""
+    def _kit(self, fl_ctx: FLContext) -> dict[str, str]:
+        """Return what a job sees of the kit: ``path in the container -> path here``."""
         root = Path(fl_ctx.get_prop(FLContextKey.WORKSPACE_OBJECT).get_root_dir())
-        return {self.place(str(path), fl_ctx): str(path) for path in root.glob(_KEYS)}
+        globs = (*self.kit_files, *([_KEYS] if self._needs_key(fl_ctx) else []))
+        shown = {path for glob in globs for path in root.glob(glob) if not path.match(_PARENTS_ONLY)}
+        decoys = dict.fromkeys({*root.glob(_KEYS)} - shown, root / DECOY)
+        return {self.place(str(path), fl_ctx): str(decoys.get(path, path)) for path in sorted({*shown, *decoys})}
+
+    def _is_readable(self, path: str) -> bool:
+        """Whether the jobs' user can read a file of the site as it is."""
+        uid, gid = owner(self.user)
+        try:
+            found = Path(path).stat()
+        except FileNotFoundError:  # the decoy, before the first launch
+            return True
+        bit = stat.S_IRUSR if uid == found.st_uid else stat.S_IRGRP if gid == found.st_gid else stat.S_IROTH
+        return bool(found.st_mode & bit)
 
     def _open(self, fl_ctx: FLContext) -> JobKeeper:
         if there := os.environ.get(HOST_WORKSPACE):
@@ -211,12 +245,8 @@ class KitLauncher(DockerJobLauncher):
         return {**_HOME, **({} if self.private_key else _PARENT_ONLY), **variables}
 
     def _mounts(self, folder: Path | None, fl_ctx: FLContext) -> tuple[Mount, ...]:
-        root = Path(fl_ctx.get_prop(FLContextKey.WORKSPACE_OBJECT).get_root_dir())
-        kit = {path for glob in self.kit_files for path in root.glob(glob) if not fnmatch(path.name, _PARENTS_ONLY)}
-        shown = [Mount(str(path), self.place(str(path), fl_ctx)) for path in sorted(kit)]
-        if not self._needs_key(fl_ctx):
-            shown += [Mount(str(root / DECOY), target) for target in self._keys(fl_ctx)]
-        return (*super()._mounts(folder, fl_ctx), *shown, *self._shared_file(fl_ctx))
+        kit = [Mount(here, there) for there, here in self._kit(fl_ctx).items() if self._is_readable(here)]
+        return (*super()._mounts(folder, fl_ctx), *kit, *self._shared_file(fl_ctx))
 
     def _shared_file(self, fl_ctx: FLContext) -> Iterable[Mount]:
         """Yield the folder by which a job and its parent talk, if they do so by files."""
@@ -289,15 +319,9 @@ class _NVFlareJobLauncher(JobLauncherSpec):  # type: ignore[misc]  # its base is
 
     kind: type[KitLauncher]
 
-    def __init__(
-        self,
-        mount_path: str = "/workspace",
-        network: str = "nvflare-network",
-        timeout: float | None = None,
-        **args: Any,
-    ) -> None:
+    def __init__(self, mount_path: str | None = None, *args: Any, **kwargs: Any) -> None:
         super().__init__()
-        self.launcher = self.kind(mount_path, network, timeout, **args)
+        self.launcher = self.kind(mount_path, *args, **kwargs)
         self.launcher.name = type(self).__name__
         self._handles: dict[str, ContainerJobHandle] = {}
         """Of the jobs that run, by id."""
@@ -402,6 +426,22 @@ def _written_code(folder: Path) -> int | None:
         return 0 if said == b"None" else int(said)  # up to 2.8 it writes None for a job that has returned nothing
     except (OSError, ValueError):
         return None
+
+
+def _storage(workspace: Any) -> Iterator[str]:
+    """Yield the folders that a site's config names as storage."""
+
+    def search(value: Any) -> Iterator[str]:
+        if isinstance(value, Mapping):
+            yield from (str(value[key]) for key in _STORAGE_KEYS if key in value)
+        for inner in value.values() if isinstance(value, Mapping) else value if isinstance(value, list) else ():
+            yield from search(inner)
+
+    config = Path(workspace.get_resources_file_path())
+    with suppress(FileNotFoundError):
+        yield from (
+            path for path in search(json.loads(config.read_bytes())) if Path(path).is_absolute() and path != "/"
+        )
 
 
 def _make_decoy(path: Path) -> None:
