@@ -13,7 +13,7 @@ EXTRAS := cli,dev
 quietly = out=$$($(1) 2>&1) || { echo "$$out" >&2; exit 1; }
 apt_get = DEBIAN_FRONTEND=noninteractive apt-get -qq -y -o DPkg::Lock::Timeout=120
 
-.PHONY: help demo test check unit bench faults fuzz engine-stop clean
+.PHONY: help demo test test-compat check unit bench faults fuzz engine-stop clean
 
 help: ## list these targets
 	@sed -nE 's/^([a-z-]+):[^#]*## /make \1\t/p' Makefile | expand -t 18
@@ -39,6 +39,10 @@ test: check ## check the code and run all tests; without a Docker Engine, those 
 		echo "NOT RUN: tests/integration and the check of coverage, for want of a Docker Engine (see above)"; \
 		[[ $${CI:-} != true ]]; \
 	fi
+
+test-compat: $(VENV) ## run jobs in a real NVIDIA FLARE federation: of its newest version, or NVFLARE=2.6.2
+	@export DOCKER_HOST=$$(.ci/engine start); \
+	exec .venv/bin/python -m pytest tests/compat
 
 check: $(VENV) ## check style, types and imports
 	@.venv/bin/ruff check

@@ -19,7 +19,8 @@ import sys
 import tarfile
 import tempfile
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import docker
@@ -51,23 +52,39 @@ class PrepareError(Exception):
     """What went wrong and the way out, in one line."""
 
 
+@dataclass(frozen=True)
+class Contents:
+    """What an image has beside this machine's Python."""
+
+    commands: tuple[str, ...] = COMMANDS
+    packages: Path | None = None
+    """A site-packages folder that rides along."""
+    links: Mapping[str, str] = field(default_factory=dict)
+    """Where a path in the image leads."""
+    without: tuple[str, ...] = ()
+    """What of the packages stays here, as patterns of names."""
+
+
+PLAIN = Contents()
+
+
 def put(source: Path, target: Path) -> None:
     """Copy a file, through links, to a path whose directories may not be there yet."""
     target.parent.mkdir(parents=True, exist_ok=True)
     shutil.copy2(source, target)
 
 
-def commands() -> dict[str, Path]:
+def found(commands: Iterable[str]) -> dict[str, Path]:
     """Where this machine has the commands."""
-    return {name: Path(path) for name in COMMANDS if (path := shutil.which(name))}
+    return {name: Path(path) for name in commands if (path := shutil.which(name))}
 
 
 def linked_libraries(binaries: Iterable[Path]) -> dict[str, Path]:
     """What the loader would load for these, as `name: path`; the loader itself is named by its whole path."""
     ldd = ["ldd", *map(str, binaries)]
     listing = subprocess.run(ldd, capture_output=True, text=True, check=False).stdout  # noqa: S603
-    found = re.findall(r"^\s+(?:(\S+) => )?(/.+) \(0x", listing, re.MULTILINE)
-    return {name or path: Path(path) for name, path in found}
+    lines = re.findall(r"^\s+(?:(\S+) => )?(/.+) \(0x", listing, re.MULTILINE)
+    return {name or path: Path(path) for name, path in lines}
 
 
 def put_skeleton(root: Path) -> None:
@@ -100,20 +117,34 @@ def put_python(root: Path) -> None:
     compileall.compile_dir(library, quiet=2, stripdir=str(root), prependdir="/")
 
 
-def put_commands(root: Path) -> None:
-    """Add the few commands that a job's author may expect."""
-    for name, path in commands().items():
+def put_packages(root: Path, contents: Contents) -> None:
+    """Add the packages where the interpreter looks for them."""
+    if contents.packages:
+        target = root / "usr/local" / sys.platlibdir / STDLIB.name / "site-packages"
+        shutil.copytree(contents.packages, target, ignore=shutil.ignore_patterns(*contents.without))
+
+
+def put_commands(root: Path, contents: Contents) -> None:
+    """Add the few commands that a job's author may expect, and the links."""
+    for name, path in found(contents.commands).items():
         put(path, root / "usr/bin" / name)
+    for name, target in contents.links.items():
+        link = root / name.lstrip("/")
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to(target)
 
 
-def put_libraries(root: Path) -> None:
+def put_libraries(root: Path, contents: Contents) -> None:
     """Add all shared libraries beside the C library: there the loader finds them without a cache."""
     modules = [path for path in STDLIB.glob("lib-dynload/*.so") if not NOT_NEEDED("", [path.name])]
-    libraries = linked_libraries([PYTHON, *modules, *commands().values()])
+    modules += contents.packages.rglob("*.so*") if contents.packages else []
+    libraries = linked_libraries([PYTHON, *modules, *found(contents.commands).values()])
     if "libc.so.6" not in libraries:
         raise PrepareError(f"ldd names no C library for {PYTHON}")
     home = libraries["libc.so.6"].parent
     libraries |= {name: home / name for name in OPENED_BY_NAME if (home / name).exists()}
+    if contents.packages:  # what they bring themselves they find themselves
+        libraries = {name: path for name, path in libraries.items() if contents.packages not in path.parents}
     for name, path in libraries.items():
         put(path, root / str(home / name).lstrip("/"))
 
@@ -129,21 +160,23 @@ def as_roots(member: tarfile.TarInfo) -> tarfile.TarInfo:
     return member
 
 
-def write_tar(path: Path, root: Path) -> None:
+def write_tar(path: Path, root: Path, contents: Contents) -> None:
     """Write the image's whole file system."""
-    for step in (put_skeleton, put_ca_bundle, put_python, put_commands, put_libraries):
+    for step in (put_skeleton, put_ca_bundle, put_python):
         step(root)
+    for put_more in (put_packages, put_commands, put_libraries):
+        put_more(root, contents)
     with tarfile.open(path, "w") as tar:
         for top in sorted(root.iterdir()):
             tar.add(top, top.name, filter=as_roots)
 
 
-def import_image(client: docker.DockerClient, repository: str, tag: str) -> None:
+def import_image(client: docker.DockerClient, repository: str, tag: str, contents: Contents = PLAIN) -> None:
     """Make the image from this machine's own Python."""
     with tempfile.TemporaryDirectory(prefix="flcore-image-") as scratch:
         root, tar = Path(scratch, "root"), Path(scratch, "image.tar")
         root.mkdir()
-        write_tar(tar, root)
+        write_tar(tar, root, contents)
         answer = client.api.import_image_from_file(str(tar), repository, tag, changes=CHANGES)
     if '"error"' in answer:
         raise PrepareError(f"the engine refused it: {answer}")

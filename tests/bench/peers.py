@@ -7,22 +7,24 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
+from tests.environments import ROOT, environment
+
 from .framework import Bench
-from .timing import ROOT, Measure
+from .timing import Measure
 
 REQUIREMENTS = ("nvflare==2.6.2", "nvflare==2.9.*")
 
 
 def environments() -> list[Path]:
     """Return the interpreters of all peers; make what environments are missing, which takes minutes."""
-    return [_environment(requirement) for requirement in REQUIREMENTS]
+    peers = ROOT / "build" / "peers"
+    return [environment(peers / name.replace("==", "-").removesuffix(".*"), name) for name in REQUIREMENTS]
 
 
 @contextmanager
@@ -56,14 +58,3 @@ def _read(answers: IO[str], command: Sequence[str]) -> Any:
     if not line:
         raise RuntimeError(f"a peer ended: {' '.join(command)}; see its output above")
     return json.loads(line)
-
-
-def _environment(requirement: str) -> Path:
-    folder = ROOT / "build" / "peers" / requirement.replace("==", "-").removesuffix(".*")
-    installed = folder / "installed"
-    if not installed.exists():
-        print(f"installing {requirement} in {folder.relative_to(ROOT)}", flush=True)
-        subprocess.run([sys.executable, "-m", "venv", "--clear", folder], check=True)
-        subprocess.run([folder / "bin/python", "-m", "pip", "install", "-q", requirement], check=True)
-        installed.touch()
-    return folder / "bin/python"

@@ -1,0 +1,63 @@
+"""An operator's session with a federation. Runs in NVIDIA FLARE's interpreter: a request a line, an answer a line."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from nvflare.fuel.flare_api.flare_api import new_secure_session
+
+MODEL = "server.npy"
+"""The file that the jobs' persistor writes."""
+
+
+def clients(session: Any) -> list[str]:
+    return sorted(client.name for client in session.get_system_info().client_info)
+
+
+def model(session: Any, job_id: str) -> Any:
+    """Return the model in what the server has kept of a job; None if there is none."""
+    import numpy as np
+
+    folder = Path(session.download_job_result(job_id))
+    files = list(folder.rglob(MODEL))
+    return np.load(files[0]).tolist() if files else None
+
+
+REQUESTS: dict[str, Callable[..., Any]] = {
+    "clients": clients,
+    "submit": lambda session, folder: session.submit_job(folder),
+    "meta": lambda session, job_id: session.get_job_meta(job_id),
+    "abort": lambda session, job_id: session.abort_job(job_id),
+    "model": model,
+}
+
+
+def answer(session: Any, request: list[str]) -> dict[str, Any]:
+    name, *args = request
+    try:
+        return {"value": REQUESTS[name](session, *args)}
+    except Exception as error:  # noqa: BLE001 - whatever it is, the other side is to know it
+        return {"error": f"{type(error).__name__}: {error}"}
+
+
+def main(user: str, kit: str) -> None:
+    answers = os.fdopen(os.dup(1), "w", buffering=1)
+    os.dup2(2, 1)  # what NVIDIA FLARE prints is none
+    session = new_secure_session(user, kit, timeout=10.0)
+    print(json.dumps({"value": "connected"}), file=answers)
+    for line in sys.stdin:
+        print(json.dumps(answer(session, json.loads(line)), default=str), file=answers)
+    with suppress(Exception):
+        session.close()
+    answers.flush()
+    os._exit(0)  # its threads may take long
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,53 @@
+"""Custom code of a job: adds one to the model, in its own time. Runs in job processes only."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import Any
+
+from nvflare.apis.dxo import DXO, from_shareable
+from nvflare.apis.executor import Executor
+from nvflare.apis.fl_constant import ReturnCode
+from nvflare.apis.shareable import make_reply
+
+PARTS = 20
+"""In how many parts it sleeps, and looks whether it is to stop in between."""
+
+
+class Trainer(Executor):  # type: ignore[misc]  # its base is not there for mypy
+    """Trains.
+
+    Args:
+        seconds: that a round takes.
+        eat: how many MiB of memory it takes and keeps in each round, on ``site``.
+        exit_code: with what its process ends in the first round, on ``site``; None is not at all.
+        site: whose process eats and ends.
+    """
+
+    def __init__(self, seconds: float = 0, eat: int = 0, exit_code: int | None = None, site: str = "site-1") -> None:
+        super().__init__()
+        self._seconds = seconds
+        self._eat = eat
+        self._exit_code = exit_code
+        self._site = site
+        self._eaten: list[bytearray] = []
+
+    def execute(self, task_name: str, shareable: Any, fl_ctx: Any, abort_signal: Any) -> Any:
+        """Take a task of the server, and return the result."""
+        if fl_ctx.get_identity_name() == self._site:
+            self._misbehave()
+        for _ in range(PARTS):
+            time.sleep(self._seconds / PARTS)
+            if abort_signal.triggered:
+                return make_reply(ReturnCode.TASK_ABORTED)
+        model = from_shareable(shareable)
+        weights = {name: values + 1 for name, values in model.data.items()}
+        self.log_info(fl_ctx, f"trained {sorted(weights)}")
+        return DXO(model.data_kind, data=weights, meta={"NUM_STEPS_CURRENT_ROUND": 1}).to_shareable()
+
+    def _misbehave(self) -> None:
+        for _ in range(self._eat):
+            self._eaten.append(bytearray(os.urandom(1 << 20)))
+        if self._exit_code is not None:
+            os._exit(self._exit_code)
