@@ -20,15 +20,19 @@ import shlex
 import stat
 import tempfile
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 from nvflare.apis.job_launcher_spec import JobHandleSpec, JobLauncherSpec, add_launcher
 from nvflare.fuel.common.exit_codes import ProcessExitCode
+from nvflare.fuel.f3.cellnet.fqcn import FQCN
+from nvflare.private.defs import CellChannel, CellChannelTopic, JobFailureMsgKey, new_cell_message
+from nvflare.private.fed.client import client_executor
 from nvflare.utils.job_launcher_utils import get_client_job_args, get_server_job_args
 
 from flcore.errors import FLCoreError, JobLaunchError, JobRejectedError, RuntimeUnavailableError
@@ -71,6 +75,8 @@ HOST_WORKSPACE = "NVFL_DOCKER_WORKSPACE"
 _FOLDER_SIZE = 64 << 20
 """Bytes, in memory, of what a job writes in one that is not its own."""
 _STORAGE_KEYS = ("root_dir", "uri_root")
+_NO_FAILURE = (JobReturnCode.SUCCESS, JobReturnCode.ABORTED)
+_REASON_LENGTH = 500
 _SOMEWHERE = "/workspace"
 _KEYS = "startup/*.key"
 _PARENTS_ONLY = "*__p_resources.json"
@@ -290,15 +296,19 @@ class ServerKitLauncher(KitLauncher):
 class NVFlareJobHandle(JobHandleSpec):  # type: ignore[misc]  # its base is of a package without types
     """A job's handle, as NVIDIA FLARE uses one: it waits, and then asks for the return code."""
 
-    def __init__(self, handle: ContainerJobHandle) -> None:
+    def __init__(self, handle: ContainerJobHandle, on_failure: Callable[[JobResult], None] | None = None) -> None:
         self.handle = handle
         """This package's own."""
+        self._on_failure = on_failure
 
     def wait(self) -> None:
         """Return when the job is complete and its output is kept; or when the site ends."""
         with suppress(RuntimeUnavailableError):  # the site was closed
             self.handle.wait()
             self.handle.wait_for_clean_up(CLEAN_UP_TIMEOUT)  # then its folder may be packed and removed
+            result = self.handle.result
+            if result and self._on_failure and result.return_code not in _NO_FAILURE:
+                self._on_failure(result)
 
     def poll(self) -> int:
         """Return the return code, as NVIDIA FLARE understands it; 127 while the job runs."""
@@ -346,7 +356,11 @@ class _NVFlareJobLauncher(JobLauncherSpec):  # type: ignore[misc]  # its base is
             earlier.terminate(by="NVIDIA FLARE, which launches it again")
         handle = self.launcher.launch_job(job_meta, fl_ctx)
         self._keep(handle)
-        return NVFlareJobHandle(handle)
+        return NVFlareJobHandle(handle, self.on_failure(handle.identity.job_id, fl_ctx))
+
+    def on_failure(self, job_id: str, fl_ctx: Any) -> Callable[[JobResult], None] | None:  # noqa: ARG002 - for clients
+        """Return what is to be done if the job fails, beside returning the reason; None: nothing."""
+        return None
 
     def _volunteer(self, fl_ctx: Any) -> None:
         job_meta = fl_ctx.get_prop(FLContextKey.JOB_META)
@@ -391,6 +405,9 @@ class ClientDockerJobLauncher(_NVFlareJobLauncher):
 
     kind = ClientKitLauncher
 
+    def on_failure(self, job_id: str, fl_ctx: Any) -> Callable[[JobResult], None] | None:
+        return None if hasattr(client_executor, "REPORTABLE_JOB_FAILURES") else partial(_report, fl_ctx, job_id)
+
 
 class ServerDockerJobLauncher(_NVFlareJobLauncher):
     """Runs the jobs of the server in containers named ``server-<job id>``."""
@@ -410,6 +427,27 @@ def return_code_of(result: JobResult | None) -> int:
     if code is JobReturnCode.INFRASTRUCTURE_ERROR and not hasattr(ProcessExitCode, "INFRASTRUCTURE_ERROR"):
         code = JobReturnCode.EXCEPTION
     return int(code)  # it is sent to the server, which takes no types but those that it knows
+
+
+def _report(fl_ctx: Any, job_id: str, result: JobResult) -> None:
+    """Tell the server that a client's job has failed, and why.
+
+    Up to 2.7 a client tells of nothing but of code that it does not trust, and a server acts on nothing else: it would
+    wait for the job for more than a minute. To it, this is such a message; its words are the truth.
+    """
+    reason = " ".join(result.error.split())[:_REASON_LENGTH]
+    failure = {
+        JobFailureMsgKey.JOB_ID: job_id,
+        JobFailureMsgKey.CODE: ProcessExitCode.UNSAFE_COMPONENT,
+        JobFailureMsgKey.REASON: "".join(letter for letter in reason if letter.isprintable()),
+    }
+    fl_ctx.get_engine().client.cell.fire_and_forget(
+        targets=[FQCN.ROOT_SERVER],
+        channel=CellChannel.SERVER_MAIN,
+        topic=CellChannelTopic.REPORT_JOB_FAILURE,
+        message=new_cell_message(headers={}, payload=failure),
+        optional=True,
+    )
 
 
 def _with_credentials(command: str, pairs: Sequence[tuple[str, str]]) -> str:
