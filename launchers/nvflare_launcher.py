@@ -13,20 +13,15 @@ server. Importing this module and making a launcher need NVIDIA FLARE, but no Do
 
 from __future__ import annotations
 
-import json
 import logging
 import os
-import shlex
-import stat
-import tempfile
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
 
 from nvflare.apis.job_launcher_spec import JobHandleSpec, JobLauncherSpec, add_launcher
 from nvflare.fuel.common.exit_codes import ProcessExitCode
@@ -35,20 +30,21 @@ from nvflare.private.defs import CellChannel, CellChannelTopic, JobFailureMsgKey
 from nvflare.private.fed.client import client_executor
 from nvflare.utils.job_launcher_utils import get_client_job_args, get_server_job_args
 
-from flcore.errors import FLCoreError, JobLaunchError, JobRejectedError, RuntimeUnavailableError
+from flcore.errors import FLCoreError, JobRejectedError, RuntimeUnavailableError
 from flcore.event_type import EventType
 from flcore.fl_constant import FLContextKey, JobProcessArgs
 from flcore.fl_context import FLContext
 from flcore.job_launcher_spec import JobArgs, JobResult, JobReturnCode
 from flcore.job_meta import get_job_id
 from flcore.problems import Problems
-from flcore.safe_files import closing, open_file, open_folder, remove
-from flcore.workspace import STATE_DIR
+from flcore.safe_files import closing, open_folder, remove
 
-from . import site_args
-from .container_spec import THIS_PROCESS, Mount
+from . import flare_process, site_args
+from .container_spec import Mount
 from .docker_launcher import DockerJobLauncher
 from .docker_state import ContainerState
+from .flare_kit import KIT_FILES, FlareKit, is_readable, storage
+from .flare_process import RETURN_CODE_FILE, value_of
 from .job_command import CREDENTIAL_VARIABLES
 from .job_folder import JobFolder, owner
 from .job_handle import CLEAN_UP_TIMEOUT, ContainerJobHandle
@@ -58,44 +54,14 @@ from .job_policy import JobRequest
 
 logger = logging.getLogger(__name__)
 
-KIT_FILES = (
-    *("startup/fed_client.json", "startup/fed_server.json", "startup/rootCA.pem", "startup/signature.json"),
-    *("startup/client.crt", "startup/server.crt", "startup/*__resources.json", "startup/*__j_resources.json"),
-    *("local/*resources.json", "local/*.json.default", "local/privacy.json", "local/authorization.json"),
-    *("local/comm_config.json", "local/log_config.json", "local/custom"),
-)
-"""What of a kit a job's process reads."""
-DECOY = f"{STATE_DIR}/decoy.key"
-"""In a site's workspace: a private key that nobody knows. A job's process wants one, but has no use for it."""
-PARENT_HOST = "flare-parent"
-"""The name by which a job finds its parent, where that listens on every address of its machine or container."""
 HOST_WORKSPACE = "NVFL_DOCKER_WORKSPACE"
 """NVIDIA FLARE's variable of a parent in a container: where the engine's host has the kit."""
 
 _FOLDER_SIZE = 64 << 20
-"""Bytes, in memory, of what a job writes in one that is not its own."""
-_STORAGE_KEYS = ("root_dir", "uri_root")
+"""Bytes, in memory, of what a job writes in a folder that is not its own."""
 _NO_FAILURE = (JobReturnCode.SUCCESS, JobReturnCode.ABORTED)
 _REASON_LENGTH = 500
 _SOMEWHERE = "/workspace"
-_KEYS = "startup/*.key"
-_PARENTS_ONLY = "*__p_resources.json"
-_RETURN_CODE_FILE = "_process_rc.txt"
-_MOST_DIGITS = 16
-_LOOPBACK = ("localhost", "127.0.0.1", "::1")
-_EVERY_ADDRESS = ("0.0.0.0", "::")  # noqa: S104 - to be told from others, not listened on
-_SHARED_FILE = "shared-file"
-_PARENT_ONLY = {"NVFLARE_BACKBONE_CONN_GEN": "1"}
-"""Has a job's process make no connection but the one to its parent, which passes on what is meant for others."""
-_HOME = {"HOME": "/tmp", "USER": "nvflare"}  # noqa: S108 - of the container
-"""What libraries want to know of a user that the image may not know."""
-_WITH_CREDENTIALS = """\
-import os, runpy, sys
-words = [word for flag, name in {pairs} for word in (flag, os.environ.pop(name))]
-module, sys.argv[1:] = sys.argv[1], [*words, *sys.argv[2:]]
-runpy.run_module(module, run_name="__main__", alter_sys=True)
-"""
-"""Runs a module of NVIDIA FLARE's that takes its credentials as arguments: nobody outside sees them there."""
 
 
 class KitLauncher(DockerJobLauncher):
@@ -137,33 +103,27 @@ class KitLauncher(DockerJobLauncher):
         raise NotImplementedError
 
     def get_command(self, job_meta: dict[str, Any], fl_ctx: FLContext) -> tuple[str, str]:
-        job_args = self.job_args(fl_ctx)
-        names = self.argument_names()
+        job_args, names = self.job_args(fl_ctx), self.argument_names()
         command = self._command(fl_ctx, job_args, tuple(name for name in names if name not in CREDENTIAL_VARIABLES))
-        pairs = [
-            (job_args[name][0], CREDENTIAL_VARIABLES[name])
-            for name in names
-            if name in CREDENTIAL_VARIABLES and name in job_args
-        ]
+        flags = flare_process.credential_flags(job_args, names)
         site = self.side or fl_ctx.get_identity_name()
-        return f"{site}-{get_job_id(job_meta)}", _with_credentials(command, pairs) if pairs else command
+        return f"{site}-{get_job_id(job_meta)}", flare_process.with_credentials(command, flags)
 
     def job_args(self, fl_ctx: FLContext) -> JobArgs:
         job_args = dict(super().job_args(fl_ctx))
         if JobProcessArgs.PARENT_URL in job_args:
             flag, url = job_args[JobProcessArgs.PARENT_URL]
-            job_args[JobProcessArgs.PARENT_URL] = (flag, self._reachable(str(url)))
+            job_args[JobProcessArgs.PARENT_URL] = (flag, flare_process.reachable(str(url), self.network))
         return job_args
 
     def plan(self, job_meta: dict[str, Any], fl_ctx: FLContext) -> LaunchPlan:
         plan = super().plan(job_meta, fl_ctx)
-        _, url = self.job_args(fl_ctx).get(JobProcessArgs.PARENT_URL, ("", ""))
-        hosts = {PARENT_HOST: THIS_PROCESS} if urlsplit(url).hostname == PARENT_HOST else {}
+        job_args = self.job_args(fl_ctx)
+        hosts = flare_process.parent_hosts(job_args)
         if self.private_key:
-            hosts |= _server_hosts(self.job_args(fl_ctx))
-        private = {there: here for there, here in self._kit(fl_ctx).items() if not self._is_readable(here)}
-        tmpfs = {**plan.spec.isolation.tmpfs, **self._folders_in_memory(fl_ctx)}
-        isolation = replace(plan.spec.isolation, tmpfs=tmpfs)
+            hosts |= flare_process.server_hosts(job_args, Path("/etc/hosts").read_text())
+        isolation = replace(plan.spec.isolation, tmpfs={**plan.spec.isolation.tmpfs, **self._folders_in_memory(fl_ctx)})
+        private = {there: here for there, here in self._kit(fl_ctx).items() if not is_readable(Path(here), self.user)}
         return replace(plan, spec=replace(plan.spec, hosts=hosts, private_files=private, isolation=isolation))
 
     def place(self, path: str, fl_ctx: FLContext) -> str:
@@ -171,7 +131,7 @@ class KitLauncher(DockerJobLauncher):
 
     def end_of(self, log_path: Path | None, seen: ContainerState) -> ContainerState:
         """Return the end that the job has written down itself: up to 2.8 it may kill itself when all is done."""
-        code = _written_code(log_path.parent) if log_path else None
+        code = flare_process.written_code(log_path.parent) if log_path else None
         return seen if code is None or seen.exit_code is None else replace(seen, exit_code=code)
 
     def _folders_in_memory(self, fl_ctx: FLContext) -> dict[str, str]:
@@ -180,44 +140,17 @@ class KitLauncher(DockerJobLauncher):
         A server's job opens these too, and makes them if need be, but has nothing to find there.
         """
         workspace = fl_ctx.get_prop(FLContextKey.WORKSPACE_OBJECT)
-        folders = {self.place(path, fl_ctx) for path in (workspace.get_root_dir(), *_storage(workspace))}
+        stored = storage(Path(workspace.get_resources_file_path()))
+        folders = {self.place(path, fl_ctx) for path in (workspace.get_root_dir(), *stored)}
         uid, gid = owner(self.user)
         return dict.fromkeys(sorted(folders), f"size={_FOLDER_SIZE},mode=755,uid={uid},gid={gid}")
 
-    def _needs_key(self, fl_ctx: FLContext) -> bool:
-        """Whether a job's process works only with the site's private key.
-
-        Where its site wants it, its parent asks for proof, or it compares the key with the kit's signatures: 2.6 and
-        2.7 sign all kits, and look at each start.
-        """
-        _, security = self.job_args(fl_ctx).get(JobProcessArgs.PARENT_CONN_SEC, ("", ""))
-        return self.private_key or security == "mtls" or self._key_is_signed(fl_ctx)
-
-    def _key_is_signed(self, fl_ctx: FLContext) -> bool:
-        startup = Path(fl_ctx.get_prop(FLContextKey.WORKSPACE_OBJECT).get_startup_kit_dir())
-        try:
-            signed = json.loads((startup / "signature.json").read_bytes())
-        except FileNotFoundError:
-            return False
-        return any((startup / name).match(_KEYS) for name in signed)
-
     def _kit(self, fl_ctx: FLContext) -> dict[str, str]:
         """Return what a job sees of the kit: ``path in the container -> path here``."""
-        root = Path(fl_ctx.get_prop(FLContextKey.WORKSPACE_OBJECT).get_root_dir())
-        globs = (*self.kit_files, *([_KEYS] if self._needs_key(fl_ctx) else []))
-        shown = {path for glob in globs for path in root.glob(glob) if not path.match(_PARENTS_ONLY)}
-        decoys = dict.fromkeys({*root.glob(_KEYS)} - shown, root / DECOY)
-        return {self.place(str(path), fl_ctx): str(decoys.get(path, path)) for path in sorted({*shown, *decoys})}
-
-    def _is_readable(self, path: str) -> bool:
-        """Whether the jobs' user can read a file of the site as it is."""
-        uid, gid = owner(self.user)
-        try:
-            found = Path(path).stat()
-        except FileNotFoundError:  # the decoy, before the first launch
-            return True
-        bit = stat.S_IRUSR if uid == found.st_uid else stat.S_IRGRP if gid == found.st_gid else stat.S_IROTH
-        return bool(found.st_mode & bit)
+        kit = FlareKit(Path(fl_ctx.get_prop(FLContextKey.WORKSPACE_OBJECT).get_root_dir()))
+        parent_asks = value_of(self.job_args(fl_ctx), JobProcessArgs.PARENT_CONN_SEC) == "mtls"
+        shown = kit.shown(self.kit_files, self.private_key or parent_asks or kit.signs_its_key())
+        return {self.place(str(path), fl_ctx): str(file) for path, file in shown.items()}
 
     def _open(self, fl_ctx: FLContext) -> JobKeeper:
         if there := os.environ.get(HOST_WORKSPACE):
@@ -225,48 +158,26 @@ class KitLauncher(DockerJobLauncher):
             self.host_paths = {root: there, **self.host_paths}
         return super()._open(fl_ctx)
 
-    def _reachable(self, url: str) -> str:
-        """Return a parent's URL as a job reaches it. Raises JobLaunchError if no job can."""
-        parts = urlsplit(url)
-        host = parts.hostname or ""
-        if parts.scheme == _SHARED_FILE or host not in (*_LOOPBACK, *_EVERY_ADDRESS):
-            return url
-        if self.network == "host":
-            host = "localhost"
-        elif host in _EVERY_ADDRESS:
-            host = PARENT_HOST
-        else:
-            raise JobLaunchError(
-                f"the site listens for its jobs on {host} only, which no container in the network {self.network} "
-                "reaches: name an address of that network's gateway in 'internal' of local/comm_config.json"
-            )
-        return urlunsplit(parts._replace(netloc=f"{host}:{parts.port}"))
-
     def _environment(self, request: JobRequest, fl_ctx: FLContext) -> dict[str, str]:
         variables = super()._environment(request, fl_ctx)
-        workspace = fl_ctx.get_prop(FLContextKey.WORKSPACE_OBJECT)
-        custom = workspace.get_site_custom_dir()
+        custom = fl_ctx.get_prop(FLContextKey.WORKSPACE_OBJECT).get_site_custom_dir()
         if Path(custom).is_dir():
             variables["PYTHONPATH"] += f":{self.place(custom, fl_ctx)}"
-        return {**_HOME, **({} if self.private_key else _PARENT_ONLY), **variables}
+        alone = {} if self.private_key else flare_process.PARENT_ALONE
+        return {**flare_process.HOME, **alone, **variables}
 
     def _mounts(self, folder: Path | None, fl_ctx: FLContext) -> tuple[Mount, ...]:
-        kit = [Mount(here, there) for there, here in self._kit(fl_ctx).items() if self._is_readable(here)]
-        return (*super()._mounts(folder, fl_ctx), *kit, *self._shared_file(fl_ctx))
-
-    def _shared_file(self, fl_ctx: FLContext) -> Iterable[Mount]:
-        """Yield the folder by which a job and its parent talk, if they do so by files."""
-        _, url = self.job_args(fl_ctx).get(JobProcessArgs.PARENT_URL, ("", ""))
-        parts = urlsplit(url)
-        if parts.scheme == _SHARED_FILE:
-            yield Mount(parts.path, parts.path, read_only=False)
+        kit = [Mount(here, there) for there, here in self._kit(fl_ctx).items() if is_readable(Path(here), self.user)]
+        shared = flare_process.shared_folder(self.job_args(fl_ctx))
+        talking = [Mount(shared, shared, read_only=False)] if shared else []
+        return (*super()._mounts(folder, fl_ctx), *kit, *talking)
 
     def _prepare(self, plan: LaunchPlan, folder: JobFolder) -> None:
         super()._prepare(plan, folder)
         if plan.folder:
-            _make_decoy(plan.folder.parent / DECOY)
+            FlareKit(plan.folder.parent).make_decoy()
             with closing(open_folder(plan.folder)) as opened:
-                remove(_RETURN_CODE_FILE, opened)  # of an earlier run
+                remove(RETURN_CODE_FILE, opened)  # of an earlier run
 
     def _context_of(self, job_id: str) -> FLContext:
         fl_ctx: FLContext = self._engine.new_context()
@@ -435,11 +346,10 @@ def _report(fl_ctx: Any, job_id: str, result: JobResult) -> None:
     Up to 2.7 a client tells of nothing but of code that it does not trust, and a server acts on nothing else: it would
     wait for the job for more than a minute. To it, this is such a message; its words are the truth.
     """
-    reason = " ".join(result.error.split())[:_REASON_LENGTH]
     failure = {
         JobFailureMsgKey.JOB_ID: job_id,
         JobFailureMsgKey.CODE: ProcessExitCode.UNSAFE_COMPONENT,
-        JobFailureMsgKey.REASON: "".join(letter for letter in reason if letter.isprintable()),
+        JobFailureMsgKey.REASON: result.error[:_REASON_LENGTH],
     }
     fl_ctx.get_engine().client.cell.fire_and_forget(
         targets=[FQCN.ROOT_SERVER],
@@ -448,65 +358,6 @@ def _report(fl_ctx: Any, job_id: str, result: JobResult) -> None:
         message=new_cell_message(headers={}, payload=failure),
         optional=True,
     )
-
-
-def _with_credentials(command: str, pairs: Sequence[tuple[str, str]]) -> str:
-    """Return a command whose process takes credentials from its environment and hands them to the module."""
-    python, unbuffered, _, module, *words = shlex.split(command)
-    return shlex.join([python, unbuffered, "-c", _WITH_CREDENTIALS.format(pairs=pairs), module, *words])
-
-
-def _written_code(folder: Path) -> int | None:
-    """Return what a job has written down as its return code; None if nothing, or no number."""
-    try:
-        with closing(open_folder(folder)) as opened, open_file(_RETURN_CODE_FILE, opened) as file:
-            said = file.read(_MOST_DIGITS)
-        return 0 if said == b"None" else int(said)  # up to 2.8 it writes None for a job that has returned nothing
-    except (OSError, ValueError):
-        return None
-
-
-def _storage(workspace: Any) -> Iterator[str]:
-    """Yield the folders that a site's config names as storage."""
-
-    def search(value: Any) -> Iterator[str]:
-        if isinstance(value, Mapping):
-            yield from (str(value[key]) for key in _STORAGE_KEYS if key in value)
-        for inner in value.values() if isinstance(value, Mapping) else value if isinstance(value, list) else ():
-            yield from search(inner)
-
-    config = Path(workspace.get_resources_file_path())
-    with suppress(FileNotFoundError):
-        yield from (
-            path for path in search(json.loads(config.read_bytes())) if Path(path).is_absolute() and path != "/"
-        )
-
-
-def _make_decoy(path: Path) -> None:
-    """Write a new private key to a file that all may read, if there is none."""
-    if path.exists():
-        return
-    from cryptography.hazmat.primitives import serialization
-    from cryptography.hazmat.primitives.asymmetric import rsa
-
-    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-    pem, plain = serialization.PrivateFormat.TraditionalOpenSSL, serialization.NoEncryption()
-    path.parent.mkdir(mode=0o700, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
-        file.write(key.private_bytes(serialization.Encoding.PEM, pem, plain))
-        os.fchmod(file.fileno(), 0o644)
-    Path(file.name).rename(path)
-
-
-def _server_hosts(job_args: JobArgs) -> Mapping[str, str]:
-    """Return what this host's own file says of the server's name, which a container would not know."""
-    _, target = job_args.get(JobProcessArgs.TARGET, ("", ""))
-    name = str(target or "").rpartition(":")[0]
-    for line in Path("/etc/hosts").read_text().splitlines():
-        address, *names = line.partition("#")[0].split() or [""]
-        if name in names:
-            return {name: THIS_PROCESS if address in _LOOPBACK else address}
-    return {}
 
 
 def _in_background(handle: ContainerJobHandle, by: str) -> threading.Thread:
