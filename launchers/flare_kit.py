@@ -7,7 +7,6 @@ import os
 import stat
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +25,7 @@ KIT_FILES = (
 _KEYS = "startup/*.key"
 _PARENTS_ONLY = "*__p_resources.json"
 _SIGNATURES = "startup/signature.json"
+_JSON = (".json", ".default")
 _STORAGE_KEYS = ("root_dir", "uri_root")
 
 
@@ -82,11 +82,9 @@ def is_readable(path: Path, user: str) -> bool:
 
 
 def storage(config: Path) -> list[str]:
-    """Return the folders that a site's config names as storage."""
-    with suppress(FileNotFoundError):
-        named = _named_as_storage(json.loads(config.read_bytes()))
-        return [path for path in named if Path(path).is_absolute() and path != "/"]
-    return []
+    """Return the folders that a site's config names as storage. One in another form than JSON is not looked into."""
+    named = _named_as_storage(json.loads(config.read_bytes())) if config.suffix in _JSON else ()
+    return [path for path in named if Path(path).is_absolute() and path != "/"]
 
 
 def _named_as_storage(value: Any) -> Iterator[str]:

@@ -140,7 +140,8 @@ class KitLauncher(DockerJobLauncher):
         A server's job opens these too, and makes them if need be, but has nothing to find there.
         """
         workspace = fl_ctx.get_prop(FLContextKey.WORKSPACE_OBJECT)
-        stored = storage(Path(workspace.get_resources_file_path()))
+        config = workspace.get_resources_file_path()
+        stored = storage(Path(config)) if config else []
         folders = {self.place(path, fl_ctx) for path in (workspace.get_root_dir(), *stored)}
         uid, gid = owner(self.user)
         return dict.fromkeys(sorted(folders), f"size={_FOLDER_SIZE},mode=755,uid={uid},gid={gid}")
@@ -207,7 +208,7 @@ class ServerKitLauncher(KitLauncher):
 class NVFlareJobHandle(JobHandleSpec):  # type: ignore[misc]  # its base is of a package without types
     """A job's handle, as NVIDIA FLARE uses one: it waits, and then asks for the return code."""
 
-    def __init__(self, handle: ContainerJobHandle, on_failure: Callable[[JobResult], None] | None = None) -> None:
+    def __init__(self, handle: ContainerJobHandle, on_failure: Callable[[JobResult], None]) -> None:
         self.handle = handle
         """This package's own."""
         self._on_failure = on_failure
@@ -218,7 +219,7 @@ class NVFlareJobHandle(JobHandleSpec):  # type: ignore[misc]  # its base is of a
             self.handle.wait()
             self.handle.wait_for_clean_up(CLEAN_UP_TIMEOUT)  # then its folder may be packed and removed
             result = self.handle.result
-            if result and self._on_failure and result.return_code not in _NO_FAILURE:
+            if result and result.return_code not in _NO_FAILURE:
                 self._on_failure(result)
 
     def poll(self) -> int:
@@ -255,7 +256,7 @@ class _NVFlareJobLauncher(JobLauncherSpec):  # type: ignore[misc]  # its base is
         elif event_type == EventType.SYSTEM_START:
             self.launcher.handle_event(event_type, fl_ctx)
         elif event_type == EventType.JOB_RECOVERED:
-            self._end_recovered(fl_ctx.get_prop(FLContextKey.JOB_HANDLE))
+            self._end_recovered(fl_ctx.get_prop(FLContextKey.JOB_HANDLE), fl_ctx.get_engine())
         elif event_type == EventType.SYSTEM_END:
             self._end_all()
             self.launcher.handle_event(event_type, fl_ctx)
@@ -267,11 +268,10 @@ class _NVFlareJobLauncher(JobLauncherSpec):  # type: ignore[misc]  # its base is
             earlier.terminate(by="NVIDIA FLARE, which launches it again")
         handle = self.launcher.launch_job(job_meta, fl_ctx)
         self._keep(handle)
-        return NVFlareJobHandle(handle, self.on_failure(handle.identity.job_id, fl_ctx))
+        return NVFlareJobHandle(handle, partial(self.job_failed, fl_ctx.get_engine(), handle.identity.job_id))
 
-    def on_failure(self, job_id: str, fl_ctx: Any) -> Callable[[JobResult], None] | None:  # noqa: ARG002 - for clients
-        """Return what is to be done if the job fails, beside returning the reason; None: nothing."""
-        return None
+    def job_failed(self, engine: Any, job_id: str, result: JobResult, *, is_forgotten: bool = False) -> None:
+        """Do what is to be done, beside returning the reason; ``is_forgotten``: NVIDIA FLARE does not know the job."""
 
     def _volunteer(self, fl_ctx: Any) -> None:
         job_meta = fl_ctx.get_prop(FLContextKey.JOB_META)
@@ -295,14 +295,19 @@ class _NVFlareJobLauncher(JobLauncherSpec):  # type: ignore[misc]  # its base is
             if self._handles.get(job_id) is handle:
                 del self._handles[job_id]
 
-    def _end_recovered(self, handle: ContainerJobHandle) -> None:
+    def _end_recovered(self, handle: ContainerJobHandle, engine: Any) -> None:
         job_id = handle.identity.job_id
         self._keep(handle)
         self.logger.warning(
             "job %s: found again; NVIDIA FLARE does not take it up, so its container is ended, and its output kept",
             job_id,
         )
+        handle.add_done_callback(lambda _: self._tell_of_forgotten(handle, engine))
         _in_background(handle, "the site, which was started anew")
+
+    def _tell_of_forgotten(self, handle: ContainerJobHandle, engine: Any) -> None:
+        if handle.result and handle.result.return_code is not JobReturnCode.SUCCESS:
+            self.job_failed(engine, handle.identity.job_id, handle.result, is_forgotten=True)
 
     def _end_all(self) -> None:
         with self._lock:
@@ -316,8 +321,27 @@ class ClientDockerJobLauncher(_NVFlareJobLauncher):
 
     kind = ClientKitLauncher
 
-    def on_failure(self, job_id: str, fl_ctx: Any) -> Callable[[JobResult], None] | None:
-        return None if hasattr(client_executor, "REPORTABLE_JOB_FAILURES") else partial(_report, fl_ctx, job_id)
+    def job_failed(self, engine: Any, job_id: str, result: JobResult, *, is_forgotten: bool = False) -> None:
+        """Tell the server that the job has failed, and why, where NVIDIA FLARE does not do so.
+
+        Up to 2.7 a client tells of nothing but of code that it does not trust, and a server acts on nothing else: it
+        would wait for the job for more than a minute. To it, this is such a message; its words are the truth.
+        """
+        tells = hasattr(client_executor, "REPORTABLE_JOB_FAILURES")
+        if tells and not is_forgotten:
+            return
+        failure = {
+            JobFailureMsgKey.JOB_ID: job_id,
+            JobFailureMsgKey.CODE: return_code_of(result) if tells else ProcessExitCode.UNSAFE_COMPONENT,
+            JobFailureMsgKey.REASON: result.error[:_REASON_LENGTH],
+        }
+        engine.client.cell.fire_and_forget(
+            targets=[FQCN.ROOT_SERVER],
+            channel=CellChannel.SERVER_MAIN,
+            topic=CellChannelTopic.REPORT_JOB_FAILURE,
+            message=new_cell_message(headers={}, payload=failure),
+            optional=True,
+        )
 
 
 class ServerDockerJobLauncher(_NVFlareJobLauncher):
@@ -338,26 +362,6 @@ def return_code_of(result: JobResult | None) -> int:
     if code is JobReturnCode.INFRASTRUCTURE_ERROR and not hasattr(ProcessExitCode, "INFRASTRUCTURE_ERROR"):
         code = JobReturnCode.EXCEPTION
     return int(code)  # it is sent to the server, which takes no types but those that it knows
-
-
-def _report(fl_ctx: Any, job_id: str, result: JobResult) -> None:
-    """Tell the server that a client's job has failed, and why.
-
-    Up to 2.7 a client tells of nothing but of code that it does not trust, and a server acts on nothing else: it would
-    wait for the job for more than a minute. To it, this is such a message; its words are the truth.
-    """
-    failure = {
-        JobFailureMsgKey.JOB_ID: job_id,
-        JobFailureMsgKey.CODE: ProcessExitCode.UNSAFE_COMPONENT,
-        JobFailureMsgKey.REASON: result.error[:_REASON_LENGTH],
-    }
-    fl_ctx.get_engine().client.cell.fire_and_forget(
-        targets=[FQCN.ROOT_SERVER],
-        channel=CellChannel.SERVER_MAIN,
-        topic=CellChannelTopic.REPORT_JOB_FAILURE,
-        message=new_cell_message(headers={}, payload=failure),
-        optional=True,
-    )
 
 
 def _in_background(handle: ContainerJobHandle, by: str) -> threading.Thread:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,3 +41,7 @@ def flare(version: str = NEWEST) -> Flare:
     python = environment(folder, f"nvflare=={version}", "pytest", "--editable", ".")
     metadata = next(folder.glob("lib/python3*/site-packages/nvflare-*.dist-info"))
     return Flare(metadata.name.removeprefix("nvflare-").removesuffix(".dist-info"), python)
+
+
+if __name__ == "__main__":  # for `make test-compat`
+    print(flare(os.environ.get("NVFLARE", NEWEST)).python)

@@ -102,5 +102,7 @@ def test_the_folders_that_a_config_names_as_storage_are_found(tmp_path: Path) ->
     assert sorted(storage(config)) == ["/srv/jobs", "/srv/snapshots"]
 
 
-def test_a_site_without_a_config_stores_nothing(tmp_path: Path) -> None:
-    assert storage(tmp_path / "resources.json") == []
+def test_a_config_that_is_no_json_names_nothing(tmp_path: Path) -> None:
+    config = tmp_path / "resources.conf"
+    config.write_text("root_dir = /srv")
+    assert storage(config) == []
