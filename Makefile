@@ -41,6 +41,7 @@ test: check ## check the code and run all tests; without a Docker Engine, those 
 	fi
 
 test-compat: $(VENV) ## run jobs in a real NVIDIA FLARE federation: of its newest version, or NVFLARE=2.6.2
+	@$$(.venv/bin/python -m tests.compat.environments) -m pytest -o filterwarnings=default tests/compat/adapter
 	@export DOCKER_HOST=$$(.ci/engine start); \
 	exec .venv/bin/python -m pytest tests/compat
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Iterable, Iterator
 
 from flcore.errors import FLCoreError, RuntimeUnavailableError
@@ -19,6 +20,8 @@ LAST_CHARACTERS = 600
 """How much of a failed job's output stands in its error."""
 REOPEN_DELAY = 0.5
 """Seconds before a stream that ended early is opened again."""
+_STYLE = re.compile(r"\x1b\[[0-9;]*m")
+"""What makes a terminal show colours."""
 _STARTED = frozenset({DOCKER_STATE.RUNNING, *TERMINAL_STATES})
 
 
@@ -97,4 +100,4 @@ def _lines(chunks: Iterable[bytes]) -> Iterator[str]:
 
 
 def _printable(line: str) -> str:
-    return "".join(c if c.isprintable() else " " for c in line)
+    return "".join(c if c.isprintable() else " " for c in _STYLE.sub("", line))

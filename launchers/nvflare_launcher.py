@@ -13,40 +13,40 @@ server. Importing this module and making a launcher need NVIDIA FLARE, but no Do
 
 from __future__ import annotations
 
-import json
 import logging
 import os
-import shlex
-import tempfile
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from fnmatch import fnmatch
+from functools import partial
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
 
 from nvflare.apis.job_launcher_spec import JobHandleSpec, JobLauncherSpec, add_launcher
 from nvflare.fuel.common.exit_codes import ProcessExitCode
+from nvflare.fuel.f3.cellnet.fqcn import FQCN
+from nvflare.private.defs import CellChannel, CellChannelTopic, JobFailureMsgKey, new_cell_message
+from nvflare.private.fed.client import client_executor
 from nvflare.utils.job_launcher_utils import get_client_job_args, get_server_job_args
 
-from flcore.errors import FLCoreError, JobLaunchError, JobRejectedError, RuntimeUnavailableError
+from flcore.errors import FLCoreError, JobRejectedError, RuntimeUnavailableError
 from flcore.event_type import EventType
 from flcore.fl_constant import FLContextKey, JobProcessArgs
 from flcore.fl_context import FLContext
 from flcore.job_launcher_spec import JobArgs, JobResult, JobReturnCode
 from flcore.job_meta import get_job_id
 from flcore.problems import Problems
-from flcore.safe_files import closing, open_file, open_folder, remove
-from flcore.workspace import STATE_DIR
+from flcore.safe_files import closing, open_folder, remove
 
-from . import site_args
-from .container_spec import THIS_PROCESS, Mount
+from . import flare_process, site_args
+from .container_spec import Mount
 from .docker_launcher import DockerJobLauncher
 from .docker_state import ContainerState
+from .flare_kit import KIT_FILES, FlareKit, is_readable, storage
+from .flare_process import RETURN_CODE_FILE, value_of
 from .job_command import CREDENTIAL_VARIABLES
-from .job_folder import JobFolder
+from .job_folder import JobFolder, owner
 from .job_handle import CLEAN_UP_TIMEOUT, ContainerJobHandle
 from .job_keeper import JobKeeper
 from .job_launcher import LaunchPlan
@@ -54,44 +54,22 @@ from .job_policy import JobRequest
 
 logger = logging.getLogger(__name__)
 
-KIT_FILES = (
-    *("startup/fed_client.json", "startup/fed_server.json", "startup/rootCA.pem", "startup/signature.json"),
-    *("startup/client.crt", "startup/server.crt", "startup/*__resources.json", "startup/*__j_resources.json"),
-    *("local/*resources.json", "local/*.json.default", "local/privacy.json", "local/authorization.json"),
-    *("local/comm_config.json", "local/log_config.json", "local/custom"),
-)
-"""What of a kit a job's process reads."""
-DECOY = f"{STATE_DIR}/decoy.key"
-"""In a site's workspace: a private key that nobody knows. A job's process wants one, but has no use for it."""
-PARENT_HOST = "flare-parent"
-"""The name by which a job finds its parent, where that listens on every address of its machine or container."""
 HOST_WORKSPACE = "NVFL_DOCKER_WORKSPACE"
 """NVIDIA FLARE's variable of a parent in a container: where the engine's host has the kit."""
 
-_KEYS = "startup/*.key"
-_PARENTS_ONLY = "*__p_resources.json"
-_RETURN_CODE_FILE = "_process_rc.txt"
-_MOST_DIGITS = 16
-_LOOPBACK = ("localhost", "127.0.0.1", "::1")
-_EVERY_ADDRESS = ("0.0.0.0", "::")  # noqa: S104 - to be told from others, not listened on
-_SHARED_FILE = "shared-file"
-_PARENT_ONLY = {"NVFLARE_BACKBONE_CONN_GEN": "1"}
-"""Has a job's process make no connection but the one to its parent, which passes on what is meant for others."""
-_HOME = {"HOME": "/tmp", "USER": "nvflare"}  # noqa: S108 - of the container
-"""What libraries want to know of a user that the image may not know."""
-_WITH_CREDENTIALS = """\
-import os, runpy, sys
-words = [word for flag, name in {pairs} for word in (flag, os.environ.pop(name))]
-module, sys.argv[1:] = sys.argv[1], [*words, *sys.argv[2:]]
-runpy.run_module(module, run_name="__main__", alter_sys=True)
-"""
-"""Runs a module of NVIDIA FLARE's that takes its credentials as arguments: nobody outside sees them there."""
+_FOLDER_SIZE = 64 << 20
+"""Bytes, in memory, of what a job writes in a folder that is not its own."""
+_NO_FAILURE = (JobReturnCode.SUCCESS, JobReturnCode.ABORTED)
+_REASON_LENGTH = 500
+_SOMEWHERE = "/workspace"
 
 
 class KitLauncher(DockerJobLauncher):
     """This package's launcher, at a site whose workspace is a kit of NVIDIA FLARE's.
 
     Args:
+        mount_path: where a container sees the site's workspace; by default where the parent does, since a site's config
+            may name files in it.
         python: the interpreter in the image.
         private_key: jobs get the site's private key, and connect to the server themselves, too, as NVIDIA FLARE has it:
             only for jobs that send "secure" messages to each other. Without it they get a key that opens nothing.
@@ -104,6 +82,7 @@ class KitLauncher(DockerJobLauncher):
 
     def __init__(
         self,
+        mount_path: str | None = None,
         *args: Any,
         python: str = "python3",
         private_key: bool = False,
@@ -112,72 +91,67 @@ class KitLauncher(DockerJobLauncher):
     ) -> None:
         problems = Problems()
         checked = problems.attempt
-        checked(super().__init__, *args, **kwargs)
+        self._is_moved = mount_path is not None
+        checked(super().__init__, _SOMEWHERE if mount_path is None else mount_path, *args, **kwargs)
         self.python = checked(site_args.text, "python", python)
         self.private_key = checked(site_args.flag, "private_key", private_key)
         self.kit_files = checked(site_args.texts, "kit_files", kit_files)
         problems.raise_all(ValueError)
-        memory = {self.mount_path: f"size={64 << 20},mode=1777"}  # a server's job makes folders there
-        self.isolation = replace(self.isolation, tmpfs={**self.isolation.tmpfs, **memory})
 
     def argument_names(self) -> Sequence[str]:
         """Return the arguments of a job's process, in their order, as this NVIDIA FLARE passes them on."""
         raise NotImplementedError
 
     def get_command(self, job_meta: dict[str, Any], fl_ctx: FLContext) -> tuple[str, str]:
-        job_args = self.job_args(fl_ctx)
-        names = self.argument_names()
+        job_args, names = self.job_args(fl_ctx), self.argument_names()
         command = self._command(fl_ctx, job_args, tuple(name for name in names if name not in CREDENTIAL_VARIABLES))
-        pairs = [
-            (job_args[name][0], CREDENTIAL_VARIABLES[name])
-            for name in names
-            if name in CREDENTIAL_VARIABLES and name in job_args
-        ]
+        flags = flare_process.credential_flags(job_args, names)
         site = self.side or fl_ctx.get_identity_name()
-        return f"{site}-{get_job_id(job_meta)}", _with_credentials(command, pairs) if pairs else command
+        return f"{site}-{get_job_id(job_meta)}", flare_process.with_credentials(command, flags)
 
     def job_args(self, fl_ctx: FLContext) -> JobArgs:
         job_args = dict(super().job_args(fl_ctx))
         if JobProcessArgs.PARENT_URL in job_args:
             flag, url = job_args[JobProcessArgs.PARENT_URL]
-            job_args[JobProcessArgs.PARENT_URL] = (flag, self._reachable(str(url)))
+            job_args[JobProcessArgs.PARENT_URL] = (flag, flare_process.reachable(str(url), self.network))
         return job_args
 
     def plan(self, job_meta: dict[str, Any], fl_ctx: FLContext) -> LaunchPlan:
         plan = super().plan(job_meta, fl_ctx)
-        _, url = self.job_args(fl_ctx).get(JobProcessArgs.PARENT_URL, ("", ""))
-        hosts = {PARENT_HOST: THIS_PROCESS} if urlsplit(url).hostname == PARENT_HOST else {}
+        job_args = self.job_args(fl_ctx)
+        hosts = flare_process.parent_hosts(job_args)
         if self.private_key:
-            hosts |= _server_hosts(self.job_args(fl_ctx))
-        keys = self._keys(fl_ctx) if self._needs_key(fl_ctx) else {}
-        return replace(plan, spec=replace(plan.spec, hosts=hosts, private_files=keys))
+            hosts |= flare_process.server_hosts(job_args, Path("/etc/hosts").read_text())
+        isolation = replace(plan.spec.isolation, tmpfs={**plan.spec.isolation.tmpfs, **self._folders_in_memory(fl_ctx)})
+        private = {there: here for there, here in self._kit(fl_ctx).items() if not is_readable(Path(here), self.user)}
+        return replace(plan, spec=replace(plan.spec, hosts=hosts, private_files=private, isolation=isolation))
+
+    def place(self, path: str, fl_ctx: FLContext) -> str:
+        return super().place(path, fl_ctx) if self._is_moved else path
 
     def end_of(self, log_path: Path | None, seen: ContainerState) -> ContainerState:
         """Return the end that the job has written down itself: up to 2.8 it may kill itself when all is done."""
-        code = _written_code(log_path.parent) if log_path else None
+        code = flare_process.written_code(log_path.parent) if log_path else None
         return seen if code is None or seen.exit_code is None else replace(seen, exit_code=code)
 
-    def _needs_key(self, fl_ctx: FLContext) -> bool:
-        """Whether a job's process works only with the site's private key.
+    def _folders_in_memory(self, fl_ctx: FLContext) -> dict[str, str]:
+        """Return folders that are the job's user's: the workspace's own, and those in which a server stores all jobs.
 
-        Where its site wants it, its parent asks for proof, or it compares the key with the kit's signatures: 2.6 and
-        2.7 sign all kits, and look at each start.
+        A server's job opens these too, and makes them if need be, but has nothing to find there.
         """
-        _, security = self.job_args(fl_ctx).get(JobProcessArgs.PARENT_CONN_SEC, ("", ""))
-        return self.private_key or security == "mtls" or self._key_is_signed(fl_ctx)
+        workspace = fl_ctx.get_prop(FLContextKey.WORKSPACE_OBJECT)
+        config = workspace.get_resources_file_path()
+        stored = storage(Path(config)) if config else []
+        folders = {self.place(path, fl_ctx) for path in (workspace.get_root_dir(), *stored)}
+        uid, gid = owner(self.user)
+        return dict.fromkeys(sorted(folders), f"size={_FOLDER_SIZE},mode=755,uid={uid},gid={gid}")
 
-    def _key_is_signed(self, fl_ctx: FLContext) -> bool:
-        startup = Path(fl_ctx.get_prop(FLContextKey.WORKSPACE_OBJECT).get_startup_kit_dir())
-        try:
-            signed = json.loads((startup / "signature.json").read_bytes())
-        except FileNotFoundError:
-            return False
-        return any((startup / name).match(_KEYS) for name in signed)
-
-    def _keys(self, fl_ctx: FLContext) -> dict[str, str]:
-        """Return the private keys of the kit: ``path in the container -> path here``."""
-        root = Path(fl_ctx.get_prop(FLContextKey.WORKSPACE_OBJECT).get_root_dir())
-        return {self.place(str(path), fl_ctx): str(path) for path in root.glob(_KEYS)}
+    def _kit(self, fl_ctx: FLContext) -> dict[str, str]:
+        """Return what a job sees of the kit: ``path in the container -> path here``."""
+        kit = FlareKit(Path(fl_ctx.get_prop(FLContextKey.WORKSPACE_OBJECT).get_root_dir()))
+        parent_asks = value_of(self.job_args(fl_ctx), JobProcessArgs.PARENT_CONN_SEC) == "mtls"
+        shown = kit.shown(self.kit_files, self.private_key or parent_asks or kit.signs_its_key())
+        return {self.place(str(path), fl_ctx): str(file) for path, file in shown.items()}
 
     def _open(self, fl_ctx: FLContext) -> JobKeeper:
         if there := os.environ.get(HOST_WORKSPACE):
@@ -185,52 +159,26 @@ class KitLauncher(DockerJobLauncher):
             self.host_paths = {root: there, **self.host_paths}
         return super()._open(fl_ctx)
 
-    def _reachable(self, url: str) -> str:
-        """Return a parent's URL as a job reaches it. Raises JobLaunchError if no job can."""
-        parts = urlsplit(url)
-        host = parts.hostname or ""
-        if parts.scheme == _SHARED_FILE or host not in (*_LOOPBACK, *_EVERY_ADDRESS):
-            return url
-        if self.network == "host":
-            host = "localhost"
-        elif host in _EVERY_ADDRESS:
-            host = PARENT_HOST
-        else:
-            raise JobLaunchError(
-                f"the site listens for its jobs on {host} only, which no container in the network {self.network} "
-                "reaches: name an address of that network's gateway in 'internal' of local/comm_config.json"
-            )
-        return urlunsplit(parts._replace(netloc=f"{host}:{parts.port}"))
-
     def _environment(self, request: JobRequest, fl_ctx: FLContext) -> dict[str, str]:
         variables = super()._environment(request, fl_ctx)
-        workspace = fl_ctx.get_prop(FLContextKey.WORKSPACE_OBJECT)
-        custom = workspace.get_site_custom_dir()
+        custom = fl_ctx.get_prop(FLContextKey.WORKSPACE_OBJECT).get_site_custom_dir()
         if Path(custom).is_dir():
             variables["PYTHONPATH"] += f":{self.place(custom, fl_ctx)}"
-        return {**_HOME, **({} if self.private_key else _PARENT_ONLY), **variables}
+        alone = {} if self.private_key else flare_process.PARENT_ALONE
+        return {**flare_process.HOME, **alone, **variables}
 
     def _mounts(self, folder: Path | None, fl_ctx: FLContext) -> tuple[Mount, ...]:
-        root = Path(fl_ctx.get_prop(FLContextKey.WORKSPACE_OBJECT).get_root_dir())
-        kit = {path for glob in self.kit_files for path in root.glob(glob) if not fnmatch(path.name, _PARENTS_ONLY)}
-        shown = [Mount(str(path), self.place(str(path), fl_ctx)) for path in sorted(kit)]
-        if not self._needs_key(fl_ctx):
-            shown += [Mount(str(root / DECOY), target) for target in self._keys(fl_ctx)]
-        return (*super()._mounts(folder, fl_ctx), *shown, *self._shared_file(fl_ctx))
-
-    def _shared_file(self, fl_ctx: FLContext) -> Iterable[Mount]:
-        """Yield the folder by which a job and its parent talk, if they do so by files."""
-        _, url = self.job_args(fl_ctx).get(JobProcessArgs.PARENT_URL, ("", ""))
-        parts = urlsplit(url)
-        if parts.scheme == _SHARED_FILE:
-            yield Mount(parts.path, parts.path, read_only=False)
+        kit = [Mount(here, there) for there, here in self._kit(fl_ctx).items() if is_readable(Path(here), self.user)]
+        shared = flare_process.shared_folder(self.job_args(fl_ctx))
+        talking = [Mount(shared, shared, read_only=False)] if shared else []
+        return (*super()._mounts(folder, fl_ctx), *kit, *talking)
 
     def _prepare(self, plan: LaunchPlan, folder: JobFolder) -> None:
         super()._prepare(plan, folder)
         if plan.folder:
-            _make_decoy(plan.folder.parent / DECOY)
+            FlareKit(plan.folder.parent).make_decoy()
             with closing(open_folder(plan.folder)) as opened:
-                remove(_RETURN_CODE_FILE, opened)  # of an earlier run
+                remove(RETURN_CODE_FILE, opened)  # of an earlier run
 
     def _context_of(self, job_id: str) -> FLContext:
         fl_ctx: FLContext = self._engine.new_context()
@@ -260,15 +208,19 @@ class ServerKitLauncher(KitLauncher):
 class NVFlareJobHandle(JobHandleSpec):  # type: ignore[misc]  # its base is of a package without types
     """A job's handle, as NVIDIA FLARE uses one: it waits, and then asks for the return code."""
 
-    def __init__(self, handle: ContainerJobHandle) -> None:
+    def __init__(self, handle: ContainerJobHandle, on_failure: Callable[[JobResult], None]) -> None:
         self.handle = handle
         """This package's own."""
+        self._on_failure = on_failure
 
     def wait(self) -> None:
         """Return when the job is complete and its output is kept; or when the site ends."""
         with suppress(RuntimeUnavailableError):  # the site was closed
             self.handle.wait()
             self.handle.wait_for_clean_up(CLEAN_UP_TIMEOUT)  # then its folder may be packed and removed
+            result = self.handle.result
+            if result and result.return_code not in _NO_FAILURE:
+                self._on_failure(result)
 
     def poll(self) -> int:
         """Return the return code, as NVIDIA FLARE understands it; 127 while the job runs."""
@@ -289,15 +241,9 @@ class _NVFlareJobLauncher(JobLauncherSpec):  # type: ignore[misc]  # its base is
 
     kind: type[KitLauncher]
 
-    def __init__(
-        self,
-        mount_path: str = "/workspace",
-        network: str = "nvflare-network",
-        timeout: float | None = None,
-        **args: Any,
-    ) -> None:
+    def __init__(self, mount_path: str | None = None, *args: Any, **kwargs: Any) -> None:
         super().__init__()
-        self.launcher = self.kind(mount_path, network, timeout, **args)
+        self.launcher = self.kind(mount_path, *args, **kwargs)
         self.launcher.name = type(self).__name__
         self._handles: dict[str, ContainerJobHandle] = {}
         """Of the jobs that run, by id."""
@@ -310,7 +256,7 @@ class _NVFlareJobLauncher(JobLauncherSpec):  # type: ignore[misc]  # its base is
         elif event_type == EventType.SYSTEM_START:
             self.launcher.handle_event(event_type, fl_ctx)
         elif event_type == EventType.JOB_RECOVERED:
-            self._end_recovered(fl_ctx.get_prop(FLContextKey.JOB_HANDLE))
+            self._end_recovered(fl_ctx.get_prop(FLContextKey.JOB_HANDLE), fl_ctx.get_engine())
         elif event_type == EventType.SYSTEM_END:
             self._end_all()
             self.launcher.handle_event(event_type, fl_ctx)
@@ -322,7 +268,10 @@ class _NVFlareJobLauncher(JobLauncherSpec):  # type: ignore[misc]  # its base is
             earlier.terminate(by="NVIDIA FLARE, which launches it again")
         handle = self.launcher.launch_job(job_meta, fl_ctx)
         self._keep(handle)
-        return NVFlareJobHandle(handle)
+        return NVFlareJobHandle(handle, partial(self.job_failed, fl_ctx.get_engine(), handle.identity.job_id))
+
+    def job_failed(self, engine: Any, job_id: str, result: JobResult, *, is_forgotten: bool = False) -> None:
+        """Do what is to be done, beside returning the reason; ``is_forgotten``: NVIDIA FLARE does not know the job."""
 
     def _volunteer(self, fl_ctx: Any) -> None:
         job_meta = fl_ctx.get_prop(FLContextKey.JOB_META)
@@ -346,14 +295,19 @@ class _NVFlareJobLauncher(JobLauncherSpec):  # type: ignore[misc]  # its base is
             if self._handles.get(job_id) is handle:
                 del self._handles[job_id]
 
-    def _end_recovered(self, handle: ContainerJobHandle) -> None:
+    def _end_recovered(self, handle: ContainerJobHandle, engine: Any) -> None:
         job_id = handle.identity.job_id
         self._keep(handle)
         self.logger.warning(
             "job %s: found again; NVIDIA FLARE does not take it up, so its container is ended, and its output kept",
             job_id,
         )
+        handle.add_done_callback(lambda _: self._tell_of_forgotten(handle, engine))
         _in_background(handle, "the site, which was started anew")
+
+    def _tell_of_forgotten(self, handle: ContainerJobHandle, engine: Any) -> None:
+        if handle.result and handle.result.return_code is not JobReturnCode.SUCCESS:
+            self.job_failed(engine, handle.identity.job_id, handle.result, is_forgotten=True)
 
     def _end_all(self) -> None:
         with self._lock:
@@ -366,6 +320,28 @@ class ClientDockerJobLauncher(_NVFlareJobLauncher):
     """Runs the jobs of a client in containers named ``<site>-<job id>``."""
 
     kind = ClientKitLauncher
+
+    def job_failed(self, engine: Any, job_id: str, result: JobResult, *, is_forgotten: bool = False) -> None:
+        """Tell the server that the job has failed, and why, where NVIDIA FLARE does not do so.
+
+        Up to 2.7 a client tells of nothing but of code that it does not trust, and a server acts on nothing else: it
+        would wait for the job for more than a minute. To it, this is such a message; its words are the truth.
+        """
+        tells = hasattr(client_executor, "REPORTABLE_JOB_FAILURES")
+        if tells and not is_forgotten:
+            return
+        failure = {
+            JobFailureMsgKey.JOB_ID: job_id,
+            JobFailureMsgKey.CODE: return_code_of(result) if tells else ProcessExitCode.UNSAFE_COMPONENT,
+            JobFailureMsgKey.REASON: result.error[:_REASON_LENGTH],
+        }
+        engine.client.cell.fire_and_forget(
+            targets=[FQCN.ROOT_SERVER],
+            channel=CellChannel.SERVER_MAIN,
+            topic=CellChannelTopic.REPORT_JOB_FAILURE,
+            message=new_cell_message(headers={}, payload=failure),
+            optional=True,
+        )
 
 
 class ServerDockerJobLauncher(_NVFlareJobLauncher):
@@ -386,49 +362,6 @@ def return_code_of(result: JobResult | None) -> int:
     if code is JobReturnCode.INFRASTRUCTURE_ERROR and not hasattr(ProcessExitCode, "INFRASTRUCTURE_ERROR"):
         code = JobReturnCode.EXCEPTION
     return int(code)  # it is sent to the server, which takes no types but those that it knows
-
-
-def _with_credentials(command: str, pairs: Sequence[tuple[str, str]]) -> str:
-    """Return a command whose process takes credentials from its environment and hands them to the module."""
-    python, unbuffered, _, module, *words = shlex.split(command)
-    return shlex.join([python, unbuffered, "-c", _WITH_CREDENTIALS.format(pairs=pairs), module, *words])
-
-
-def _written_code(folder: Path) -> int | None:
-    """Return what a job has written down as its return code; None if nothing, or no number."""
-    try:
-        with closing(open_folder(folder)) as opened, open_file(_RETURN_CODE_FILE, opened) as file:
-            said = file.read(_MOST_DIGITS)
-        return 0 if said == b"None" else int(said)  # up to 2.8 it writes None for a job that has returned nothing
-    except (OSError, ValueError):
-        return None
-
-
-def _make_decoy(path: Path) -> None:
-    """Write a new private key to a file that all may read, if there is none."""
-    if path.exists():
-        return
-    from cryptography.hazmat.primitives import serialization
-    from cryptography.hazmat.primitives.asymmetric import rsa
-
-    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-    pem, plain = serialization.PrivateFormat.TraditionalOpenSSL, serialization.NoEncryption()
-    path.parent.mkdir(mode=0o700, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
-        file.write(key.private_bytes(serialization.Encoding.PEM, pem, plain))
-        os.fchmod(file.fileno(), 0o644)
-    Path(file.name).rename(path)
-
-
-def _server_hosts(job_args: JobArgs) -> Mapping[str, str]:
-    """Return what this host's own file says of the server's name, which a container would not know."""
-    _, target = job_args.get(JobProcessArgs.TARGET, ("", ""))
-    name = str(target or "").rpartition(":")[0]
-    for line in Path("/etc/hosts").read_text().splitlines():
-        address, *names = line.partition("#")[0].split() or [""]
-        if name in names:
-            return {name: THIS_PROCESS if address in _LOOPBACK else address}
-    return {}
 
 
 def _in_background(handle: ContainerJobHandle, by: str) -> threading.Thread:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,6 +38,10 @@ class Flare:
 def flare(version: str = NEWEST) -> Flare:
     """Return a version, such as ``2.6.2`` or ``2.9.*``; install it if it is missing, which takes minutes."""
     folder = ROOT / "build/compat" / f"nvflare-{version.removesuffix('.*')}"
-    python = environment(folder, f"nvflare=={version}", "--editable", ".")
+    python = environment(folder, f"nvflare=={version}", "pytest", "--editable", ".")
     metadata = next(folder.glob("lib/python3*/site-packages/nvflare-*.dist-info"))
     return Flare(metadata.name.removeprefix("nvflare-").removesuffix(".dist-info"), python)
+
+
+if __name__ == "__main__":  # for `make test-compat`
+    print(flare(os.environ.get("NVFLARE", NEWEST)).python)

@@ -1,0 +1,94 @@
+"""A site's startup kit, as NVIDIA FLARE provisions it: what of it a job's process needs, and no more."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from flcore.workspace import STATE_DIR
+
+from .job_folder import owner
+
+KIT_FILES = (
+    *("startup/fed_client.json", "startup/fed_server.json", "startup/rootCA.pem", "startup/signature.json"),
+    *("startup/client.crt", "startup/server.crt", "startup/*__resources.json", "startup/*__j_resources.json"),
+    *("local/*resources.json", "local/*.json.default", "local/privacy.json", "local/authorization.json"),
+    *("local/comm_config.json", "local/log_config.json", "local/custom"),
+)
+"""What of a kit a job's process reads, its key excepted."""
+
+_KEYS = "startup/*.key"
+_PARENTS_ONLY = "*__p_resources.json"
+_SIGNATURES = "startup/signature.json"
+_JSON = (".json", ".default")
+_STORAGE_KEYS = ("root_dir", "uri_root")
+
+
+class FlareKit:
+    """One site's kit. Making one touches no disk.
+
+    A job's process does not start without a private key, though one that talks to its parent alone has no use for it:
+    it gets a decoy, one that nobody knows and that opens nothing.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.decoy = root / STATE_DIR / "decoy.key"
+
+    def shown(self, globs: Sequence[str], with_key: bool) -> dict[Path, Path]:
+        """Return what a job sees: ``path in the kit -> file that stands there``."""
+        paths = {path for glob in globs for path in self.root.glob(glob) if not path.match(_PARENTS_ONLY)}
+        keys = {path: path if with_key else self.decoy for path in self.root.glob(_KEYS)}
+        return {path: keys.get(path, path) for path in sorted({*paths, *keys})}
+
+    def signs_its_key(self) -> bool:
+        """Whether a job's process would find out that a key is another: up to 2.7 kits are signed, and it looks."""
+        try:
+            signed = json.loads((self.root / _SIGNATURES).read_bytes())
+        except FileNotFoundError:
+            return False
+        return any(Path("startup", name).match(_KEYS) for name in signed)
+
+    def make_decoy(self) -> None:
+        """Make the decoy, if there is none; all may read it."""
+        if self.decoy.exists():
+            return
+        from cryptography.hazmat.primitives import serialization  # which comes with NVIDIA FLARE
+        from cryptography.hazmat.primitives.asymmetric import rsa
+
+        key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+        form, plain = serialization.PrivateFormat.TraditionalOpenSSL, serialization.NoEncryption()
+        self.decoy.parent.mkdir(mode=0o700, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=self.decoy.parent, delete=False) as file:
+            file.write(key.private_bytes(serialization.Encoding.PEM, form, plain))
+            os.fchmod(file.fileno(), 0o644)
+        Path(file.name).rename(self.decoy)
+
+
+def is_readable(path: Path, user: str) -> bool:
+    """Whether the jobs' user can read a file of the site as it is; one that is not there yet will be made so."""
+    uid, gid = owner(user)
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return True
+    bit = stat.S_IRUSR if uid == found.st_uid else stat.S_IRGRP if gid == found.st_gid else stat.S_IROTH
+    return bool(found.st_mode & bit)
+
+
+def storage(config: Path) -> list[str]:
+    """Return the folders that a site's config names as storage. One in another form than JSON is not looked into."""
+    named = _named_as_storage(json.loads(config.read_bytes())) if config.suffix in _JSON else ()
+    return [path for path in named if Path(path).is_absolute() and path != "/"]
+
+
+def _named_as_storage(value: Any) -> Iterator[str]:
+    if isinstance(value, Mapping):
+        yield from (str(value[key]) for key in _STORAGE_KEYS if key in value)
+    for inner in value.values() if isinstance(value, Mapping) else value if isinstance(value, list) else ():
+        yield from _named_as_storage(inner)

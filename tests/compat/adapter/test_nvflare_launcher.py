@@ -1,0 +1,489 @@
+"""The adapter, as a parent of NVIDIA FLARE's drives it: its contexts, events and arguments, on a fake runtime."""
+
+from __future__ import annotations
+
+import json
+import logging
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from nvflare.apis.event_type import EventType
+from nvflare.apis.fl_component import FLComponent
+from nvflare.apis.fl_constant import FLContextKey
+from nvflare.apis.fl_context import FLContextManager
+from nvflare.apis.job_launcher_spec import JobHandleSpec, JobLauncherSpec, JobProcessArgs
+from nvflare.apis.workspace import Workspace
+from nvflare.fuel.common.exit_codes import ProcessExitCode
+from nvflare.private.defs import JobFailureMsgKey
+from nvflare.private.event import fire_event
+from nvflare.private.fed.client import client_executor
+from nvflare.utils.job_launcher_utils import get_client_job_args
+
+from flcore.errors import JobLaunchError, JobRejectedError
+from flcore.fl_constant import FLContextKey as OurContextKey
+from flcore.job_launcher_spec import JobResult, JobReturnCode, JobStateChange
+from launchers.container_spec import THIS_PROCESS
+from launchers.docker_state import ContainerState
+from launchers.nvflare_launcher import ClientDockerJobLauncher, ServerDockerJobLauncher, return_code_of
+from launchers.runtime.fake import FakeRuntime
+
+JOB = "11111111-2222-3333-4444-555555555555"
+META = {"job_id": JOB, "deploy_map": {"app": ["@ALL"]}, "resource_spec": {}}
+CREDENTIALS = {"the-token", "the-signature", "the-ssid"}
+TAKES_CREDENTIALS = JobProcessArgs.AUTH_TOKEN in get_client_job_args()
+"""Whether this version's processes take them as arguments."""
+TELLS_FAILURES = hasattr(client_executor, "REPORTABLE_JOB_FAILURES")
+TIMEOUT = 10.0
+
+
+class Recorder(FLComponent):  # type: ignore[misc]  # its base is of a package without types
+    """A component of NVIDIA FLARE's that listens."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.changes: list[JobStateChange] = []
+        self.jobs: list[str] = []
+
+    def handle_event(self, event_type: str, fl_ctx: Any) -> None:
+        change = fl_ctx.get_prop(OurContextKey.JOB_STATE_CHANGE)
+        if event_type == "_job_state_changed" and change:
+            self.changes.append(change)
+            self.jobs.append(fl_ctx.get_job_id())
+
+
+class Parent:
+    """A parent's engine, with a launcher and a component that listens, in the workspace of a kit."""
+
+    def __init__(self, folder: Path, site: str = "site-1", **args: Any) -> None:
+        for name in ("startup", "local", f"{JOB}/app_{site}/custom"):
+            (folder / name).mkdir(parents=True, exist_ok=True)
+        for name in ("fed_client.json", "fed_server.json", "client.key", "rootCA.pem"):
+            (folder / "startup" / name).write_text("{}")
+        self.folder = folder
+        self.runtime = FakeRuntime()
+        kind = ServerDockerJobLauncher if site == "server" else ClientDockerJobLauncher
+        self.launcher = kind(**{"image": "job:1", "network": "flare", "stop_grace": 0, "runtime": self.runtime, **args})
+        self.recorder = Recorder()
+        self.sent: list[Any] = []
+        self.client = SimpleNamespace(cell=SimpleNamespace(fire_and_forget=lambda **sent: self.sent.append(sent)))
+        self.contexts = FLContextManager(self, site)
+        self.workspace = Workspace(str(folder), site)
+        self.site = site
+
+    def new_context(self) -> Any:
+        return self.contexts.new_context()
+
+    def fire_event(self, event_type: str, fl_ctx: Any) -> None:
+        fire_event(event_type, [self.launcher, self.recorder], fl_ctx)
+
+    def context(self, **job_args: tuple[str, Any]) -> Any:
+        fl_ctx = self.new_context()
+        fl_ctx.set_prop(FLContextKey.WORKSPACE_OBJECT, self.workspace, private=True, sticky=True)
+        arguments = (server_args if self.site == "server" else client_args)(self.folder)
+        fl_ctx.set_prop(FLContextKey.JOB_PROCESS_ARGS, {**arguments, **job_args}, private=True, sticky=False)
+        return fl_ctx
+
+    def volunteers(self, meta: Any) -> list[Any]:
+        fl_ctx = self.context()
+        fl_ctx.set_prop(FLContextKey.JOB_META, meta, private=True, sticky=False)
+        self.fire_event(EventType.BEFORE_JOB_LAUNCH, fl_ctx)
+        found: list[Any] = fl_ctx.get_prop(FLContextKey.JOB_LAUNCHER) or []
+        return found
+
+    def launch(self, **job_args: tuple[str, Any]) -> Any:
+        return self.launcher.launch_job(dict(META), self.context(**job_args))
+
+    @property
+    def container(self) -> str:
+        return f"{self.site}-{JOB}"
+
+    def spec(self) -> Any:
+        return self.runtime.container(self.container).spec
+
+    def close(self) -> None:
+        self.fire_event(EventType.SYSTEM_END, self.context())
+
+
+def client_args(folder: Path) -> dict[str, tuple[str, Any]]:
+    return {
+        "exe_module": ("-m", "nvflare.private.fed.app.client.worker_process"),
+        "job_id": ("-n", JOB),
+        "client_name": ("-c", "site-1"),
+        "auth_token": ("-t", "the-token"),
+        "auth_signature": ("-ts", "the-signature"),
+        "ssid": ("-d", "the-ssid"),
+        "workspace": ("-m", str(folder)),
+        "startup_dir": ("-w", str(folder / "startup")),
+        "parent_url": ("-p", "tcp://0.0.0.0:8102"),
+        "scheme": ("-scheme", "grpc"),
+        "target": ("-g", "server:8002"),
+        "startup_config_file": ("-s", "fed_client.json"),
+        "options": ("--set", " secure_train=true uid=site-1 print_conf=True"),
+    }
+
+
+def server_args(folder: Path) -> dict[str, tuple[str, Any]]:
+    return {
+        "exe_module": ("-m", "nvflare.private.fed.app.server.runner_process"),
+        "job_id": ("-n", JOB),
+        "workspace": ("-m", str(folder)),
+        "startup_config_file": ("-s", "fed_server.json"),
+        "app_root": ("-r", str(folder / JOB / "app_server")),
+        "ha_mode": ("--ha_mode", False),
+        "auth_token": ("-t", JOB),
+        "auth_signature": ("-ts", "the-signature"),
+        "parent_url": ("-p", "tcp://10.0.0.1:8102"),
+        "root_url": ("-u", "grpc://server:8002"),
+        "service_host": ("--host", "server"),
+        "service_port": ("--port", "8002"),
+        "ssid": ("--ssid", "the-ssid"),
+        "options": ("--set", " secure_train=true restore_snapshot=False print_conf=True"),
+    }
+
+
+@pytest.fixture
+def parent(tmp_path: Path) -> Iterator[Parent]:
+    parent = Parent(tmp_path)
+    yield parent
+    parent.close()
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Parent]:
+    server = Parent(tmp_path, "server")
+    yield server
+    server.close()
+
+
+# --- as NVIDIA FLARE takes it ---
+
+
+def test_it_is_a_launcher_and_its_handle_a_handle(parent: Parent) -> None:
+    assert isinstance(parent.launcher, JobLauncherSpec)
+    assert isinstance(parent.launch(), JobHandleSpec)
+
+
+def test_making_one_needs_no_docker_sdk_engine_or_disk() -> None:
+    code = (
+        "import sys; sys.modules['docker'] = None; "  # which makes its import fail
+        "from launchers.nvflare_launcher import ServerDockerJobLauncher; ServerDockerJobLauncher(image='job:1')"
+    )
+    broken = {"DOCKER_HOST": "tcp://no.such.host.invalid:1"}
+    made = subprocess.run([sys.executable, "-c", code], env=broken, cwd="/proc", capture_output=True, check=False)
+    assert (made.returncode, made.stderr) == (0, b"")
+
+
+def test_wrong_arguments_are_all_told_at_once() -> None:
+    with pytest.raises(ValueError, match=r"network must be(.|\n)*python must be(.|\n)*private_key must be"):
+        ClientDockerJobLauncher(network=1, python="", private_key="yes")
+
+
+# --- volunteering ---
+
+
+def test_it_volunteers_itself(parent: Parent) -> None:
+    assert parent.volunteers(META) == [parent.launcher]
+
+
+def test_it_does_not_volunteer_for_a_job_without_an_image(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    parent = Parent(tmp_path, image=None)
+    assert parent.volunteers(META) == []
+    assert f"job {JOB} names no image" in caplog.text
+
+
+def test_it_volunteers_for_a_job_that_it_will_refuse_so_that_the_reason_is_told(parent: Parent) -> None:
+    wrong = {**META, "launcher_spec": {"site-1": {"docker": {"image": ["a", "list"]}}}}
+    assert parent.volunteers(wrong) == [parent.launcher]
+    with pytest.raises(JobRejectedError):
+        parent.launcher.launch_job(wrong, parent.context())
+
+
+# --- what a job gets ---
+
+
+def test_a_clients_command_is_a_list_of_words_by_the_images_own_python(parent: Parent) -> None:
+    parent.launch()
+    command = list(parent.spec().command)
+    assert command[:2] == ["python3", "-u"]
+    assert "nvflare.private.fed.app.client.worker_process" in command
+    assert command[command.index("-w") + 1] == str(parent.folder / "startup")
+    assert command[-4:] == ["--set", "secure_train=true", "uid=site-1", "print_conf=True"]
+    assert "/bin/sh" not in command
+
+
+def test_a_servers_options_are_whole(server: Parent) -> None:
+    server.launch()
+    command = list(server.spec().command)
+    assert command[-4:] == ["--set", "secure_train=true", "restore_snapshot=False", "print_conf=True"]
+    assert command[command.index("-r") + 1] == str(server.folder / JOB / "app_server")
+
+
+@pytest.mark.parametrize("site", ["site-1", "server"])
+def test_no_credential_stands_in_the_command_a_label_or_a_record(tmp_path: Path, site: str) -> None:
+    parent = Parent(tmp_path, site)
+    parent.launch()
+    spec = parent.spec()
+    records = [path.read_text() for path in (tmp_path / ".flcore/jobs").iterdir()]
+    for text in (*spec.command, *spec.labels.values(), *records, repr(spec)):
+        assert not any(secret in text for secret in CREDENTIALS)
+    assert set(spec.environment.values()) >= CREDENTIALS - {"the-token"}
+    parent.close()
+
+
+def test_the_process_takes_credentials_as_this_version_has_it(parent: Parent) -> None:
+    parent.launch()
+    assert ("-c" in parent.spec().command[:3]) is TAKES_CREDENTIALS
+    assert ("-m" in parent.spec().command[:3]) is not TAKES_CREDENTIALS
+
+
+def test_a_job_sees_its_own_folder_and_what_it_needs_of_the_kit(parent: Parent) -> None:
+    parent.launch()
+    mounts = {mount.target: (mount.source, mount.read_only) for mount in parent.spec().mounts}
+    own = str(parent.folder / JOB)
+    assert [target for target, (_, read_only) in mounts.items() if not read_only] == [own]
+    assert mounts[str(parent.folder / "startup/fed_client.json")][1]
+    assert str(parent.folder / "startup") not in mounts
+
+
+def test_its_key_is_a_decoy(parent: Parent) -> None:
+    parent.launch()
+    (source,) = (mount.source for mount in parent.spec().mounts if mount.target.endswith("client.key"))
+    key = Path(source).read_text()
+    assert source == str(parent.folder / ".flcore/decoy.key")
+    assert key.startswith("-----BEGIN RSA PRIVATE KEY-----")
+    assert Path(source).stat().st_mode & 0o777 == 0o644
+
+
+def test_the_decoy_stays_the_same(parent: Parent) -> None:
+    parent.launch()
+    decoy = (parent.folder / ".flcore/decoy.key").read_text()
+    parent.runtime.exit(parent.container, 0)
+    parent.launcher.launch_job({**META, "job_id": "another"}, parent.context())
+    assert (parent.folder / ".flcore/decoy.key").read_text() == decoy
+
+
+@pytest.mark.parametrize("why", ["the parent asks", "the kit is signed", "the site says so"])
+def test_its_key_is_the_sites_where_it_would_not_work_without(tmp_path: Path, why: str) -> None:
+    parent = Parent(tmp_path, private_key=why == "the site says so")
+    if why == "the kit is signed":
+        (tmp_path / "startup/signature.json").write_text(json.dumps({"client.key": "x"}))
+    parent.launch(**{"parent_conn_sec": ("--parent_conn_sec", "mtls")} if why == "the parent asks" else {})
+    (source,) = (mount.source for mount in parent.spec().mounts if mount.target.endswith("client.key"))
+    assert source == str(tmp_path / "startup/client.key")
+    parent.close()
+
+
+def test_a_job_talks_to_its_parent_alone(parent: Parent) -> None:
+    parent.launch()
+    spec = parent.spec()
+    assert spec.environment["NVFLARE_BACKBONE_CONN_GEN"] == "1"
+    assert spec.hosts == {"flare-parent": THIS_PROCESS}
+    assert "tcp://flare-parent:8102" in spec.command
+
+
+def test_a_parent_that_no_job_reaches_refuses_to_launch(parent: Parent) -> None:
+    with pytest.raises(JobLaunchError, match=r"local/comm_config.json"):
+        parent.launch(parent_url=("-p", "tcp://localhost:8102"))
+
+
+def test_the_jobs_own_code_comes_before_the_sites(parent: Parent) -> None:
+    (parent.folder / "local/custom").mkdir()
+    parent.launch()
+    own, sites = parent.folder / JOB / "app_site-1/custom", parent.folder / "local/custom"
+    assert parent.spec().environment["PYTHONPATH"] == f"{own}:{sites}"
+
+
+def test_a_workspace_may_be_seen_elsewhere(tmp_path: Path) -> None:
+    parent = Parent(tmp_path, mount_path="/flare")
+    parent.launch()
+    spec = parent.spec()
+    assert spec.working_dir == f"/flare/{JOB}"
+    assert spec.command[spec.command.index("-w") + 1] == "/flare/startup"
+    assert set(spec.isolation.tmpfs) == {"/tmp", "/flare"}
+    parent.close()
+
+
+def test_where_the_server_stores_all_jobs_a_job_finds_nothing(server: Parent) -> None:
+    resources = {"components": [{"id": "job_manager", "args": {"uri_root": "/srv/jobs"}}]}
+    (server.folder / "local/resources.json").write_text(json.dumps(resources))
+    server.launch()
+    assert "/srv/jobs" in server.spec().isolation.tmpfs
+
+
+def test_a_parent_in_a_container_says_where_the_host_has_its_kit(
+    parent: Parent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NVFL_DOCKER_WORKSPACE", "/srv/kits/site-1")
+    parent.launch()
+    assert parent.launcher.launcher.host_paths == {str(parent.folder): "/srv/kits/site-1"}
+
+
+# --- what NVIDIA FLARE is told ---
+
+
+def test_components_hear_of_every_change(parent: Parent) -> None:
+    handle = parent.launch()
+    parent.runtime.exit(parent.container, 0)
+    handle.wait()
+    assert [change.state for change in parent.recorder.changes] == ["created", "running", "exited"]
+    assert parent.recorder.jobs == [JOB] * 3
+
+
+def test_waiting_is_over_when_the_output_is_kept(parent: Parent) -> None:
+    handle = parent.launch()
+    assert handle.poll() == 127
+    parent.runtime.write(parent.container, b"hello\n")
+    parent.runtime.exit(parent.container, 0)
+    handle.wait()
+    assert handle.poll() == 0
+    assert (parent.folder / JOB / "site-1.log").read_text() == "hello\n"
+
+
+@pytest.mark.parametrize(
+    ("exit_code", "written", "code"), [(137, "0", 0), (137, "None", 0), (137, "102", 102), (0, "101", 101)]
+)
+def test_what_a_job_has_written_down_counts(parent: Parent, exit_code: int, written: str, code: int) -> None:
+    handle = parent.launch()
+    (parent.folder / JOB / "_process_rc.txt").write_text(written)
+    parent.runtime.exit(parent.container, exit_code)
+    handle.wait()
+    assert handle.poll() == code
+
+
+def test_what_an_earlier_run_has_written_down_does_not_count(parent: Parent) -> None:
+    (parent.folder / JOB / "_process_rc.txt").write_text("0")
+    handle = parent.launch()
+    parent.runtime.exit(parent.container, 137)
+    handle.wait()
+    assert handle.poll() != 0
+
+
+INFRASTRUCTURE_ERROR = getattr(ProcessExitCode, "INFRASTRUCTURE_ERROR", ProcessExitCode.EXCEPTION)
+
+
+@pytest.mark.parametrize(
+    ("result", "code"),
+    [
+        (None, 127),
+        (JobResult(JobReturnCode.SUCCESS), 0),
+        (JobResult(JobReturnCode.ABORTED), 9),
+        (JobResult(JobReturnCode.UNSAFE_COMPONENT, exit_code=102, started_at=1.0), 102),
+        (JobResult(JobReturnCode.EXECUTION_ERROR, exit_code=1, started_at=1.0), 101),
+        (JobResult(JobReturnCode.EXECUTION_ERROR, exit_code=137, signal=9, started_at=1.0), INFRASTRUCTURE_ERROR),
+        (JobResult(JobReturnCode.EXECUTION_ERROR, exit_code=1, oom_killed=True, started_at=1.0), INFRASTRUCTURE_ERROR),
+        (JobResult(JobReturnCode.EXECUTION_ERROR, exit_code=127), INFRASTRUCTURE_ERROR),
+        (JobResult(JobReturnCode.INFRASTRUCTURE_ERROR), INFRASTRUCTURE_ERROR),
+    ],
+)
+def test_return_codes_are_plain_numbers_that_this_version_knows(result: JobResult | None, code: int) -> None:
+    assert return_code_of(result) == code
+    assert type(return_code_of(result)) is int
+
+
+def test_a_failure_is_in_the_sites_log_with_the_last_lines(parent: Parent, caplog: pytest.LogCaptureFixture) -> None:
+    handle = parent.launch()
+    parent.runtime.write(parent.container, b"ValueError: no such data\n")
+    parent.runtime.exit(parent.container, 1)
+    handle.wait()
+    assert "EXECUTION_ERROR exit code 1; its last output: ValueError: no such data" in caplog.text
+
+
+def test_a_server_hears_of_a_clients_failure_at_once(parent: Parent) -> None:
+    handle = parent.launch()
+    parent.runtime.exit(parent.container, 3)
+    handle.wait()
+    reasons = [sent["message"].payload[JobFailureMsgKey.REASON] for sent in parent.sent]
+    assert reasons == ([] if TELLS_FAILURES else ["exit code 3"])
+
+
+@pytest.mark.parametrize("ends", ["well", "as it was asked to"])
+def test_nobody_is_told_of_a_failure_that_is_none(parent: Parent, ends: str) -> None:
+    handle = parent.launch()
+    if ends == "well":
+        parent.runtime.exit(parent.container, 0)
+    else:
+        handle.terminate()
+    handle.wait()
+    assert parent.sent == []
+
+
+# --- ending ---
+
+
+def test_a_job_can_be_ended_any_number_of_times(parent: Parent) -> None:
+    handle = parent.launch()
+    assert [handle.terminate(), handle.terminate(), handle.poll()] == [9, 9, 9]
+
+
+def test_an_end_that_is_asked_for_too_late_changes_nothing(parent: Parent) -> None:
+    handle = parent.launch()
+    parent.runtime.exit(parent.container, 0)
+    handle.wait()
+    assert handle.terminate() == 0
+
+
+def test_the_sites_end_ends_its_jobs(parent: Parent) -> None:
+    handle = parent.launch()
+    parent.close()
+    handle.wait()
+    assert handle.handle.result.ended_by == "the site, which ends"
+    assert parent.runtime.list_containers() == []
+
+
+def test_a_job_of_a_dead_parent_is_ended_and_its_output_kept(parent: Parent, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.WARNING)
+    parent.launch()
+    parent.runtime.write(parent.container, b"half done\n")
+    die(parent)
+    again = Parent(parent.folder, runtime=parent.runtime)
+    again.fire_event(EventType.SYSTEM_START, again.context())
+    handle = again.launcher._handles[JOB]
+    handle._job.wait(TIMEOUT)
+    assert handle.wait_for_clean_up(TIMEOUT)
+    assert f"job {JOB}: found again" in caplog.text
+    until_sent(again)
+    (told,) = (sent["message"].payload for sent in again.sent)
+    assert told[JobFailureMsgKey.JOB_ID] == JOB
+    assert told[JobFailureMsgKey.REASON] == "ended on the request of the site, which was started anew"
+    assert told[JobFailureMsgKey.CODE] == (9 if TELLS_FAILURES else ProcessExitCode.UNSAFE_COMPONENT)
+    assert (parent.folder / JOB / "site-1.log").read_text() == "half done\n"
+    assert parent.runtime.list_containers() == []
+    again.close()
+
+
+def test_a_job_that_is_taken_up_again_runs_once(parent: Parent) -> None:
+    parent.launch()
+    die(parent)
+    again = Parent(parent.folder, runtime=parent.runtime)
+    again.fire_event(EventType.SYSTEM_START, again.context())
+    handle = again.launch()
+    assert len(parent.runtime.list_containers()) == 1
+    parent.runtime.exit(parent.container, 0)
+    handle.wait()
+    assert handle.poll() == 0
+    again.close()
+
+
+def until_sent(parent: Parent) -> None:
+    """Return when all that a parent has to tell is told."""
+    parent.launcher.launcher.close()
+
+
+def die(parent: Parent) -> None:
+    """Have a parent let go of all that it knows, as its death does, and of nothing that runs."""
+    keeper = parent.launcher.launcher._keeper
+    assert keeper
+    parent.launcher._handles.clear()
+    keeper.tracker.close()
+    if keeper._store:
+        keeper._store.close()
+
+
+def test_a_state_that_is_no_end_has_no_code(parent: Parent) -> None:
+    gone = ContainerState(parent.runtime.inspect("no-such").state)
+    assert parent.launcher.launcher.end_of(parent.folder / JOB / "site-1.log", gone) == gone

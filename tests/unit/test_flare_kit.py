@@ -1,0 +1,108 @@
+"""A startup kit of NVIDIA FLARE's: what of it a job sees."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from launchers.flare_kit import KIT_FILES, FlareKit, is_readable, storage
+
+NEEDED = {
+    *("startup/fed_client.json", "startup/rootCA.pem", "startup/client.crt", "startup/signature.json"),
+    *("local/resources.json", "local/resources.json.default", "local/log_config.json.default"),
+    *("local/privacy.json", "local/comm_config.json", "local/custom", "local/x__resources.json"),
+}
+FOR_PARENTS = {
+    *("startup/start.sh", "startup/sub_start.sh", "startup/client.pfx", "startup/site-1.p12", "startup/fed_admin.json"),
+    *(
+        "local/docker__p_resources.json",
+        "local/study_data.yaml",
+        "local/privacy.json.sample",
+        "startup/x__p_resources.json",
+    ),
+    *("another-job/data.csv", ".flcore/site-id", "audit.log", "log.txt"),
+}
+KEY = "startup/client.key"
+
+
+@pytest.fixture
+def kit(tmp_path: Path) -> FlareKit:
+    for name in (*NEEDED, *FOR_PARENTS, KEY):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.mkdir() if name == "local/custom" else path.write_text("{}")
+    return FlareKit(tmp_path)
+
+
+def shown(kit: FlareKit, with_key: bool = False) -> dict[str, str]:
+    files = kit.shown(KIT_FILES, with_key)
+    return {str(path.relative_to(kit.root)): str(file.relative_to(kit.root)) for path, file in files.items()}
+
+
+def test_a_job_sees_what_its_process_reads_and_no_more(kit: FlareKit) -> None:
+    assert set(shown(kit)) == NEEDED | {KEY}
+
+
+def test_in_place_of_the_sites_key_it_sees_a_decoy(kit: FlareKit) -> None:
+    assert shown(kit)[KEY] == ".flcore/decoy.key"
+
+
+def test_it_sees_the_key_if_it_works_only_with_that(kit: FlareKit) -> None:
+    assert shown(kit, with_key=True)[KEY] == KEY
+
+
+@pytest.mark.parametrize(
+    ("signed", "is_signed"),
+    [({}, False), ({"fed_client.json": "x"}, False), ({"client.key": "x"}, True), ({"server.key": "x"}, True)],
+)
+def test_a_kit_may_sign_its_key(kit: FlareKit, signed: dict[str, str], is_signed: bool) -> None:
+    (kit.root / "startup/signature.json").write_text(json.dumps(signed))
+    assert kit.signs_its_key() is is_signed
+
+
+def test_a_kit_without_signatures_signs_nothing(tmp_path: Path) -> None:
+    assert not FlareKit(tmp_path).signs_its_key()
+
+
+@pytest.mark.parametrize(("mode", "readable"), [(0o644, True), (0o604, True), (0o640, False), (0o600, False)])
+def test_another_user_reads_what_is_open_to_all(tmp_path: Path, mode: int, readable: bool) -> None:
+    path = tmp_path / "file"
+    path.touch()
+    path.chmod(mode)
+    assert is_readable(path, "54321:54321") is readable
+
+
+def test_a_group_reads_what_is_open_to_it(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.touch()
+    path.chmod(0o640)
+    assert is_readable(path, f"54321:{os.getegid()}")
+
+
+def test_the_owner_reads_what_is_its_own(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.touch(0o400)
+    assert is_readable(path, f"{os.geteuid()}:54321")
+    assert is_readable(path, "")
+
+
+def test_what_is_not_there_yet_will_be_readable(tmp_path: Path) -> None:
+    assert is_readable(tmp_path / "decoy", "54321:54321")
+
+
+def test_the_folders_that_a_config_names_as_storage_are_found(tmp_path: Path) -> None:
+    config = tmp_path / "resources.json"
+    stored = {"path": "x.Storage", "args": {"root_dir": "/srv/snapshots", "uri_root": "/"}}
+    manager = {"id": "job_manager", "args": {"uri_root": "/srv/jobs"}}
+    others = [{"id": "a", "args": {"root": "/etc", "root_dir": "relative"}}, [manager], 1, None]
+    config.write_text(json.dumps({"snapshot_persistor": {"args": {"storage": stored}}, "components": others}))
+    assert sorted(storage(config)) == ["/srv/jobs", "/srv/snapshots"]
+
+
+def test_a_config_that_is_no_json_names_nothing(tmp_path: Path) -> None:
+    config = tmp_path / "resources.conf"
+    config.write_text("root_dir = /srv")
+    assert storage(config) == []
