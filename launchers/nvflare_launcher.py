@@ -23,6 +23,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from nvflare.apis.fl_constant import SystemComponents
+from nvflare.apis.job_def import RunStatus
 from nvflare.apis.job_launcher_spec import JobHandleSpec, JobLauncherSpec, add_launcher
 from nvflare.fuel.common.exit_codes import ProcessExitCode
 from nvflare.fuel.f3.cellnet.fqcn import FQCN
@@ -61,6 +63,9 @@ _FOLDER_SIZE = 64 << 20
 """Bytes, in memory, of what a job writes in a folder that is not its own."""
 _NO_FAILURE = (JobReturnCode.SUCCESS, JobReturnCode.ABORTED)
 _REASON_LENGTH = 500
+_UNFINISHED = [RunStatus.RUNNING, RunStatus.DISPATCHED]
+_TELLS_FAILURES = hasattr(client_executor, "REPORTABLE_JOB_FAILURES")
+"""Whether a client of this NVIDIA FLARE tells the server by itself that a job has failed."""
 _SOMEWHERE = "/workspace"
 
 
@@ -270,8 +275,11 @@ class _NVFlareJobLauncher(JobLauncherSpec):  # type: ignore[misc]  # its base is
         self._keep(handle)
         return NVFlareJobHandle(handle, partial(self.job_failed, fl_ctx.get_engine(), handle.identity.job_id))
 
-    def job_failed(self, engine: Any, job_id: str, result: JobResult, *, is_forgotten: bool = False) -> None:
-        """Do what is to be done, beside returning the reason; ``is_forgotten``: NVIDIA FLARE does not know the job."""
+    def job_failed(self, engine: Any, job_id: str, result: JobResult) -> None:
+        """Do what is to be done for a job that has failed, beside returning the reason."""
+
+    def job_forgotten(self, engine: Any, job_id: str, result: JobResult) -> None:
+        """Do what is to be done for an ended job that NVIDIA FLARE does not know any more."""
 
     def _volunteer(self, fl_ctx: Any) -> None:
         job_meta = fl_ctx.get_prop(FLContextKey.JOB_META)
@@ -302,12 +310,11 @@ class _NVFlareJobLauncher(JobLauncherSpec):  # type: ignore[misc]  # its base is
             "job %s: found again; NVIDIA FLARE does not take it up, so its container is ended, and its output kept",
             job_id,
         )
-        handle.add_done_callback(lambda _: self._tell_of_forgotten(handle, engine))
+        handle.add_done_callback(partial(self._has_ended, engine))
         _in_background(handle, "the site, which was started anew")
 
-    def _tell_of_forgotten(self, handle: ContainerJobHandle, engine: Any) -> None:
-        if handle.result and handle.result.return_code is not JobReturnCode.SUCCESS:
-            self.job_failed(engine, handle.identity.job_id, handle.result, is_forgotten=True)
+    def _has_ended(self, engine: Any, handle: Any) -> None:
+        self.job_forgotten(engine, handle.identity.job_id, handle.result)
 
     def _end_all(self) -> None:
         with self._lock:
@@ -321,33 +328,28 @@ class ClientDockerJobLauncher(_NVFlareJobLauncher):
 
     kind = ClientKitLauncher
 
-    def job_failed(self, engine: Any, job_id: str, result: JobResult, *, is_forgotten: bool = False) -> None:
-        """Tell the server that the job has failed, and why, where NVIDIA FLARE does not do so.
+    def job_failed(self, engine: Any, job_id: str, result: JobResult) -> None:
+        """Tell the server up to 2.7, where NVIDIA FLARE tells it of nothing but of code that it does not trust."""
+        if not _TELLS_FAILURES:
+            _tell_server(engine, job_id, result)
 
-        Up to 2.7 a client tells of nothing but of code that it does not trust, and a server acts on nothing else: it
-        would wait for the job for more than a minute. To it, this is such a message; its words are the truth.
-        """
-        tells = hasattr(client_executor, "REPORTABLE_JOB_FAILURES")
-        if tells and not is_forgotten:
-            return
-        failure = {
-            JobFailureMsgKey.JOB_ID: job_id,
-            JobFailureMsgKey.CODE: return_code_of(result) if tells else ProcessExitCode.UNSAFE_COMPONENT,
-            JobFailureMsgKey.REASON: result.error[:_REASON_LENGTH],
-        }
-        engine.client.cell.fire_and_forget(
-            targets=[FQCN.ROOT_SERVER],
-            channel=CellChannel.SERVER_MAIN,
-            topic=CellChannelTopic.REPORT_JOB_FAILURE,
-            message=new_cell_message(headers={}, payload=failure),
-            optional=True,
-        )
+    def job_forgotten(self, engine: Any, job_id: str, result: JobResult) -> None:
+        """Tell the server, which would wait for the job for ever."""
+        if result.return_code is not JobReturnCode.SUCCESS:
+            _tell_server(engine, job_id, result)
 
 
 class ServerDockerJobLauncher(_NVFlareJobLauncher):
     """Runs the jobs of the server in containers named ``server-<job id>``."""
 
     kind = ServerKitLauncher
+
+    def job_forgotten(self, engine: Any, job_id: str, result: JobResult) -> None:  # noqa: ARG002 - however it ended
+        """Give the job up: from 2.8 on a server that is started anew leaves it "running" for ever."""
+        fl_ctx = engine.new_context()
+        jobs = engine.get_component(SystemComponents.JOB_MANAGER)
+        if any(job.job_id == job_id for job in jobs.get_jobs_by_status(_UNFINISHED, fl_ctx)):
+            jobs.set_status(job_id, RunStatus.ABANDONED, fl_ctx)
 
 
 def return_code_of(result: JobResult | None) -> int:
@@ -362,6 +364,26 @@ def return_code_of(result: JobResult | None) -> int:
     if code is JobReturnCode.INFRASTRUCTURE_ERROR and not hasattr(ProcessExitCode, "INFRASTRUCTURE_ERROR"):
         code = JobReturnCode.EXCEPTION
     return int(code)  # it is sent to the server, which takes no types but those that it knows
+
+
+def _tell_server(engine: Any, job_id: str, result: JobResult) -> None:
+    """Tell the server that a client's job has failed, and why.
+
+    Up to 2.7 a server acts on nothing but a report of code that is not trusted: it would wait for the job for more than
+    a minute. To it, this is such a report; its words are the truth.
+    """
+    failure = {
+        JobFailureMsgKey.JOB_ID: job_id,
+        JobFailureMsgKey.CODE: return_code_of(result) if _TELLS_FAILURES else ProcessExitCode.UNSAFE_COMPONENT,
+        JobFailureMsgKey.REASON: result.error[:_REASON_LENGTH],
+    }
+    engine.client.cell.fire_and_forget(
+        targets=[FQCN.ROOT_SERVER],
+        channel=CellChannel.SERVER_MAIN,
+        topic=CellChannelTopic.REPORT_JOB_FAILURE,
+        message=new_cell_message(headers={}, payload=failure),
+        optional=True,
+    )
 
 
 def _in_background(handle: ContainerJobHandle, by: str) -> threading.Thread:

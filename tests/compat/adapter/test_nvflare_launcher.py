@@ -56,6 +56,21 @@ class Recorder(FLComponent):  # type: ignore[misc]  # its base is of a package w
             self.jobs.append(fl_ctx.get_job_id())
 
 
+class JobManager:
+    """What a server knows of its jobs."""
+
+    def __init__(self) -> None:
+        self.unfinished: list[str] = []
+        self.statuses: dict[str, str] = {}
+
+    def get_jobs_by_status(self, statuses: list[Any], fl_ctx: Any) -> list[Any]:
+        assert [status.value for status in statuses] == ["RUNNING", "DISPATCHED"]
+        return [SimpleNamespace(job_id=job_id) for job_id in self.unfinished]
+
+    def set_status(self, job_id: str, status: Any, fl_ctx: Any) -> None:
+        self.statuses[job_id] = status.value
+
+
 class Parent:
     """A parent's engine, with a launcher and a component that listens, in the workspace of a kit."""
 
@@ -70,6 +85,7 @@ class Parent:
         self.launcher = kind(**{"image": "job:1", "network": "flare", "stop_grace": 0, "runtime": self.runtime, **args})
         self.recorder = Recorder()
         self.sent: list[Any] = []
+        self.job_manager = JobManager()
         self.client = SimpleNamespace(cell=SimpleNamespace(fire_and_forget=lambda **sent: self.sent.append(sent)))
         self.contexts = FLContextManager(self, site)
         self.workspace = Workspace(str(folder), site)
@@ -80,6 +96,10 @@ class Parent:
 
     def fire_event(self, event_type: str, fl_ctx: Any) -> None:
         fire_event(event_type, [self.launcher, self.recorder], fl_ctx)
+
+    def get_component(self, name: str) -> JobManager:
+        assert name == "job_manager"
+        return self.job_manager
 
     def context(self, **job_args: tuple[str, Any]) -> Any:
         fl_ctx = self.new_context()
@@ -467,6 +487,19 @@ def test_a_job_that_is_taken_up_again_runs_once(parent: Parent) -> None:
     handle.wait()
     assert handle.poll() == 0
     again.close()
+
+
+@pytest.mark.parametrize(("known", "status"), [([JOB], "FINISHED:ABANDONED"), ([], None)])
+def test_a_servers_job_that_nobody_takes_up_is_given_up(server: Parent, known: list[str], status: str | None) -> None:
+    server.launch()
+    die(server)
+    again = Parent(server.folder, "server", runtime=server.runtime)
+    again.job_manager.unfinished = known
+    again.fire_event(EventType.SYSTEM_START, again.context())
+    handle = again.launcher._handles[JOB]
+    handle._job.wait(TIMEOUT)
+    until_sent(again)
+    assert again.job_manager.statuses.get(JOB) == status
 
 
 def until_sent(parent: Parent) -> None:
