@@ -40,8 +40,11 @@ class Row:
         return [round(outcome.seconds, 1) for outcome in self.outcomes]
 
     def play(self, job: Job) -> None:
-        self.outcomes.append(self.federation.run(job))
+        outcome = self.federation.run(job)
+        self.outcomes.append(outcome)
         self.left += self.federation.left_over()
+        if not outcome.is_right:
+            print(f"{outcome}\n{self.federation.story()}", file=sys.stderr, flush=True)
 
     def cells(self) -> tuple[str, ...]:
         lab, outcomes = self.federation, self.outcomes

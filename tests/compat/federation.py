@@ -40,6 +40,7 @@ _CODE = "/opt/flcore"
 _RECORDS = ".flcore/jobs/*"
 # What NVIDIA FLARE's own launcher takes for granted of a parent in a container.
 _OLD_WORKSPACE, _WORKSPACE = "/workspace", "/var/tmp/nvflare/workspace"
+_OLD_STORAGE = "/tmp/nvflare"
 
 
 @dataclass(frozen=True)
@@ -214,14 +215,12 @@ class Federation:
     def _make_kits(self, gateway: str) -> None:
         self._addresses = addresses(self.topology, self.flare, gateway)
         self._kits = kits.provision(self.flare, self.folder, self._addresses)
-        storage = self.folder / "storage"
-        storage.mkdir()
+        (self.folder / "storage").mkdir()
         for site in SITES:
             meanings = {"image": self.image, "network": self._network, "workspace": self._workspace(site)}
             component = self.launcher.component(site, meanings)
             internal = self._addresses.internal[site]
-            place = f"{self._workspace(site)}/storage" if self._in_containers else str(storage)
-            kits.configure(self._kits[site], place, component, self.launcher.is_only_one, internal)
+            kits.configure(self._kits[site], self._storage(), component, self.launcher.is_only_one, internal)
 
     @property
     def _in_containers(self) -> bool:
@@ -232,6 +231,12 @@ class Federation:
         if self._in_containers:
             return _OLD_WORKSPACE if self.flare.release < (2, 8) else _WORKSPACE
         return str(self._kits[site])
+
+    def _storage(self) -> str:
+        """Return where the server keeps jobs. In a container that is where this version has it anyway."""
+        if not self._in_containers:
+            return str(self.folder / "storage")
+        return _OLD_STORAGE if self.flare.release < (2, 8) else _WORKSPACE
 
     def _make_proxy(self) -> None:
         if not self.proxied and self.user is None:
@@ -280,7 +285,13 @@ class Federation:
             "user": f"{self.user}:{self.user}" if self.user is not None else None,
         }
         host_config = {
-            "binds": [f"{self._kits[site]}:{workspace}", engine, *code],
+            "binds": [
+                f"{self._kits[site]}:{workspace}",
+                f"{self.folder}/storage:{_OLD_STORAGE}",
+                f"{self._memory(site)}:/dev/shm",
+                engine,
+                *code,
+            ],
             "network_mode": self._network,
             "port_bindings": {port: ("127.0.0.1", port) for port in ports},
             "init": True,
@@ -288,6 +299,16 @@ class Federation:
         name = f"{self.folder.name}-{site}"
         log = self.folder / f"{site}.log"
         return ContainerParent(self.engine, name, site, create, host_config, self._network, log)
+
+    def _memory(self, site: str) -> Path:
+        """Return a folder in memory that the engine can find, too: secrets of jobs go there."""
+        folder = Path("/dev/shm", self.folder.name, site)
+        if not folder.parent.exists():
+            self._stack.callback(shutil.rmtree, folder.parent, ignore_errors=True)
+        folder.mkdir(parents=True, exist_ok=True)
+        if self.user is not None:
+            os.chown(folder, self.user, self.user)
+        return folder
 
     def _environment(self, site: str) -> dict[str, str]:
         environment = {MARK: self.folder.name}

@@ -142,7 +142,7 @@ def test_a_run_in_which_a_site_fails_shows_its_last_lines_and_exits_with_1(
     shown = capsys.readouterr().out
     assert "\noutput of site-1:\n   [31mno data\n" in shown
     assert re.search(
-        r"^site-1 +EXECUTION_ERROR +3 +\d+\.\d s  exit code 3; its last output: \[31mno data$", shown, re.MULTILINE
+        r"^site-1 +EXECUTION_ERROR +3 +\d+\.\d s  exit code 3; its last output: no data$", shown, re.MULTILINE
     )
 
 
