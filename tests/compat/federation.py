@@ -82,6 +82,8 @@ class Federation:
     """All files of it; gone at the end."""
     parents: dict[str, Parent] = field(init=False, default_factory=dict)
     proxy: EngineProxy | None = field(init=False, default=None)
+    image: str = field(init=False, default="")
+    """Of the job containers."""
     up_seconds: float = field(init=False, default=0)
     """How long it took from nothing to registered clients."""
     _submitted: dict[str, tuple[Job, float]] = field(init=False, default_factory=dict)
@@ -149,6 +151,11 @@ class Federation:
     def start_parent(self, site: str) -> None:
         self.parents[site].start()
 
+    def reconnect(self) -> None:
+        """Open the operator's session anew: a server that is started again may know nothing of earlier ones."""
+        self._session.close()
+        self._connect()
+
     def restart_parent(self, site: str) -> None:
         """Kill a site's parent, and start it again from the same kit."""
         self.kill_parent(site)
@@ -191,7 +198,7 @@ class Federation:
     def _start(self) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="flcore-compat-"))
         self._stack.callback(shutil.rmtree, self.folder, ignore_errors=True)
-        self._image = image(self.flare, self.engine)
+        self.image = image(self.flare, self.engine)
         made = network(self.topology, self.engine, self.folder.name)
         self._network, gateway = self._stack.enter_context(made)
         self._stack.callback(self._remove_jobs)
@@ -210,7 +217,7 @@ class Federation:
         self._kits = kits.provision(self.flare, self.folder, self._addresses)
         (self.folder / "storage").mkdir()
         for site in SITES:
-            meanings = {"image": self._image, "network": self._network, "workspace": self._workspace(site)}
+            meanings = {"image": self.image, "network": self._network, "workspace": self._workspace(site)}
             component = self.launcher.component(site, meanings)
             internal = self._addresses.internal[site]
             kits.configure(self._kits[site], self._storage(), component, self.launcher.is_only_one, internal)
@@ -270,7 +277,7 @@ class Federation:
         code = [f"{ROOT / package}:{_CODE}/{package}:ro" for package in ("flcore", "launchers")]
         ports = [self._addresses.port, self._addresses.admin_port] if site == SERVER else []
         create = {
-            "image": self._image,
+            "image": self.image,
             "command": ["python3", *arguments(site, workspace)],
             "environment": environment,
             "working_dir": workspace,
@@ -338,8 +345,8 @@ class Federation:
         if not self.launcher.jobs_name_image:
             return {}
         if self.flare.release < (2, 8):
-            return {"deploy_map": {"app": [{"sites": list(SITES), "image": self._image}]}}
-        return {"launcher_spec": {"default": {"docker": {"image": self._image}}}}
+            return {"deploy_map": {"app": [{"sites": list(SITES), "image": self.image}]}}
+        return {"launcher_spec": {"default": {"docker": {"image": self.image}}}}
 
     def _model(self, job_id: str) -> Any:
         try:

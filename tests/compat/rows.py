@@ -1,0 +1,143 @@
+"""What can go wrong in a federation, and what is to be seen of it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from .federation import Federation
+from .jobs import Job
+from .launchers import SERVER
+from .stage import ABANDONED, ABORTED, BROKEN, FAILED, SLOW, Stage
+
+CLIENT = "site-1"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One thing that goes wrong, or is asked of a federation."""
+
+    name: str
+    title: str
+    play: Callable[[Stage], None]
+    """Does it, and says what is to be seen."""
+    args: Mapping[str, Any] = field(default_factory=dict)
+    """Of flcore's launcher."""
+    proxied: bool = False
+    """Needs a federation whose way to the engine can be cut."""
+    user: int | None = None
+    """The user that the parents run as; None is our own."""
+    repeats: int | None = None
+    """How often, where not as often as all others."""
+
+
+def engine_away(stage: Stage, seconds: float, job: Job = SLOW) -> None:
+    job_id = stage.begin(job)
+    with stage.federation.engine_away():
+        time.sleep(seconds)
+    stage.completes(job_id)
+
+
+def ends_at_once(stage: Stage) -> None:
+    with stage.image_that_ends() as image:
+        job_id = stage.submit(Job("ends", meta=stage.naming(CLIENT, image)))
+        stage.fails(job_id, CLIENT, "exit code 1.*PYTHONHOME")
+        stage.leaves_nothing()
+
+
+def image_missing(stage: Stage, site: str) -> None:
+    image = f"{BROKEN}/missing:1"
+    job_id = stage.submit(Job("missing", meta=stage.naming(site, image)))
+    stage.fails(job_id, site, f"image.*{image}|{image}.*image")
+
+
+def job_killed(stage: Stage, site: str) -> None:
+    job_id = stage.begin()
+    stage.kill_job(job_id, site)
+    stage.fails(job_id, site, r"exit code 137 \(signal 9\)")
+
+
+def out_of_memory(stage: Stage) -> None:
+    job_id = stage.begin(Job("eats", trainer={"seconds": 1, "eat": 300}))
+    stage.fails(job_id, CLIENT, "out of memory")
+
+
+def aborted(stage: Stage) -> None:
+    job_id = stage.begin()
+    stage.federation.abort(job_id)
+    stage.fails(job_id, CLIENT, "ABORTED", [ABORTED])
+
+
+def client_restarted(stage: Stage) -> None:
+    job_id = stage.begin()
+    stage.federation.restart_parent(CLIENT)
+    stage.fails(job_id, CLIENT, "found again")
+    stage.leaves_nothing()
+    stage.keeps_log(job_id, CLIENT)
+
+
+def server_restarted(stage: Stage) -> None:
+    job_id = stage.begin()
+    stage.federation.restart_parent(SERVER)
+    stage.federation.reconnect()
+    stage.fails(job_id, SERVER, "found again", [*FAILED, ABANDONED])
+    stage.leaves_nothing()
+    stage.keeps_log(job_id, SERVER)
+
+
+def not_root(stage: Stage) -> None:
+    stage.completes(stage.submit(Job()))
+
+
+def two_federations(stage: Stage) -> None:
+    lab = stage.federation
+    with Federation(lab.flare, lab.launcher, lab.topology, lab.engine) as other:
+        also = Stage(other)
+        job_id, other_id = stage.submit(Job()), also.submit(Job())
+        stage.completes(job_id)
+        also.completes(other_id)
+        also.leaves_nothing()
+        stage.add(also)
+
+
+def many(stage: Stage) -> None:
+    stage.hit()
+    for _ in range(10):
+        stage.completes(stage.federation.submit(Job()))
+    stage.completes(*(stage.federation.submit(Job(f"at-once-{number}")) for number in range(3)))
+
+
+_BROKEN_IMAGES = {"images": [f"{BROKEN}/*"]}
+
+ROWS = (
+    *(
+        Row(
+            f"engine-away-{seconds}",
+            f"the engine's API away for {seconds} s",
+            partial(engine_away, seconds=seconds, job=job),
+            proxied=True,
+        )
+        for seconds, job in ((3, SLOW), (10, SLOW), (30, Job("slower", trainer={"seconds": 14})))
+    ),
+    Row(
+        "engine-away-end",
+        "the engine's API away for 30 s, in which the job ends",
+        partial(engine_away, seconds=30),
+        proxied=True,
+    ),
+    Row("ends-at-once", "a client's container ends at once", ends_at_once, _BROKEN_IMAGES),
+    Row("image-missing-client", "a client's image is missing", partial(image_missing, site=CLIENT), _BROKEN_IMAGES),
+    Row("image-missing-server", "the server's image is missing", partial(image_missing, site=SERVER), _BROKEN_IMAGES),
+    Row("killed-client", "a client's container is killed", partial(job_killed, site=CLIENT)),
+    Row("killed-server", "the server's container is killed", partial(job_killed, site=SERVER)),
+    Row("memory", "a client's container reaches its memory limit", out_of_memory, {"limits": {"memory": "512Mi"}}),
+    Row("abort", "the operator aborts the job", aborted),
+    Row("restart-client", "a client's parent is killed, and started again", client_restarted),
+    Row("restart-server", "the server's parent is killed, and started again", server_restarted),
+    Row("not-root", "parents that are not root", not_root, user=1001),
+    Row("two-federations", "two federations on one engine, a job in each", two_federations),
+    Row("many", "ten jobs one after the other, then three at a time", many, repeats=1),
+)
