@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from contextlib import closing
 from pathlib import Path
 
@@ -20,12 +19,14 @@ WITHOUT = ("__editable__*", "flcore-*", "pip", "pip-*", "setuptools", "setuptool
 def image(flare: Flare, docker_host: str) -> str:
     """Return the image's name; make it if it is missing, which takes half a minute."""
     contents = _contents(flare)
-    tag = f"{flare.version}-{_fingerprint(flare, contents)}"
+    repository = f"{REPOSITORY}-{flare.version}-{prepare.fingerprint(flare.python)[:4]}"
+    tag = _fingerprint(flare, contents)
     with closing(docker.DockerClient(docker_host)) as client:
-        if not prepare.exists(client, f"{REPOSITORY}:{tag}"):
-            print(f"making the image {REPOSITORY}:{tag}", flush=True)
-            prepare.import_image(client, REPOSITORY, tag, contents)
-    return f"{REPOSITORY}:{tag}"
+        if not prepare.exists(client, f"{repository}:{tag}"):
+            print(f"making the image {repository}:{tag}", flush=True)
+            prepare.import_image(client, repository, tag, contents)
+            prepare.drop_older(client, repository, tag)
+    return f"{repository}:{tag}"
 
 
 def _contents(flare: Flare) -> prepare.Contents:
@@ -40,5 +41,4 @@ def _fingerprint(flare: Flare, contents: prepare.Contents) -> str:
     """Return what changes whenever the recipe or a package's version does."""
     recipes = [Path(prepare.__file__).read_text(), Path(__file__).read_text()]
     packages = sorted(path.name for path in flare.packages.glob("*.dist-info"))
-    everything = repr((recipes, packages, contents.links, prepare.PYTHON))
-    return hashlib.sha256(everything.encode()).hexdigest()[:12]
+    return prepare.fingerprint(recipes, packages, contents.links, prepare.PYTHON)
