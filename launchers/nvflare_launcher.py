@@ -268,12 +268,16 @@ class _NVFlareJobLauncher(JobLauncherSpec):  # type: ignore[misc]  # its base is
 
     def launch_job(self, job_meta: dict[str, Any], fl_ctx: Any) -> NVFlareJobHandle:
         """Launch a job in a container. Raises JobLaunchError; then nothing of it runs."""
-        earlier = self._handles.get(get_job_id(job_meta))
-        if earlier:  # of a parent that was killed, and NVIDIA FLARE takes the job up again
-            earlier.terminate(by="NVIDIA FLARE, which launches it again")
-        handle = self.launcher.launch_job(job_meta, fl_ctx)
+        job_id = get_job_id(job_meta)
+        try:
+            if earlier := self._handles.get(job_id):  # of a parent that was killed
+                earlier.terminate(by="NVIDIA FLARE, which launches it again")
+            handle = self.launcher.launch_job(job_meta, fl_ctx)
+        except FLCoreError as error:  # NVIDIA FLARE tells the server, but not the site's own log
+            self.logger.warning("job %s: not launched: %s", job_id, error)
+            raise
         self._keep(handle)
-        return NVFlareJobHandle(handle, partial(self.job_failed, fl_ctx.get_engine(), handle.identity.job_id))
+        return NVFlareJobHandle(handle, partial(self.job_failed, fl_ctx.get_engine(), job_id))
 
     def job_failed(self, engine: Any, job_id: str, result: JobResult) -> None:
         """Do what is to be done for a job that has failed, beside returning the reason."""

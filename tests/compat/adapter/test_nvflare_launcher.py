@@ -413,6 +413,12 @@ def test_a_failure_is_in_the_sites_log_with_the_last_lines(parent: Parent, caplo
     assert "EXECUTION_ERROR exit code 1; its last output: ValueError: no such data" in caplog.text
 
 
+def test_a_launch_that_fails_is_in_the_sites_log(parent: Parent, caplog: pytest.LogCaptureFixture) -> None:
+    with pytest.raises(JobLaunchError):
+        parent.launch(parent_url=("-p", "tcp://localhost:8102"))
+    assert f"job {JOB}: not launched: the site listens for its jobs on localhost only" in caplog.text
+
+
 def test_a_server_hears_of_a_clients_failure_at_once(parent: Parent) -> None:
     handle = parent.launch()
     parent.runtime.exit(parent.container, 3)
