@@ -31,7 +31,8 @@ COLUMNS = ("what happens", "NVFlare", "launcher", "right", "status", "seconds", 
 VERSIONS = ("2.6.2", "2.9.0")
 FLCORE, NVFLARE = "flcore", "nvflare"
 _LONGEST = 200
-_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|(?<=\()[0-9a-f]{12}(?=\))")
+"""Of a job, or of a container."""
 
 
 @dataclass

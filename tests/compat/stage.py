@@ -19,8 +19,8 @@ from .kits import CLIENTS, SITES
 
 SLOW = Job("slow", trainer={"seconds": 4})
 """Three rounds of four seconds each: long enough for something to happen in the middle of it."""
-COMPLETED, ABORTED, ABANDONED = "FINISHED:COMPLETED", "FINISHED:ABORTED", "FINISHED:ABANDONED"
-FAILED = (ABORTED, "FINISHED:EXECUTION_EXCEPTION", "FINISHED:ABNORMAL")
+ABORTED, ABANDONED = "FINISHED:ABORTED", "FINISHED:ABANDONED"
+FAILED = (ABORTED, "FINISHED:EXECUTION_EXCEPTION", "FINISHED:ABNORMAL", "FINISHED:FAILED_TO_RUN")
 """What NVIDIA FLARE calls a job that has failed; up to 2.7 it calls it aborted if a client's part fails."""
 FEW_SECONDS = 20.0
 """In which a job that fails is to end."""
@@ -128,7 +128,7 @@ class Stage:
     def tells(self, site: str, says: str) -> None:
         """Expect that a site's log tells a reason; what it tells instead is noted."""
         lines = self._new_lines(site)
-        reason = next((line for line in lines if re.search(says, line)), "")
+        reason = next((line for line in lines if re.search(says, _PREFIX.sub("", line))), "")
         self.expect(reason, f"the log of {site} does not say {says!r}")
         instead = next((line for line in lines if _COMPLAINT.search(line)), "")
         self.sight.reason = _shown(site, reason or instead)
@@ -166,8 +166,11 @@ class Stage:
         return outcomes
 
     def _has_trained(self, job_id: str, site: str) -> bool:
+        container = self.container(job_id, site)
+        if not container:
+            return False
         with api_of(self.federation.engine) as api, suppress(APIError):
-            return b"trained" in api.logs(self.container(job_id, site))
+            return b"trained" in api.logs(container)
         return False
 
     def _new_lines(self, site: str) -> list[str]:
