@@ -252,6 +252,8 @@ class _NVFlareJobLauncher(JobLauncherSpec):  # type: ignore[misc]  # its base is
         self.launcher.name = type(self).__name__
         self._handles: dict[str, ContainerJobHandle] = {}
         """Of the jobs that run, by id."""
+        self._forgotten: set[str] = set()
+        """Those of a dead parent, which NVIDIA FLARE has not taken up again."""
         self._lock = threading.Lock()
 
     def handle_event(self, event_type: str, fl_ctx: Any) -> None:
@@ -271,6 +273,7 @@ class _NVFlareJobLauncher(JobLauncherSpec):  # type: ignore[misc]  # its base is
         job_id = get_job_id(job_meta)
         try:
             if earlier := self._handles.get(job_id):  # of a parent that was killed
+                self._forgotten.discard(job_id)
                 earlier.terminate(by="NVIDIA FLARE, which launches it again")
             handle = self.launcher.launch_job(job_meta, fl_ctx)
         except FLCoreError as error:  # NVIDIA FLARE tells the server, but not the site's own log
@@ -310,6 +313,7 @@ class _NVFlareJobLauncher(JobLauncherSpec):  # type: ignore[misc]  # its base is
     def _end_recovered(self, handle: ContainerJobHandle, engine: Any) -> None:
         job_id = handle.identity.job_id
         self._keep(handle)
+        self._forgotten.add(job_id)
         self.logger.warning(
             "job %s: found again; NVIDIA FLARE does not take it up, so its container is ended, and its output kept",
             job_id,
@@ -318,7 +322,10 @@ class _NVFlareJobLauncher(JobLauncherSpec):  # type: ignore[misc]  # its base is
         _in_background(handle, "the site, which was started anew")
 
     def _has_ended(self, engine: Any, handle: Any) -> None:
-        self.job_forgotten(engine, handle.identity.job_id, handle.result)
+        job_id = handle.identity.job_id
+        if job_id in self._forgotten:
+            self._forgotten.discard(job_id)
+            self.job_forgotten(engine, job_id, handle.result)
 
     def _end_all(self) -> None:
         with self._lock:

@@ -27,6 +27,7 @@ from nvflare.utils.job_launcher_utils import get_client_job_args
 from flcore.errors import JobLaunchError, JobRejectedError
 from flcore.fl_constant import FLContextKey as OurContextKey
 from flcore.job_launcher_spec import JobResult, JobReturnCode, JobStateChange
+from launchers import nvflare_launcher
 from launchers.container_spec import THIS_PROCESS
 from launchers.docker_state import ContainerState
 from launchers.nvflare_launcher import ClientDockerJobLauncher, ServerDockerJobLauncher, return_code_of
@@ -482,17 +483,22 @@ def test_a_job_of_a_dead_parent_is_ended_and_its_output_kept(parent: Parent, cap
     again.close()
 
 
-def test_a_job_that_is_taken_up_again_runs_once(parent: Parent) -> None:
-    parent.launch()
-    die(parent)
-    again = Parent(parent.folder, runtime=parent.runtime)
+def test_a_job_that_is_taken_up_again_runs_once_and_is_not_given_up(
+    server: Parent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(nvflare_launcher, "_in_background", lambda *_: None)  # it is taken up before it is ended
+    server.launch()
+    die(server)
+    again = Parent(server.folder, "server", runtime=server.runtime)
+    again.job_manager.unfinished = [JOB]
     again.fire_event(EventType.SYSTEM_START, again.context())
     handle = again.launch()
-    assert len(parent.runtime.list_containers()) == 1
-    parent.runtime.exit(parent.container, 0)
+    assert len(server.runtime.list_containers()) == 1
+    server.runtime.exit(server.container, 0)
     handle.wait()
     assert handle.poll() == 0
-    again.close()
+    until_sent(again)
+    assert again.job_manager.statuses == {}
 
 
 @pytest.mark.parametrize(("known", "status"), [([JOB], "FINISHED:ABANDONED"), ([], None)])
