@@ -69,7 +69,14 @@ def out_of_memory(stage: Stage) -> None:
 def aborted(stage: Stage) -> None:
     job_id = stage.begin()
     stage.federation.abort(job_id)
-    stage.fails(job_id, CLIENT, "ABORTED", [ABORTED])
+    stage.fails(job_id, SERVER, "[Ss]top the job run|ABORTED", [ABORTED])
+
+
+def aborted_deaf(stage: Stage) -> None:
+    job_id = stage.begin(Job("deaf", trainer={"seconds": 60, "deaf": True}), b"begins a round")
+    stage.federation.abort(job_id)
+    stage.fails(job_id, SERVER, "[Ss]top the job run|ABORTED", [ABORTED])
+    stage.leaves_nothing()
 
 
 def client_restarted(stage: Stage) -> None:
@@ -136,6 +143,7 @@ ROWS = (
     Row("killed-server", "the server's container is killed", partial(job_killed, site=SERVER)),
     Row("memory", "a client's container reaches its memory limit", out_of_memory, {"limits": {"memory": "512Mi"}}),
     Row("abort", "the operator aborts the job", aborted),
+    Row("abort-deaf", "the operator aborts a job that goes on", aborted_deaf),
     Row("restart-client", "a client's parent is killed, and started again", client_restarted),
     Row("restart-server", "the server's parent is killed, and started again", server_restarted),
     Row("not-root", "parents that are not root", not_root, user=1001),

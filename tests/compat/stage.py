@@ -64,10 +64,13 @@ class Stage:
 
     # What is done
 
-    def begin(self, job: Job = SLOW) -> str:
-        """Submit a job, and return its id when both clients have trained for a round. What comes next is the fault."""
+    def begin(self, job: Job = SLOW, says: bytes = b"trained") -> str:
+        """Submit a job of our own trainer, and return its id when it says something at both clients.
+
+        By default it has trained for a round by then. What comes next is the fault.
+        """
         job_id = self.submit(job)
-        until(lambda: all(self._has_trained(job_id, site) for site in CLIENTS), _BEGIN_TIMEOUT, "a round", 0.2)
+        until(lambda: all(says in self._output(job_id, site) for site in CLIENTS), _BEGIN_TIMEOUT, "a round", 0.2)
         self.hit()
         return job_id
 
@@ -165,13 +168,11 @@ class Stage:
         self.sight.statuses += [outcome.status for outcome in outcomes]
         return outcomes
 
-    def _has_trained(self, job_id: str, site: str) -> bool:
+    def _output(self, job_id: str, site: str) -> bytes:
         container = self.container(job_id, site)
-        if not container:
-            return False
         with api_of(self.federation.engine) as api, suppress(APIError):
-            return b"trained" in api.logs(container)
-        return False
+            return bytes(api.logs(container)) if container else b""
+        return b""
 
     def _new_lines(self, site: str) -> list[str]:
         return _STYLE.sub("", self.federation.log(site)[self._read[site] :]).splitlines()

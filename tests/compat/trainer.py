@@ -23,23 +23,33 @@ class Trainer(Executor):  # type: ignore[misc]  # its base is not there for mypy
         eat: how many MiB of memory it takes and keeps in each round, on ``site``.
         exit_code: with what its process ends in the first round, on ``site``; None is not at all.
         site: whose process eats and ends.
+        deaf: whether it goes on when it is to stop.
     """
 
-    def __init__(self, seconds: float = 0, eat: int = 0, exit_code: int | None = None, site: str = "site-1") -> None:
+    def __init__(
+        self,
+        seconds: float = 0,
+        eat: int = 0,
+        exit_code: int | None = None,
+        site: str = "site-1",
+        deaf: bool = False,
+    ) -> None:
         super().__init__()
         self._seconds = seconds
         self._eat = eat
         self._exit_code = exit_code
         self._site = site
+        self._deaf = deaf
         self._eaten: list[bytearray] = []
 
     def execute(self, task_name: str, shareable: Any, fl_ctx: Any, abort_signal: Any) -> Any:
         """Take a task of the server, and return the result."""
         if fl_ctx.get_identity_name() == self._site:
             self._misbehave()
+        self.log_info(fl_ctx, "begins a round")
         for _ in range(PARTS):
             time.sleep(self._seconds / PARTS)
-            if abort_signal.triggered:
+            if abort_signal.triggered and not self._deaf:
                 return make_reply(ReturnCode.TASK_ABORTED)
         model = from_shareable(shareable)
         weights = {name: values + 1 for name, values in model.data.items()}
