@@ -205,6 +205,11 @@ class ServerKitLauncher(KitLauncher):
 
     side = "server"
 
+    def job_args(self, fl_ctx: FLContext) -> JobArgs:
+        """Return them without the token, which is the job's id: no process takes it, and it is no secret."""
+        job_args = super().job_args(fl_ctx)
+        return {name: pair for name, pair in job_args.items() if name != JobProcessArgs.AUTH_TOKEN}
+
     def argument_names(self) -> Sequence[str]:
         names: Sequence[str] = get_server_job_args()
         return names

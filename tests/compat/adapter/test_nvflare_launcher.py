@@ -256,6 +256,14 @@ def test_no_credential_stands_in_the_command_a_label_or_a_record(tmp_path: Path,
     parent.close()
 
 
+def test_a_servers_token_is_no_secret_for_it_is_the_jobs_id(server: Parent) -> None:
+    handle = server.launch()
+    server.runtime.write(server.container, f"run {JOB} failed\n".encode())
+    server.runtime.exit(server.container, 1)
+    handle.wait()
+    assert handle.handle.result.error.endswith(f"run {JOB} failed")
+
+
 def test_the_process_takes_credentials_as_this_version_has_it(parent: Parent) -> None:
     parent.launch()
     assert ("-c" in parent.spec().command[:3]) is TAKES_CREDENTIALS
