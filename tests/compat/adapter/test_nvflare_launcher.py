@@ -359,6 +359,7 @@ def test_components_hear_of_every_change(parent: Parent) -> None:
     handle = parent.launch()
     parent.runtime.exit(parent.container, 0)
     handle.wait()
+    until_sent(parent)
     assert [change.state for change in parent.recorder.changes] == ["created", "running", "exited"]
     assert parent.recorder.jobs == [JOB] * 3
 
