@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
+
+from tests.faults.engine import until
 
 from .federation import Federation
 from .jobs import Job
@@ -35,6 +37,7 @@ class Row:
 
 
 def engine_away(stage: Stage, seconds: float, job: Job = SLOW) -> None:
+    """The engine refuses and cuts all connections of the parents for some seconds; jobs go on meanwhile."""
     job_id = stage.begin(job)
     with stage.federation.engine_away():
         time.sleep(seconds)
@@ -43,6 +46,7 @@ def engine_away(stage: Stage, seconds: float, job: Job = SLOW) -> None:
 
 
 def ends_at_once(stage: Stage) -> None:
+    """The interpreter in the image of one client ends as it starts."""
     with stage.image_that_ends() as image:
         job_id = stage.submit(Job("ends", meta=stage.naming(CLIENT, image)))
         stage.fails(job_id, CLIENT, "exit code 1; .*Fatal Python error")
@@ -50,29 +54,34 @@ def ends_at_once(stage: Stage) -> None:
 
 
 def image_missing(stage: Stage, site: str) -> None:
+    """A job names an image for one site that its engine does not have."""
     image = f"{BROKEN}/missing:1"
     job_id = stage.submit(Job("missing", meta=stage.naming(site, image)))
     stage.fails(job_id, site, f"image.*{image}|{image}.*image")
 
 
 def job_killed(stage: Stage, site: str) -> None:
+    """The container of one site is killed in the middle of a job."""
     job_id = stage.begin()
     stage.kill_job(job_id, site)
     stage.fails(job_id, site, r"\b137\b|signal 9|SIGKILL")
 
 
 def out_of_memory(stage: Stage) -> None:
+    """One client's part of a job takes more memory than it may have."""
     job_id = stage.submit(Job("eats", trainer={"seconds": 1, "eat": 600}))
     stage.fails(job_id, CLIENT, "out of memory|OOM")
 
 
 def aborted(stage: Stage) -> None:
+    """The operator aborts a job, whose processes stop as they are asked to."""
     job_id = stage.begin()
     stage.federation.abort(job_id)
     stage.fails(job_id, SERVER, "[Ss]top the job run|ABORTED", [ABORTED])
 
 
 def aborted_deaf(stage: Stage) -> None:
+    """The operator aborts a job whose training does not heed it."""
     job_id = stage.begin(Job("deaf", trainer={"seconds": 60, "deaf": True}), b"begins a round")
     stage.federation.abort(job_id)
     stage.fails(job_id, SERVER, "[Ss]top the job run|ABORTED", [ABORTED])
@@ -80,6 +89,7 @@ def aborted_deaf(stage: Stage) -> None:
 
 
 def client_restarted(stage: Stage) -> None:
+    """A client's parent is killed in the middle of a job, and started again at once."""
     job_id = stage.begin()
     stage.federation.restart_parent(CLIENT)
     stage.fails(job_id, CLIENT, "found again")
@@ -88,6 +98,7 @@ def client_restarted(stage: Stage) -> None:
 
 
 def server_restarted(stage: Stage) -> None:
+    """The server's parent is killed in the middle of a job, and started again at once."""
     job_id = stage.begin()
     stage.federation.restart_parent(SERVER)
     stage.federation.reconnect()
@@ -97,10 +108,12 @@ def server_restarted(stage: Stage) -> None:
 
 
 def not_root(stage: Stage) -> None:
+    """All parents run as a user of no name."""
     stage.completes(stage.submit(Job()))
 
 
 def two_federations(stage: Stage) -> None:
+    """Two federations, whose sites have the same names, have the same engine."""
     lab = stage.federation
     with Federation(lab.flare, lab.launcher, lab.topology, lab.engine) as other:
         also = Stage(other)
@@ -112,10 +125,13 @@ def two_federations(stage: Stage) -> None:
 
 
 def many(stage: Stage) -> None:
+    """Nothing goes wrong, but there is more than one job."""
     stage.hit()
     for _ in range(10):
         stage.completes(stage.federation.submit(Job()))
-    stage.completes(*(stage.federation.submit(Job(f"at-once-{number}")) for number in range(3)))
+    three = [stage.federation.submit(replace(SLOW, name=f"at-once-{number}")) for number in range(3)]
+    until(lambda: all(len(stage.federation.containers(job_id)) == 3 for job_id in three), 60, "three jobs at a time")
+    stage.completes(*three)
 
 
 _BROKEN_IMAGES = {"images": [f"{BROKEN}/*"]}
