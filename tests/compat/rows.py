@@ -57,7 +57,9 @@ def image_missing(stage: Stage, site: str) -> None:
     """A job names an image for one site that its engine does not have."""
     image = f"{BROKEN}/missing:1"
     job_id = stage.submit(Job("missing", meta=stage.naming(site, image)))
-    stage.fails(job_id, site, f"image.*{image}|{image}.*image")
+    stage.fails(
+        job_id, site, f"(?i)(not there|not found|no such image).*{image}|{image}.*(not there|not found|no such image)"
+    )
 
 
 def job_killed(stage: Stage, site: str) -> None:

@@ -58,6 +58,7 @@ class Stage:
     def __init__(self, federation: Federation) -> None:
         self.federation = federation
         self.sight = Sight()
+        self._job_id = ""
         self._hit = time.monotonic()
         self._read: dict[str, int] = {}
         """By site, how much of its log was there before."""
@@ -76,7 +77,8 @@ class Stage:
 
     def submit(self, job: Job) -> str:
         self.hit()
-        return self.federation.submit(job)
+        self._job_id = self.federation.submit(job)
+        return self._job_id
 
     def hit(self) -> None:
         """From now on, time and logs count."""
@@ -129,12 +131,12 @@ class Stage:
         self.tells(site, says)
 
     def tells(self, site: str, says: str) -> None:
-        """Expect that a site's log tells a reason; what it tells instead is noted."""
+        """Expect that a site's log tells a reason; what it complains of instead, of the last job, is noted."""
         lines = self._new_lines(site)
         reason = next((line for line in lines if re.search(says, _PREFIX.sub("", line))), "")
         self.expect(reason, f"the log of {site} does not say {says!r}")
-        instead = next((line for line in lines if _COMPLAINT.search(line)), "")
-        self.sight.reason = _shown(site, reason or instead)
+        instead = next((line for line in lines if _COMPLAINT.search(line) and self._job_id in line), "nothing")
+        self.sight.reason = f"{site}: {_PREFIX.sub('', reason or instead)}"
 
     def keeps_log(self, job_id: str, site: str) -> None:
         """Expect that the output of a job's process is in its folder."""
@@ -176,8 +178,3 @@ class Stage:
 
     def _new_lines(self, site: str) -> list[str]:
         return _STYLE.sub("", self.federation.log(site)[self._read[site] :]).splitlines()
-
-
-def _shown(site: str, line: str) -> str:
-    """Return a line of a log without what differs from job to job."""
-    return f"{site}: {_PREFIX.sub('', line)}" if line else ""
