@@ -31,7 +31,7 @@ _END_TIMEOUT = 120.0
 _SETTLE_TIMEOUT = 30.0
 _STYLE = re.compile(r"\x1b\[[0-9;]*m")
 _PREFIX = re.compile(r"^\S+ \S+ - \S+ - [A-Z]+ - ")
-_COMPLAINT = re.compile(r" - (WARNING|ERROR|CRITICAL) - ")
+_COMPLAINT = re.compile(r" - (WARNING|ERROR|CRITICAL) - |finished with RC [1-9]")
 
 
 @dataclass
