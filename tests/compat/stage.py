@@ -28,7 +28,8 @@ BROKEN = "broken.invalid"
 """The registry of images that do not run, or are not there."""
 _BEGIN_TIMEOUT = 60.0
 _END_TIMEOUT = 120.0
-_SETTLE_TIMEOUT = 30.0
+_SETTLE_TIMEOUT = 60.0
+"""After it, what is there is left. A server's job that is aborted before it listens ends itself in 40 s, up to 2.7."""
 _STYLE = re.compile(r"\x1b\[[0-9;]*m")
 _PREFIX = re.compile(r"^\S+ \S+ - \S+ - [A-Z]+ - ")
 _COMPLAINT = re.compile(r" - (WARNING|ERROR|CRITICAL) - |finished with RC [1-9]")
