@@ -127,7 +127,8 @@ class Stage:
     def fails(self, job_id: str, site: str, says: str, statuses: Sequence[str] = FAILED) -> None:
         """Expect that a job fails in seconds, and that a site's log says why: a pattern."""
         [outcome] = self._end([job_id])
-        self.expect(outcome.status in statuses, f"its status is {outcome.status}")
+        model = "the right model" if outcome.model == outcome.job.model else f"the model {outcome.model}"
+        self.expect(outcome.status in statuses, f"it ended as {outcome.status}, with {model}")
         self.expect(self.sight.seconds and self.sight.seconds < FEW_SECONDS, f"it took {self.sight.seconds:.0f} s")
         self.tells(site, says)
 
