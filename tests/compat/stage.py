@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
 
 from docker.errors import APIError
@@ -16,6 +17,7 @@ from tests.faults.engine import api_of, until
 from .federation import Federation, Outcome
 from .jobs import Job
 from .kits import CLIENTS, SITES
+from .launchers import SERVER
 
 SLOW = Job("slow", trainer={"seconds": 4})
 """Three rounds of four seconds each: long enough for something to happen in the middle of it."""
@@ -133,12 +135,11 @@ class Stage:
         self.tells(site, says)
 
     def tells(self, site: str, says: str) -> None:
-        """Expect that a site's log tells a reason; what it complains of instead, of the last job, is noted."""
-        lines = self._new_lines(site)
-        reason = next((line for line in lines if re.search(says, _PREFIX.sub("", line))), "")
+        """Expect that a site's log tells a reason. What it, or the server's, complains of instead is noted."""
+        lines = [_PREFIX.sub("", line) for line in self._new_lines(site)]
+        reason = next((f"{site}: {line}" for line in lines if re.search(says, line)), "")
         self.expect(reason, f"the log of {site} does not say {says!r}")
-        instead = next((line for line in lines if _COMPLAINT.search(line) and self._job_id in line), "nothing")
-        self.sight.reason = f"{site}: {_PREFIX.sub('', reason or instead)}"
+        self.sight.reason = reason or next(chain(self._complaints(site), self._complaints(SERVER)), "nothing")
 
     def keeps_log(self, job_id: str, site: str) -> None:
         """Expect that the output of a job's process is in its folder."""
@@ -165,6 +166,12 @@ class Stage:
         """Note a problem if a condition does not hold."""
         if not condition:
             self.sight.problems.append(problem)
+
+    def _complaints(self, site: str) -> Iterator[str]:
+        """Yield what a site's log says of the last job that is not as it is to be."""
+        for line in self._new_lines(site):
+            if _COMPLAINT.search(line) and self._job_id in line:
+                yield f"{site}: {_PREFIX.sub('', line)}"
 
     def _end(self, job_ids: Sequence[str]) -> list[Outcome]:
         outcomes = [self.federation.wait(job_id, _END_TIMEOUT) for job_id in job_ids]
