@@ -168,8 +168,8 @@ class Stage:
             self.sight.problems.append(problem)
 
     def _complaints(self, site: str) -> Iterator[str]:
-        """Yield what a site's log says of the last job that is not as it is to be."""
-        for line in self._new_lines(site):
+        """Yield what a site's log says of the last job that is not as it is to be, errors first."""
+        for line in sorted(self._new_lines(site), key=lambda line: " - ERROR - " not in line):
             if _COMPLAINT.search(line) and self._job_id in line:
                 yield f"{site}: {_PREFIX.sub('', line)}"
 
