@@ -66,6 +66,8 @@ _REASON_LENGTH = 500
 _UNFINISHED = [RunStatus.RUNNING, RunStatus.DISPATCHED]
 _TELLS_FAILURES = hasattr(client_executor, "REPORTABLE_JOB_FAILURES")
 """Whether a client of this NVIDIA FLARE tells the server by itself that a job has failed."""
+_TELL_AGAIN = (1.0, 3.0, 10.0, 30.0)
+"""Seconds after which a server is told again."""
 _SOMEWHERE = "/workspace"
 
 
@@ -345,9 +347,17 @@ class ClientDockerJobLauncher(_NVFlareJobLauncher):
     kind = ClientKitLauncher
 
     def job_failed(self, engine: Any, job_id: str, result: JobResult) -> None:
-        """Tell the server up to 2.7, where NVIDIA FLARE tells it of nothing but of code that it does not trust."""
-        if not _TELLS_FAILURES:
-            _tell_server(engine, job_id, result)
+        """Tell the server up to 2.7, where NVIDIA FLARE tells it of nothing but of code that it does not trust.
+
+        And again: a server forgets what it is told of a job that it is starting, until all its clients have started it.
+        """
+        if _TELLS_FAILURES:
+            return
+        _tell_server(engine, job_id, result)
+        for delay in _TELL_AGAIN:
+            timer = threading.Timer(delay, _tell_server, (engine, job_id, result))
+            timer.daemon = True
+            timer.start()
 
     def job_forgotten(self, engine: Any, job_id: str, result: JobResult) -> None:
         """Tell the server, which would wait for the job for ever."""
