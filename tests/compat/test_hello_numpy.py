@@ -7,6 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.faults.engine import api_of, until
+
 from .environments import NEWEST, flare
 from .federation import Federation
 from .jobs import Job
@@ -33,3 +35,23 @@ def test_a_job_brings_code_of_its_own(federation: Federation) -> None:
 
     assert (outcome.status, outcome.model) == ("FINISHED:COMPLETED", outcome.job.model), federation.story()
     assert federation.left_over() == []
+
+
+def test_a_job_is_locked_down_and_has_no_key_where_its_process_starts_without(federation: Federation) -> None:
+    job_id = federation.submit(Job("slow", rounds=1, trainer={"seconds": 3}))
+    name, kit = f"site-1-{job_id}", federation.folder / "site-1"
+    until(lambda: name in federation.containers(job_id), 60, "the client's container")
+    with api_of(federation.engine) as api:
+        inspection = api.inspect_container(name)
+    host, mounts = inspection["HostConfig"], {mount["Destination"]: mount for mount in inspection["Mounts"]}
+    outcome = federation.wait(job_id)
+
+    assert outcome.is_right, federation.story()
+    assert inspection["Config"]["User"] == "65534:65534"
+    assert (host["CapDrop"], host["ReadonlyRootfs"], host["SecurityOpt"]) == (["ALL"], True, ["no-new-privileges"])
+    assert [place for place, mount in mounts.items() if mount["RW"]] == [str(kit / job_id)]
+    key = "startup/client.key" if federation.flare.release < (2, 8) else ".flcore/decoy.key"
+    assert mounts[str(kit / "startup/client.key")]["Source"] == str(kit / key)
+    secrets = [word.partition("=")[2] for word in inspection["Config"]["Env"] if word.startswith("NVFLARE_JOB_")]
+    seen = [*inspection["Config"]["Cmd"], *inspection["Config"]["Labels"].values()]
+    assert not [secret for secret in secrets for text in seen if secret in text]
