@@ -34,6 +34,7 @@ MARK = "FLCORE_COMPAT"
 """The variable by which all processes of a federation are known."""
 _UP_TIMEOUT = 90.0
 _LOOK_PAUSE = 0.2
+_KEEP_TIMEOUT = 5.0
 _SETTLE_TIMEOUT = 10.0
 _SOCKET = "/run/engine/docker.sock"
 _CODE = "/opt/flcore"
@@ -134,7 +135,7 @@ class Federation:
         with suppress(TimeoutError):
             until(has_ended, timeout, f"the end of job {job_id}", _LOOK_PAUSE)
         seconds = time.monotonic() - began
-        return Outcome(job, job_id, status, seconds, self._model(job_id) if has_ended() else None)
+        return Outcome(job, job_id, status, seconds, self._model(job_id, status))
 
     def run(self, job: Job, timeout: float = 120) -> Outcome:
         return self.wait(self.submit(job), timeout)
@@ -348,11 +349,21 @@ class Federation:
             return {"deploy_map": {"app": [{"sites": list(SITES), "image": self.image}]}}
         return {"launcher_spec": {"default": {"docker": {"image": self.image}}}}
 
-    def _model(self, job_id: str) -> Any:
+    def _model(self, job_id: str, status: str) -> Any:
+        """Return what the server has kept. Up to 2.7 it says that a job is completed before it keeps anything."""
+        model = None
+
+        def is_kept() -> bool:
+            nonlocal model
+            model = self._session.ask("model", job_id)
+            return model is not None or not status.endswith(":COMPLETED")
+
         try:
-            return self._session.ask("model", job_id)
+            with suppress(TimeoutError):
+                until(is_kept, _KEEP_TIMEOUT, "the model", _LOOK_PAUSE)
         except SessionError as error:
             return str(error)
+        return model
 
     def _of_jobs(self) -> list[str]:
         containers = [f"container {name}" for name in self.containers()]
