@@ -13,11 +13,11 @@ from typing import Any
 
 from flcore.job_meta import FOLDERS_OF_SITES
 from flcore.problems import Problems
+from flcore.sizes import parse_size
 from flcore.workspace import STATE_DIR
 
 from .container_spec import Isolation, Mount
 from .image_reference import ImageRule
-from .job_policy import parse_size
 from .site_args import absolute_path, flag, text, texts
 
 INSECURE_KEYS = (

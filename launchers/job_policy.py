@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 from flcore.fl_constant import JobMetaKey
 from flcore.job_meta import JobMeta, check_metadata, get_deployments, get_job_id, get_object, rejection
 from flcore.problems import Problems
+from flcore.sizes import UNITS, parse_size
 
 from .image_reference import ImageName, ImageRule, allowed_digests
 from .process_limits import check_words
@@ -35,8 +36,6 @@ _RESERVED_VARIABLE = re.compile(
     r"LD_.*|PATH|PYTHON.*|.*_PROXY|DOCKER_.*|NVFLARE_.*|FLCORE_.*|HOME|IFS|NVIDIA_.*|CUDA_VISIBLE_DEVICES|CUDA_DEVICE_ORDER",
     re.IGNORECASE,
 )
-_SIZE = re.compile(r"([1-9][0-9]{0,14})(Ki|Mi|Gi|Ti)?", re.ASCII)
-_UNITS = {None: 1, "Ki": 1 << 10, "Mi": 1 << 20, "Gi": 1 << 30, "Ti": 1 << 40}
 _DOCKER_S_SIZE = re.compile(r"([1-9][0-9]{0,14})([kmgt])", re.ASCII)
 
 _RESOURCE_KEYS = frozenset({"num_of_gpus", "num_of_cpus", "memory", "mem_per_gpu_in_GiB", "docker"})
@@ -171,19 +170,6 @@ def check_policy(policy: SitePolicy) -> None:
     problems.raise_all(ValueError)
 
 
-def parse_size(value: Any, least: int = 1) -> int:
-    """Return bytes from a number of bytes, or a text such as ``512Mi``. Raises ValueError."""
-    if type(value) is int:
-        size = value
-    elif isinstance(value, str) and (match := _SIZE.fullmatch(value)):
-        size = int(match[1]) * _UNITS[match[2]]
-    else:
-        raise ValueError("must be a number of bytes, or a text such as '512Mi' or '16Gi'")
-    if not least <= size < 1 << 63:
-        raise ValueError(f"must be at least {least} bytes and less than 8 EiB")
-    return size
-
-
 def _launcher_spec(job_meta: JobMeta, site: str, mode: str) -> dict[str, _Word]:
     """Return the job's words to this kind of launcher at this site."""
     default, legacy = JobMetaKey.LAUNCHER_SPEC, JobMetaKey.RESOURCE_SPEC
@@ -293,7 +279,7 @@ def _check_gpu_memory(job_meta: JobMeta, word: _Word, granted: Resources, policy
         return
     if policy.gpu_memory is None:
         raise rejection(job_meta, path, "this site does not say how much its GPUs have ('gpu_memory')", value)
-    if value * _UNITS["Gi"] > policy.gpu_memory:
+    if value * UNITS["Gi"] > policy.gpu_memory:
         raise rejection(job_meta, path, "more than this site's GPUs have ('gpu_memory')", value)
 
 

@@ -8,9 +8,11 @@ from collections.abc import Mapping
 from pathlib import PurePosixPath
 from typing import Any
 
+from flcore.sizes import parse_size
+
 from .gpu_leases import parse_gpu_ids
 from .image_reference import ImageRule
-from .job_policy import Resources, parse_resources, parse_size
+from .job_policy import Resources, parse_resources
 from .job_secrets import Secret, parse_secrets
 
 ALL_GPUS = "all"

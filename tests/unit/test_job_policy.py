@@ -16,7 +16,6 @@ from launchers.job_policy import (
     SitePolicy,
     names_image,
     parse_resources,
-    parse_size,
     resolve,
 )
 
@@ -299,13 +298,6 @@ def test_a_number_of_processors_is_a_positive_number_and_nothing_like_one(cpus: 
 )
 def test_memory_is_bytes_or_a_text_with_a_binary_unit_and_nothing_like_it(memory: Any) -> None:
     assert " resource_spec.site-1.memory: must be " in refusal(resource_spec(memory=memory))
-
-
-@pytest.mark.parametrize(
-    ("text", "size"), [(1, 1), ("1", 1), ("1Ki", 1024), ("6Mi", 6 << 20), ("16Gi", 16 * GI), ("2Ti", 2048 * GI)]
-)
-def test_sizes(text: Any, size: int) -> None:
-    assert parse_size(text) == size
 
 
 @pytest.mark.parametrize("place", [resource_spec, launcher_spec])

@@ -1,0 +1,22 @@
+"""Sizes, as a config or a job's metadata writes them."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+UNITS = {None: 1, "Ki": 1 << 10, "Mi": 1 << 20, "Gi": 1 << 30, "Ti": 1 << 40}
+_SIZE = re.compile(r"([1-9][0-9]{0,14})(Ki|Mi|Gi|Ti)?", re.ASCII)
+
+
+def parse_size(value: Any, least: int = 1) -> int:
+    """Return bytes from a number of bytes, or a text such as ``512Mi``. Raises ValueError."""
+    if type(value) is int:
+        size = value
+    elif isinstance(value, str) and (match := _SIZE.fullmatch(value)):
+        size = int(match[1]) * UNITS[match[2]]
+    else:
+        raise ValueError("must be a number of bytes, or a text such as '512Mi' or '16Gi'")
+    if not least <= size < 1 << 63:
+        raise ValueError(f"must be at least {least} bytes and less than 8 EiB")
+    return size

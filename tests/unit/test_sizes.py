@@ -1,0 +1,24 @@
+"""Sizes as texts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from flcore.sizes import parse_size
+
+GI = 1 << 30
+
+
+@pytest.mark.parametrize(
+    ("text", "size"), [(1, 1), ("1", 1), ("1Ki", 1024), ("6Mi", 6 << 20), ("16Gi", 16 * GI), ("2Ti", 2048 * GI)]
+)
+def test_a_size_is_bytes_or_a_text_with_a_binary_unit(text: Any, size: int) -> None:
+    assert parse_size(text) == size
+
+
+@pytest.mark.parametrize("text", [0, -1, 1.0, True, "", "0", "1k", "1kb", " 1", "1 Gi", "9999999999Ti", None])
+def test_nothing_like_it_is_one(text: Any) -> None:
+    with pytest.raises(ValueError, match="must be"):
+        parse_size(text)
