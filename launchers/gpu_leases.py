@@ -26,8 +26,9 @@ from typing import Any, NamedTuple
 
 from flcore.errors import JobLaunchError, JobRejectedError, NoGpuError
 from flcore.job_launcher_spec import Check
+from flcore.state_dir import exclusively, is_locked, locked
 
-from .job_record import JobIdentity, exclusively, locked, read_record
+from .job_record import JobIdentity, read_record
 
 _INDEX = re.compile(r"0|[1-9][0-9]{0,2}", re.ASCII)
 _UUID = re.compile(r"(GPU|MIG)-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
@@ -176,7 +177,7 @@ class GpuLeases:
         for gpu_id in gpu_ids:
             (self.folder / gpu_id).unlink()
         for lock in self.folder.glob(f"*{_LOCK}"):
-            if not _is_locked(lock):
+            if not is_locked(lock):
                 lock.unlink()
 
     def _exclusively(self) -> AbstractContextManager[None]:
@@ -211,7 +212,7 @@ def _holder(link: Path) -> str:
     record = link.readlink()
     try:
         fields = read_record(record)
-        if record.suffix == _LOCK and not _is_locked(record):
+        if record.suffix == _LOCK and not is_locked(record):
             return ""
     except FileNotFoundError:
         if record.parent.is_dir():
@@ -220,11 +221,3 @@ def _holder(link: Path) -> str:
     except OSError as error:
         return f"a job whose record cannot be read; if no job uses the device, remove {link}: {error}"
     return f"job {fields['job_id']} of {fields['site']}" if {"job_id", "site"} <= set(fields) else f"a job of {record}"
-
-
-def _is_locked(path: Path) -> bool:
-    try:
-        os.close(locked(path, create=False))
-    except BlockingIOError:
-        return True
-    return False

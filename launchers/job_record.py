@@ -3,7 +3,6 @@
 ::
 
     <workspace>/.flcore/site-id                        the id that the labels of this site's containers carry
-    <workspace>/.flcore/parents/<id>                   locked for as long as that process (one of its launchers) lives
     <workspace>/.flcore/jobs/<job id>.<nonce>.jsonl    one job's record
 
 A record is a JSON object per line, each with some of the fields, later ones in place of earlier ones. A line is one
@@ -15,17 +14,18 @@ Several processes may share the folder: each takes over only the records of proc
 
 from __future__ import annotations
 
-import fcntl
 import json
 import logging
 import os
 import secrets
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from flcore.state_dir import StateDir
 
 logger = logging.getLogger(__name__)
 
@@ -75,13 +75,16 @@ class RecordStore:
     """The records of one launcher of a site. Making one touches no disk; safe to use from several threads."""
 
     def __init__(self, state_dir: str | Path) -> None:
-        self.folder = Path(state_dir)
-        self._parents = self.folder / "parents"
+        self._state = StateDir(state_dir)
+        self.folder = self._state.folder
         self._jobs = self.folder / "jobs"
-        self.parent_id = secrets.token_hex(8)
         self.site_id = ""
         """What the labels of this site's containers carry; empty before :meth:`open`."""
-        self._lock_file: int | None = None
+
+    @property
+    def parent_id(self) -> str:
+        """The id of this launcher's process."""
+        return self._state.parent_id
 
     @property
     def exists(self) -> bool:
@@ -90,19 +93,14 @@ class RecordStore:
 
     def open(self) -> None:
         """Make the folder if need be, register this process as alive, and learn the site's id. Idempotent."""
-        for folder in (self.folder.parent, self.folder, self._parents, self._jobs):
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with self._exclusively():
-            if self._lock_file is None:
-                self._lock_file = locked(self._parents / self.parent_id)
+        self._state.open()
+        self._jobs.mkdir(mode=0o700, exist_ok=True)
+        with self._state.exclusively():
             self.site_id = self._read_site_id()
 
     def close(self) -> None:
         """Give up what is still on record, for others to take over. Idempotent."""
-        lock_file, self._lock_file = self._lock_file, None
-        if lock_file is not None:
-            (self._parents / self.parent_id).unlink(missing_ok=True)
-            os.close(lock_file)
+        self._state.close()
 
     def add(self, launcher: str, who: JobIdentity) -> JobRecord:
         """Begin a job's record; return when it is on the disk."""
@@ -129,25 +127,17 @@ class RecordStore:
 
     def take_over(self, launcher: str) -> list[JobRecord]:
         """Make the records of a launcher's dead processes ours, and return them."""
-        with self._exclusively():
+        with self._state.exclusively():
             records = [record for record in self._read_all() if record.fields.get("launcher") == launcher]
             orphaned = [record for record in records if not self.is_alive(record.fields["parent"])]
             for record in orphaned:
                 record.note(parent=self.parent_id)
-            self._bury_the_dead()
+            self._state.bury_the_dead()
         return orphaned
 
     def is_alive(self, parent_id: str) -> bool:
         """Whether the process that has this id still lives."""
-        if parent_id == self.parent_id:
-            return self._lock_file is not None
-        try:
-            os.close(locked(self._parents / parent_id, create=False))
-        except BlockingIOError:
-            return True
-        except OSError:
-            return False
-        return False
+        return self._state.is_alive(parent_id)
 
     def _read_all(self) -> Iterator[JobRecord]:
         for path in sorted(self._jobs.glob("*.jsonl")):
@@ -155,11 +145,6 @@ class RecordStore:
             if "parent" in fields:
                 yield JobRecord(path, fields)
             else:  # cut off before the engine was asked for anything
-                path.unlink(missing_ok=True)
-
-    def _bury_the_dead(self) -> None:
-        for path in self._parents.iterdir():
-            if not self.is_alive(path.name):
                 path.unlink(missing_ok=True)
 
     def _read_site_id(self) -> str:
@@ -172,32 +157,6 @@ class RecordStore:
         part.write_text(site_id)
         part.replace(path)
         return site_id
-
-    def _exclusively(self) -> AbstractContextManager[None]:
-        return exclusively(self.folder / "lock", os.O_RDWR | os.O_CREAT)
-
-
-@contextmanager
-def exclusively(path: Path, flags: int) -> Iterator[None]:
-    """One process, and one thread, at a time, by a lock on a file or folder that is opened with these flags."""
-    descriptor = os.open(path, flags | os.O_CLOEXEC, _FILE_MODE)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
-
-
-def locked(path: Path, create: bool = True) -> int:
-    """Open a file and lock it until it is closed, or the process ends. Raises BlockingIOError if another holds it."""
-    flags = os.O_RDWR | os.O_CLOEXEC | (os.O_CREAT if create else 0)
-    descriptor = os.open(path, flags, _FILE_MODE)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(descriptor)
-        raise
-    return descriptor
 
 
 def _append(path: Path, fields: Mapping[str, Any], flags: int, durable: bool) -> None:
