@@ -14,14 +14,22 @@ from pathlib import Path
 from typing import NoReturn
 
 from .cli_view import JsonView, LiveView, PlainView, View, launches_as_json, launches_as_text
+from .command import (
+    EXIT_BROKEN_PIPE,
+    EXIT_ERROR,
+    EXIT_FAILED,
+    EXIT_INTERRUPTED,
+    EXIT_OK,
+    Commands,
+    add_command,
+    add_commands_of_packages,
+)
 from .errors import FLCoreError
 from .fl_constant import FLContextKey
 from .job_launcher_spec import JobLauncherSpec
 from .site import Site
 from .site_config import SiteConfig
 from .workflow import JobFolder, JobWorkflow
-
-EXIT_OK, EXIT_FAILED, EXIT_ERROR, EXIT_INTERRUPTED, EXIT_BROKEN_PIPE = 0, 1, 2, 130, 141
 
 _RUN_EXAMPLE = """example:
   flcore run configs/jobs/digits --site configs/docker/server.json \\
@@ -42,6 +50,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return int(args.command(args))
     except FLCoreError as error:
+        if args.debug:
+            raise
         print(*(f"flcore: error: {line}" for line in str(error).splitlines()), sep="\n", file=sys.stderr)
         return EXIT_ERROR
     except BrokenPipeError:  # nobody reads on, as in `flcore check … | head`; nor may Python write the rest at its exit
@@ -141,32 +151,31 @@ def _terminated(number: int, _: object) -> NoReturn:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="flcore", description="Run federated-learning jobs, isolated, on sites.")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    raw = argparse.RawDescriptionHelpFormatter
+    _add_run(commands)
+    _add_check(commands)
+    add_commands_of_packages(commands)
+    return parser
 
-    one = commands.add_parser("run", help="run a job on its sites", epilog=_RUN_EXAMPLE, formatter_class=raw)
-    one.add_argument("job_dir", metavar="JOB_DIR", help="the job's folder: meta.json and its app")
-    one.add_argument("--site", metavar="CONFIG", action="append", required=True, help="a site's config; repeatable")
-    one.add_argument("--workspace", metavar="DIR", help="keep the sites' workspaces in DIR, not where configs say")
-    one.add_argument(
+
+def _add_run(commands: Commands) -> None:
+    parser = add_command(commands, "run", run, "run a job on its sites", _RUN_EXAMPLE)
+    parser.add_argument("job_dir", metavar="JOB_DIR", help="the job's folder: meta.json and its app")
+    parser.add_argument("--site", metavar="CONFIG", action="append", required=True, help="a site's config; repeatable")
+    parser.add_argument("--workspace", metavar="DIR", help="keep the sites' workspaces in DIR, not where configs say")
+    parser.add_argument(
         "--json", action="store_true", help="print one JSON object per state change and one with the results"
     )
-    one.add_argument(
+    parser.add_argument(
         "--dry-run",
         action="store_true",
         help="launch nothing: print what each site's engine would be asked for, and where each setting comes from",
     )
-    one.set_defaults(command=run)
 
-    two = commands.add_parser("check", help="check site configs", epilog=_CHECK_EXAMPLE, formatter_class=raw)
-    two.add_argument("config", metavar="CONFIG", nargs="+", help="a site's config")
-    two.add_argument("--job", metavar="JOB_DIR", help="also print what a job on these sites would be launched with")
-    two.set_defaults(command=check)
 
-    for command in (one, two):
-        command.add_argument(
-            "-v", "--verbose", action="count", default=0, help="log more to standard error; twice: all"
-        )
-    return parser
+def _add_check(commands: Commands) -> None:
+    parser = add_command(commands, "check", check, "check site configs", _CHECK_EXAMPLE)
+    parser.add_argument("config", metavar="CONFIG", nargs="+", help="a site's config")
+    parser.add_argument("--job", metavar="JOB_DIR", help="also print what a job on these sites would be launched with")
 
 
 if __name__ == "__main__":

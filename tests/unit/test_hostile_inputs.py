@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from flcore import cli
+from flcore import cli, command
 from tests.hostile.folder_rows import TEXT_ROWS, FolderRow
 from tests.hostile.lab import FakeLab
 from tests.hostile.rows import Row, problems_of
@@ -36,7 +36,7 @@ def test_the_command_says_what_is_wrong_with_a_file_in_one_line(
     row: FolderRow, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     row.make(tmp_path)
-    assert cli.main(["run", str(tmp_path), "--site", "site.json"]) == cli.EXIT_ERROR
+    assert cli.main(["run", str(tmp_path), "--site", "site.json"]) == command.EXIT_ERROR
     (line,) = capsys.readouterr().err.splitlines()
     assert problems_of(line, row.says) == []
 

@@ -1,0 +1,40 @@
+"""What the subcommands of ``flcore`` share, those of other packages too.
+
+A package adds commands by entry points of the group ``flcore.commands``: functions that get argparse's subparsers, and
+call :func:`add_command`. They are loaded whenever the command line is parsed, so what is slow is imported by ``run``.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from importlib.metadata import entry_points
+from typing import TypeAlias
+
+Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+
+ENTRY_POINT_GROUP = "flcore.commands"
+
+EXIT_OK, EXIT_FAILED, EXIT_ERROR, EXIT_INTERRUPTED, EXIT_BROKEN_PIPE = 0, 1, 2, 130, 141
+
+
+def add_command(
+    commands: Commands, name: str, run: Callable[[argparse.Namespace], int], summary: str, epilog: str
+) -> argparse.ArgumentParser:
+    """Add a command, and return its parser.
+
+    ``run`` returns the exit status, and may raise FLCoreError, which is shown in lines that begin with
+    ``flcore: error:``. ``epilog`` has an example at least, and says what the exit statuses mean.
+    """
+    raw = argparse.RawDescriptionHelpFormatter
+    parser = commands.add_parser(name, help=summary, description=summary, epilog=epilog, formatter_class=raw)
+    parser.add_argument("-v", "--verbose", action="count", default=0, help="log more to standard error; twice: all")
+    parser.add_argument("--debug", action="store_true", help="show where an error comes from")
+    parser.set_defaults(command=run)
+    return parser
+
+
+def add_commands_of_packages(commands: Commands) -> None:
+    """Add what other packages have registered, in the order of their names."""
+    for entry_point in sorted(entry_points(group=ENTRY_POINT_GROUP), key=lambda found: found.name):
+        entry_point.load()(commands)
