@@ -36,6 +36,8 @@ class EventType:
     """A job of an earlier process of this site was found again; ``FLContextKey.JOB_HANDLE`` has its handle."""
     IMAGE_PULL_PROGRESS = "_image_pull_progress"
     """The image of a job is being pulled; ``FLContextKey.IMAGE_PULL_PROGRESS`` has the ``ImagePullProgress``."""
+    JOB_USAGE = "_job_usage"
+    """What a running job uses was measured; ``FLContextKey.JOB_USAGE`` has the ``JobUsage``."""
     ENGINE_UNREACHABLE = "_engine_unreachable"
     """A runtime stopped answering. It ends no job."""
     ENGINE_REACHABLE = "_engine_reachable"

@@ -16,7 +16,7 @@ class ReservedKey:
 
 
 class FLContextKey:
-    """Keys of an ``FLContext``. The last four are ours, the others NVIDIA FLARE's."""
+    """Keys of an ``FLContext``. The last group is ours, the others NVIDIA FLARE's."""
 
     TASK_NAME = "__task_name__"
     TASK_ID = "__task_id__"
@@ -40,7 +40,11 @@ class FLContextKey:
     JOB_STATE_CHANGE = "__job_state_change__"
     """The ``JobStateChange`` of a JOB_STATE_CHANGED event."""
     JOB_HANDLE = "__job_handle__"
-    """The handle of a JOB_RECOVERED event's job."""
+    """The handle of an AFTER_JOB_LAUNCH or JOB_RECOVERED event's job."""
+    LAUNCH_REQUEST = "__launch_request__"
+    """A function that returns the ``LaunchRequest`` of an AFTER_JOB_LAUNCH event's job, where its launcher tells."""
+    JOB_USAGE = "__job_usage__"
+    """The ``JobUsage`` of a JOB_USAGE event."""
     IMAGE_PULL_PROGRESS = "__image_pull_progress__"
     """The ``ImagePullProgress`` of an IMAGE_PULL_PROGRESS event."""
     JOB_RESULT = "__job_result__"

@@ -7,6 +7,7 @@ import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
+from dataclasses import fields as dataclass_fields
 from enum import IntEnum
 from typing import Any, Literal, Self, overload
 
@@ -80,6 +81,12 @@ class JobResult:
         """Return the fields as JSON values, the return code by its name."""
         return asdict(self) | {"return_code": self.return_code.name}
 
+    @classmethod
+    def from_dict(cls, fields: Mapping[str, Any]) -> Self:
+        """Return the result whose :meth:`as_dict` this is; fields that it does not have are passed over."""
+        known = {field.name: fields[field.name] for field in dataclass_fields(cls) if field.name in fields}
+        return cls(**known | {"return_code": JobReturnCode[fields["return_code"]]})
+
 
 @dataclass(frozen=True, slots=True)
 class JobStateChange:
@@ -107,6 +114,30 @@ class JobStateChange:
     def as_dict(self) -> dict[str, Any]:
         """Return the fields as JSON values."""
         return asdict(self) | {"result": self.result and self.result.as_dict()}
+
+
+@dataclass(frozen=True, slots=True)
+class JobUsage:
+    """What a running job had used at one moment."""
+
+    job_id: str
+    site: str
+    time: float
+    """Seconds since the epoch."""
+    cpu_seconds: float
+    """Of all processors, since the job's start."""
+    memory: int
+    """Bytes in use, without what is only cached."""
+
+    @classmethod
+    def of(cls, fl_ctx: FLContext) -> JobUsage:
+        """Return the usage that a JOB_USAGE event is about."""
+        usage: JobUsage = fl_ctx.get_prop(FLContextKey.JOB_USAGE)
+        return usage
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the fields as JSON values."""
+        return asdict(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +180,15 @@ class LaunchRequest:
     origins: Mapping[str, str]
     """By the path of a setting, such as ``HostConfig.Memory`` or ``Env.PATH``: who has decided it, and by which key."""
 
+    @classmethod
+    def of(cls, fl_ctx: FLContext) -> LaunchRequest | None:
+        """Return what the launch that an AFTER_JOB_LAUNCH event is about asked for; None if the launcher cannot tell.
+
+        May ask the engine. Raises RuntimeUnavailableError.
+        """
+        asked: Callable[[], LaunchRequest] | None = fl_ctx.get_prop(FLContextKey.LAUNCH_REQUEST)
+        return asked() if asked else None
+
 
 class JobHandleSpec(ABC):
     """A launched job. All methods may be called from any thread, any number of times."""
@@ -170,6 +210,13 @@ class JobHandleSpec(ABC):
 
         ``by`` says in the result who asked.
         """
+
+    def usage(self) -> JobUsage | None:
+        """Return what the job has used until now; None where it does not run, or a launcher cannot tell.
+
+        May ask the engine. Raises RuntimeUnavailableError.
+        """
+        return None
 
     @property
     def result(self) -> JobResult | None:

@@ -228,6 +228,7 @@ class Site:
         try:
             if ended_by:
                 _end(handle, ended_by)
+            fl_ctx.put(FLContextKey.JOB_HANDLE, handle, private=True, sticky=False)
             self._fire_in(fl_ctx, EventType.AFTER_JOB_LAUNCH)
         except BaseException as error:
             _end(handle, f"site {self.name}, on {type(error).__name__}")

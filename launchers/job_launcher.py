@@ -55,7 +55,7 @@ from .job_recovery import ADOPT, ORPHAN_POLICIES, RecoverySettings
 from .job_secrets import JobSecrets
 from .launch_report import AT_LAUNCH, SiteKeys, masked, origins
 from .process_limits import check_words, split
-from .runtime.base import FoundImage, Runtime
+from .runtime.base import Runtime
 from .site_args import ALL_GPUS
 from .state_tracker import CREATION_GRACE, RELIST_INTERVAL
 from .tracked_job import STOP_GRACE, JobLimits, TrackedJob
@@ -246,22 +246,17 @@ class JobLauncher(JobLauncherSpec):
         with closing(JobFolder(request.job_id, plan.folder, plan.spec.user)) as folder:
             steps = partial(self._prepare, plan, folder), folder.confirm
             job = keeper.launch(request.job_id, plan.spec, *steps, gpus)
+        asked = partial(self._launch_request, plan, plan.spec.image)
+        fl_ctx.set_prop(FLContextKey.LAUNCH_REQUEST, asked, private=True, sticky=False)
         return self._handle(keeper, job)
 
     def describe_launch(self, job_meta: dict[str, Any], fl_ctx: FLContext) -> LaunchRequest:
         """Return what :meth:`launch_job` would ask the runtime for. Asks the engine only for the image's id."""
         plan = self.plan(job_meta, fl_ctx)
-        runtime, image = self._get_runtime(), plan.spec.image
-        found = FoundImage(image, frozenset())
+        found = None
         with suppress(RuntimeUnavailableError):
-            found = runtime.find_image(image) or found
-        labels = dict.fromkeys((LABEL_NONCE, LABEL_SITE_ID, LABEL_PARENT), AT_LAUNCH) | {LABEL_IMAGE: image}
-        spec = replace(plan.spec, image=found.id, labels=plan.spec.labels | labels)
-        spec = replace(spec, gpu_ids=(AT_LAUNCH,) * (plan.request.resources.num_of_gpus or 0))
-        spec = self.make_secrets().describe(spec, AT_LAUNCH)
-        body = runtime.describe(masked(spec))
-        keys = SiteKeys(self.given, self.policy, self.env, self.secrets)
-        return LaunchRequest(runtime.address(plan.spec.name), body, origins(body, plan.request, keys))
+            found = self._get_runtime().find_image(plan.spec.image)
+        return self._launch_request(plan, found.id if found else plan.spec.image)
 
     def abort_launch(self, job_id: str, by: str) -> bool:
         """Have a launch that is under way raise JobAbortedError; False if it is too late for that, or there is none."""
@@ -369,6 +364,17 @@ class JobLauncher(JobLauncherSpec):
                 missing = f"the dataset {name} is not there: {self._dataset_source(name)}"
                 raise JobLaunchError(f"job {plan.request.job_id}: {missing}")
         folder.make()
+
+    def _launch_request(self, plan: LaunchPlan, image: str) -> LaunchRequest:
+        """Return what the runtime is asked for; ``image`` is what it makes the container from."""
+        runtime = self._get_runtime()
+        labels = dict.fromkeys((LABEL_NONCE, LABEL_SITE_ID, LABEL_PARENT), AT_LAUNCH) | {LABEL_IMAGE: plan.spec.image}
+        spec = replace(plan.spec, image=image, labels=plan.spec.labels | labels)
+        spec = replace(spec, gpu_ids=(AT_LAUNCH,) * (plan.request.resources.num_of_gpus or 0))
+        spec = self.make_secrets().describe(spec, AT_LAUNCH)
+        body = runtime.describe(masked(spec))
+        keys = SiteKeys(self.given, self.policy, self.env, self.secrets)
+        return LaunchRequest(runtime.address(plan.spec.name), body, origins(body, plan.request, keys))
 
     def _get_runtime(self) -> Runtime:
         with self._lock:

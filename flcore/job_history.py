@@ -1,0 +1,131 @@
+"""What a journal tells of each job, put together. Pure: it reads no file, and asks no engine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from .job_launcher_spec import JobResult, JobUsage
+
+
+class StateEntry(NamedTuple):
+    """A state, and when the job's container entered it (seconds since the epoch)."""
+
+    state: str
+    time: float
+
+
+class Outage(NamedTuple):
+    """A time in which a site's engine did not answer; ``until`` is None while it does not."""
+
+    site: str
+    since: float
+    until: float | None
+    reason: str
+
+
+@dataclass(slots=True)
+class JobHistory:
+    """The last run of one job at one site."""
+
+    job_id: str
+    site: str
+    name: str = ""
+    """By the job's metadata: anything that its author liked."""
+    parent: str = ""
+    """The id of the process that launched or recovered it last."""
+    launching_at: float | None = None
+    """When the launch began; None where that is not known."""
+    request: Mapping[str, Any] | None = None
+    """What the runtime was asked for, secrets masked."""
+    container_name: str = ""
+    container_id: str = ""
+    states: list[StateEntry] = field(default_factory=list)
+    """In order; none twice in a row."""
+    result: JobResult | None = None
+    """How it ended; None while nothing says that it has."""
+    is_closed: bool = False
+    """Whether the site has said that it is over; till then its container's end may be all that is known."""
+    recovered: int = 0
+    """How often another process found it again."""
+    usage: list[JobUsage] = field(default_factory=list)
+
+    @property
+    def state(self) -> str:
+        """The last state; empty before there is a container."""
+        return self.states[-1].state if self.states else ""
+
+    @property
+    def began_at(self) -> float:
+        """When it was first heard of; 0 if that is not known."""
+        first = self.states[0].time if self.states else 0.0
+        return self.launching_at or first
+
+
+class SiteHistory:
+    """All that the lines of one journal, or of several, tell."""
+
+    def __init__(self, lines: Iterable[Mapping[str, Any]] = ()) -> None:
+        self.jobs: dict[tuple[str, str], JobHistory] = {}
+        """By site and job id, in the order in which they were heard of."""
+        self.outages: list[Outage] = []
+        for line in lines:
+            self.take_in(line)
+
+    def take_in(self, line: Mapping[str, Any]) -> None:
+        """Take in one line; what is told twice counts once. What it does not know is passed over."""
+        site, job_id = str(line.get("site", "")), str(line.get("job_id", ""))
+        match line.get("event"):
+            case "engine_unreachable":
+                self.outages.append(Outage(site, line["time"], None, str(line.get("reason", ""))))
+            case "engine_reachable":
+                self._end_outage(site, line["time"])
+            case str(event) if job_id:
+                self._take_in_job(event, self._run_of(site, job_id, line), line)
+
+    def _run_of(self, site: str, job_id: str, line: Mapping[str, Any]) -> JobHistory:
+        """Return the run that a line is about: the last one, or one that begins with it."""
+        known = self.jobs.get((site, job_id))
+        if known is None or _begins_a_run(known, line):
+            self.jobs.pop((site, job_id), None)  # so that the order is that of the runs
+            known = self.jobs[site, job_id] = JobHistory(job_id, site)
+        return known
+
+    def _take_in_job(self, event: str, job: JobHistory, line: Mapping[str, Any]) -> None:
+        if event == "launching":
+            job.launching_at, job.name, job.parent = line["time"], line["name"], line["parent"]
+        elif event == "launched":
+            job.request = line["request"]
+        elif event == "recovered":
+            job.recovered, job.parent = job.recovered + 1, line["parent"]
+        elif event == "state_change":
+            _take_in_change(job, line)
+        elif event in ("completed", "aborted"):
+            job.result, job.is_closed = JobResult.from_dict(line["result"]), True
+        elif event == "usage":
+            job.usage.append(JobUsage(job.job_id, job.site, line["time"], line["cpu_seconds"], line["memory"]))
+
+    def _end_outage(self, site: str, until: float) -> None:
+        for index, outage in enumerate(self.outages):
+            if outage.site == site and outage.until is None:
+                self.outages[index] = outage._replace(until=until)
+
+
+def _begins_a_run(known: JobHistory, line: Mapping[str, Any]) -> bool:
+    """Whether a line is about a later run than the one that is known: a job's id may be used again after its end."""
+    event = line["event"]
+    if event == "state_change":
+        return known.result is not None and known.container_id not in ("", line["container_id"])
+    if event in ("completed", "aborted"):
+        return known.is_closed and known.result != JobResult.from_dict(line["result"])
+    return event == "launching" and known.began_at > 0
+
+
+def _take_in_change(job: JobHistory, line: Mapping[str, Any]) -> None:
+    job.container_name, job.container_id = line["container_name"], line["container_id"]
+    entry = StateEntry(line["state"], line["time"])
+    if entry not in job.states:  # else it is told again, by a process that does not know that it was told
+        job.states.append(entry)
+    if line["result"] and not job.is_closed:
+        job.result = JobResult.from_dict(line["result"])

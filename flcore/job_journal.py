@@ -1,0 +1,299 @@
+"""What has happened to a site's jobs, on disk: one JSON object per line, for whoever asks later.
+
+::
+
+    <workspace>/.flcore/journal.jsonl      the newest lines
+    <workspace>/.flcore/journal.jsonl.1    older ones; .2 still older
+
+Each line has an ``event``, the ``time`` when it happened (seconds since the epoch), and the ``site``; what belongs to a
+job has its ``job_id``.
+
+==================  ====================================================================================
+event               further fields
+==================  ====================================================================================
+launching           ``name`` in the job's metadata, ``parent``: BEFORE_JOB_LAUNCH was fired
+launched            ``request``: what the runtime was asked for, secrets masked
+recovered           a job of an earlier process was found again, by ``parent``
+state_change        those of ``JobStateChange``; the last one of a job has its ``result``
+completed, aborted  ``result``: the job has ended, or (aborted) could not be launched
+usage               those of ``JobUsage``
+image_pulled        those of ``ImagePullProgress``
+engine_unreachable  ``reason``
+engine_reachable    ``reason``
+==================  ====================================================================================
+
+After a kill of the site's process its last state changes may stand there twice, never not at all. ``parent`` is the id
+of the process that writes (see ``StateDir``): while it is not alive, nobody follows what it has launched.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
+from pathlib import Path
+from typing import Any
+
+from .errors import FLCoreError
+from .event_type import EventType
+from .fl_component import FLComponent
+from .fl_constant import FLContextKey, JobMetaKey
+from .fl_context import FLContext
+from .job_launcher_spec import ImagePullProgress, JobResult, JobStateChange, JobUsage, LaunchRequest
+from .sizes import parse_size
+from .state_dir import StateDir, exclusively
+from .workspace import STATE_DIR
+
+logger = logging.getLogger(__name__)
+
+JOURNAL_FILE = "journal.jsonl"
+"""Its name in a site's state folder."""
+NAME_LENGTH = 200
+"""Characters of a job's name that are kept: other parties made it up."""
+_MODE = 0o640
+_APPEND = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
+
+
+class JobJournal(FLComponent):
+    """Writes down every state change, and how every job ended, in a file that outlives the site's process.
+
+    A job's end is on the disk when the components behind this one hear of it. What cannot be written is logged, and
+    delays no job. Several processes may write to the same file.
+
+    Args:
+        path: the file; by default ``.flcore/journal.jsonl`` in the site's workspace.
+        max_size: how large it may grow, as ``"10Mi"``, before the next one begins, and
+        max_files: how many there are; what is older is lost.
+    """
+
+    def __init__(self, path: str | None = None, max_size: int | str = "10Mi", max_files: int = 5) -> None:
+        super().__init__()
+        if path is not None and (not isinstance(path, str) or not path):
+            raise ValueError(f"path must be a non-empty string, got {path!r}")
+        if type(max_files) is not int or max_files < 1:
+            raise ValueError(f"max_files must be a whole number, 1 at least, got {max_files!r}")
+        try:
+            self._max_size = parse_size(max_size)
+        except ValueError as error:
+            raise ValueError(f"max_size {error}, got {max_size!r}") from error
+        self._path = path
+        self._max_files = max_files
+        self._state: StateDir | None = None
+        self._file: JournalFile | None = None
+        self._lock = threading.Lock()
+        self._writers: Mapping[str, Callable[[FLContext], None]] = {
+            EventType.BEFORE_JOB_LAUNCH: self._launching,
+            EventType.AFTER_JOB_LAUNCH: self._launched,
+            EventType.JOB_RECOVERED: self._recovered,
+            EventType.JOB_STATE_CHANGED: self._changed,
+            EventType.JOB_COMPLETED: lambda fl_ctx: self._ended("completed", fl_ctx),
+            EventType.JOB_ABORTED: lambda fl_ctx: self._ended("aborted", fl_ctx),
+            EventType.JOB_USAGE: self._usage,
+            EventType.IMAGE_PULL_PROGRESS: self._pulled,
+            EventType.ENGINE_UNREACHABLE: lambda fl_ctx: self._engine("engine_unreachable", fl_ctx),
+            EventType.ENGINE_REACHABLE: lambda fl_ctx: self._engine("engine_reachable", fl_ctx),
+        }
+
+    def handle_event(self, event_type: str, fl_ctx: FLContext) -> None:
+        """Open the file at SYSTEM_BOOTSTRAP, before launchers find earlier jobs again; write what happens to jobs."""
+        if event_type == EventType.SYSTEM_BOOTSTRAP:
+            self._open(fl_ctx)
+        elif event_type == EventType.SYSTEM_END:
+            self.close()
+        elif writer := self._writers.get(event_type):
+            writer(fl_ctx)
+
+    def close(self) -> None:
+        """Close the file, and be no longer there. Idempotent. What launchers tell while they close is still written."""
+        with self._lock:
+            state, self._state = self._state, None
+        if state:
+            state.close()
+        if self._file:
+            self._file.close()
+
+    def _open(self, fl_ctx: FLContext) -> None:
+        workspace = fl_ctx.get_prop(FLContextKey.WORKSPACE_OBJECT)
+        if workspace is None:
+            raise ValueError("a JobJournal needs a site with a workspace")
+        state = StateDir(Path(workspace.get_root_dir(), STATE_DIR))
+        state.open()
+        path = Path(self._path) if self._path else state.folder / JOURNAL_FILE
+        self.close()
+        with self._lock:
+            self._state, self._file = state, JournalFile(path, self._max_size, self._max_files)
+
+    def _launching(self, fl_ctx: FLContext) -> None:
+        job_meta = fl_ctx.get_prop(FLContextKey.JOB_META) or {}
+        name = str(job_meta.get(JobMetaKey.JOB_NAME, ""))[:NAME_LENGTH]
+        self._write("launching", fl_ctx, name=name, parent=self._parent_id())
+
+    def _launched(self, fl_ctx: FLContext) -> None:
+        asked = None
+        with suppress(FLCoreError):
+            asked = LaunchRequest.of(fl_ctx)
+        self._write("launched", fl_ctx, request=asked and asked.request)
+
+    def _recovered(self, fl_ctx: FLContext) -> None:
+        self._write("recovered", fl_ctx, parent=self._parent_id())
+
+    def _changed(self, fl_ctx: FLContext) -> None:
+        change = JobStateChange.of(fl_ctx)
+        self._write("state_change", fl_ctx, durable=change.result is not None, **change.as_dict())
+
+    def _ended(self, event: str, fl_ctx: FLContext) -> None:
+        result = fl_ctx.get_prop(FLContextKey.JOB_RESULT)
+        if isinstance(result, JobResult):
+            self._write(event, fl_ctx, durable=True, result=result.as_dict())
+
+    def _usage(self, fl_ctx: FLContext) -> None:
+        self._write("usage", fl_ctx, **JobUsage.of(fl_ctx).as_dict())
+
+    def _pulled(self, fl_ctx: FLContext) -> None:
+        progress = ImagePullProgress.of(fl_ctx)
+        if progress.ended:
+            self._write("image_pulled", fl_ctx, **progress.as_dict())
+
+    def _engine(self, event: str, fl_ctx: FLContext) -> None:
+        self._write(event, fl_ctx, reason=str(fl_ctx.get_prop(FLContextKey.EVENT_DATA, "")))
+
+    def _parent_id(self) -> str:
+        return self._state.parent_id if self._state else ""
+
+    def _write(self, event: str, fl_ctx: FLContext, *, durable: bool = False, **fields: Any) -> None:
+        with self._lock:
+            file, is_open = self._file, self._state is not None
+        if file is None:
+            return
+        job_id = fl_ctx.get_job_id()
+        about = {"job_id": job_id} if job_id else {}
+        line = {"event": event, "time": time.time(), "site": fl_ctx.get_identity_name()} | about | fields
+        try:
+            file.write(line, durable=durable)
+        except OSError as error:
+            self.log_error(fl_ctx, f"the journal cannot be written, so it misses {event!r}: {error}")
+        if not is_open:
+            file.close()
+
+
+class JournalFile:
+    """A file of JSON lines that is rotated. Safe to use from several threads and processes. Making it touches no disk.
+
+    A line is there as a whole or not at all: what a power cut or a full disk left of one is cut off before the next.
+    """
+
+    def __init__(self, path: Path, max_size: int, max_files: int) -> None:
+        self._path = path
+        self._max_size = max_size
+        self._max_files = max_files
+        self._descriptor: int | None = None
+        self._lock = threading.Lock()
+
+    def write(self, fields: Mapping[str, Any], *, durable: bool = False) -> None:
+        """Append a line. ``durable``: return when it, and all before it, would survive a power cut. Raises OSError."""
+        line = json.dumps(fields, default=str).encode() + b"\n"
+        with self._lock, exclusively(_lock_path(self._path), os.O_RDWR | os.O_CREAT):
+            descriptor = self._current()
+            size = _mended(descriptor)
+            if size and size + len(line) > self._max_size:
+                self._rotate(descriptor)
+                descriptor, size = self._current(), 0
+            if os.write(descriptor, line) < len(line):
+                os.ftruncate(descriptor, size)
+                raise OSError(f"{self._path}: the disk is full")
+            if durable:
+                os.fdatasync(descriptor)
+
+    def close(self) -> None:
+        """Close the file. Idempotent."""
+        with self._lock:
+            self._let_go()
+
+    def _current(self) -> int:
+        """Return the descriptor of the file that has the path now: another process may have rotated it."""
+        if self._descriptor is not None:
+            with suppress(FileNotFoundError):
+                if os.path.samestat(os.fstat(self._descriptor), self._path.stat()):
+                    return self._descriptor
+            self._let_go()
+        self._descriptor = os.open(self._path, _APPEND, _MODE)
+        return self._descriptor
+
+    def _rotate(self, descriptor: int) -> None:
+        os.fdatasync(descriptor)
+        self._let_go()
+        for number in range(self._max_files - 1, 0, -1):
+            with suppress(FileNotFoundError):
+                _older(self._path, number - 1).replace(_older(self._path, number))
+        self._path.unlink(missing_ok=True)
+
+    def _let_go(self) -> None:
+        descriptor, self._descriptor = self._descriptor, None
+        if descriptor is not None:
+            os.close(descriptor)
+
+
+def read_journal(path: Path) -> Iterator[dict[str, Any]]:
+    """Yield the lines of a journal, those of older files first; none if there is no file.
+
+    It may be written meanwhile: a line that is not whole yet is not there. Raises OSError.
+    """
+    with ExitStack() as stack:
+        with _unrotated(path):
+            files = [stack.enter_context(file.open("rb")) for file in journal_files(path)]
+        for file in files:
+            yield from _lines(file)
+
+
+def journal_files(path: Path) -> list[Path]:
+    """Return the files of a journal that are there, the oldest first."""
+    files = [path] if path.exists() else []
+    while (older := _older(path, len(files) or 1)).exists():
+        files.append(older)
+    return files[::-1]
+
+
+def _older(path: Path, times: int) -> Path:
+    """Return where a file is that was rotated so many times."""
+    return path.with_name(f"{path.name}.{times}") if times else path
+
+
+def _lock_path(path: Path) -> Path:
+    return path.with_name(f".{path.name}.lock")
+
+
+def _unrotated(path: Path) -> AbstractContextManager[None]:
+    """Keep the files where they are, as far as we may."""
+    return exclusively(_lock_path(path), os.O_RDONLY) if os.access(_lock_path(path), os.R_OK) else nullcontext()
+
+
+def _lines(file: Iterable[bytes]) -> Iterator[dict[str, Any]]:
+    for line in file:
+        if line.endswith(b"\n"):
+            try:
+                yield dict(json.loads(line))
+            except (TypeError, ValueError) as error:
+                logger.warning("a line of the journal is no JSON object, and is passed over: %s", error)
+
+
+def _mended(descriptor: int) -> int:
+    """Cut off what is behind the last whole line, and return the size."""
+    size = os.fstat(descriptor).st_size
+    if size and os.pread(descriptor, 1, size - 1) != b"\n":
+        logger.warning("the journal's last line is not whole: it is cut off")
+        size = _end_of_last_line(descriptor, size)
+        os.ftruncate(descriptor, size)
+    return size
+
+
+def _end_of_last_line(descriptor: int, size: int) -> int:
+    step = 1 << 16
+    for start in range((size - 1) // step * step, -1, -step):
+        found = os.pread(descriptor, step, start).rfind(b"\n")
+        if found >= 0:
+            return start + found + 1
+    return 0

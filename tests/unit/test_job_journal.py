@@ -1,0 +1,259 @@
+"""What a journal says of jobs, and that it says it whatever happens."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flcore import EventType, FLContextKey, JobResult, JobReturnCode, Site
+from flcore.component_config import ComponentBuilder
+from flcore.errors import ConfigError
+from flcore.job_history import JobHistory, SiteHistory
+from flcore.job_journal import JobJournal, JournalFile, journal_files, read_journal
+from flcore.testing import FakeFLContext
+from launchers.docker_launcher import ClientDockerJobLauncher
+from launchers.runtime.fake import FakeRuntime
+from tests.conftest import Launcher
+
+META = {"job_id": "job-1", "name": "digits"}
+ARGS: dict[str, tuple[str, Any]] = {"exe_module": ("-m", "client")}
+
+
+def make_site(folder: Path, runtime: FakeRuntime | None = None, **args: Any) -> Site:
+    launcher = ClientDockerJobLauncher(image="img", runtime=runtime) if runtime else Launcher()
+    return Site("site-1", {"journal": JobJournal(**args), "launcher": launcher}, workspace=folder)
+
+
+def journal_of(folder: Path) -> Path:
+    return folder / ".flcore/journal.jsonl"
+
+
+def lines_of(folder: Path) -> list[dict[str, Any]]:
+    return list(read_journal(journal_of(folder)))
+
+
+def history_of(folder: Path, job_id: str = "job-1") -> JobHistory:
+    return SiteHistory(lines_of(folder)).jobs["site-1", job_id]
+
+
+@pytest.fixture
+def runtime() -> FakeRuntime:
+    return FakeRuntime()
+
+
+def test_it_tells_a_job_from_its_launch_to_its_end(tmp_path: Path, runtime: FakeRuntime) -> None:
+    with make_site(tmp_path, runtime) as site:
+        handle = site.launch_job(META, ARGS)
+        runtime.exit("site-1-job-1", 3)
+        handle.wait()
+
+    lines = lines_of(tmp_path)
+    assert [line["event"] for line in lines if line["event"] != "launched"] == [
+        "launching",
+        "state_change",
+        "state_change",
+        "state_change",
+        "completed",
+    ]
+    assert all(line["site"] == "site-1" and line["job_id"] == "job-1" and line["time"] > 0 for line in lines)
+    job = history_of(tmp_path)
+    assert (job.name, job.container_name, job.state, job.result) == ("digits", "site-1-job-1", "exited", handle.result)
+    assert [entry.state for entry in job.states] == ["created", "running", "exited"]
+
+
+def test_it_says_what_the_runtime_was_asked_for_without_secrets(tmp_path: Path, runtime: FakeRuntime) -> None:
+    with make_site(tmp_path, runtime) as site:
+        site.launch_job(META, ARGS | {"auth_token": ("-t", "hush")})
+
+    request = history_of(tmp_path).request
+    assert request is not None
+    assert (request["name"], request["environment"]["NVFLARE_JOB_AUTH_TOKEN"]) == ("site-1-job-1", "***")
+    assert "hush" not in journal_of(tmp_path).read_text()
+
+
+def test_it_says_why_a_launch_failed(tmp_path: Path) -> None:
+    with make_site(tmp_path, FakeRuntime(images=set())) as site, pytest.raises(Exception, match="img is not there"):
+        site.launch_job(META, ARGS)
+
+    result = history_of(tmp_path).result
+    assert result is not None
+    assert result.return_code is JobReturnCode.EXECUTION_ERROR
+    assert "image img is not there" in result.error
+
+
+def test_the_next_process_goes_on_and_what_was_told_twice_counts_once(tmp_path: Path, runtime: FakeRuntime) -> None:
+    first = make_site(tmp_path, runtime)
+    first.start()
+    first.launch_job(META, ARGS)
+    first.close()
+    with make_site(tmp_path, runtime) as site:
+        runtime.exit("site-1-job-1", 0)
+        site.jobs()["job-1"].wait()
+    lines = lines_of(tmp_path)
+    recovered = next(line for line in lines if line["event"] == "recovered")
+
+    job = SiteHistory(lines + lines[-2:]).jobs["site-1", "job-1"]
+    assert (job.recovered, [entry.state for entry in job.states]) == (1, ["created", "running", "exited"])
+    assert job.result is not None
+    assert job.result.succeeded
+    assert job.parent == recovered["parent"] != lines[0]["parent"]
+
+
+def test_an_id_that_is_used_again_begins_a_run_of_its_own(tmp_path: Path, runtime: FakeRuntime) -> None:
+    with make_site(tmp_path, runtime) as site:
+        for code in (1, 0):
+            handle = site.launch_job(META, ARGS)
+            runtime.exit("site-1-job-1", code)
+            handle.wait()
+
+    job = history_of(tmp_path)
+    assert job.result is not None
+    assert (job.result.exit_code, len(job.states)) == (0, 3)
+
+
+def test_a_launch_that_is_refused_before_it_begins_is_a_run_of_its_own(tmp_path: Path, runtime: FakeRuntime) -> None:
+    with make_site(tmp_path, runtime) as site:
+        handle = site.launch_job(META, ARGS)
+        runtime.exit("site-1-job-1", 0)
+        handle.wait()
+    refused: dict[str, Any] = {"event": "aborted", "time": 2.0, "site": "site-1", "job_id": "job-1"}
+    refused["result"] = JobResult(JobReturnCode.CONFIG_ERROR, error="no").as_dict()
+
+    job = SiteHistory([*lines_of(tmp_path), refused]).jobs["site-1", "job-1"]
+
+    assert (job.states, job.result) == ([], JobResult(JobReturnCode.CONFIG_ERROR, error="no"))
+
+
+def test_it_tells_when_the_engine_did_not_answer(tmp_path: Path, runtime: FakeRuntime) -> None:
+    with make_site(tmp_path, runtime) as site:
+        fl_ctx = site.new_context()
+        fl_ctx.put(FLContextKey.EVENT_DATA, "gone", private=True, sticky=False)
+        site.fire_event(EventType.ENGINE_UNREACHABLE, fl_ctx)
+        site.fire_event(EventType.ENGINE_REACHABLE, site.new_context())
+
+    (outage,) = SiteHistory(lines_of(tmp_path)).outages
+    assert (outage.site, outage.reason) == ("site-1", "gone")
+    assert outage.until is not None
+    assert outage.until >= outage.since
+
+
+def test_it_makes_one_line_of_whatever_a_job_is_called(tmp_path: Path, runtime: FakeRuntime) -> None:
+    evil = '\x1b[31m<script>alert(1)</script>\n{"event": "completed"}\u2028' + "x" * 1000
+    with make_site(tmp_path, runtime) as site:
+        site.launch_job(META | {"name": evil}, ARGS)
+
+    text = journal_of(tmp_path).read_bytes()
+    assert len(text.splitlines()) == len(lines_of(tmp_path))
+    assert not [byte for byte in text if byte != 10 and not 32 <= byte < 127]
+    assert history_of(tmp_path).name == evil[:200]
+
+
+# --- the file ---
+
+
+def write_all(file: JournalFile, numbers: range) -> None:
+    for number in numbers:
+        file.write({"event": "n", "n": number})
+
+
+def test_it_is_rotated_and_the_oldest_lines_go(tmp_path: Path) -> None:
+    path = tmp_path / "j"
+    write_all(JournalFile(path, 100, 3), range(40))
+
+    assert [file.name for file in journal_files(path)] == ["j.2", "j.1", "j"]
+    assert max(file.stat().st_size for file in journal_files(path)) <= 100
+    numbers = [line["n"] for line in read_journal(path)]
+    assert numbers == list(range(numbers[0], 40))
+
+
+def test_several_writers_share_it_while_it_is_rotated(tmp_path: Path) -> None:
+    path = tmp_path / "j"
+    writers = [JournalFile(path, 2000, 1000) for _ in range(4)]
+    threads = [
+        threading.Thread(target=write_all, args=(file, range(i * 1000, i * 1000 + 200)))
+        for i, file in enumerate(writers)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    numbers = [line["n"] for line in read_journal(path)]
+    assert len(numbers) == len(set(numbers)) == 800
+
+
+@pytest.mark.parametrize("torn", [b'{"event": "n", "n"', b"\0\0\0", b"x" * 100_000])
+def test_what_a_power_cut_left_of_a_line_is_cut_off_before_the_next(tmp_path: Path, torn: bytes) -> None:
+    path = tmp_path / "j"
+    write_all(JournalFile(path, 1 << 20, 2), range(2))
+    with path.open("ab") as file:
+        file.write(torn)
+    assert [line["n"] for line in read_journal(path)] == [0, 1]
+
+    write_all(JournalFile(path, 1 << 20, 2), range(2, 3))
+
+    assert [json.loads(line)["n"] for line in path.read_bytes().splitlines()] == [0, 1, 2]
+
+
+def test_a_full_disk_leaves_no_half_line_and_stops_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write = os.write
+    monkeypatch.setattr(os, "write", lambda fd, data: write(fd, data[:10]))
+    file = JournalFile(tmp_path / "j", 1 << 20, 2)
+    with pytest.raises(OSError, match="the disk is full"):
+        file.write({"event": "n"})
+    monkeypatch.undo()
+    write_all(file, range(1))
+
+    assert [line["n"] for line in read_journal(tmp_path / "j")] == [0]
+
+
+def test_a_journal_that_cannot_be_written_stops_no_job(
+    tmp_path: Path, runtime: FakeRuntime, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "folder").mkdir()
+    with make_site(tmp_path, runtime, path=str(tmp_path / "folder")) as site:
+        handle = site.launch_job(META, ARGS)
+        runtime.exit("site-1-job-1", 0)
+        assert handle.wait() is JobReturnCode.SUCCESS
+
+    assert "the journal cannot be written" in caplog.text
+
+
+def test_a_line_that_is_no_json_object_is_passed_over(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "j").write_text('{"n": 1}\nnonsense\n[1]\n{"n": 2}\n')
+
+    assert [line["n"] for line in read_journal(tmp_path / "j")] == [1, 2]
+    assert caplog.text.count("passed over") == 2
+
+
+def test_it_is_nothing_where_there_is_none(tmp_path: Path) -> None:
+    assert list(read_journal(tmp_path / "j")) == []
+
+
+# --- its config ---
+
+
+@pytest.mark.parametrize(
+    ("args", "wrong"),
+    [
+        ({"max_size": "much"}, "max_size must be a number of bytes"),
+        ({"max_files": 0}, "max_files must be a whole number"),
+        ({"path": 1}, "path must be a non-empty string"),
+    ],
+)
+def test_a_wrong_argument_is_named(args: dict[str, Any], wrong: str) -> None:
+    config = {"id": "journal", "path": "flcore.job_journal.JobJournal", "args": args}
+    with pytest.raises(ConfigError, match=wrong):
+        ComponentBuilder("site.json").build_all([config])
+
+
+def test_without_a_workspace_it_says_that_it_needs_one(caplog: pytest.LogCaptureFixture) -> None:
+    fl_ctx = FakeFLContext("site-1", components=[JobJournal()])
+    fl_ctx.get_engine().fire_event(EventType.SYSTEM_BOOTSTRAP, fl_ctx)
+
+    assert "needs a site with a workspace" in caplog.text
