@@ -43,6 +43,17 @@ def dies_at_random(lab: Lab) -> None:
         party.kill()
 
 
+def dies_often(lab: Lab) -> None:
+    """It is killed ten times, at any moment of the lives of short jobs: its journal must know all that was told."""
+    party = lab.party()
+    for life in range(10):
+        party.start()
+        jobs = [Job(f"job-{life}-{i}", code, lab.rng.randint(0, 3), may_end=CUT_OFF) for i, code in enumerate((0, 3))]
+        party.launch(*jobs, wait=False)
+        lab.sleep(0, 2.5)
+        party.kill()
+
+
 def dies_while_ending(lab: Lab) -> None:
     """It is killed when it was asked to end jobs, one of which does not heed that."""
     party = lab.party()
@@ -74,4 +85,5 @@ FAULTS = (
     _dies("after-remove", "just after the removal", "after-remove"),
     Fault("parent-while-ending", "parent SIGKILLed while it ends jobs", dies_while_ending),
     Fault("parent-at-random", "parent SIGKILLed three times at random", dies_at_random),
+    Fault("parent-often", "parent SIGKILLed ten times while short jobs come and go", dies_often),
 )

@@ -20,11 +20,13 @@ import requests
 from docker.errors import DockerException
 
 from flcore import EventType
+from flcore.job_history import SiteHistory
+from flcore.job_journal import journal_files, read_journal
 from launchers.container_spec import LABEL_JOB_ID, LABEL_SITE
 from tests.engine_proxy import EngineProxy
 
 from .engine import api_of, until
-from .verdict import Entry, Evidence, Job, Judgement, judge, read_story
+from .verdict import Entry, Evidence, Job, Judgement, is_whole, journal_gaps, judge, read_story
 
 ROOT = Path(__file__).parents[2]
 FINISH_TIMEOUT = 90.0
@@ -92,6 +94,7 @@ class Party:
         self.proxy = EngineProxy(host, self.folder / "e.sock")
         self.proxy.before(r"^DELETE \S*/containers/", self._look)
         self._config = self.folder / "site.json"
+        self.journal_path = self.folder / "journal.jsonl"  # not in the workspace, whose disk may be full
         self._story_path = self.folder / "story.jsonl"
         self._write_config({"docker_host": host if direct else self.proxy.host, **launcher_args})
         self._process: subprocess.Popen[bytes] | None = None
@@ -230,7 +233,8 @@ class Party:
 
     def outcome(self) -> Outcome:
         """Return what came of all jobs. The parent has finished, or never will."""
-        judgements = [self._judge(job) for job in self.jobs.values() if self._says("launching", job.id)]
+        journal = SiteHistory(read_journal(self.journal_path))
+        judgements = [self._judge(job, journal) for job in self.jobs.values() if self._says("launching", job.id)]
         wrong = [j for j in judgements if j.problems]
         outcome = Outcome(jobs=len(judgements), right=len(judgements) - len(wrong), left=self._left())
         outcome.add(self._churned())
@@ -239,9 +243,12 @@ class Party:
         outcome.ends.update(j.end or "no result" for j in judgements)
         return outcome
 
-    def _judge(self, job: Job) -> Judgement:
+    def _judge(self, job: Job, journal: SiteHistory) -> Judgement:
         inspected = self._inspected.get(f"{self.name}-{job.id}")
-        return judge(job, self.story, Evidence.of(self.folder_of(job), self.name, self._blind), inspected)
+        evidence = Evidence.of(self.folder_of(job), self.name, self._blind)
+        judgement = judge(job, self.story, evidence, inspected)
+        judgement.problems += journal_gaps(job, self.story, journal.jobs.get((self.name, job.id)))
+        return judgement
 
     def _churned(self) -> Outcome:
         """Return what came of the jobs that were launched by the thousand, of which only what is wrong was said."""
@@ -266,6 +273,9 @@ class Party:
             told = [entry["event"] for entry in self.story if entry["what"] == "engine" and entry["life"] == life]
             if told != [_ENGINE_EVENTS[i % 2] for i in range(len(told))]:
                 yield f"the engine was told to be {told}"
+        for line in (line for path in journal_files(self.journal_path) for line in path.read_bytes().splitlines(True)):
+            if not is_whole(line):
+                yield f"a line of the journal is torn: {line!r}"
         log = self.log_path.read_text(errors="replace")
         if found := _ERROR_LINE.search(log):
             yield f"the parent logged an error: {' / '.join(log[found.start() :].splitlines()[:3])}"
@@ -305,7 +315,8 @@ class Party:
 
     def _write_config(self, launcher_args: Mapping[str, Any]) -> None:
         launcher = {"id": "launcher", "path": "tests.faults.dying.ScriptLauncher", "args": dict(launcher_args)}
-        config = {"site": self.name, "workspace": str(self.workspace), "components": [launcher]}
+        journal = {"id": "journal", "name": "JobJournal", "args": {"path": str(self.journal_path)}}
+        config = {"site": self.name, "workspace": str(self.workspace), "components": [journal, launcher]}
         self._config.write_text(json.dumps(config))
 
     def _dump_stacks(self) -> None:

@@ -9,6 +9,8 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+from flcore.job_history import JobHistory
+
 TICK = 0.2
 """Seconds between two lines of a job's output."""
 TRAPPED = 5
@@ -154,6 +156,30 @@ def _problems(judgement: Judgement, story: Sequence[Entry], evidence: Evidence, 
         yield f"ended as {judgement.end!r}, not as {sorted(job.may_end)}: {results and results[-1]}"
     yield from _told_once(story, results)
     yield from _state_gaps(story, bool(evidence.runs) and results[-1:] != [] and results[-1]["exit_code"] is not None)
+
+
+def journal_gaps(job: Job, story: Iterable[Entry], written: JobHistory | None) -> Iterator[str]:
+    """Yield what was told of a job and does not stand in the site's journal, which hears of it first."""
+    told = [entry for entry in story if entry.get("job") == job.id]
+    results = _results(entry for entry in told if entry["what"] in ("change", "told"))
+    if not results:
+        return
+    if written is None or written.result is None:
+        yield "the journal does not know that it has ended"
+        return
+    if written.result.as_dict() not in results:
+        yield f"the journal says that it ended as {written.result}, which nobody was told"
+    changes = [(entry["change"]["state"], entry["change"]["time"]) for entry in told if entry["what"] == "change"]
+    if missing := [change for change in changes if change not in written.states]:
+        yield f"the journal misses {missing}"
+
+
+def is_whole(line: bytes) -> bool:
+    """Whether a line is a JSON object, and has an end."""
+    try:
+        return line.endswith(b"\n") and isinstance(json.loads(line), dict)
+    except ValueError:
+        return False
 
 
 def return_code(exit_code: int | None) -> str:

@@ -7,7 +7,22 @@ from typing import Any
 
 import pytest
 
-from tests.faults.verdict import ABORTED, FORGOTTEN, KILLED, LOST, NATURAL, NEVER_RAN, THE_SUITE, Evidence, Job, judge
+from flcore import JobResult
+from flcore.job_history import JobHistory, StateEntry
+from tests.faults.verdict import (
+    ABORTED,
+    FORGOTTEN,
+    KILLED,
+    LOST,
+    NATURAL,
+    NEVER_RAN,
+    THE_SUITE,
+    Evidence,
+    Job,
+    is_whole,
+    journal_gaps,
+    judge,
+)
 
 JOB = Job("job", code=3, ticks=2)
 EVIDENCE = Evidence(runs=1, ended=3, log=JOB.log)
@@ -155,3 +170,45 @@ def test_an_unknown_end_is_right_only_where_the_engine_did_not_see_it(
 def test_the_truth_is_right_though_the_engine_has_forgotten_it() -> None:
     assert judge(JOB, story(), replace(EVIDENCE, unseen=True), inspected=0).problems == []
     assert "inspection said 0" in "; ".join(judge(JOB, story(), EVIDENCE, inspected=0).problems)
+
+
+# --- the journal ---
+
+
+def written(*states: str, told: dict[str, Any] | None = None) -> JobHistory:
+    entries = [StateEntry(state, float(i)) for i, state in enumerate(states)]
+    return JobHistory("job", "site-1", states=entries, result=JobResult.from_dict(told) if told else None)
+
+
+def told_job() -> list[dict[str, Any]]:
+    whole = JobResult.from_dict(result()).as_dict()
+    said = story(told=whole)
+    for number, entry in enumerate(entry for entry in said if entry["what"] == "change"):
+        entry["change"]["time"] = float(number)
+    return said
+
+
+def gaps(journal: JobHistory | None) -> str:
+    return "; ".join(journal_gaps(JOB, told_job(), journal))
+
+
+def test_a_journal_that_knows_all_is_no_problem() -> None:
+    assert gaps(written(*STATES, told=result())) == ""
+
+
+def test_an_end_that_does_not_stand_in_the_journal_is_found() -> None:
+    assert "does not know that it has ended" in gaps(None)
+    assert "does not know that it has ended" in gaps(written(*STATES))
+
+
+def test_another_end_in_the_journal_is_found() -> None:
+    assert "which nobody was told" in gaps(written(*STATES, told=result("SUCCESS", 0)))
+
+
+def test_a_state_that_the_journal_misses_is_found() -> None:
+    assert "the journal misses [('exited', 2.0)]" in gaps(written("created", "running", told=result()))
+
+
+@pytest.mark.parametrize(("line", "whole"), [(b"{}\n", True), (b"{}", False), (b'{"a\n', False), (b"\n", False)])
+def test_a_torn_line_is_found(line: bytes, whole: bool) -> None:
+    assert is_whole(line) is whole
