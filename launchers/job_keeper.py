@@ -29,7 +29,7 @@ from flcore.job_launcher_spec import ImagePullProgress, JobStateChange
 from flcore.safe_files import closing, open_private, write_new
 
 from .container_spec import LABEL_IMAGE, LABEL_NONCE, LABEL_PARENT, LABEL_SITE_ID, ContainerSpec, hidden
-from .docker_state import DOCKER_STATE, TERMINAL_STATES, ContainerState
+from .docker_state import DOCKER_STATE, GONE, TERMINAL_STATES, ContainerState
 from .gpu_leases import GpuLeases
 from .image_puller import ImagePuller, PullSettings
 from .job_record import JobIdentity, JobRecord, RecordStore
@@ -334,7 +334,11 @@ class JobKeeper:
         return container_id
 
     def _find(self, nonce: str) -> str | None:
-        return next((found.id for found in self.runtime.list_containers() if found.nonce == nonce), None)
+        """Return the container that an unanswered request has made, when all of the engine knows it."""
+        for found in self.runtime.list_containers():
+            if found.nonce == nonce and self.runtime.inspect(found.id) != GONE:
+                return found.id
+        return None
 
     def _begin_start(self, launch: _Launch) -> None:
         with self._lock:

@@ -72,6 +72,8 @@ _NO_ANSWER = (
     HTTPException,
     OSError,
 )
+_LOOKS, _LOOK_PAUSE = 50, 0.02
+"""How often, and after how many seconds, a container is looked at again that is listed and cannot be inspected."""
 _NOT_REACHED = (ConnectionRefusedError, FileNotFoundError, PermissionError, socket.gaierror)
 
 
@@ -155,13 +157,27 @@ class DockerRuntime:
 
     def inspect(self, container_id: str) -> ContainerState:
         with self._errors(f"container {container_id[:12]}"):
-            try:
-                inspection = self._clients.looks.api.inspect_container(container_id)
-            except NotFound:
-                return GONE
+            inspection = self._inspection(container_id)
+        if inspection is None:
+            return GONE
         state = _container_state(inspection)
         told = None if _is_disguised(inspection) else self._ends.get(container_id)
         return state if told is None else _as_it_ended(container_id, state, told)
+
+    def _inspection(self, container_id: str) -> dict[str, Any] | None:
+        """Return what the engine says of a container; None if it knows none.
+
+        One that is being made it lists some milliseconds (25, measured) before it can be inspected, so that only what
+        is not listed either is not there.
+        """
+        api = self._clients.looks.api
+        for _ in range(_LOOKS):
+            with suppress(NotFound):
+                return dict(api.inspect_container(container_id))
+            if not api.containers(all=True, filters={"id": container_id}):
+                return None
+            time.sleep(_LOOK_PAUSE)
+        return dict(api.inspect_container(container_id))
 
     def _note_end(self, event: Mapping[str, Any]) -> None:
         with suppress(KeyError, ValueError):  # of an event that is not as it should be

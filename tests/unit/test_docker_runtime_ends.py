@@ -1,4 +1,4 @@
-"""What an engine has told of an end counts, though it is killed before it has written that down."""
+"""What an engine has told of an end counts, and nothing is gone that it merely cannot be asked about."""
 
 from __future__ import annotations
 
@@ -7,8 +7,11 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from docker.errors import NotFound
 
-from launchers.docker_state import DOCKER_STATE
+from flcore.errors import RuntimeRefusedError
+from launchers.docker_state import DOCKER_STATE, GONE
+from launchers.runtime import docker as docker_module
 from launchers.runtime.docker import DockerRuntime
 
 DIED_AT = 1_700_000_000
@@ -121,3 +124,39 @@ def test_what_is_not_listed_any_more_is_not_kept(engine: Engine, runtime: Docker
     engine.listed = False
     runtime.list_containers()
     assert runtime.inspect("c1").exit_code == 0
+
+
+# --- a container that is being made ---
+
+
+class Slow(Engine):
+    """Lists a container before it can be inspected."""
+
+    def __init__(self, looks: int, listed: bool = True) -> None:
+        super().__init__()
+        self.looks = looks
+        self.listed = listed
+
+    def inspect_container(self, container_id: str) -> dict[str, Any]:
+        self.looks -= 1
+        if self.looks >= 0:
+            raise NotFound("No such container")
+        return super().inspect_container(container_id)
+
+
+def test_a_container_that_is_listed_is_not_gone_though_it_cannot_be_inspected_yet() -> None:
+    runtime = DockerRuntime(client=SimpleNamespace(api=Slow(looks=2)))
+    assert runtime.inspect("c1").state is DOCKER_STATE.EXITED
+
+
+def test_a_container_that_is_not_listed_either_is_gone() -> None:
+    engine = Slow(looks=2, listed=False)
+    runtime = DockerRuntime(client=SimpleNamespace(api=engine))
+    assert (runtime.inspect("c1"), engine.looks) == (GONE, 1)
+
+
+def test_nothing_is_said_of_a_container_that_stays_between_the_two(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(docker_module, "_LOOK_PAUSE", 0)
+    runtime = DockerRuntime(client=SimpleNamespace(api=Slow(looks=1000)))
+    with pytest.raises(RuntimeRefusedError):
+        runtime.inspect("c1")
