@@ -30,7 +30,8 @@ class FakeLauncher(DockerJobLauncher):
     """Of all of them; a test's own."""
 
     def __init__(self, **kwargs: Any) -> None:
-        super().__init__(**{"image": "job:1", "stop_grace": 0.2} | kwargs)
+        site_keys: dict[str, Any] = {"image": "job:1", "stop_grace": 0.2}
+        super().__init__(**site_keys | kwargs)
 
     def get_command(self, job_meta: dict[str, Any], fl_ctx: FLContext) -> tuple[str, str]:
         return f"{fl_ctx.get_identity_name()}-{job_meta['job_id']}", "sleep 600"

@@ -12,7 +12,7 @@ from flcore.errors import FLCoreError
 
 from ..docker_state import DOCKER_STATE, TERMINAL_STATES, ContainerState, effective_state
 from .durations import as_age
-from .job_index import Holding
+from .job_index import Holding, JobIndex
 from .scope import index_of
 from .terminal import Terminal, harmless, warn
 
@@ -61,16 +61,17 @@ class Rules:
 
 def run(args: argparse.Namespace) -> int:
     """Remove leftovers, a line for each; return the exit status."""
-    terminal = Terminal()
-    rules = Rules(args.older_than, time.time())
     with index_of(args) as index:
-        holdings = index.holdings()
-        complete = not index.problems
+        complete = clear(index, Rules(args.older_than, time.time()), Terminal(), dry=args.dry_run)
         for problem in index.problems:
             warn(problem)
-        for holding in holdings:
-            complete &= _deal_with(holding, rules, terminal, dry=args.dry_run)
-    return EXIT_OK if complete else EXIT_FAILED
+    return EXIT_OK if complete and not index.problems else EXIT_FAILED
+
+
+def clear(index: JobIndex, rules: Rules, terminal: Terminal, *, dry: bool) -> bool:
+    """Remove what is to be removed, or, where that is ``dry``, nothing; say so; return False if something cannot be."""
+    done = [_deal_with(holding, rules, terminal, dry=dry) for holding in index.holdings()]
+    return all(done)
 
 
 def _deal_with(holding: Holding, rules: Rules, terminal: Terminal, *, dry: bool) -> bool:
