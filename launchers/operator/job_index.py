@@ -54,6 +54,8 @@ class JobView:
     """Of that engine."""
     has_parent: bool | None = None
     """Whether a process of the site follows the job; None where that cannot be told."""
+    has_journal: bool = False
+    """Whether the history is a journal's."""
 
     @property
     def is_active(self) -> bool:
@@ -307,6 +309,7 @@ def _view(site: SiteFiles, told: JobHistory | None, record: FoundRecord | None, 
         container=one.summary if one else None,
         runtime=one.runtime if one else None,
         has_parent=has_parent,
+        has_journal=told is not None,
     )
     view.state = _state(view)
     return view

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple, Protocol, Self
 from flcore.command import EXIT_INTERRUPTED
 
 from .durations import as_time
-from .job_index import JobIndex, JobView
+from .job_index import LAUNCHING, JobIndex, JobView
 from .job_json import as_dict
 from .job_table import note_of, status_of, table
 from .selection import matching, shown
@@ -80,7 +80,7 @@ class ChangeLines:
         known, self._told = self._told, {_key(view): _Told.of(view) for view in views}
         if known is None:
             for view in reversed(shown(views, self._args)):
-                self._print(_Change(view, "", status_of(view)[0], time.time()))
+                self._print(_Change(view, "", _status_to_tell(view), time.time()))
             return
         for view in matching(views, self._args.job):
             for change in _changes(view, known.get(_key(view))):
@@ -125,7 +125,7 @@ class _Told(NamedTuple):
 
     @classmethod
     def of(cls, view: JobView) -> Self:
-        return cls(view.history.began_at, len(view.history.states), status_of(view)[0])
+        return cls(view.history.began_at, len(view.history.states), _status_to_tell(view))
 
 
 def _key(view: JobView) -> object:
@@ -137,13 +137,24 @@ def _changes(view: JobView, told: _Told | None) -> Iterator[_Change]:
     history = view.history
     if told is None or told.run != history.began_at:
         told = _Told(history.began_at, 0, "")
-    previous, status = told.status, status_of(view)[0]
+    previous, status = told.status, _status_to_tell(view)
     states = history.states[told.states :]
-    for entry in states[:-1] if status == view.state or history.result else states:
-        yield _Change(view, previous, entry.state, entry.time, is_last=False)
-        previous = entry.state
+    is_told_by_last = history.result or (states and states[-1].state == status)
+    for entry in states[:-1] if is_told_by_last else states:
+        if entry.state != previous:
+            yield _Change(view, previous, entry.state, entry.time, is_last=False)
+            previous = entry.state
     if status != previous:
         yield _Change(view, previous, status, states[-1].time if states else time.time())
+
+
+def _status_to_tell(view: JobView) -> str:
+    """Return the status that the lines have come to.
+
+    Where somebody writes a journal, its states come one after the other; what an engine says may be ahead of it.
+    """
+    told = view.history.state or LAUNCHING
+    return told if view.has_journal and view.has_parent and not view.history.result else status_of(view)[0]
 
 
 class LiveTable:
