@@ -18,6 +18,8 @@ logger = logging.getLogger(__name__)
 LAST_LINES = 10
 LAST_CHARACTERS = 600
 """How much of a failed job's output stands in its error."""
+LINE_BREAK = " | "
+"""What stands there for the end of a line."""
 REOPEN_DELAY = 0.5
 """Seconds before a stream that ended early is opened again."""
 _STYLE = re.compile(r"\x1b\[[0-9;]*m")
@@ -34,7 +36,7 @@ def last_output(runtime: Runtime, container_id: str, secrets: Iterable[str] = ()
         return ""
     text = hidden(output.decode(errors="replace"), secrets)  # before a part of one is cut off
     lines = (_printable(line).strip() for line in text.splitlines())
-    return " | ".join(line for line in lines if line)[-LAST_CHARACTERS:]
+    return LINE_BREAK.join(line for line in lines if line)[-LAST_CHARACTERS:]
 
 
 def follow(runtime: Runtime, job: TrackedJob, tail: int | None) -> Iterator[str]:

@@ -115,7 +115,7 @@ def _add_ps(commands: Commands) -> None:
     parser = _add(commands, "ps", "ps", "list jobs, also those of sites that do not run", _PS)
     parser.add_argument("-a", "--all", action="store_true", help="all jobs, not only the last that have ended")
     parser.add_argument(
-        "-n", "--last", metavar="N", type=_count, default=10, help="how many ended jobs are listed (default: 10)"
+        "-n", "--last", metavar="N", type=_count, default=5, help="how many ended jobs are listed (default: 5)"
     )
     parser.add_argument("--json", action="store_true", help="print a JSON object per line")
     parser.add_argument("-w", "--watch", action="store_true", help="go on, and show what changes, until Ctrl-C")

@@ -56,10 +56,10 @@ class Report:
         yield self._terminal.styled(f"{history.job_id} at {history.site}", "strong")
         for key, value in self._facts():
             yield from self._fact(key, harmless(value))
-        if history.states or history.launching_at:
-            yield from ("", "states", *self._states())
         if history.request:
             yield from ("", "request", *self._request(history.request))
+        if history.states or history.launching_at:
+            yield from ("", "states", *self._states())
 
     def _facts(self) -> Iterator[tuple[str, str]]:
         view, history = self._view, self._view.history
@@ -76,15 +76,15 @@ class Report:
         yield "folder", str(view.workspace / history.job_id) if view.workspace else ""
         yield "used", self._usage()
 
-    def _fact(self, key: str, value: str) -> Iterator[str]:
+    def _fact(self, key: str, value: str, column: int = _KEY) -> Iterator[str]:
         if not value:
             return
         width = self._terminal.width
-        first, *rest = [value] if width is None else list(wrapped(value, width - _KEY - 4))
+        first, *rest = [value] if width is None else list(wrapped(value, width - column - 4))
         style = status_of(self._view)[1] if key == "status" else ""
-        yield f"  {self._terminal.styled(f'{key:<{_KEY}}', 'dim')}  {self._terminal.styled(first, style)}"
+        yield f"  {self._terminal.styled(f'{key:<{column}}', 'dim')}  {self._terminal.styled(first, style)}"
         for line in rest:
-            yield " " * (_KEY + 4) + self._terminal.styled(line, style)
+            yield " " * (column + 4) + self._terminal.styled(line, style)
 
     def _status(self) -> str:
         result = self._view.history.result
@@ -125,8 +125,10 @@ class Report:
 
     def _request(self, request: Mapping[str, Any]) -> Iterator[str]:
         """Yield the settings, which were masked when they were written down."""
-        for path, value in _settings(request):
-            yield from self._fact(path, value)
+        settings = [(path, value) for path, value in _settings(request) if not path.startswith("Labels.")]
+        column = max(len(path) for path, _ in settings)
+        for path, value in settings:
+            yield from self._fact(path, harmless(value), column)
 
 
 def _settings(request: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

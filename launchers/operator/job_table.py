@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from ..docker_state import DOCKER_STATE, TERMINAL_STATES
+from ..docker_state import DOCKER_STATE, LAST_OUTPUT, TERMINAL_STATES
+from ..job_output import LINE_BREAK
 from .durations import as_age, as_duration
 from .job_index import LAUNCHING, LOST, UNKNOWN, JobView
 from .terminal import Terminal, cut, harmless, width_of
 
 LEAST_OF_AN_ID = 12
 """Characters of a job's id that a narrow terminal shows at least."""
-LEAST_OF_A_NOTE = 24
-"""What is left for the reason before ids are cut."""
+LEAST_OF_A_NOTE = 40
+"""Where less is left of a line for the reasons, they have lines of their own."""
 _GAP = "  "
+_INDENT = "    "
 _STYLES = {DOCKER_STATE.RUNNING: "going", DOCKER_STATE.CREATED: "dim", LAUNCHING: "dim", LOST: "bad"}
 
 
@@ -36,13 +38,24 @@ _RIGHT = {HEADER._fields.index(name) for name in ("exit_code", "age", "duration"
 
 
 def table(views: Iterable[JobView], terminal: Terminal, now: float) -> list[str]:
-    """Return a header and a line per job, no longer than the terminal is wide."""
+    """Return a header and a line per job, no longer than the terminal is wide.
+
+    Where it is too narrow for the reasons, each has a line of its own.
+    """
     rows = [row_of(view, now) for view in views]
     width = terminal.width
-    if width is not None:
-        rows = _with_cut_ids(rows, width)
+    if width is None:
+        return [_line(row, _widths(rows), terminal, None) for row in (HEADER, *rows)]
+    rows = _with_cut_ids(rows, width)
     widths = _widths(rows)
-    return [_line(row, widths, terminal) for row in (HEADER, *rows)]
+    room = width - sum(widths) - len(_GAP) * len(widths)
+    if room >= min(LEAST_OF_A_NOTE, max(map(width_of, (row.note for row in rows)), default=0)):
+        return [_line(row, widths, terminal, max(room, 0)) for row in (HEADER, *rows)]
+    lines = [_line(HEADER, widths, terminal, 0)]
+    for row in rows:
+        lines.append(_line(row, widths, terminal, 0))
+        lines += [_INDENT + terminal.styled(cut(row.note, width - len(_INDENT)), "dim")] if row.note else []
+    return lines
 
 
 def row_of(view: JobView, now: float) -> Row:
@@ -57,7 +70,7 @@ def row_of(view: JobView, now: float) -> Row:
         exit_code="-" if result is None or result.exit_code is None else str(result.exit_code),
         age=as_age(now - history.began_at) if history.began_at else "-",
         duration=as_duration(duration_of(view, now)),
-        note=harmless(note_of(view)),
+        note=harmless(short_note_of(view)),
         style=style,
     )
 
@@ -98,31 +111,41 @@ def note_of(view: JobView) -> str:
     return f"asked to end by {request['by']}" if isinstance(request, dict) and "by" in request else ""
 
 
+def short_note_of(view: JobView) -> str:
+    """Return what a short line has room for: where a job failed, the last that it wrote, which most often says why."""
+    result = view.history.result
+    if result and result.ended_by:
+        return f"ended by {result.ended_by}"
+    return note_of(view).rpartition(LAST_OUTPUT)[2].rpartition(LINE_BREAK)[2]
+
+
 def _with_cut_ids(rows: Sequence[Row], width: int) -> list[Row]:
     """Return the rows with ids no longer than there is room for, and than is needed to tell them apart."""
-    too_much = sum(_widths(rows)[:-1]) + len(_GAP) * (len(HEADER) - 2) + LEAST_OF_A_NOTE - width
-    longest = max((len(row.job) for row in rows), default=0)
-    size = max(LEAST_OF_AN_ID, longest - max(0, too_much))
+    widths = _widths(rows)
+    too_much = sum(widths) + len(_GAP) * (len(widths) - 1) - width
+    if too_much <= 0:
+        return list(rows)
     ids = {row.job for row in rows}
+    size = max(LEAST_OF_AN_ID, widths[0] - too_much)
     while len({job[:size] for job in ids}) < len(ids):
         size += 1
     return [row._replace(job=row.job[:size]) for row in rows]
 
 
 def _widths(rows: Iterable[Row]) -> list[int]:
-    """Return how wide each column is; the last one has what is left."""
-    columns = zip(*(row[:-1] for row in (HEADER, *rows)), strict=True)
+    """Return how wide each column is, but for the last one, which has what is left."""
+    columns = zip(*(row[:-2] for row in (HEADER, *rows)), strict=True)
     return [max(map(width_of, column)) for column in columns]
 
 
-def _line(row: Row, widths: Sequence[int], terminal: Terminal) -> str:
+def _line(row: Row, widths: Sequence[int], terminal: Terminal, room: int | None) -> str:
+    """Return a row as a line with so much room for its note; None is any."""
     cells = []
-    for index, (text, width) in enumerate(zip(row[:-2], widths[:-1], strict=True)):
+    for index, (text, width) in enumerate(zip(row[:-2], widths, strict=True)):
         cell = text.rjust(width) if index in _RIGHT else text.ljust(width)
         is_styled = row is HEADER or HEADER._fields[index] == "status"
         cells.append(terminal.styled(cell, row.style) if is_styled else cell)
-    left = None if terminal.width is None else terminal.width - sum(widths[:-1]) - len(_GAP) * len(widths[:-1])
-    note = row.note if left is None else cut(row.note, left)
+    note = row.note if room is None else cut(row.note, room)
     if note:
         cells.append(terminal.styled(note, row.style if row is HEADER else "dim"))
     return _GAP.join(cells).rstrip()

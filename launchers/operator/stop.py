@@ -104,7 +104,8 @@ class Stopper:
         Raises NotEndedError, RuntimeUnavailableError or OSError. The wish stays once it is written down. Idempotent.
         """
         if self._has_ended():
-            return self._told(f"has ended already{self._what_is_next()}")
+            told = self._view.history.result
+            return f"had ended already{': ' + _in_words(told) if told else self._what_is_next()}"
         self._write_down()
         if self._view.state in _UNSTARTED:
             self._wait_for(lambda: self._look_again().state not in _UNSTARTED, LAUNCH_TIMEOUT)

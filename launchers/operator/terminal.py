@@ -46,7 +46,7 @@ def wrapped(text: str, width: int) -> Iterator[str]:
     """Yield the lines of a text that is too long for one."""
     import textwrap
 
-    yield from textwrap.wrap(text, max(width, 20)) or [""]
+    yield from textwrap.wrap(text, max(width, 20), break_on_hyphens=False) or [""]
 
 
 class Terminal:

@@ -184,12 +184,30 @@ def test_what_no_job_is_called_is_an_error(name: str) -> None:
 
 
 def test_no_line_is_longer_than_the_terminal_is_wide(screen: Terminal) -> None:
+    lines = table([view_of("job-1", error="a reason " * 20)], screen, 2000)
+    assert max(width_of(plain(line)) for line in lines) == 80
+    assert plain(lines[2]).startswith("    a reason a reason")  # a line of its own: beside the rest is too little room
+
+
+def test_a_wide_terminal_has_the_reasons_beside_the_rest(screen: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "120")
+    lines = table([view_of("job-1", error="a reason " * 20)], screen, 2000)
+    assert [width_of(plain(line)) for line in lines[1:]] == [120]
+
+
+def test_ids_are_cut_to_what_fits_and_tells_them_apart(screen: Terminal) -> None:
     ids = ["2f1c0b7e-3d55-4a6e-9f9b-0f6a7f6d9c11", "2f1c0b7e-3d55-5a6e-9f9b-0f6a7f6d9c11"]
-    lines = table([view_of(job_id, error="a reason " * 20) for job_id in ids], screen, 2000)
-    assert {width_of(plain(line)) for line in lines[1:]} == {80}
+    lines = table([view_of(job_id, "a-site-of-a-long-name", error="") for job_id in ids], screen, 2000)
+    assert max(width_of(plain(line)) for line in lines) <= 80
     shown_ids = [plain(line).split()[0] for line in lines[1:]]
     assert len(set(shown_ids)) == 2
     assert all(job_id.startswith(cut_id) for job_id, cut_id in zip(ids, shown_ids, strict=True))
+
+
+def test_the_reason_of_a_failure_is_the_last_that_it_wrote() -> None:
+    view = view_of("job-1", error="exit code 3; its last output: loading | ValueError: no such column")
+    out = Terminal(io.StringIO())
+    assert table([view], out, 2000)[1].endswith("  ValueError: no such column")
 
 
 def test_where_there_is_no_terminal_nothing_is_cut() -> None:
@@ -202,7 +220,7 @@ def test_where_there_is_no_terminal_nothing_is_cut() -> None:
 
 def test_wide_characters_take_two_cells(screen: Terminal) -> None:
     lines = table([view_of("job-1", error="失敗" * 50)], screen, 2000)
-    assert width_of(plain(lines[1])) in (79, 80)
+    assert width_of(plain(lines[2])) in (79, 80)
 
 
 def test_colours_are_for_terminals_that_want_them(screen: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -348,7 +366,7 @@ def test_inspect_says_all_that_is_known(lab: OperatorLab) -> None:
     handle.wait()
     until(lambda: not lab.records())
     done = lab.flcore("inspect", "job")
-    facts = dict(re.findall(r"^  (\S[\w ]*?)  +(.*)$", done.out.partition("\nrequest\n")[0], re.MULTILINE))
+    facts = dict(re.findall(r"^  (\S[\w ]*?)  +(.*)$", done.out.replace("\nrequest\n  name", ""), re.MULTILINE))
     assert facts["name"] == "digits"
     assert facts["status"] == "EXECUTION_ERROR, exit code 3"
     assert facts["reason"] == "exit code 3; its last output: round 1 | round 2"

@@ -84,7 +84,10 @@ def test_a_job_that_has_ended_stays_as_it_is(lab: OperatorLab) -> None:
     handle.wait()
     until(lambda: lab.view().history.is_closed)
     done = lab.flcore("stop", "job-1")
-    assert (done.status, done.out) == (0, "site-1/job-1: EXECUTION_ERROR (exit code 3): exit code 3\n")
+    assert (done.status, done.out) == (
+        0,
+        "site-1/job-1: had ended already: EXECUTION_ERROR (exit code 3): exit code 3\n",
+    )
 
 
 def test_an_end_that_nobody_has_told_stays_the_jobs_own(lab: OperatorLab) -> None:
@@ -93,7 +96,7 @@ def test_an_end_that_nobody_has_told_stays_the_jobs_own(lab: OperatorLab) -> Non
     site.close()
     lab.runtime.exit(NAME, 0)
     done = lab.flcore("stop", "job-1")
-    assert (done.status, done.out) == (0, "site-1/job-1: has ended already; its site's next start tells how\n")
+    assert (done.status, done.out) == (0, "site-1/job-1: had ended already; its site's next start tells how\n")
     lab.site()
     until(lambda: lab.view().history.is_closed)
     result = lab.view().history.result
