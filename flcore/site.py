@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from .admission import Admission, AdmissionLimits, Slot, no_waiting
+from .admission import Admission, AdmissionLimits, Load, Slot, no_waiting
 from .errors import ConfigError, FLCoreError, JobLaunchError, JobRejectedError, NoLauncherError
 from .event_bus import EventBus
 from .event_type import EventType
@@ -191,6 +191,11 @@ class Site:
             if self.at_end == "end" if end_jobs is None else end_jobs:
                 self._end_jobs(by)
 
+    @property
+    def load(self) -> Load:
+        """How many jobs run and are launched now, and how many launches wait for their turn."""
+        return self._admission.load
+
     def jobs(self) -> dict[str, JobHandleSpec]:
         """Return the handles of this site's jobs by job id: those that it launched, and those found again at its start.
 
@@ -294,7 +299,9 @@ class Site:
         self._jobs.failed(launch, error)
         self._admission.leave(launch.slot)
         if isinstance(error, Exception):
-            self._fire_end(launch.job_id, JobResult.of_failed_launch(error), EventType.JOB_ABORTED)
+            fl_ctx = self._context_of(launch.job_id)
+            fl_ctx.put(FLContextKey.LAUNCH_ERROR, error, private=True, sticky=False)
+            self._fire_end(fl_ctx, JobResult.of_failed_launch(error), EventType.JOB_ABORTED)
 
     def _choose(self, job_id: str, fl_ctx: FLContext) -> JobLauncherSpec:
         volunteers: list[JobLauncherSpec] = fl_ctx.get_prop(FLContextKey.JOB_LAUNCHER, [])
@@ -405,10 +412,10 @@ class Site:
 
     def _job_ended(self, job_id: str, result: JobResult) -> None:
         aborted = result.return_code is JobReturnCode.ABORTED
-        self._fire_end(job_id, result, EventType.JOB_ABORTED if aborted else EventType.JOB_COMPLETED)
+        event_type = EventType.JOB_ABORTED if aborted else EventType.JOB_COMPLETED
+        self._fire_end(self._context_of(job_id), result, event_type)
 
-    def _fire_end(self, job_id: str, result: JobResult, event_type: str) -> None:
-        fl_ctx = self._context_of(job_id)
+    def _fire_end(self, fl_ctx: FLContext, result: JobResult, event_type: str) -> None:
         fl_ctx.put(FLContextKey.JOB_RESULT, result, private=True, sticky=False)
         self._fire_in(fl_ctx, event_type)
 

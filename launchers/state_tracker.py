@@ -22,7 +22,7 @@ from functools import partial
 from queue import SimpleQueue
 
 from flcore.errors import FLCoreError, RuntimeUnavailableError
-from flcore.job_launcher_spec import JobReturnCode
+from flcore.job_launcher_spec import JobReturnCode, LauncherFigures
 
 from .docker_state import DOCKER_STATE, TERMINAL_STATES, ContainerState, effective_state, result_of
 from .job_ender import Ending, JobEnder
@@ -54,13 +54,15 @@ _AS_MEANT = (JobReturnCode.SUCCESS, JobReturnCode.ABORTED)
 class _Watch:
     """What the worker keeps in mind of one job."""
 
-    __slots__ = ("again", "ending", "failures", "job", "limit", "looking")
+    __slots__ = ("again", "ending", "failures", "job", "limit", "listed", "looking")
 
     def __init__(self, job: TrackedJob) -> None:
         self.job = job
         self.looking = False
         """An inspection is under way; ``again``: and something happened since."""
         self.again = False
+        self.listed = False
+        """Nothing but a list has said that there is something to see."""
         self.failures = 0
         self.ending: Ending | None = None
         self.limit: Limit | None = None
@@ -125,6 +127,9 @@ class StateTracker:
         self._started = False
         self._closing = threading.Event()
         self._unreachable = ""
+        self._streams = 0
+        """How many streams of events were opened."""
+        self._missed = 0
         self._uncleaned: dict[TrackedJob, int] = {}
         """Ended jobs whose clean-up is tried again later, and how often it was tried."""
         # The rest is the worker's alone.
@@ -187,6 +192,10 @@ class StateTracker:
                 self._begin(None)
                 self._outbox.put(call)
 
+    def figures(self) -> LauncherFigures:
+        """Return figures of this tracker's own work. Asks nobody."""
+        return LauncherFigures(max(0, self._streams - 1), self._missed, self._outbox.qsize())
+
     def why_no_end(self) -> str:
         """Return why an end that was asked for is not seen yet."""
         return self._unreachable or "the engine has not confirmed its end"
@@ -235,6 +244,7 @@ class StateTracker:
         """Pass on the events of one connection until it ends; False if there was none."""
         try:
             with self._runtime.open_events() as container_ids:
+                self._streams += 1
                 if self._closing.is_set():
                     return True  # nobody will close a stream that was opened only now
                 self._post(self._list)  # subscribe first, then list: nothing falls in between
@@ -258,11 +268,15 @@ class StateTracker:
 
     # All that follows runs in the worker's loop. First, looking at one container
 
-    def _look_at(self, container_id: str) -> None:
-        """Have one container inspected; at most one inspection of each at a time, so that their order is right."""
+    def _look_at(self, container_id: str, listed: bool = False) -> None:
+        """Have one container inspected; at most one inspection of each at a time, so that their order is right.
+
+        ``listed``: because of what a list says of it, and of nothing else.
+        """
         watch = self._watches.get(container_id)
         if watch is None:
             return
+        watch.listed = listed and (watch.listed or not watch.looking)
         if not self._reachable:
             self._list()  # it tells whether the engine answers again, and then what is new
             return
@@ -305,7 +319,11 @@ class StateTracker:
 
     def _take_in(self, watch: _Watch, seen: ContainerState, output: str = "") -> None:
         job = watch.job
-        for change in job.observe(seen, time.time(), output):
+        is_known = job.state is not None
+        changes = job.observe(seen, time.time(), output)
+        if watch.listed and is_known:
+            self._missed += len(changes)
+        for change in changes:
             logger.info("%s: %s -> %s", job.identity, change.previous or "new", change.state)
             self._outbox.put(partial(job.tell, change))
         if job.result:
@@ -419,11 +437,12 @@ class StateTracker:
             state = states.get(container_id)
             if state != watch.job.state or state is DOCKER_STATE.CREATED:  # a failed start leaves it "created"
                 lost |= state in TERMINAL_STATES and watch.job.state is not None and not watch.looking
-                self._look_at(container_id)
+                self._look_at(container_id, listed=True)
             if watch.job.end_request:
                 self._pursue_end(watch)
         if lost:
-            logger.info("%s: an end was told by no event; the event stream is opened again", self._runtime.name)
+            again = "an end was told by no event; the event stream is opened again"
+            logger.info("%s: %s", self._runtime.name, again)
             self._runtime.close_events()
 
     def _place(self, summaries: list[ContainerSummary]) -> None:
@@ -457,7 +476,8 @@ class StateTracker:
             self._runtime.close_events()  # the stream may be half open: a new one is sure
             self._clean_up_what_is_left()
         else:
-            logger.warning("%s does not answer; jobs are not affected: %s", self._runtime.name, reason)
+            away = "does not answer; jobs are not affected"
+            logger.warning("%s %s: %s", self._runtime.name, away, reason)
             self._loop.after(_AWAY_INTERVAL, self._list)
         if self._on_engine:
             self._outbox.put(partial(self._on_engine, reachable, reason))
