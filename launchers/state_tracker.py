@@ -97,6 +97,7 @@ class StateTracker:
         on_unknown: called in the pool with the listed containers that are not tracked.
         relist_interval: seconds between two lists.
         creation_grace: seconds in which a container may still appear whose creation was asked for, but not answered.
+        site: whose jobs they are, for the log.
     """
 
     def __init__(
@@ -106,8 +107,10 @@ class StateTracker:
         on_unknown: Callable[[list[ContainerSummary]], None] | None = None,
         relist_interval: float = RELIST_INTERVAL,
         creation_grace: float = CREATION_GRACE,
+        site: str = "",
     ) -> None:
         self._runtime = runtime
+        self._about = {"site": site}
         self._on_engine = on_engine
         self._on_unknown = on_unknown
         self._relist_interval = relist_interval
@@ -252,11 +255,11 @@ class StateTracker:
                     if container_id in self._watches:
                         self._post(partial(self._look_at, container_id))
         except FLCoreError as error:
-            logger.debug("%s: no event stream: %s", self._runtime.name, error)
+            logger.debug("%s: no event stream: %s", self._runtime.name, error, extra=self._about)
             self.doubt()
             return False
         except Exception:
-            logger.exception("%s: the event stream failed; it is opened again", self._runtime.name)
+            logger.exception("%s: the event stream failed; it is opened again", self._runtime.name, extra=self._about)
             return False
         return True
 
@@ -421,7 +424,7 @@ class StateTracker:
         if isinstance(error, RuntimeUnavailableError):
             self._note_engine(reachable=False, reason=str(error))
         else:
-            logger.error("%s: cannot be listed, will be again: %r", self._runtime.name, error)
+            logger.error("%s: cannot be listed, will be again: %r", self._runtime.name, error, extra=self._about)
         self._list_done()
 
     def _list_done(self) -> None:
@@ -442,7 +445,7 @@ class StateTracker:
                 self._pursue_end(watch)
         if lost:
             again = "an end was told by no event; the event stream is opened again"
-            logger.info("%s: %s", self._runtime.name, again)
+            logger.info("%s: %s", self._runtime.name, again, extra=self._about)
             self._runtime.close_events()
 
     def _place(self, summaries: list[ContainerSummary]) -> None:
@@ -464,7 +467,7 @@ class StateTracker:
             self._loop.ask(partial(self._on_unknown, unknown), _nothing, self._not_dealt_with)
 
     def _not_dealt_with(self, error: Exception) -> None:
-        logger.warning("%s: an unknown container was not dealt with: %s", self._runtime.name, error)
+        logger.warning("%s: an unknown container was not dealt with: %s", self._runtime.name, error, extra=self._about)
 
     def _note_engine(self, reachable: bool, reason: str = "") -> None:
         if reachable is self._reachable:
@@ -472,12 +475,12 @@ class StateTracker:
         self._reachable = reachable
         self._unreachable = "" if reachable else reason
         if reachable:
-            logger.warning("%s answers again", self._runtime.name)
+            logger.warning("%s answers again", self._runtime.name, extra=self._about)
             self._runtime.close_events()  # the stream may be half open: a new one is sure
             self._clean_up_what_is_left()
         else:
             away = "does not answer; jobs are not affected"
-            logger.warning("%s %s: %s", self._runtime.name, away, reason)
+            logger.warning("%s %s: %s", self._runtime.name, away, reason, extra=self._about)
             self._loop.after(_AWAY_INTERVAL, self._list)
         if self._on_engine:
             self._outbox.put(partial(self._on_engine, reachable, reason))
