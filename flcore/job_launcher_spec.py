@@ -276,7 +276,7 @@ class LauncherFigures:
     reconnects: int
     """How often it subscribed anew to the runtime's events, for the stream of them had ended."""
     missed_changes: int
-    """State changes of which no event told: a list of all containers found them."""
+    """State changes that a list of all containers found before any event told of them."""
     untold: int
     """How many state changes, ends and reports wait for the site's components to be told of them."""
 

@@ -7,17 +7,17 @@ metric                                 type       labels       what
 =====================================  =========  ===========  ======================================================
 flcore_jobs                            gauge      state        Jobs that are launched or run now.
 flcore_launches_waiting                gauge                   Launches that wait for their turn.
-flcore_launches_total                  counter    outcome      Launches that are over.
-flcore_launch_duration_seconds         histogram               From the begin of a launch to its success.
+flcore_launches_total                  counter    outcome      Launches that have succeeded or failed.
+flcore_launch_duration_seconds         histogram               Time from BEFORE_JOB_LAUNCH to AFTER_JOB_LAUNCH.
 flcore_job_ends_total                  counter    return_code  Jobs that have ended or could not be launched.
-flcore_job_failures_total              counter    reason       Those of them that did not succeed.
-flcore_exit_detection_seconds          histogram               From the end of a process to the event that tells it.
+flcore_job_failures_total              counter    reason       Jobs that did not succeed, or could not be launched.
+flcore_exit_detection_seconds          histogram               Time from the end of a process to the event of it.
 flcore_jobs_cpu_seconds_total          counter                 Processor time of jobs, if a ResourceMonitor measures.
 flcore_jobs_memory_bytes               gauge                   Memory that jobs use, if a ResourceMonitor measures.
 flcore_engine_reachable                gauge      launcher     Whether the engine of a launcher answers.
-flcore_engine_outages_total            counter    launcher     How often it stopped answering.
-flcore_event_stream_reconnects_total   counter    launcher     How often its stream of events was opened again.
-flcore_missed_changes_total            counter    launcher     State changes that no event told, found by a list.
+flcore_engine_outages_total            counter    launcher     How often the engine of a launcher stopped answering.
+flcore_event_stream_reconnects_total   counter    launcher     How often an engine's event stream was opened again.
+flcore_missed_changes_total            counter    launcher     State changes that a list found before any event.
 flcore_untold_events                   gauge      launcher     Events that wait for slow components.
 =====================================  =========  ===========  ======================================================
 
@@ -61,33 +61,37 @@ class Metric(NamedTuple):
 METRICS: Mapping[str, Metric] = {
     "jobs": Metric("flcore_jobs", "gauge", "Jobs that are launched or run now.", ("state",)),
     "waiting": Metric("flcore_launches_waiting", "gauge", "Launches that wait for their turn."),
-    "launches": Metric("flcore_launches_total", "counter", "Launches that are over.", ("outcome",)),
+    "launches": Metric("flcore_launches_total", "counter", "Launches that have succeeded or failed.", ("outcome",)),
     "launch_seconds": Metric(
-        "flcore_launch_duration_seconds", "histogram", "From the begin of a launch to its success."
+        "flcore_launch_duration_seconds", "histogram", "Time from BEFORE_JOB_LAUNCH to AFTER_JOB_LAUNCH."
     ),
     "ends": Metric(
         "flcore_job_ends_total", "counter", "Jobs that have ended or could not be launched.", ("return_code",)
     ),
-    "failures": Metric("flcore_job_failures_total", "counter", "Those of them that did not succeed.", ("reason",)),
+    "failures": Metric(
+        "flcore_job_failures_total", "counter", "Jobs that did not succeed, or could not be launched.", ("reason",)
+    ),
     "exit_seconds": Metric(
-        "flcore_exit_detection_seconds", "histogram", "From the end of a process to the event that tells it."
+        "flcore_exit_detection_seconds", "histogram", "Time from the end of a process to the event of it."
     ),
     "cpu_seconds": Metric(
         "flcore_jobs_cpu_seconds_total", "counter", "Processor time of jobs, if a ResourceMonitor measures."
     ),
     "memory": Metric("flcore_jobs_memory_bytes", "gauge", "Memory that jobs use, if a ResourceMonitor measures."),
     "reachable": Metric("flcore_engine_reachable", "gauge", "Whether the engine of a launcher answers.", ("launcher",)),
-    "outages": Metric("flcore_engine_outages_total", "counter", "How often it stopped answering.", ("launcher",)),
+    "outages": Metric(
+        "flcore_engine_outages_total", "counter", "How often the engine of a launcher stopped answering.", ("launcher",)
+    ),
     "reconnects": Metric(
         "flcore_event_stream_reconnects_total",
         "counter",
-        "How often its stream of events was opened again.",
+        "How often an engine's event stream was opened again.",
         ("launcher",),
     ),
     "missed_changes": Metric(
         "flcore_missed_changes_total",
         "counter",
-        "State changes that no event told, found by a list.",
+        "State changes that a list found before any event.",
         ("launcher",),
     ),
     "untold": Metric("flcore_untold_events", "gauge", "Events that wait for slow components.", ("launcher",)),

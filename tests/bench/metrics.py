@@ -43,7 +43,7 @@ def exporter() -> Iterator[Contest]:
 
 @bench(cases=(10, 100), rounds=1, warm_up=0)
 def measuring_usage(jobs: int) -> Iterator[Contest]:
-    """Half a minute with so many running jobs on a real engine, whose usage is measured every ten seconds or so."""
+    """Half a minute with so many running jobs on a real engine, and a monitor of what they use."""
     engine = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock")
     with ExitStack() as stack:
         folder = stack.enter_context(TemporaryDirectory(prefix="flcore-bench-"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import socket
+import socketserver
 import subprocess
 import threading
 from collections.abc import Callable
@@ -44,6 +45,12 @@ class Wall(FLComponent):
     def handle_event(self, event_type: str, fl_ctx: FLContext) -> None:
         if event_type == EventType.JOB_STATE_CHANGED:
             assert self.may_go_on.wait(TIMEOUT)
+
+
+@pytest.fixture(autouse=True)
+def _ends_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have a server look more often whether it is to end: for each of these tests it takes half a second to."""
+    monkeypatch.setattr(socketserver.BaseServer.serve_forever, "__defaults__", (0.01,))
 
 
 @pytest.fixture
