@@ -62,7 +62,7 @@ class _Watch:
         """An inspection is under way; ``again``: and something happened since."""
         self.again = False
         self.listed = False
-        """Nothing but a list has said that there is something to see."""
+        """Nothing but lists have said that there is something to see, now or ``again``."""
         self.failures = 0
         self.ending: Ending | None = None
         self.limit: Limit | None = None
