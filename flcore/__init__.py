@@ -11,6 +11,7 @@ from .job_launcher_spec import (
     JobResult,
     JobReturnCode,
     JobStateChange,
+    JobUsage,
     add_launcher,
 )
 from .site import Site
@@ -28,6 +29,7 @@ __all__ = [
     "JobResult",
     "JobReturnCode",
     "JobStateChange",
+    "JobUsage",
     "JobWorkflow",
     "Site",
     "Workflow",

@@ -105,7 +105,8 @@ class Admission:
         with self._lock:
             obstacle = self._line_up(slot)
         if slot._decided:
-            logger.info("job %s waits: %s", slot.job_id, obstacle)
+            about = {"site": self._site, "job_id": slot.job_id}
+            logger.info("job %s waits: %s", slot.job_id, obstacle, extra=about)
             while not slot._decided.wait(_LONGEST_WAIT):
                 pass
         if not slot._admitted:

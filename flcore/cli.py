@@ -30,6 +30,7 @@ from .fl_constant import FLContextKey
 from .job_launcher_spec import JobLauncherSpec
 from .site import Site
 from .site_config import SiteConfig
+from .site_log import is_on_standard_error
 from .workflow import JobFolder, JobWorkflow
 
 _RUN_EXAMPLE = """example:
@@ -48,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = _parser()
     complete_if_asked(parser)
     args = parser.parse_args(argv)
-    logging.basicConfig(level=_level(args.verbose), format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    _log_to_stderr(_level(args.verbose))
     sys.path.insert(0, str(Path.cwd()))  # as `python -m` does, so that configs can name classes of this folder
     try:
         return int(args.command(args))
@@ -145,6 +146,14 @@ def _view(as_json: bool) -> type[View]:
 
 def _level(verbose: int) -> int:
     return (logging.WARNING, logging.INFO, logging.DEBUG)[min(verbose, 2)]
+
+
+def _log_to_stderr(level: int) -> None:
+    """Log what no site's own log writes to standard error."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setLevel(level)  # a site's log may have the root logger let more pass
+    handler.addFilter(lambda record: not is_on_standard_error(record))
+    logging.basicConfig(level=level, format="%(levelname)s %(name)s: %(message)s", handlers=[handler])
 
 
 def _terminated(number: int, _: object) -> NoReturn:

@@ -36,7 +36,7 @@ class ComponentBuilder:
 
     def __init__(self, source: str, variables: Mapping[str, str] | None = None) -> None:
         self._source = source
-        self._variables = {f"${{{name}}}": value for name, value in (variables or {}).items()}
+        self._variables = variables or {}
 
     def build_all(self, configs: Any) -> dict[str, FLComponent]:
         """Return the components by id, in their order, without the disabled ones.
@@ -130,7 +130,7 @@ class ComponentBuilder:
     def _value(self, value: Any, where: str) -> Any:
         """Return an argument: a copy, with variables put in and component configs built."""
         if isinstance(value, str):
-            return self._expand(value)
+            return expand(value, self._variables)
         if isinstance(value, list):
             return [self._value(item, f"{where}[{i}]") for i, item in enumerate(value)]
         if not isinstance(value, Mapping):
@@ -138,11 +138,6 @@ class ComponentBuilder:
         if _is_component_config(value):
             return None if self._is_disabled(value, where) else self._build(value, where)
         return {key: self._value(item, f"{where}.{key}") for key, item in value.items()}
-
-    def _expand(self, text: str) -> str:
-        for variable, value in self._variables.items():
-            text = text.replace(variable, value)
-        return text
 
     def _find_class(self, config: Mapping[str, Any], where: str) -> type[Any]:
         given = [key for key in _CLASS_KEYS if key in config]
@@ -204,6 +199,13 @@ class ComponentBuilder:
     def _error(self, where: str, why: str, *value: Any) -> ConfigError:
         got = f", got {shown(value[0])}" if value else ""
         return ConfigError(f"{self._source}: {where}: {why}{got}")
+
+
+def expand(text: str, variables: Mapping[str, str]) -> str:
+    """Return a text with the values of variables in place of their names, as in ``${NAME}``."""
+    for name, value in variables.items():
+        text = text.replace(f"${{{name}}}", value)
+    return text
 
 
 def check_keys(config: Iterable[Any], known: Any, where: str) -> None:

@@ -18,7 +18,7 @@ import blinker
 
 from .errors import EventError, FLCoreError, JobRejectedError
 from .fl_constant import FLContextKey
-from .fl_context import FLContext, Prop
+from .fl_context import FLContext, Prop, log_fields
 
 logger = logging.getLogger(__name__)
 
@@ -57,7 +57,7 @@ class _Receiver:
         except EventError:
             raise  # events without an end: unwind all of them, or each level would start anew
         except Exception as error:  # noqa: BLE001 - it is logged, and kept for whoever fires the event
-            _log(error, self._name, event_type)
+            _log(error, self._name, event_type, fl_ctx)
             _keep_exception(fl_ctx, self._name, error)
 
 
@@ -118,13 +118,16 @@ def _event_props(fl_ctx: FLContext) -> dict[str, Prop]:
     }
 
 
-def _log(error: Exception, name: str, event_type: str) -> None:
+def _log(error: Exception, name: str, event_type: str, fl_ctx: FLContext) -> None:
+    about = log_fields(fl_ctx)
     if isinstance(error, JobRejectedError):  # whoever launches the job tells of it
-        logger.info("%s refuses a job at the event %s: %s", name, event_type, error)
-    elif isinstance(error, FLCoreError):  # its message says it all
-        logger.error("%s failed to handle the event %s; the others go on: %s", name, event_type, error)
+        logger.info("%s refuses a job at the event %s: %s", name, event_type, error, extra=about)
+        return
+    failed = "%s failed to handle the event %s; the others go on"
+    if isinstance(error, FLCoreError):  # its message says it all
+        logger.error(f"{failed}: %s", name, event_type, error, extra=about)
     else:
-        logger.error("%s failed to handle the event %s; the others go on", name, event_type, exc_info=error)
+        logger.error(failed, name, event_type, exc_info=error, extra=about)
 
 
 def _keep_exception(fl_ctx: FLContext, name: str, error: Exception) -> None:

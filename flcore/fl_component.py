@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from .fl_constant import EventScope, FLContextKey, ReservedKey
-from .fl_context import FLContext
+from .fl_context import FLContext, log_fields
 
 
 class FLComponent:
@@ -93,7 +93,7 @@ class FLComponent:
 
     def _log(self, level: int, fl_ctx: FLContext, msg: str, exc_info: bool = False) -> None:
         if self.logger.isEnabledFor(level):
-            self.logger.log(level, "%s: %s", _log_prefix(fl_ctx), msg, exc_info=exc_info)
+            self.logger.log(level, "%s: %s", _log_prefix(fl_ctx), msg, exc_info=exc_info, extra=log_fields(fl_ctx))
 
 
 def _check_event_type(event_type: Any) -> None:

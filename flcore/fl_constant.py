@@ -47,6 +47,8 @@ class FLContextKey:
     """The ``JobUsage`` of a JOB_USAGE event."""
     IMAGE_PULL_PROGRESS = "__image_pull_progress__"
     """The ``ImagePullProgress`` of an IMAGE_PULL_PROGRESS event."""
+    LAUNCH_ERROR = "__launch_error__"
+    """What the launch raised of which a JOB_ABORTED event tells that it failed; not set for a job that was launched."""
     JOB_RESULT = "__job_result__"
     """The ``JobResult`` of a JOB_COMPLETED or JOB_ABORTED event."""
 

@@ -159,6 +159,11 @@ class FLContextManager:
         return self._own.copy()
 
 
+def log_fields(fl_ctx: FLContext) -> dict[str, str | None]:
+    """Return what a record of the log is about that is written in this context: ``extra`` of a log call."""
+    return {"site": fl_ctx.get_identity_name(), "job_id": fl_ctx.get_prop(ReservedKey.RUN_NUM)}
+
+
 def _shown(attributes: Attributes) -> str:
     private, sticky = attributes
     return f"{'private' if private else 'public'}:{'sticky' if sticky else 'non-sticky'}"

@@ -219,6 +219,11 @@ class JobHandleSpec(ABC):
         return None
 
     @property
+    def state(self) -> str | None:
+        """The state that the job was seen in last; None before the first look, and where a launcher cannot tell."""
+        return None
+
+    @property
     def result(self) -> JobResult | None:
         """Why the job ended; None while it runs."""
         code = self.poll()
@@ -264,6 +269,18 @@ class Check:
     detail: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class LauncherFigures:
+    """What a launcher tells of its own work. The counts begin with the first job that it launches or finds again."""
+
+    reconnects: int
+    """How often it subscribed anew to the runtime's events, for the stream of them had ended."""
+    missed_changes: int
+    """State changes that a list of all containers found before any event told of them."""
+    untold: int
+    """How many state changes, ends and reports wait for the site's components to be told of them."""
+
+
 class JobLauncherSpec(FLComponent, ABC):
     """A component that volunteers at BEFORE_JOB_LAUNCH (:func:`add_launcher`) and can launch a job."""
 
@@ -298,6 +315,10 @@ class JobLauncherSpec(FLComponent, ABC):
         False if it is too late for that, or this launcher cannot; then the site ends what ``launch_job`` returns.
         """
         return False
+
+    def figures(self) -> LauncherFigures | None:
+        """Return figures of the launcher's own work; None where it has none to tell. Asks nobody, from any thread."""
+        return None
 
     def check(self, fl_ctx: FLContext | None = None) -> Iterable[Check]:  # noqa: ARG002 - for subclasses
         """Say whether what this launcher needs is there. May ask the engine; changes nothing.

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from .admission import Admission, AdmissionLimits, Slot, no_waiting
+from .admission import Admission, AdmissionLimits, Load, Slot, no_waiting
 from .errors import ConfigError, FLCoreError, JobLaunchError, JobRejectedError, NoLauncherError
 from .event_bus import EventBus
 from .event_type import EventType
@@ -22,6 +22,7 @@ from .job_launcher_spec import JobArgs, JobHandleSpec, JobLauncherSpec, JobResul
 from .job_meta import check_metadata, get_job_id, is_identifier
 from .job_registry import JobRegistry, Launch
 from .site_config import SiteConfig, check_at_end
+from .site_log import LogSettings, SiteLog
 from .workspace import Workspace
 
 logger = logging.getLogger(__name__)
@@ -64,6 +65,8 @@ class Site:
             A launch that finds one of the first two reached waits for its turn; if ``queued`` launches (100 where that
             is not said) wait already, it is refused. Without the first two there is no limit.
         at_end: what :meth:`close` does with running jobs: "leave" or "end" them.
+        logging: a log of the site's own, from its start to its end, as ``{"format": "json", "level": "INFO", "file":
+            path}`` (see ``flcore.site_log``); None is none.
 
     Raises ConfigError for a wrong argument.
     """
@@ -77,6 +80,7 @@ class Site:
         *,
         admission: Mapping[str, int] | None = None,
         at_end: str = "leave",
+        logging: Mapping[str, Any] | None = None,
     ) -> None:
         if not is_identifier(name):
             raise ConfigError(f"a site's name must be letters, digits, '.', '_' or '-', got {name!r}")
@@ -84,6 +88,7 @@ class Site:
         self.strict = strict
         self.at_end = check_at_end(at_end, f"site {name}")
         self.workspace = Workspace(workspace, name)
+        self._log = None if logging is None else SiteLog(name, LogSettings.read(logging, f"site {name}: logging"))
         self._bus = EventBus()
         self._contexts = FLContextManager(self, name)
         self._components: dict[str, FLComponent] = {}
@@ -112,6 +117,7 @@ class Site:
             config.strict,
             admission=config.admission,
             at_end=config.at_end,
+            logging=config.logging,
         )
 
     def add_component(self, component_id: str, component: FLComponent) -> None:
@@ -161,12 +167,15 @@ class Site:
     def start(self) -> None:
         """Tell the components that the system starts, and return when they know. Idempotent.
 
-        Launchers find the jobs of an earlier process of this site again. Raises JobLaunchError while the site closes.
+        Launchers find the jobs of an earlier process of this site again. Raises JobLaunchError while the site closes,
+        and ConfigError if its log cannot be written.
         """
         with self._starting:  # who launches at the same time must know of earlier jobs, too
             with self._lock:
                 if self._closing:
                     raise JobLaunchError(f"site {self.name} is closing; launch when it has closed")
+                if self._log and not self._started:
+                    self._log.open()
                 started, self._started = self._started, True
             if not started:
                 self._fire(EventType.SYSTEM_BOOTSTRAP)
@@ -185,11 +194,18 @@ class Site:
             self._started, self._closing = False, True
         by = f"site {self.name}, which closes"
         with ExitStack() as stack:
+            if self._log:
+                stack.callback(self._log.close)
             stack.callback(self._be_closed)
             stack.callback(self._fire, EventType.SYSTEM_END)
             self._admission.close(by)
             if self.at_end == "end" if end_jobs is None else end_jobs:
                 self._end_jobs(by)
+
+    @property
+    def load(self) -> Load:
+        """How many jobs run and are launched now, and how many launches wait for their turn."""
+        return self._admission.load
 
     def jobs(self) -> dict[str, JobHandleSpec]:
         """Return the handles of this site's jobs by job id: those that it launched, and those found again at its start.
@@ -227,11 +243,11 @@ class Site:
         self._admission.launched(launch.slot)
         try:
             if ended_by:
-                _end(handle, ended_by)
+                self._end(job_id, handle, ended_by)
             fl_ctx.put(FLContextKey.JOB_HANDLE, handle, private=True, sticky=False)
             self._fire_in(fl_ctx, EventType.AFTER_JOB_LAUNCH)
         except BaseException as error:
-            _end(handle, f"site {self.name}, on {type(error).__name__}")
+            self._end(job_id, handle, f"site {self.name}, on {type(error).__name__}")
             raise
         finally:
             self._follow(job_id, handle, launch.slot)
@@ -294,7 +310,9 @@ class Site:
         self._jobs.failed(launch, error)
         self._admission.leave(launch.slot)
         if isinstance(error, Exception):
-            self._fire_end(launch.job_id, JobResult.of_failed_launch(error), EventType.JOB_ABORTED)
+            fl_ctx = self._context_of(launch.job_id)
+            fl_ctx.put(FLContextKey.LAUNCH_ERROR, error, private=True, sticky=False)
+            self._fire_end(fl_ctx, JobResult.of_failed_launch(error), EventType.JOB_ABORTED)
 
     def _choose(self, job_id: str, fl_ctx: FLContext) -> JobLauncherSpec:
         volunteers: list[JobLauncherSpec] = fl_ctx.get_prop(FLContextKey.JOB_LAUNCHER, [])
@@ -325,7 +343,8 @@ class Site:
             self._admission.enter_regardless(slot)
         else:
             why = "is launched or runs already" if handle else "has no handle"
-            logger.warning("site %s: job %s was found again, but %s", self.name, job_id, why)
+            about = self._about(job_id)
+            logger.warning("site %s: job %s was found again, but %s", self.name, job_id, why, extra=about)
         try:
             self._bus.fire(EventType.JOB_RECOVERED, fl_ctx)
         finally:
@@ -361,7 +380,9 @@ class Site:
         try:
             launcher.abort_launch(launch.job_id, by)
         except Exception:
-            logger.exception("the launcher %s cannot call job %s back; it is ended later", launcher.name, launch.job_id)
+            what = "cannot call the job back; it is ended later"
+            about = self._about(launch.job_id)
+            logger.exception("job %s: the launcher %s %s", launch.job_id, launcher.name, what, extra=about)
 
     def _end_jobs(self, by: str) -> None:
         """End all that runs and is launched, at the same time; return when it has ended, or could not be."""
@@ -377,9 +398,20 @@ class Site:
         try:
             self._abort(job, by)
         except FLCoreError as error:
-            logger.error("site %s closes, but %s", self.name, error)  # noqa: TRY400 - the message says it all
+            about = self._about(None)
+            logger.error("site %s closes, but %s", self.name, error, extra=about)  # noqa: TRY400 - the message says it all
         except Exception:
-            logger.exception("site %s closes, but a job could not be ended", self.name)
+            logger.exception("site %s closes, but a job could not be ended", self.name, extra=self._about(None))
+
+    def _end(self, job_id: str, handle: JobHandleSpec, by: str) -> None:
+        try:
+            handle.terminate(by=by)
+        except Exception:
+            logger.exception("job %s: could not be ended after its launch", job_id, extra=self._about(job_id))
+
+    def _about(self, job_id: str | None) -> dict[str, str | None]:
+        """Return what a record of the log is about."""
+        return {"site": self.name, "job_id": job_id}
 
     def _be_closed(self) -> None:
         self._jobs.let_go()
@@ -405,10 +437,10 @@ class Site:
 
     def _job_ended(self, job_id: str, result: JobResult) -> None:
         aborted = result.return_code is JobReturnCode.ABORTED
-        self._fire_end(job_id, result, EventType.JOB_ABORTED if aborted else EventType.JOB_COMPLETED)
+        event_type = EventType.JOB_ABORTED if aborted else EventType.JOB_COMPLETED
+        self._fire_end(self._context_of(job_id), result, event_type)
 
-    def _fire_end(self, job_id: str, result: JobResult, event_type: str) -> None:
-        fl_ctx = self._context_of(job_id)
+    def _fire_end(self, fl_ctx: FLContext, result: JobResult, event_type: str) -> None:
         fl_ctx.put(FLContextKey.JOB_RESULT, result, private=True, sticky=False)
         self._fire_in(fl_ctx, event_type)
 
@@ -432,13 +464,6 @@ def _at_work(launcher: JobLauncherSpec, job_id: str) -> Iterator[None]:
         raise
     except Exception as error:
         raise JobLaunchError(f"job {job_id}: the launcher {launcher.name} failed: {error!r}") from error
-
-
-def _end(handle: JobHandleSpec, by: str) -> None:
-    try:
-        handle.terminate(by=by)
-    except Exception:
-        logger.exception("a job could not be ended after its launch")
 
 
 def _final_result(handle: JobHandleSpec) -> JobResult:

@@ -8,17 +8,20 @@ from pathlib import Path
 from typing import Any, Self
 
 from .admission import AdmissionLimits
-from .component_config import ComponentBuilder, check_keys
+from .component_config import ComponentBuilder, check_keys, expand
 from .errors import ConfigError
 from .fl_component import FLComponent
 from .job_meta import is_identifier
 from .problems import Problems
+from .site_log import LogSettings
 from .strict_json import load_json, shown
 
 AT_END = ("leave", "end")
 """What a site may do with its running jobs when it closes."""
 
-_SITE_KEYS = frozenset({"format_version", "site", "workspace", "strict", "admission", "at_end", "components"})
+_SITE_KEYS = frozenset(
+    {"format_version", "site", "workspace", "strict", "admission", "at_end", "logging", "components"}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +35,8 @@ class SiteConfig:
     components: Any
     admission: Mapping[str, int]
     at_end: str
+    logging: Mapping[str, Any] | None
+    """None where the site has no log of its own."""
 
     @classmethod
     def read(cls, path: str | Path) -> Self:
@@ -51,6 +56,7 @@ class SiteConfig:
             components=checked(_components, config, source),
             admission=checked(_admission, config, source),
             at_end=checked(check_at_end, config.get("at_end", AT_END[0]), str(source)),
+            logging=checked(_logging, config, source),
         )
         if problems.lines and "components" in config:
             checked(site_config.build)
@@ -59,8 +65,7 @@ class SiteConfig:
 
     def build(self) -> dict[str, FLComponent]:
         """Build the components, anew each time. Raises ConfigError, with a line for each thing that is wrong."""
-        variables = {"CONFIG_DIR": str(self.source.absolute().parent)}
-        return ComponentBuilder(str(self.source), variables).build_all(self.components)
+        return ComponentBuilder(str(self.source), _variables(self.source)).build_all(self.components)
 
 
 def check_at_end(value: Any, where: str) -> str:
@@ -98,6 +103,21 @@ def _admission(config: Mapping[str, Any], source: Path) -> Mapping[str, int]:
     value = config.get("admission", {})
     AdmissionLimits.read(value, f"{source}: admission")
     return dict(value)
+
+
+def _logging(config: Mapping[str, Any], source: Path) -> Mapping[str, Any] | None:
+    """Return what the site's log is to be; a relative file is relative to the config file."""
+    if "logging" not in config:
+        return None
+    value = config["logging"]
+    if isinstance(value, dict) and isinstance(value.get("file"), str):
+        value = value | {"file": expand(value["file"], _variables(source))}
+    settings = LogSettings.read(value, f"{source}: logging", source.parent)
+    return {**value, "file": str(settings.file)} if settings.file else value
+
+
+def _variables(source: Path) -> dict[str, str]:
+    return {"CONFIG_DIR": str(source.absolute().parent)}
 
 
 def _components(config: Mapping[str, Any], source: Path) -> Any:

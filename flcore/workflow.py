@@ -218,7 +218,8 @@ class JobWorkflow(Workflow):
         try:
             self._handles[site.name] = site.launch_job(meta, job_args, self._job.path / str(app))
         except FLCoreError as error:
-            self.logger.error("site %s: %s", site.name, error)  # noqa: TRY400 - the message says it all
+            about = self._about(site.name)
+            self.logger.error("site %s: %s", site.name, error, extra=about)  # noqa: TRY400 - the message says it all
             self._results[site.name] = JobResult.of_failed_launch(error)
         except BaseException:
             if handle := site.jobs().get(self.job_id):  # interrupted before the handle was noted here
@@ -268,18 +269,21 @@ class JobWorkflow(Workflow):
 
     def _end_all(self, reason: str) -> None:
         """End everything that still runs, all at the same time, and return when it has ended."""
-        handles = self._handles.values()
-        with ThreadPoolExecutor(max(1, len(handles)), thread_name_prefix="flcore-end") as pool:
-            for handle in handles:
-                pool.submit(self._end, handle, reason)
+        with ThreadPoolExecutor(max(1, len(self._handles)), thread_name_prefix="flcore-end") as pool:
+            for site, handle in self._handles.items():
+                pool.submit(self._end, site, handle, reason)
 
-    def _end(self, handle: JobHandleSpec, reason: str) -> None:
+    def _end(self, site: str, handle: JobHandleSpec, reason: str) -> None:
         try:
             handle.terminate(by=reason)
         except FLCoreError as error:
-            self.logger.error("%s", error)  # noqa: TRY400 - the message says it all
+            self.logger.error("%s", error, extra=self._about(site))  # noqa: TRY400 - the message says it all
         except Exception:
-            self.logger.exception("job %s: a handle failed to end it", self.job_id)
+            self.logger.exception("job %s: a handle failed to end it", self.job_id, extra=self._about(site))
+
+    def _about(self, site: str) -> dict[str, str]:
+        """Return what a record of the log is about."""
+        return {"site": site, "job_id": self.job_id}
 
     def _server_args(self) -> JobArgs:
         app_root = self._server.workspace.get_app_dir(self.job_id)

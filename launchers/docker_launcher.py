@@ -188,8 +188,9 @@ class DockerJobLauncher(JobLauncher):
     def _prepare(self, plan: LaunchPlan, folder: JobFolder) -> None:
         self._check_sources(plan)
         super()._prepare(plan, folder)
+        about = {"site": plan.spec.labels[LABEL_SITE], "job_id": plan.request.job_id}
         for key, why in self.insecure.items():
-            logger.warning("job %s: %s is insecure, and allowed: %s", plan.request.job_id, key, why)
+            logger.warning("job %s: %s is insecure, and allowed: %s", plan.request.job_id, key, why, extra=about)
 
     def _check_sources(self, plan: LaunchPlan) -> None:
         """Raise JobLaunchError if what a job is to see leads, by links, to what its site may not show it."""

@@ -58,10 +58,12 @@ class ImagePuller:
         runtime: Runtime,
         settings: PullSettings = PullSettings(),
         on_progress: Callable[[ImagePullProgress], None] | None = None,
+        site: str = "",
     ) -> None:
         self._runtime = runtime
         self._settings = settings
         self._on_progress = on_progress
+        self._about = {"site": site}
         self._pulls: dict[str, _Pull] = {}
         self._closed = False
         self._changed = threading.Condition()
@@ -146,14 +148,14 @@ class ImagePuller:
         with self._changed:
             self._end(pull, error, succeeded=error is None)
         if pull.begun:
-            logger.info("%s", pull.outcome())
+            logger.info("%s", pull.outcome(), extra=self._about)
             self._report(pull, ended=True)
 
     def _pull(self, pull: _Pull) -> None:
         if self._settings.policy == IF_MISSING and self._runtime.find_image(pull.image):
             return
         self._check_registry(pull.image)
-        logger.info("image %s is being pulled", pull.image)
+        logger.info("image %s is being pulled", pull.image, extra=self._about)
         pull.begun = True
         with closing(pull.stream):
             for said in pull.stream:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple, overload
 
 from flcore.errors import TerminateTimeout
-from flcore.job_launcher_spec import JobHandleSpec, JobResult, JobReturnCode
+from flcore.job_launcher_spec import JobHandleSpec, JobResult, JobReturnCode, JobUsage
 from flcore.safe_files import closing, open_file, open_folder
 
 from .docker_state import DOCKER_STATE, as_states
@@ -101,6 +101,15 @@ class ContainerJobHandle(JobHandleSpec):
         if self._job.wait(self._job.hooks.stop_grace + self.confirm_timeout) is None:
             raise TerminateTimeout(f"{self.identity}: {self._tracker.why_no_end()}; it is asked again until it does")
         return self.poll()
+
+    def usage(self) -> JobUsage | None:
+        """Return what the job has used until now, by asking the engine; None before its start and after its end.
+
+        Raises RuntimeUnavailableError if the engine does not answer, or the site was closed meanwhile.
+        """
+        ended = self._job.wait(timeout=0)
+        used = None if ended else self._runtime.usage(self.identity.container_id)
+        return JobUsage(self.identity.job_id, self.identity.site, time.time(), *used) if used else None
 
     @overload
     def logs(self, tail: int | None = None, follow: Literal[False] = False) -> str: ...

@@ -141,8 +141,9 @@ class JobKeeper:
             self._on_unknown,
             settings.relist_interval,
             settings.recovery.creation_grace,
+            self._site,
         )
-        self._puller = ImagePuller(runtime, settings.pull, self._tell_of_pull)
+        self._puller = ImagePuller(runtime, settings.pull, self._tell_of_pull, self._site)
         self._launching: dict[str, _Launch] = {}
         self._has_answered = False
         self._lock = threading.Lock()

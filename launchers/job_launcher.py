@@ -23,6 +23,7 @@ from flcore.job_launcher_spec import (
     JobArgs,
     JobLauncherSpec,
     JobStateChange,
+    LauncherFigures,
     LaunchRequest,
     add_launcher,
 )
@@ -263,6 +264,11 @@ class JobLauncher(JobLauncherSpec):
         """Have a launch that is under way raise JobAbortedError; False if it is too late for that, or there is none."""
         keeper = self._keeper
         return keeper is not None and keeper.abort_launch(job_id, by)
+
+    def figures(self) -> LauncherFigures | None:
+        """Return figures of the launcher's own work; None before its first job, and after the site's end."""
+        keeper = self._keeper
+        return keeper.tracker.figures() if keeper else None
 
     def plan(self, job_meta: dict[str, Any], fl_ctx: FLContext) -> LaunchPlan:
         """Return what :meth:`launch_job` would do. Touches nothing. Raises JobRejectedError or JobLaunchError."""

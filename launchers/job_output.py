@@ -32,7 +32,8 @@ def last_output(runtime: Runtime, container_id: str, secrets: Iterable[str] = ()
     try:
         output = b"".join(runtime.logs(container_id, LAST_LINES))
     except FLCoreError as error:
-        logger.debug("container %s: its last output cannot be read: %s", container_id[:12], error)
+        about = {"container_id": container_id}
+        logger.debug("container %s: its last output cannot be read: %s", container_id[:12], error, extra=about)
         return ""
     text = hidden(output.decode(errors="replace"), secrets)  # before a part of one is cut off
     lines = (_printable(line).strip() for line in text.splitlines())

@@ -44,6 +44,15 @@ class JobIdentity:
     nonce: str = ""
     """What the container's label says too, and no other's; empty for one that no launcher made."""
 
+    def log_fields(self) -> dict[str, str]:
+        """Return what a record of the log is about that has this among its arguments (see ``flcore.site_log``)."""
+        return {
+            "site": self.site,
+            "job_id": self.job_id,
+            "container_name": self.container_name,
+            "container_id": self.container_id,
+        }
+
     def __str__(self) -> str:
         return f"job {self.job_id} in container {self.container_name} ({self.container_id[:12] or 'not made yet'})"
 

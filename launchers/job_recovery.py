@@ -74,7 +74,9 @@ class JobRecovery:
             try:
                 self._take_over(record, tracker)
             except (KeyError, TypeError, ValueError):
-                logger.exception("%s: the record of a job cannot be read; its container may be an orphan", record.path)
+                about = {key: record.fields.get(key) for key in ("site", "job_id")}
+                unreadable = "the record of a job cannot be read; its container may be an orphan"
+                logger.exception("%s: %s", record.path, unreadable, extra=about)
         tracker.sweep()
 
     def deal_with(self, unknown: list[ContainerSummary], runtime: Runtime, tracker: StateTracker) -> None:
@@ -117,11 +119,12 @@ class JobRecovery:
 
     def _ignore(self, summary: ContainerSummary) -> None:
         self._ignored.add(summary.id)
-        logger.warning("container %s (%s) is no known job's; it is left alone", summary.name, summary.id[:12])
+        left = "is no known job's; it is left alone"
+        about = _identity(summary).log_fields()
+        logger.warning("container %s (%s) %s", summary.name, summary.id[:12], left, extra=about)
 
     def _adopt(self, summary: ContainerSummary, tracker: StateTracker) -> None:
-        labels = summary.labels
-        who = JobIdentity(labels[LABEL_JOB_ID], labels[LABEL_SITE], summary.name, summary.id, summary.nonce)
+        who = _identity(summary)
         record = self._store.add(self._launcher, who)
         job = TrackedJob(who, self._hooks(who.job_id, record, _INTERRUPTED_LAUNCH))
         if self._settings.orphans == STOP:
@@ -134,6 +137,11 @@ class JobRecovery:
         self._jobs[job.identity.nonce] = job
         logger.info("%s: recovered", job.identity)
         self._on_recovered(job)
+
+
+def _identity(summary: ContainerSummary) -> JobIdentity:
+    labels = summary.labels
+    return JobIdentity(labels[LABEL_JOB_ID], labels[LABEL_SITE], summary.name, summary.id, summary.nonce)
 
 
 def _progress(told: Any) -> Progress:

@@ -22,7 +22,7 @@ from functools import partial
 from queue import SimpleQueue
 
 from flcore.errors import FLCoreError, RuntimeUnavailableError
-from flcore.job_launcher_spec import JobReturnCode
+from flcore.job_launcher_spec import JobReturnCode, LauncherFigures
 
 from .docker_state import DOCKER_STATE, TERMINAL_STATES, ContainerState, effective_state, result_of
 from .job_ender import Ending, JobEnder
@@ -54,13 +54,15 @@ _AS_MEANT = (JobReturnCode.SUCCESS, JobReturnCode.ABORTED)
 class _Watch:
     """What the worker keeps in mind of one job."""
 
-    __slots__ = ("again", "ending", "failures", "job", "limit", "looking")
+    __slots__ = ("again", "ending", "failures", "job", "limit", "listed", "looking")
 
     def __init__(self, job: TrackedJob) -> None:
         self.job = job
         self.looking = False
         """An inspection is under way; ``again``: and something happened since."""
         self.again = False
+        self.listed = False
+        """Nothing but lists have said that there is something to see, now or ``again``."""
         self.failures = 0
         self.ending: Ending | None = None
         self.limit: Limit | None = None
@@ -95,6 +97,7 @@ class StateTracker:
         on_unknown: called in the pool with the listed containers that are not tracked.
         relist_interval: seconds between two lists.
         creation_grace: seconds in which a container may still appear whose creation was asked for, but not answered.
+        site: whose jobs they are, for the log.
     """
 
     def __init__(
@@ -104,8 +107,10 @@ class StateTracker:
         on_unknown: Callable[[list[ContainerSummary]], None] | None = None,
         relist_interval: float = RELIST_INTERVAL,
         creation_grace: float = CREATION_GRACE,
+        site: str = "",
     ) -> None:
         self._runtime = runtime
+        self._about = {"site": site}
         self._on_engine = on_engine
         self._on_unknown = on_unknown
         self._relist_interval = relist_interval
@@ -125,6 +130,9 @@ class StateTracker:
         self._started = False
         self._closing = threading.Event()
         self._unreachable = ""
+        self._streams = 0
+        """How many streams of events were opened."""
+        self._missed = 0
         self._uncleaned: dict[TrackedJob, int] = {}
         """Ended jobs whose clean-up is tried again later, and how often it was tried."""
         # The rest is the worker's alone.
@@ -187,6 +195,10 @@ class StateTracker:
                 self._begin(None)
                 self._outbox.put(call)
 
+    def figures(self) -> LauncherFigures:
+        """Return figures of this tracker's own work. Asks nobody."""
+        return LauncherFigures(max(0, self._streams - 1), self._missed, self._outbox.qsize())
+
     def why_no_end(self) -> str:
         """Return why an end that was asked for is not seen yet."""
         return self._unreachable or "the engine has not confirmed its end"
@@ -235,6 +247,7 @@ class StateTracker:
         """Pass on the events of one connection until it ends; False if there was none."""
         try:
             with self._runtime.open_events() as container_ids:
+                self._streams += 1
                 if self._closing.is_set():
                     return True  # nobody will close a stream that was opened only now
                 self._post(self._list)  # subscribe first, then list: nothing falls in between
@@ -242,11 +255,11 @@ class StateTracker:
                     if container_id in self._watches:
                         self._post(partial(self._look_at, container_id))
         except FLCoreError as error:
-            logger.debug("%s: no event stream: %s", self._runtime.name, error)
+            logger.debug("%s: no event stream: %s", self._runtime.name, error, extra=self._about)
             self.doubt()
             return False
         except Exception:
-            logger.exception("%s: the event stream failed; it is opened again", self._runtime.name)
+            logger.exception("%s: the event stream failed; it is opened again", self._runtime.name, extra=self._about)
             return False
         return True
 
@@ -258,11 +271,15 @@ class StateTracker:
 
     # All that follows runs in the worker's loop. First, looking at one container
 
-    def _look_at(self, container_id: str) -> None:
-        """Have one container inspected; at most one inspection of each at a time, so that their order is right."""
+    def _look_at(self, container_id: str, listed: bool = False) -> None:
+        """Have one container inspected; at most one inspection of each at a time, so that their order is right.
+
+        ``listed``: because of what a list says of it, and of nothing else.
+        """
         watch = self._watches.get(container_id)
         if watch is None:
             return
+        watch.listed = listed and (watch.listed or not watch.looking)
         if not self._reachable:
             self._list()  # it tells whether the engine answers again, and then what is new
             return
@@ -306,7 +323,11 @@ class StateTracker:
 
     def _take_in(self, watch: _Watch, seen: ContainerState, output: str = "") -> None:
         job = watch.job
-        for change in job.observe(seen, time.time(), output):
+        is_known = job.state is not None
+        changes = job.observe(seen, time.time(), output)
+        if watch.listed and is_known:
+            self._missed += len(changes)
+        for change in changes:
             logger.info("%s: %s -> %s", job.identity, change.previous or "new", change.state)
             self._outbox.put(partial(job.tell, change))
         if job.result:
@@ -404,7 +425,7 @@ class StateTracker:
         if isinstance(error, RuntimeUnavailableError):
             self._note_engine(reachable=False, reason=str(error))
         else:
-            logger.error("%s: cannot be listed, will be again: %r", self._runtime.name, error)
+            logger.error("%s: cannot be listed, will be again: %r", self._runtime.name, error, extra=self._about)
         self._list_done()
 
     def _list_done(self) -> None:
@@ -420,11 +441,12 @@ class StateTracker:
             state = states.get(container_id)
             if state != watch.job.state or state is DOCKER_STATE.CREATED:  # a failed start leaves it "created"
                 lost |= state in TERMINAL_STATES and watch.job.state is not None and not watch.looking
-                self._look_at(container_id)
+                self._look_at(container_id, listed=True)
             if watch.job.end_request:
                 self._pursue_end(watch)
         if lost:
-            logger.info("%s: an end was told by no event; the event stream is opened again", self._runtime.name)
+            again = "an end was told by no event; the event stream is opened again"
+            logger.info("%s: %s", self._runtime.name, again, extra=self._about)
             self._runtime.close_events()
 
     def _place(self, summaries: list[ContainerSummary]) -> None:
@@ -446,7 +468,7 @@ class StateTracker:
             self._loop.ask(partial(self._on_unknown, unknown), _nothing, self._not_dealt_with)
 
     def _not_dealt_with(self, error: Exception) -> None:
-        logger.warning("%s: an unknown container was not dealt with: %s", self._runtime.name, error)
+        logger.warning("%s: an unknown container was not dealt with: %s", self._runtime.name, error, extra=self._about)
 
     def _note_engine(self, reachable: bool, reason: str = "") -> None:
         if reachable is self._reachable:
@@ -454,11 +476,12 @@ class StateTracker:
         self._reachable = reachable
         self._unreachable = "" if reachable else reason
         if reachable:
-            logger.warning("%s answers again", self._runtime.name)
+            logger.warning("%s answers again", self._runtime.name, extra=self._about)
             self._runtime.close_events()  # the stream may be half open: a new one is sure
             self._clean_up_what_is_left()
         else:
-            logger.warning("%s does not answer; jobs are not affected: %s", self._runtime.name, reason)
+            away = "does not answer; jobs are not affected"
+            logger.warning("%s %s: %s", self._runtime.name, away, reason, extra=self._about)
             self._loop.after(_AWAY_INTERVAL, self._list)
         if self._on_engine:
             self._outbox.put(partial(self._on_engine, reachable, reason))

@@ -12,6 +12,7 @@ A test module runs it by a subclass whose name begins with ``Test``, and whose f
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -24,7 +25,7 @@ import pytest
 from flcore.errors import JobLaunchError, JobStartError, NameInUseError
 from launchers.container_spec import LABEL_SITE, ContainerSpec
 from launchers.docker_state import DOCKER_STATE, GONE, ContainerState
-from launchers.runtime.base import Runtime
+from launchers.runtime.base import ContainerUsage, Runtime
 
 TIMEOUT = 20.0
 FOR_EVER = ("sleep", "600")
@@ -60,6 +61,9 @@ class RuntimeLab:
     def finish(self, container_id: str, exit_code: int, output: bytes = b"") -> None:
         """Have a container's process write and end, where it does not do so by its own command."""
 
+    def use(self, container_id: str, cpu_seconds: float, memory: int) -> None:
+        """Have a container's process use something, where it does not do so by its own command."""
+
     def run(self, name: str, *argv: str) -> str:
         """Create and start a container, and return its id."""
         container_id = self.runtime.create(self.spec(name, *argv))
@@ -72,6 +76,15 @@ class RuntimeLab:
         self.finish(container_id, exit_code, output)
         self.wait_until(container_id, DOCKER_STATE.EXITED)
         return container_id
+
+    def usage_from(self, container_id: str, cpu_seconds: float) -> ContainerUsage:
+        """Return a running container's usage once it has used so much processor time. Raises TimeoutError."""
+        deadline, pause = time.monotonic() + TIMEOUT, threading.Event()
+        while (used := self.runtime.usage(container_id)) is None or used.cpu_seconds < cpu_seconds:
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"not {cpu_seconds:g} s in {TIMEOUT:g} s, but {used}")
+            pause.wait(0.02)
+        return used
 
     def wait_until(self, container_id: str, state: DOCKER_STATE) -> ContainerState:
         """Return what is seen of a container once it is in a state, as the events tell. Raises TimeoutError."""
@@ -375,6 +388,22 @@ class RuntimeContract:
         written = lab.run_to_end("echo 1", 0, b"1\n")
         assert lab.runtime.last_output_time(written) not in ("", before)
         assert lab.runtime.last_output_time(UNKNOWN_ID) == ""
+
+    # --- usage ---
+
+    def test_what_a_running_container_has_used_is_known_and_only_grows(self, lab: RuntimeLab) -> None:
+        container_id = lab.run("one", "sh", "-c", "while :; do :; done")
+        lab.use(container_id, 0.2, 1 << 20)
+        first = lab.usage_from(container_id, 0.1)
+        lab.use(container_id, 0.2, 1 << 20)
+        second = lab.usage_from(container_id, first.cpu_seconds + 0.1)
+        assert second.cpu_seconds >= first.cpu_seconds + 0.1
+        assert 0 < second.memory < 1 << 30
+
+    def test_what_does_not_run_uses_nothing(self, lab: RuntimeLab) -> None:
+        created = lab.runtime.create(lab.spec("one", *FOR_EVER))
+        ended = lab.run_to_end("exit 3", 3)
+        assert [lab.runtime.usage(one) for one in (created, ended, UNKNOWN_ID)] == [None, None, None]
 
     # --- the rest ---
 

@@ -30,6 +30,15 @@ class ContainerSummary:
         return self.labels.get(LABEL_NONCE, "")
 
 
+class ContainerUsage(NamedTuple):
+    """What a container has used until one moment."""
+
+    cpu_seconds: float
+    """Of all processors, since its start."""
+    memory: int
+    """Bytes in use, without what is only cached: what ``docker stats`` shows."""
+
+
 class FoundImage(NamedTuple):
     """An image that is there."""
 
@@ -174,6 +183,10 @@ class Runtime(Protocol):
 
     def last_output_time(self, container_id: str) -> str:
         """Return something that differs whenever the container has written since; empty if it never has."""
+        ...
+
+    def usage(self, container_id: str) -> ContainerUsage | None:
+        """Return what a container has used until now; None if it does not run, be it not yet or not any more."""
         ...
 
     def address(self, container_name: str) -> str:

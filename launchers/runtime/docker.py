@@ -36,7 +36,7 @@ from flcore.job_launcher_spec import Check
 
 from ..container_spec import ContainerSpec
 from ..docker_state import DOCKER_STATE, GONE, ContainerState
-from .base import ContainerSummary, FoundImage, OutputChunk, PullStream
+from .base import ContainerSummary, ContainerUsage, FoundImage, OutputChunk, PullStream
 from .docker_parent import Parent, as_parent, own_container_id
 from .docker_pull import DockerPull, Entry, pull_error, tell_of_sockets
 from .docker_request import create_request
@@ -261,6 +261,13 @@ class DockerRuntime:
         with suppress(_NothingToDoError), self._errors(f"the logs of container {container_id[:12]}", gone):
             yield
 
+    def usage(self, container_id: str) -> ContainerUsage | None:
+        gone = dict.fromkeys((404, 409), _NothingToDoError)
+        with suppress(_NothingToDoError), self._errors(f"the usage of container {container_id[:12]}", gone):
+            # Without one_shot an engine looks twice, a second apart. Before 25 it waits for its next look even so.
+            return _usage(self._clients.looks.api.stats(container_id, stream=False, one_shot=True))
+        return None
+
     def address(self, container_name: str) -> str:
         """Return the container's name: an engine's DNS resolves it on a user-defined network."""
         return container_name
@@ -437,6 +444,7 @@ def _as_it_ended(container_id: str, state: ContainerState, told: _End) -> Contai
     logger.warning(
         "container %s: the engine told of the exit code %d, and says %s now: it was killed meanwhile",
         *(container_id[:12], told.exit_code, state.exit_code),
+        extra={"container_id": container_id},
     )
     return replace(state, exit_code=told.exit_code, finished_at=told.time)
 
@@ -455,6 +463,17 @@ def _container_state(inspection: dict[str, Any]) -> ContainerState:
         started_at=started_at,
         finished_at=finished_at,
     )
+
+
+def _usage(stats: Mapping[str, Any]) -> ContainerUsage | None:
+    """Return an engine's statistics of a container as usage; None if it does not run, for then they are empty."""
+    memory, cpu = stats.get("memory_stats") or {}, stats.get("cpu_stats") or {}
+    if "usage" not in memory:
+        return None
+    details = memory.get("stats") or {}
+    cached = details.get("total_inactive_file", details.get("inactive_file", 0))  # cgroup v1, v2
+    in_use = memory["usage"] - (cached if cached < memory["usage"] else 0)
+    return ContainerUsage(cpu["cpu_usage"]["total_usage"] / 1e9, in_use)
 
 
 def _summary(entry: dict[str, Any]) -> ContainerSummary:

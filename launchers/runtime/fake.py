@@ -32,8 +32,9 @@ from flcore.job_launcher_spec import Check
 
 from ..container_spec import ContainerSpec
 from ..docker_state import DOCKER_STATE, GONE, ContainerState
-from .base import ContainerSummary, FoundImage, OutputChunk, PullProgress, PullStatus
+from .base import ContainerSummary, ContainerUsage, FoundImage, OutputChunk, PullProgress, PullStatus
 
+_NOTHING = ContainerUsage(0.0, 0)
 _HAS_A_PROCESS = (DOCKER_STATE.RUNNING, DOCKER_STATE.PAUSED, DOCKER_STATE.RESTARTING)
 
 
@@ -45,6 +46,7 @@ class FakeContainer:
     spec: ContainerSpec
     state: ContainerState
     output: bytes = b""
+    used: ContainerUsage = _NOTHING
 
 
 class FakePull:
@@ -165,6 +167,12 @@ class FakeRuntime:
             container.output += output
             self._changed.notify_all()
 
+    def use(self, name: str, cpu_seconds: float, memory: int) -> None:
+        """Have a container's process use the processors for some seconds more, and so many bytes of memory now."""
+        container = self.container(name)
+        with self._lock:
+            container.used = ContainerUsage(container.used.cpu_seconds + cpu_seconds, memory)
+
     def wait_for_pull(self, number: int = 1, timeout: float = 5.0) -> FakePull:
         """Return the pull that is the first, second, ... to begin, once it has. Raises TimeoutError."""
         with self._changed:
@@ -283,6 +291,11 @@ class FakeRuntime:
         with self._engine():
             container = self._containers.get(container_id)
         return str(len(container.output)) if container else ""
+
+    def usage(self, container_id: str) -> ContainerUsage | None:
+        with self._engine():
+            container = self._containers.get(container_id)
+            return container.used if container and container.state.state in _HAS_A_PROCESS else None
 
     def address(self, container_name: str) -> str:
         return container_name

@@ -23,9 +23,10 @@ from flcore.job_launcher_spec import Check
 
 from ..container_spec import ContainerSpec
 from ..docker_state import DOCKER_STATE, GONE, ContainerState
-from .base import ContainerSummary, FoundImage, OutputChunk, PullProgress, PullStream
+from .base import ContainerSummary, ContainerUsage, FoundImage, OutputChunk, PullProgress, PullStream
 from .nvidia import query_gpus
 
+_HAS_A_PROCESS = (DOCKER_STATE.RUNNING, DOCKER_STATE.PAUSED)
 _INHERITED_VARIABLES = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR")
 _CHUNK = 1 << 16
 _FOLLOW_INTERVAL = 0.2
@@ -197,6 +198,17 @@ class ProcessRuntime:
             return str(process.log.stat().st_size) if process else ""
         return ""
 
+    def usage(self, container_id: str) -> ContainerUsage | None:
+        """Return what the processes of its session use now, and have used, with what their ended children have.
+
+        Memory that several of them share is counted once for each.
+        """
+        process = self._processes.get(container_id)
+        if process is None or self.inspect(container_id).state not in _HAS_A_PROCESS or process.popen is None:
+            return None
+        used = [_usage(folder) for folder in _session(process.popen.pid)]
+        return ContainerUsage(sum(one.cpu_seconds for one in used), sum(one.memory for one in used)) if used else None
+
     def address(self, container_name: str) -> str:  # noqa: ARG002 - all are on this host
         return "127.0.0.1"
 
@@ -350,6 +362,25 @@ def _is_stopped(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
     except OSError:
         return False
+
+
+def _session(leader: int) -> Iterator[Path]:
+    """Yield the folders in /proc of the processes of a session that has not lost its leader."""
+    for folder in Path("/proc").iterdir():
+        with contextlib.suppress(ProcessLookupError, PermissionError):  # it has ended meanwhile, or is hidden
+            if folder.name.isdecimal() and os.getsid(int(folder.name)) == leader:
+                yield folder
+
+
+def _usage(process: Path) -> ContainerUsage:
+    """Return what a process uses, with what its ended children have used; nothing if it has ended."""
+    try:
+        fields = (process / "stat").read_text().rpartition(")")[2].split()
+        resident, shared = map(int, (process / "statm").read_text().split()[1:3])
+    except OSError:
+        return ContainerUsage(0.0, 0)
+    ticks = sum(map(int, fields[11:15]))  # utime, stime, cutime, cstime
+    return ContainerUsage(ticks / os.sysconf("SC_CLK_TCK"), (resident - shared) * os.sysconf("SC_PAGE_SIZE"))
 
 
 def _reap(process: _Process) -> None:

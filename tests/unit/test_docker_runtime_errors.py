@@ -32,6 +32,7 @@ CALLS: dict[str, Callable[[DockerRuntime], object]] = {
     "logs": lambda runtime: list(runtime.logs("0123")),
     "follow": lambda runtime: runtime.follow("0123").__enter__(),
     "last_output_time": lambda runtime: runtime.last_output_time("0123"),
+    "usage": lambda runtime: runtime.usage("0123"),
     "tail": lambda runtime: list(runtime.logs("0123", 5)),
 }
 

@@ -101,6 +101,28 @@ def test_wait_returns_the_jobs_own_return_code(bench: Bench, exit_code: int, cod
     assert (handle.result.exit_code, handle.state) == (exit_code, DOCKER_STATE.EXITED)
 
 
+def test_usage_is_what_the_running_job_has_used(bench: Bench) -> None:
+    handle = bench.running()
+    bench.runtime.use("one", 1.5, 1 << 20)
+    usage = handle.usage()
+    assert usage is not None
+    assert (usage.job_id, usage.site, usage.cpu_seconds, usage.memory) == ("job-1", "site-1", 1.5, 1 << 20)
+
+
+def test_a_job_uses_nothing_before_its_start_and_after_its_end(bench: Bench) -> None:
+    assert bench.created("other").usage() is None
+    ended = bench.ended()
+    bench.runtime.set_reachable(False)
+    assert ended.usage() is None  # nobody is asked
+
+
+def test_no_engine_is_asked_for_usage_after_the_closing(bench: Bench) -> None:
+    handle = bench.running()
+    bench.tracker.close()
+    with pytest.raises(RuntimeUnavailableError, match="its site was closed"):
+        handle.usage()
+
+
 def test_five_threads_may_wait(bench: Bench) -> None:
     handle = bench.running()
     with ThreadPoolExecutor(5) as pool:

@@ -22,9 +22,15 @@ class FakeLab(RuntimeLab):
         return super().spec_that_cannot_start(name)
 
     def finish(self, container_id: str, exit_code: int, output: bytes = b"") -> None:
-        name = next(c.spec.name for c in self.fake.containers() if c.id == container_id)
+        name = self._name_of(container_id)
         self.fake.write(name, output)
         self.fake.exit(name, exit_code)
+
+    def use(self, container_id: str, cpu_seconds: float, memory: int) -> None:
+        self.fake.use(self._name_of(container_id), cpu_seconds, memory)
+
+    def _name_of(self, container_id: str) -> str:
+        return next(c.spec.name for c in self.fake.containers() if c.id == container_id)
 
 
 class TestFakeRuntime(RuntimeContract):

@@ -540,4 +540,4 @@ def test_an_interrupt_is_raised_even_if_the_job_cannot_be_ended(
     site = make_site(launcher=Launcher(StubbornHandle), bad=Raising(EventType.AFTER_JOB_LAUNCH, KeyboardInterrupt()))
     with pytest.raises(KeyboardInterrupt):
         site.launch_job(META)
-    assert caplog.messages == ["a job could not be ended after its launch"]
+    assert caplog.messages == ["job j1: could not be ended after its launch"]

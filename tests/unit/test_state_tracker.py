@@ -108,6 +108,43 @@ def our_threads() -> list[str]:
     return sorted(thread.name for thread in threading.enumerate() if thread.name.startswith("flcore-"))
 
 
+# --- figures ---
+
+
+def test_a_change_that_only_a_list_has_found_was_missed() -> None:
+    with closing(World(relist_interval=OFTEN)) as world:
+        job = world.running_job()
+        world.runtime.drop_events = True
+        world.runtime.pause("one")
+        assert job.enter_states({DOCKER_STATE.PAUSED}, TIMEOUT)
+        world.runtime.exit("one", 3)
+        assert exit_code(job) == 3
+    assert 1 <= world.tracker.figures().missed_changes <= 2  # the first may be seen for the start's sake
+
+
+def test_what_happened_before_anybody_looked_was_not_missed(world: World) -> None:
+    job = world.job(watched=False)
+    world.runtime.start(job.identity.container_id)
+    world.runtime.exit("one", 3)
+    world.tracker.watch(job)
+    assert exit_code(job) == 3
+    world.tracker.close()
+    assert world.tracker.figures().missed_changes == 0
+
+
+def test_what_listeners_were_not_told_yet_is_counted(world: World) -> None:
+    may_go_on = threading.Event()
+
+    def listen(_: JobStateChange) -> None:
+        may_go_on.wait(TIMEOUT)
+
+    job = world.running_job(on_change=listen)
+    world.runtime.exit("one", 0)
+    job.wait(TIMEOUT)
+    assert world.tracker.figures().untold >= 2
+    may_go_on.set()
+
+
 # --- what is told ---
 
 

@@ -1,0 +1,250 @@
+"""Figures of a site for Prometheus. Needs the extra ``flcore[metrics]``.
+
+Each metric has the label ``site``, and:
+
+=====================================  =========  ===========  ======================================================
+metric                                 type       labels       what
+=====================================  =========  ===========  ======================================================
+flcore_jobs                            gauge      state        Jobs that are launched or run now.
+flcore_launches_waiting                gauge                   Launches that wait for their turn.
+flcore_launches_total                  counter    outcome      Launches that have succeeded or failed.
+flcore_launch_duration_seconds         histogram               Time from BEFORE_JOB_LAUNCH to AFTER_JOB_LAUNCH.
+flcore_job_ends_total                  counter    return_code  Jobs that have ended or could not be launched.
+flcore_job_failures_total              counter    reason       Jobs that did not succeed, or could not be launched.
+flcore_exit_detection_seconds          histogram               Time from the end of a process to the event of it.
+flcore_jobs_cpu_seconds_total          counter                 Processor time of jobs, if a ResourceMonitor measures.
+flcore_jobs_memory_bytes               gauge                   Memory that jobs use, if a ResourceMonitor measures.
+flcore_engine_reachable                gauge      launcher     Whether the engine of a launcher answers.
+flcore_engine_outages_total            counter    launcher     How often the engine of a launcher stopped answering.
+flcore_event_stream_reconnects_total   counter    launcher     How often an engine's event stream was opened again.
+flcore_missed_changes_total            counter    launcher     State changes that a list found before any event.
+flcore_untold_events                   gauge      launcher     Events that wait for slow components.
+=====================================  =========  ===========  ======================================================
+
+All labels have a few values only, whatever jobs there are. ``state``: launching, created, running, paused, restarting,
+removing, other. ``outcome``: launched, failed. ``return_code``: as in a ``JobResult``. ``reason``: exit_code, signal,
+out_of_memory, timeout, lost, refused, busy, image, not_started, aborted, engine, other. Counts begin with the site's
+process.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from importlib.util import find_spec
+from ipaddress import ip_address
+from typing import Any, NamedTuple
+
+from .errors import ConfigError
+from .event_type import EventType
+from .fl_component import FLComponent
+from .fl_constant import FLContextKey
+from .fl_context import FLContext
+from .job_launcher_spec import JobLauncherSpec, JobResult, JobStateChange, JobUsage
+from .job_tally import Distribution, JobTally, Values
+from .site import Site
+
+CLOSE_TIMEOUT = 10.0
+"""Seconds that closing waits for the server's thread."""
+
+
+class Metric(NamedTuple):
+    """One metric, as Prometheus is told of it."""
+
+    name: str
+    kind: str
+    what: str
+    labels: tuple[str, ...] = ()
+    """Beside the site."""
+
+
+METRICS: Mapping[str, Metric] = {
+    "jobs": Metric("flcore_jobs", "gauge", "Jobs that are launched or run now.", ("state",)),
+    "waiting": Metric("flcore_launches_waiting", "gauge", "Launches that wait for their turn."),
+    "launches": Metric("flcore_launches_total", "counter", "Launches that have succeeded or failed.", ("outcome",)),
+    "launch_seconds": Metric(
+        "flcore_launch_duration_seconds", "histogram", "Time from BEFORE_JOB_LAUNCH to AFTER_JOB_LAUNCH."
+    ),
+    "ends": Metric(
+        "flcore_job_ends_total", "counter", "Jobs that have ended or could not be launched.", ("return_code",)
+    ),
+    "failures": Metric(
+        "flcore_job_failures_total", "counter", "Jobs that did not succeed, or could not be launched.", ("reason",)
+    ),
+    "exit_seconds": Metric(
+        "flcore_exit_detection_seconds", "histogram", "Time from the end of a process to the event of it."
+    ),
+    "cpu_seconds": Metric(
+        "flcore_jobs_cpu_seconds_total", "counter", "Processor time of jobs, if a ResourceMonitor measures."
+    ),
+    "memory": Metric("flcore_jobs_memory_bytes", "gauge", "Memory that jobs use, if a ResourceMonitor measures."),
+    "reachable": Metric("flcore_engine_reachable", "gauge", "Whether the engine of a launcher answers.", ("launcher",)),
+    "outages": Metric(
+        "flcore_engine_outages_total", "counter", "How often the engine of a launcher stopped answering.", ("launcher",)
+    ),
+    "reconnects": Metric(
+        "flcore_event_stream_reconnects_total",
+        "counter",
+        "How often an engine's event stream was opened again.",
+        ("launcher",),
+    ),
+    "missed_changes": Metric(
+        "flcore_missed_changes_total",
+        "counter",
+        "State changes that a list found before any event.",
+        ("launcher",),
+    ),
+    "untold": Metric("flcore_untold_events", "gauge", "Events that wait for slow components.", ("launcher",)),
+}
+"""By what it shows: of a ``JobTally``, a site's load, or a launcher's figures."""
+
+
+class MetricsExporter(FLComponent):
+    """Serves figures of its site at ``http://<host>:<port>/metrics``, from the system's start to its end.
+
+    What events tell is counted as they come; a site's load and its launchers' figures are asked for at each scrape, and
+    no engine ever is. In an FL engine that is no ``Site`` there are the figures that events tell. Where the port cannot
+    be had, that is one line in the log, and jobs go on.
+
+    Args:
+        port: to listen on; 0 is any that is free.
+        host: the address to listen on. Who can reach it can read the figures, so by default nobody else than this
+            machine can.
+    """
+
+    def __init__(self, port: int, host: str = "127.0.0.1") -> None:
+        super().__init__()
+        if type(port) is not int or not 0 <= port < 1 << 16:
+            raise ValueError(f"port must be a number from 0 to 65535, got {port!r}")
+        if not isinstance(host, str) or not host.strip():
+            raise ValueError(f"host must be an address of this machine, such as '127.0.0.1', got {host!r}")
+        if find_spec("prometheus_client") is None:
+            raise ConfigError("a MetricsExporter needs prometheus-client; install it: pip install 'flcore[metrics]'")
+        self._host = host
+        self._port = port
+        self.port: int | None = None
+        """On which it listens; None while it does not."""
+        self._tally = JobTally()
+        self._stop: Callable[[], None] | None = None
+        self._takers: Mapping[str, Callable[[FLContext], None]] = {
+            EventType.SYSTEM_START: self._open,
+            EventType.BEFORE_JOB_LAUNCH: lambda fl_ctx: self._tally.launching(fl_ctx.get_job_id()),
+            EventType.AFTER_JOB_LAUNCH: lambda fl_ctx: self._tally.launched(fl_ctx.get_job_id()),
+            EventType.JOB_RECOVERED: self._recovered,
+            EventType.JOB_STATE_CHANGED: lambda fl_ctx: self._tally.changed(JobStateChange.of(fl_ctx), _origin(fl_ctx)),
+            EventType.JOB_COMPLETED: self._ended,
+            EventType.JOB_ABORTED: self._ended,
+            EventType.JOB_USAGE: lambda fl_ctx: self._tally.measured(JobUsage.of(fl_ctx)),
+            EventType.ENGINE_UNREACHABLE: lambda fl_ctx: self._tally.engine(_origin(fl_ctx), reachable=False),
+            EventType.ENGINE_REACHABLE: lambda fl_ctx: self._tally.engine(_origin(fl_ctx), reachable=True),
+        }
+
+    def handle_event(self, event_type: str, fl_ctx: FLContext) -> None:
+        """Count what happens to jobs. Raises ConfigError at the system's start if the port cannot be had."""
+        if event_type == EventType.SYSTEM_END:
+            self.close()
+        elif taker := self._takers.get(event_type):
+            taker(fl_ctx)
+
+    def close(self) -> None:
+        """Serve nobody any more; takes half a second. Idempotent."""
+        stop, self._stop, self.port = self._stop, None, None
+        if stop:
+            stop()
+
+    def collector(self, site: str, engine: Any = None) -> Collector:
+        """Return what a registry of prometheus-client takes, for whoever serves it himself."""
+        return Collector(site, self._tally, engine if isinstance(engine, Site) else None)
+
+    def _open(self, fl_ctx: FLContext) -> None:
+        if self._stop:
+            return
+        from prometheus_client import CollectorRegistry, start_http_server  # an extra, and slow to import
+
+        site = fl_ctx.get_identity_name()
+        registry = CollectorRegistry()
+        registry.register(self.collector(site, fl_ctx.get_engine()))
+        try:
+            server, thread = start_http_server(self._port, self._host, registry)
+        except OSError as error:
+            where, way_out = f"{self._host}:{self._port}", f"set another 'port' (or 'host') of {self.name}"
+            raise ConfigError(f"nobody can read the metrics of {site}: {where}: {error.strerror}; {way_out}") from error
+        self._stop = lambda: _stop(server, thread)
+        self.port = server.server_port
+        if not _is_loopback(self._host):
+            self.log_warning(fl_ctx, f"whoever can reach {self._host}:{self.port} can read the metrics of {site}")
+
+    def _recovered(self, fl_ctx: FLContext) -> None:
+        self._tally.recovered(fl_ctx.get_job_id(), fl_ctx.get_prop(FLContextKey.JOB_HANDLE))
+
+    def _ended(self, fl_ctx: FLContext) -> None:
+        result = fl_ctx.get_prop(FLContextKey.JOB_RESULT)
+        if isinstance(result, JobResult):
+            self._tally.ended(fl_ctx.get_job_id(), result, fl_ctx.get_prop(FLContextKey.LAUNCH_ERROR))
+
+
+class Collector:
+    """Makes metrics of what is counted, at each scrape."""
+
+    def __init__(self, site: str, tally: JobTally, engine: Site | None) -> None:
+        self._site = site
+        self._tally = tally
+        self._engine = engine
+
+    def describe(self) -> Iterator[Any]:
+        """Yield all metrics, without values."""
+        return (_family(metric) for metric in METRICS.values())
+
+    def collect(self) -> Iterator[Any]:
+        """Yield all metrics."""
+        values = self._tally.values()
+        if self._engine:
+            values |= _values_of_site(self._engine)
+        for key, metric in METRICS.items():
+            family = _family(metric)
+            for labels, value in values.get(key, {}).items():
+                _add(family, (self._site, *labels), value)
+            yield family
+
+
+def _values_of_site(site: Site) -> dict[str, Values]:
+    launchers = {name: c for name, c in site.components().items() if isinstance(c, JobLauncherSpec)}
+    told = {name: figures for name, launcher in launchers.items() if (figures := launcher.figures())}
+    return {
+        "waiting": {(): site.load.waiting},
+        "reconnects": {(name,): figures.reconnects for name, figures in told.items()},
+        "missed_changes": {(name,): figures.missed_changes for name, figures in told.items()},
+        "untold": {(name,): figures.untold for name, figures in told.items()},
+    }
+
+
+def _family(metric: Metric) -> Any:
+    from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+
+    kinds = {"counter": CounterMetricFamily, "gauge": GaugeMetricFamily, "histogram": HistogramMetricFamily}
+    return kinds[metric.kind](metric.name, metric.what, labels=("site", *metric.labels))
+
+
+def _add(family: Any, labels: tuple[str, ...], value: float | Distribution) -> None:
+    if isinstance(value, Distribution):
+        family.add_metric(labels, buckets=value.buckets, sum_value=value.total)
+    else:
+        family.add_metric(labels, value)
+
+
+def _stop(server: Any, thread: threading.Thread) -> None:
+    server.shutdown()
+    server.server_close()
+    thread.join(CLOSE_TIMEOUT)
+
+
+def _origin(fl_ctx: FLContext) -> str:
+    """Return the name of the launcher that fires an event."""
+    return str(fl_ctx.get_prop(FLContextKey.EVENT_ORIGIN, ""))
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
