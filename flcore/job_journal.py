@@ -80,7 +80,7 @@ class JobJournal(FLComponent):
             self._max_size = parse_size(max_size)
         except ValueError as error:
             raise ValueError(f"max_size {error}, got {max_size!r}") from error
-        self._path = path
+        self.path = path
         self._max_files = max_files
         self._state: StateDir | None = None
         self._file: JournalFile | None = None
@@ -122,7 +122,7 @@ class JobJournal(FLComponent):
             raise ValueError("a JobJournal needs a site with a workspace")
         state = StateDir(Path(workspace.get_root_dir(), STATE_DIR))
         state.open()
-        path = Path(self._path) if self._path else state.folder / JOURNAL_FILE
+        path = Path(self.path) if self.path else state.folder / JOURNAL_FILE
         self.close()
         with self._lock:
             self._state, self._file = state, JournalFile(path, self._max_size, self._max_files)

@@ -81,10 +81,9 @@ def exclusively(path: Path, flags: int) -> Iterator[None]:
         os.close(descriptor)
 
 
-def locked(path: Path, create: bool = True) -> int:
-    """Open a file and lock it until it is closed, or the process ends. Raises BlockingIOError if another holds it."""
-    flags = os.O_RDWR | os.O_CLOEXEC | (os.O_CREAT if create else 0)
-    descriptor = os.open(path, flags, _FILE_MODE)
+def locked(path: Path) -> int:
+    """Make a file, and lock it until it is closed, or the process ends. Raises BlockingIOError if another holds it."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_CREAT, _FILE_MODE)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
@@ -94,9 +93,12 @@ def locked(path: Path, create: bool = True) -> int:
 
 
 def is_locked(path: Path) -> bool:
-    """Whether somebody holds a lock on a file that is there."""
+    """Whether somebody holds a lock on a file that is there. Who asks is never taken for one who does."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        os.close(locked(path, create=False))
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
+    finally:
+        os.close(descriptor)
     return False

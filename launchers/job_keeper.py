@@ -28,7 +28,15 @@ from flcore.errors import (
 from flcore.job_launcher_spec import ImagePullProgress, JobStateChange
 from flcore.safe_files import closing, open_private, write_new
 
-from .container_spec import LABEL_IMAGE, LABEL_NONCE, LABEL_PARENT, LABEL_SITE_ID, ContainerSpec, hidden
+from .container_spec import (
+    LABEL_IMAGE,
+    LABEL_NONCE,
+    LABEL_PARENT,
+    LABEL_SITE_ID,
+    LABEL_STATE_DIR,
+    ContainerSpec,
+    hidden,
+)
 from .docker_state import DOCKER_STATE, TERMINAL_STATES, ContainerState
 from .gpu_leases import GpuLeases
 from .image_puller import ImagePuller, PullSettings
@@ -274,9 +282,13 @@ class JobKeeper:
 
     def _labelled(self, spec: ContainerSpec, who: JobIdentity, image: FoundImage) -> ContainerSpec:
         """Return what the engine is asked for: an image by its id, so that it is the one that was looked at."""
-        site_id, parent_id = (self._store.site_id, self._store.parent_id) if self._store else ("", "")
-        ours = {LABEL_NONCE: who.nonce, LABEL_SITE_ID: site_id, LABEL_PARENT: parent_id, LABEL_IMAGE: spec.image}
-        return replace(spec, image=image.id, labels=spec.labels | ours)
+        ours = {LABEL_NONCE: who.nonce, LABEL_IMAGE: spec.image}
+        return replace(spec, image=image.id, labels=spec.labels | ours | self._labels_of_site())
+
+    def _labels_of_site(self) -> dict[str, str]:
+        store = self._store
+        site_id, parent_id, folder = (store.site_id, store.parent_id, str(store.folder)) if store else ("", "", "")
+        return {LABEL_SITE_ID: site_id, LABEL_PARENT: parent_id, LABEL_STATE_DIR: folder}
 
     def _image(self, job: TrackedJob, spec: ContainerSpec) -> FoundImage:
         """Have the image there, if the site's config lets it be pulled, and return which one it is."""

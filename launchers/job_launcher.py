@@ -39,6 +39,7 @@ from .container_spec import (
     LABEL_PARENT,
     LABEL_SITE,
     LABEL_SITE_ID,
+    LABEL_STATE_DIR,
     ContainerSpec,
     Mount,
 )
@@ -368,8 +369,9 @@ class JobLauncher(JobLauncherSpec):
     def _launch_request(self, plan: LaunchPlan, image: str) -> LaunchRequest:
         """Return what the runtime is asked for; ``image`` is what it makes the container from."""
         runtime = self._get_runtime()
-        labels = dict.fromkeys((LABEL_NONCE, LABEL_SITE_ID, LABEL_PARENT), AT_LAUNCH) | {LABEL_IMAGE: plan.spec.image}
-        spec = replace(plan.spec, image=image, labels=plan.spec.labels | labels)
+        labels = dict.fromkeys((LABEL_NONCE, LABEL_SITE_ID, LABEL_PARENT, LABEL_STATE_DIR), AT_LAUNCH)
+        labels = plan.spec.labels | labels | {LABEL_IMAGE: plan.spec.image}
+        spec = replace(plan.spec, image=image, labels=labels)
         spec = replace(spec, gpu_ids=(AT_LAUNCH,) * (plan.request.resources.num_of_gpus or 0))
         spec = self.make_secrets().describe(spec, AT_LAUNCH)
         body = runtime.describe(masked(spec))

@@ -21,6 +21,8 @@ class ContainerSummary:
     name: str
     state: DOCKER_STATE
     labels: Mapping[str, str]
+    created_at: float | None = None
+    """Seconds since the epoch; None where the runtime does not say."""
 
     @property
     def nonce(self) -> str:

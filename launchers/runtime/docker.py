@@ -442,8 +442,8 @@ def _container_state(inspection: dict[str, Any]) -> ContainerState:
 
 
 def _summary(entry: dict[str, Any]) -> ContainerSummary:
-    names = entry["Names"] or [""]
-    return ContainerSummary(entry["Id"], names[0].lstrip("/"), DOCKER_STATE(entry["State"]), entry["Labels"] or {})
+    name = (entry["Names"] or [""])[0].lstrip("/")
+    return ContainerSummary(entry["Id"], name, DOCKER_STATE(entry["State"]), entry["Labels"] or {}, entry["Created"])
 
 
 def _seconds(text: str) -> float | None:

@@ -231,7 +231,7 @@ class FakeRuntime:
 
     def list_containers(self) -> list[ContainerSummary]:
         with self._engine():
-            return [ContainerSummary(c.id, c.spec.name, c.state.state, c.spec.labels) for c in self.containers()]
+            return [_summary(container) for container in self.containers()]
 
     @contextmanager
     def open_events(self) -> Iterator[Iterator[str]]:
@@ -375,6 +375,11 @@ class FakeRuntime:
         if not self.drop_events:
             for stream in self._streams:
                 stream.put(container_id)
+
+
+def _summary(container: FakeContainer) -> ContainerSummary:
+    state, spec = container.state, container.spec
+    return ContainerSummary(container.id, spec.name, state.state, spec.labels, state.created_at)
 
 
 def _last(output: bytes, tail: int | None) -> list[bytes]:

@@ -121,10 +121,11 @@ class ProcessRuntime:
     def list_containers(self) -> list[ContainerSummary]:
         with self._lock:
             processes = list(self._processes.values())
-        return [
-            ContainerSummary(process.id, process.spec.name, self.inspect(process.id).state, process.spec.labels)
-            for process in processes
-        ]
+        return [self._summary(process) for process in processes]
+
+    def _summary(self, process: _Process) -> ContainerSummary:
+        spec, seen = process.spec, self.inspect(process.id)
+        return ContainerSummary(process.id, spec.name, seen.state, spec.labels, process.created_at)
 
     @contextmanager
     def open_events(self) -> Iterator[Iterator[str]]:

@@ -1,0 +1,86 @@
+"""What one site has on disk of its jobs. Everything here only reads: nothing is made, mended or locked for long."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from flcore.job_history import SiteHistory
+from flcore.job_journal import JOURNAL_FILE, read_journal
+from flcore.job_meta import is_identifier
+from flcore.state_dir import StateDir
+from flcore.workspace import STATE_DIR
+
+from ..job_record import read_record
+
+logger = logging.getLogger(__name__)
+
+
+class FoundRecord(NamedTuple):
+    """A launcher's record of a job."""
+
+    path: Path
+    fields: Mapping[str, Any]
+
+
+class SiteFiles:
+    """One site's journal and records. All methods raise OSError where they are not ours to read.
+
+    Args:
+        workspace: the site's.
+        journal: where its journal is, if not where it is by default.
+    """
+
+    def __init__(self, workspace: Path, journal: Path | None = None) -> None:
+        self.workspace = workspace.absolute()
+        self.folder = self.workspace / STATE_DIR
+        self.journal = journal or self.folder / JOURNAL_FILE
+        self._state = StateDir(self.folder)
+
+    def site_id(self) -> str:
+        """Return what the labels of this site's containers carry; empty if it has never launched any."""
+        with suppress(FileNotFoundError, UnicodeDecodeError):
+            return (self.folder / "site-id").read_text()
+        return ""
+
+    def records(self) -> list[FoundRecord]:
+        """Return the records of what is left to be done, the oldest first."""
+        found = []
+        for path in sorted((self.folder / "jobs").glob("*.jsonl")):
+            with suppress(FileNotFoundError):  # its end has come meanwhile
+                found.append(FoundRecord(path, read_record(path)))
+        return sorted(filter(_is_whole, found), key=lambda record: record.fields["time"])
+
+    def history(self) -> SiteHistory:
+        """Return what the journal tells."""
+        history = SiteHistory()
+        for line in read_journal(self.journal):
+            if _names_its_job(line):
+                try:
+                    history.take_in(line)
+                except (AttributeError, KeyError, TypeError, ValueError) as error:
+                    logger.warning("%s: a line that cannot be read is passed over: %r", self.journal, error)
+        return history
+
+    def is_alive(self, parent_id: str) -> bool:
+        """Whether the process of the site that has this id still lives."""
+        return is_identifier(parent_id) and self._state.is_alive(parent_id)
+
+    def watched_paths(self) -> list[Path]:
+        """Return the folders in which something changes when a job does."""
+        folders = (self.journal.parent, self.folder, self.folder / "jobs")
+        return [folder for folder in dict.fromkeys(folders) if folder.is_dir()]
+
+
+def _names_its_job(line: Mapping[str, Any]) -> bool:
+    """Whether what a line says of its job can stand in a path. Nothing else gets into a journal that a site writes."""
+    return is_identifier(line.get("site")) and ("job_id" not in line or is_identifier(line["job_id"]))
+
+
+def _is_whole(record: FoundRecord) -> bool:
+    fields = record.fields
+    named = all(is_identifier(fields.get(key)) for key in ("job_id", "site", "parent"))
+    return named and isinstance(fields.get("time"), int | float)
