@@ -48,13 +48,14 @@ class Findings:
     @classmethod
     def of(cls, index: Index, job_ids: Collection[str] = ()) -> Findings:
         """Ask for some jobs, or for all. Raises UnknownJobError, or what the index raises."""
-        jobs = grouped(index.jobs())
+        jobs, outages, now = grouped(index.jobs()), index.outages(), time.time()
         if unknown := set(job_ids) - {job.job_id for job in jobs}:
             names = ", ".join(sorted(unknown))
             raise UnknownJobError(f"nothing is known of job {names}; `flcore ps --all` lists the jobs that there are")
         if job_ids:
             jobs = [job for job in jobs if job.job_id in job_ids]
-        return cls(jobs, index.outages(), index.problems, time.time())
+            outages = [outage for outage in outages if any(job.has_met(outage, now) for job in jobs)]
+        return cls(jobs, outages, index.problems, now)
 
     @property
     def sites(self) -> list[str]:

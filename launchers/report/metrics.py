@@ -17,6 +17,7 @@ from flcore.errors import ConfigError
 from flcore.safe_files import closing, open_file, open_folder
 from flcore.strict_json import MAX_BYTES, parse_json
 
+from .charts import is_drawable
 from .words import plain
 
 METRICS_FILE = "metrics.json"
@@ -44,7 +45,7 @@ class Metrics:
 
     curves: list[Curve] = field(default_factory=list)
     numbers: list[tuple[str, float]] = field(default_factory=list)
-    """What stands there once."""
+    """What stands there once, or never changed."""
     skipped: list[str] = field(default_factory=list)
     """The names of what holds no numbers."""
     notes: list[str] = field(default_factory=list)
@@ -112,12 +113,17 @@ def _take_in(metrics: Metrics, columns: Mapping[str, Sequence[Any]]) -> None:
     for key, column in columns.items():
         if key == step:
             continue
-        steps = columns[step] if step else range(1, len(column) + 1)
-        points = list(_points(steps, column))
-        if points:
-            metrics.curves.append(Curve(_name(key), step or "step", points[:MAX_POINTS]))
-        else:
-            metrics.skipped.append(_name(key))
+        points = list(_points(columns.get(step, ()), column)) or list(_points(range(1, len(column) + 1), column))
+        _take_in_points(metrics, Curve(_name(key), step or "step", points[:MAX_POINTS]))
+
+
+def _take_in_points(metrics: Metrics, curve: Curve) -> None:
+    if not curve.points:
+        metrics.skipped.append(curve.name)
+    elif all(map(is_drawable, zip(*curve.points, strict=True))):
+        metrics.curves.append(curve)
+    else:
+        metrics.numbers.append((curve.name, curve.points[-1][1]))
 
 
 def _is_table(value: Any) -> bool:

@@ -19,6 +19,7 @@ DETAILED = 20
 """Jobs whose details a page has, if nothing else is said."""
 MOST_ROWS = 1000
 """Of the table of all jobs."""
+_SITES_SHOWN = 8
 _TEMPLATES = Path(__file__).parent / "templates"
 
 
@@ -85,10 +86,10 @@ class Page:
         return f"{nothing}; style-src {_hash(self._style)}; script-src {script}"
 
     def _whole(self, findings: Findings, fragments: Sequence[Fragment], title: str, **about: Any) -> str:
-        sites = ", ".join(findings.sites)
-        subtitle = f"{words.moment(findings.now)}{f' · {sites}' if sites else ''}"
+        sites = findings.sites
+        shown = sites if len(sites) <= _SITES_SHOWN else [f"{len(sites)} sites"]
         return self._templates.get_template("page.html").render(
-            title=title, subtitle=subtitle, style=self._style, zone=words.time_zone(), fragments=fragments, **about
+            title=title, made=words.moment(findings.now), sites=shown, style=self._style, zone=words.time_zone(), fragments=fragments, **about
         )
 
     def _overview(self, findings: Findings, about: dict[str, Any]) -> Fragment:

@@ -96,6 +96,11 @@ class JobPicture:
     numbers: Sequence[tuple[str, str]]
     notes: Sequence[str]
 
+    @property
+    def by_urgency(self) -> list[RunPicture]:
+        """The runs, those that say why the job is as it is first."""
+        return sorted(self.runs, key=lambda run: words.URGENCY.index(run.verdict.kind))
+
 
 @dataclass(frozen=True, slots=True)
 class Row:
@@ -169,6 +174,12 @@ class Job(NamedTuple):
     def ended_at(self, now: float) -> float:
         return max(ended_at(view, now) for view in self.views)
 
+    def has_met(self, outage: Outage, now: float) -> bool:
+        """Whether the engine of one of its sites did not answer meanwhile."""
+        return any(
+            overlapping([outage], view.history.site, self.began_at, self.ended_at(now), now) for view in self.views
+        )
+
     def took(self, now: float) -> str:
         return words.duration(max(0.0, self.ended_at(now) - self.began_at)) if self.began_at else ""
 
@@ -196,8 +207,8 @@ def overview(jobs: Sequence[Job], outages: Sequence[Outage], problems: Sequence[
     kinds = Counter(job.verdict.kind for job in jobs)
     counts = [(kind, word, kinds[kind]) for kind, word in _COUNTED if kinds[kind] or kind in _ALWAYS_COUNTED]
     return Overview(
-        summary=_summary(jobs, counts),
-        counts=counts,
+        summary=_summary(jobs, counts, now),
+        counts=counts if len(jobs) > 1 else [],
         phases=_phase_totals(jobs, now),
         reasons=_reasons(jobs),
         outages=[_outage_said(outage, now) for outage in outages[-5:]],
@@ -218,7 +229,7 @@ def picture(
         began=words.moment(start) if start else "",
         took=job.took(now),
         runs=runs,
-        ticks=[Tick(_percent(x, 0, end - start), charts.seconds(x)) for x in charts.ticks(0, end - start)],
+        ticks=[Tick(_percent(x, 0, end - start), charts.seconds(x)) for x in charts.time_ticks(0, end - start)],
         charts=[_drawn(chart) for chart in [*_metric_charts(metrics), *_usage_charts(job)]],
         numbers=[(_of(site, name, metrics), words.number(n)) for site, found in metrics for name, n in found.numbers],
         notes=[f"{site}: metrics.json: {note}" for site, found in metrics for note in _metric_notes(found)],
@@ -230,20 +241,28 @@ _COUNTED = (*_COUNTED, (words.LOST, "lost"))
 _ALWAYS_COUNTED = (words.ACTIVE, words.OK, words.FAILED)
 
 
-def _summary(jobs: Sequence[Job], counts: Sequence[tuple[str, str, int]]) -> str:
+def _summary(jobs: Sequence[Job], counts: Sequence[tuple[str, str, int]], now: float) -> str:
     if not jobs:
         return "No job has run yet."
-    noun = "1 job" if len(jobs) == 1 else f"{len(jobs):,} jobs"
-    return f"{noun}: {', '.join(f'{count:,} {word}' for _, word, count in counts if count)}."
+    if len(jobs) == 1:
+        return _summary_of_one(jobs[0], now)
+    return f"{len(jobs):,} jobs: {', '.join(f'{count:,} {word}' for _, word, count in counts if count)}."
+
+
+def _summary_of_one(job: Job, now: float) -> str:
+    verdict, why = job.verdict, _why(job)
+    took = f" after {job.took(now)}" if verdict.kind != words.ACTIVE and job.took(now) else ""
+    return f"{job.job_id}: {verdict.word}{took}{f' ({why})' if why else ''}."
 
 
 def _why(job: Job) -> str:
-    """Return why a job is not well: what its runs say, without saying it twice."""
-    verdicts = [(view.history.site, words.verdict(view)) for view in job.views]
+    """Return why a job is not well: what those of its runs say that are as its verdict, without saying it twice."""
+    kind = job.verdict.kind
     reasons: dict[str, list[str]] = defaultdict(list)
-    for site, found in verdicts:
-        if found.reason:
-            reasons[found.reason].append(site)
+    for view in job.views:
+        verdict = words.verdict(view)
+        if verdict.reason and verdict.kind == kind:
+            reasons[verdict.reason].append(view.history.site)
     return "; ".join(f"{', '.join(sites)}: {reason}" for reason, sites in reasons.items())
 
 
@@ -313,7 +332,7 @@ def _run(view: JobView, log: LogTail, outages: Sequence[Outage], start: float, e
         error=_error_lines(view.history),
         request=json.dumps(view.history.request, indent=2, ensure_ascii=True) if view.history.request else "",
         log=log,
-        open_log=verdict.kind != words.OK,
+        open_log=verdict.kind not in (words.OK, words.ABORTED),
     )
 
 
@@ -371,7 +390,7 @@ def _metric_charts(metrics: Sequence[tuple[str, Metrics]]) -> Iterable[charts.Ch
         for curve in found.curves:
             title = _of(site, curve.name, metrics)
             line = charts.Line(curve.name, sorted(curve.points))
-            yield charts.Chart(title, curve.step, [line], from_zero=False)
+            yield charts.Chart(title, curve.step, [line])
 
 
 def _of(site: str, name: str, metrics: Sequence[Any]) -> str:
@@ -390,8 +409,9 @@ def _usage_charts(job: Job) -> Iterable[charts.Chart]:
     start = job.began_at
     cores = [charts.Line(view.history.site, _cores(view.history, start)) for view in measured]
     memory = [charts.Line(view.history.site, _memory(view.history.usage, start)) for view in measured]
-    yield charts.Chart("CPU, in cores", "time", cores, charts.seconds, _cores_said)
-    yield charts.Chart("Memory", "time", memory, charts.seconds, words.size)
+    over_time: dict[str, Any] = {"x_title": "time", "say_x": charts.seconds, "is_over_time": True, "from_zero": True}
+    yield charts.Chart("CPU, in cores", lines=cores, say_y=_cores_said, **over_time)
+    yield charts.Chart("Memory", lines=memory, say_y=words.size, is_of_bytes=True, **over_time)
 
 
 def _cores(history: JobHistory, start: float) -> list[tuple[float, float]]:
@@ -407,7 +427,7 @@ def _memory(usage: Sequence[JobUsage], start: float) -> list[tuple[float, float]
 
 
 def _cores_said(value: float) -> str:
-    return f"{value:.2f}" if value < 10 else f"{value:.1f}"
+    return f"{value:.3g}"
 
 
 def _drawn(chart: charts.Chart) -> ChartPicture:

@@ -29,8 +29,10 @@ class Verdict(NamedTuple):
     """Why, in a few words; empty where there is nothing to say."""
 
 
-ACTIVE, FAILED, ABORTED, LOST, OK = KINDS = ("active", "failed", "aborted", "lost", "ok")
-"""The most urgent first."""
+ACTIVE, FAILED, LOST, ABORTED, OK = KINDS = ("active", "failed", "lost", "aborted", "ok")
+"""Of a job's runs, that of the job is the first one here."""
+URGENCY = (FAILED, LOST, ACTIVE, ABORTED, OK)
+"""Which of a job's runs are to be looked at first."""
 _LOST_REASONS = {
     LOST_STATE: "nobody follows it, and it is nowhere to be found",
     UNKNOWN_STATE: "nobody follows it, and no engine that answers has it",
@@ -71,7 +73,7 @@ def size(count: float) -> str:
     """Return a number of bytes."""
     for unit in _UNITS:
         if abs(count) < 1024 or unit == _UNITS[-1]:
-            return f"{count:.0f} B" if unit == "B" else f"{count:.1f} {unit}"
+            return f"{count:.1f}".removesuffix(".0") + f" {unit}"
         count /= 1024
     raise AssertionError("the last unit returns")
 

@@ -46,7 +46,7 @@ def workspace(tmp_path: Path) -> Path:
 def test_a_report_is_written_and_its_size_said(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["report", "--site", "site.json", "-o", "out.html"]) == 0
 
-    assert ParsedPage(Path("out.html").read_text()).texts("h2", class_="summary") == ["1 job: 1 succeeded."]
+    assert ParsedPage(Path("out.html").read_text()).texts("h2", class_="summary") == ["job-1: succeeded after 5.0 s."]
     said = capsys.readouterr().out
     assert said.startswith("out.html: 1 job, ")
     assert said.count("\n") == 1

@@ -28,7 +28,7 @@ def test_the_demo_job_has_curves_by_round_and_a_number() -> None:
 
     assert curves(metrics)["accuracy"] == [(1, 0.8), (2, 0.9)]
     assert {curve.step for curve in metrics.curves} == {"round"}
-    assert metrics.numbers == [("final_accuracy", 0.9)]
+    assert metrics.numbers == [("samples", 700), ("final_accuracy", 0.9)]
     assert metrics.skipped == ["clients"]
 
 

@@ -35,7 +35,7 @@ def test_the_runs_of_one_job_are_together_the_servers_first() -> None:
 
     page = report(Jobs(views))
 
-    assert page.texts("h2", class_="summary") == ["1 job: 1 succeeded."]
+    assert page.texts("h2", class_="summary") == ["a: succeeded after 6.0 s."]
     lines = [found["aria-label"] for found in page.attributes("svg", class_="line", role="img")]
     assert [line.partition(":")[0] for line in lines] == ["server", "site-1", "site-2"]
 
@@ -128,8 +128,8 @@ def test_resources_are_cores_and_memory_over_time() -> None:
 
     charts = [found["aria-label"] for found in page.attributes("div", role="img")]
     assert charts == [
-        "CPU, in cores over time: site-1 from 0.50 to 0.50",
-        "Memory over time: site-1 from 100.0 MiB to 100.0 MiB",
+        "CPU, in cores over time: site-1 from 0.5 to 0.5",
+        "Memory over time: site-1 from 100 MiB to 100 MiB",
     ]
 
 

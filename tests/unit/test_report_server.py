@@ -53,7 +53,7 @@ def test_the_page_shows_the_jobs(client: TestClient) -> None:
     answer = client.get("/")
 
     assert answer.status_code == 200
-    assert ParsedPage(answer.text).texts("h2", class_="summary") == ["1 job: 1 active."]
+    assert ParsedPage(answer.text).texts("h2", class_="summary") == ["job-1: running."]
 
 
 def test_a_job_has_a_page_of_its_own(client: TestClient, jobs: Jobs) -> None:
