@@ -24,6 +24,7 @@ from .command import (
     add_command,
     add_commands_of_packages,
 )
+from .completion import add_completion, complete_if_asked
 from .errors import FLCoreError
 from .fl_constant import FLContextKey
 from .job_launcher_spec import JobLauncherSpec
@@ -44,7 +45,9 @@ exit status: 0 if all is there, 1 if something is missing, 2 if a config is wron
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command, and return its exit status."""
-    args = _parser().parse_args(argv)
+    parser = _parser()
+    complete_if_asked(parser)
+    args = parser.parse_args(argv)
     logging.basicConfig(level=_level(args.verbose), format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
     sys.path.insert(0, str(Path.cwd()))  # as `python -m` does, so that configs can name classes of this folder
     try:
@@ -153,6 +156,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     _add_run(commands)
     _add_check(commands)
+    add_completion(commands)
     add_commands_of_packages(commands)
     return parser
 

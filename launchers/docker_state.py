@@ -34,6 +34,8 @@ _PASSED_ON = frozenset(
         JobReturnCode.INFRASTRUCTURE_ERROR,
     }
 )
+LAST_OUTPUT = "; its last output: "
+"""What stands, in a failed job's error, between the reason and the end of its output."""
 _EXIT_CODE_HINTS = {126: "its command cannot be executed", 127: "its command was not found"}
 
 
@@ -208,7 +210,7 @@ def _error(seen: ContainerState, exit_code: int | None, asked: EndRequest | None
         return f"ended on the request of {asked.by}"
     if exit_code == 0:
         return seen.error
-    return (seen.error or _reason(seen, exit_code)) + (f"; its last output: {output}" if output else "")
+    return (seen.error or _reason(seen, exit_code)) + (f"{LAST_OUTPUT}{output}" if output else "")
 
 
 def _reason(seen: ContainerState, exit_code: int | None) -> str:

@@ -247,7 +247,7 @@ class JobKeeper:
         who = job.identity
         try:
             self._store.open()
-            record = self._store.add(self._launcher, who)
+            record = self._store.add(self._launcher, who, stop_grace=self._settings.stop_grace)
         except OSError as error:
             raise JobLaunchError(
                 f"job {who.job_id}: the site cannot write down that it launches it: {error}"
@@ -349,6 +349,7 @@ class JobKeeper:
         return next((found.id for found in self.runtime.list_containers() if found.nonce == nonce), None)
 
     def _begin_start(self, launch: _Launch) -> None:
+        launch.job.heed_noted_end()
         with self._lock:
             _raise_if_aborted(launch.job)
             launch.starting = True

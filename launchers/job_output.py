@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from flcore.errors import FLCoreError, RuntimeUnavailableError
 
@@ -18,6 +18,8 @@ logger = logging.getLogger(__name__)
 LAST_LINES = 10
 LAST_CHARACTERS = 600
 """How much of a failed job's output stands in its error."""
+LINE_BREAK = " | "
+"""What stands there for the end of a line."""
 REOPEN_DELAY = 0.5
 """Seconds before a stream that ended early is opened again."""
 _STYLE = re.compile(r"\x1b\[[0-9;]*m")
@@ -34,7 +36,7 @@ def last_output(runtime: Runtime, container_id: str, secrets: Iterable[str] = ()
         return ""
     text = hidden(output.decode(errors="replace"), secrets)  # before a part of one is cut off
     lines = (_printable(line).strip() for line in text.splitlines())
-    return " | ".join(line for line in lines if line)[-LAST_CHARACTERS:]
+    return LINE_BREAK.join(line for line in lines if line)[-LAST_CHARACTERS:]
 
 
 def follow(runtime: Runtime, job: TrackedJob, tail: int | None) -> Iterator[str]:
@@ -43,26 +45,37 @@ def follow(runtime: Runtime, job: TrackedJob, tail: int | None) -> Iterator[str]
     The stream is opened again, without gap or duplicate, if the engine goes away meanwhile. The reader's own thread
     and one connection serve it. Raises RuntimeUnavailableError if the site is closed meanwhile.
     """
+
+    def wait(seconds: float, error: RuntimeUnavailableError) -> bool:
+        logger.debug("%s: its output is followed again: %s", job.identity, error)
+        return job.wait_for_clean_up(seconds)
+
     job.begin_following()
     try:
         job.enter_states(_STARTED)
-        yield from _lines(_chunks(runtime, job, tail))
+        for line in lines_of(follow_chunks(runtime, job.identity.container_id, tail, wait)):
+            yield line.decode(errors="replace")
     finally:
         job.end_following()
 
 
-def _chunks(runtime: Runtime, job: TrackedJob, tail: int | None) -> Iterator[bytes]:
-    """Yield the output in pieces; over only when a stream has ended that was opened after the container's end."""
+def follow_chunks(
+    runtime: Runtime, container_id: str, tail: int | None, wait: Callable[[float, RuntimeUnavailableError], bool]
+) -> Iterator[bytes]:
+    """Yield a container's output in pieces; over only when a stream has ended that was opened after its end.
+
+    ``wait`` is called, with how many seconds to wait, and why, while the engine does not answer; it returns whether
+    that is the end.
+    """
     place = _Place()
     over = False
     while not over:
         try:
-            over = effective_state(runtime.inspect(job.identity.container_id)) in TERMINAL_STATES
-            with runtime.follow(job.identity.container_id, place.position, tail) as chunks:
+            over = effective_state(runtime.inspect(container_id)) in TERMINAL_STATES
+            with runtime.follow(container_id, place.position, tail) as chunks:
                 yield from place.rest_of(chunks)
         except RuntimeUnavailableError as error:
-            logger.debug("%s: its output is followed again: %s", job.identity, error)
-            over = job.wait_for_clean_up(REOPEN_DELAY)
+            over = wait(REOPEN_DELAY, error)
         tail = None if place.position else tail
 
 
@@ -88,15 +101,14 @@ class _Place:
             yield chunk.data
 
 
-def _lines(chunks: Iterable[bytes]) -> Iterator[str]:
+def lines_of(chunks: Iterable[bytes]) -> Iterator[bytes]:
     """Yield whole lines, without their ends; what is behind the last end, at the end."""
     rest = b""
     for chunk in chunks:
         *lines, rest = (rest + chunk).split(b"\n")
-        for line in lines:
-            yield line.decode(errors="replace")
+        yield from lines
     if rest:
-        yield rest.decode(errors="replace")
+        yield rest
 
 
 def _printable(line: str) -> str:

@@ -66,6 +66,13 @@ class JobRecord:
         with suppress(FileNotFoundError):
             _append(self.path, fields, os.O_APPEND, durable)
 
+    def noted(self, field: str) -> Any:
+        """Return a field as it is on disk now, by whatever process; None if it is not there, or cannot be read."""
+        try:
+            return read_record(self.path).get(field)
+        except OSError:
+            return None
+
     def forget(self) -> None:
         """Remove the file. Idempotent."""
         self.path.unlink(missing_ok=True)
@@ -102,8 +109,8 @@ class RecordStore:
         """Give up what is still on record, for others to take over. Idempotent."""
         self._state.close()
 
-    def add(self, launcher: str, who: JobIdentity) -> JobRecord:
-        """Begin a job's record; return when it is on the disk."""
+    def add(self, launcher: str, who: JobIdentity, **more: Any) -> JobRecord:
+        """Begin a job's record, with more fields; return when it is on the disk."""
         whole = {
             "job_id": who.job_id,
             "site": who.site,
@@ -113,7 +120,7 @@ class RecordStore:
             "container_id": who.container_id,
             "parent": self.parent_id,
             "time": time.time(),
-        }
+        } | more
         record = JobRecord(self._jobs / f"{who.job_id}.{who.nonce}.jsonl")
         try:
             _append(record.path, whole, os.O_CREAT | os.O_EXCL, durable=True)

@@ -277,6 +277,7 @@ class StateTracker:
         container_id = job.identity.container_id
         seen = self._runtime.inspect(container_id)
         if effective_state(seen) in TERMINAL_STATES:
+            job.heed_noted_end()
             seen = job.hooks.end_of(seen)
         explained = job.end_request is not None or not _has_failed(seen)
         return seen, "" if explained else last_output(self._runtime, container_id, job.hooks.secrets)

@@ -220,6 +220,18 @@ class TrackedJob:
         """Take in a request that another process noted."""
         self._end_request = request
 
+    def heed_noted_end(self) -> None:
+        """Take in a request that another process has noted in the record, if there is none of this one. Reads a file.
+
+        For ``flcore stop``: it writes its wish down, and ends the job itself.
+        """
+        if self.hooks.record is None or self._end_request is not None:
+            return
+        request = _as_end_request(self.hooks.record.noted("end_request"))
+        with self._changed:
+            if self._end_request is None and self._result is None:
+                self._end_request = request
+
     def observe(self, seen: ContainerState, now: float, output: str = "") -> list[JobStateChange]:
         """Take in an inspection: the result first, then the bell."""
         seen = replace(seen, error=hidden(seen.error, self.hooks.secrets))
@@ -303,3 +315,11 @@ class TrackedJob:
     def _raise_if_untracked(self) -> None:
         if self._result is None and not self._tracked:
             raise RuntimeUnavailableError(f"{self.identity}: its site was closed; the job may go on without it")
+
+
+def _as_end_request(noted: Any) -> EndRequest | None:
+    """Return what a record says; None for what no version of this code has written."""
+    try:
+        return EndRequest(**noted) if noted else None
+    except TypeError:
+        return None

@@ -54,11 +54,18 @@ class JobView:
     """Of that engine."""
     has_parent: bool | None = None
     """Whether a process of the site follows the job; None where that cannot be told."""
+    has_journal: bool = False
+    """Whether the history is a journal's."""
 
     @property
     def is_active(self) -> bool:
         """Whether its end is yet to come, or yet to be seen."""
         return self.history.result is None and self.state != LOST
+
+    def is_same_job(self, other: JobView) -> bool:
+        """Whether both are of the same job at the same site, whatever the run."""
+        one, two = self.history, other.history
+        return (self.workspace, one.site, one.job_id) == (other.workspace, two.site, two.job_id)
 
     @property
     def log_path(self) -> Path | None:
@@ -78,8 +85,23 @@ class Listed(NamedTuple):
         return self.summary.labels
 
     @property
+    def site_id(self) -> str:
+        return self.labels[LABEL_SITE_ID]
+
+    @property
     def key(self) -> tuple[str, str]:
         return self.labels[LABEL_SITE], self.labels[LABEL_JOB_ID]
+
+
+class Holding(NamedTuple):
+    """A container that a launcher has made, and whose it is."""
+
+    summary: ContainerSummary
+    runtime: Runtime
+    is_followed: bool
+    """A process of its site lives, as far as can be seen from here."""
+    is_on_record: bool | None
+    """Its site has a record of it: something is left to be done. None if the site is here, but cannot be read."""
 
 
 class JobIndex:
@@ -114,17 +136,25 @@ class JobIndex:
         with self._lock:
             self._problems = []
             listed = self._list()
-            self._look_for_sites(listed)
             views: list[JobView] = []
             outages: list[Outage] = []
-            for site in self._sites.values():
-                history, found = self._jobs_of(site, listed)
-                views += found
-                outages += history.outages
+            for site in self._look_at_sites(listed):
+                views += site.jobs(one for one in listed if one.site_id == site.id)
+                listed = [one for one in listed if one.site_id != site.id]
+                outages += site.history.outages
             if self._whole_machine:
                 views += [_view_of_container(one) for one in listed]
             self._outages = outages
             return sorted(views, key=lambda view: view.history.began_at)
+
+    def holdings(self) -> list[Holding]:
+        """Return the containers that launchers have made: of the last runs, and of others."""
+        with self._lock:
+            self._problems = []
+            listed = self._list()
+            sites = {site.id: site for site in self._look_at_sites(listed)}
+            mine = [one for one in listed if self._whole_machine or one.site_id in sites]
+            return [_holding(one, sites.get(one.site_id)) for one in mine]
 
     def outages(self) -> Sequence[Outage]:
         """Return when engines did not answer, by the journals, as :meth:`jobs` has found them the last time."""
@@ -192,23 +222,54 @@ class JobIndex:
         for site in found:
             self._sites.setdefault(site.folder.resolve(), known.get(site.folder.resolve(), site))
 
-    def _jobs_of(self, site: SiteFiles, listed: list[Listed]) -> tuple[SiteHistory, list[JobView]]:
-        """Return one site's jobs, and take its containers out of the list."""
-        try:
-            site_id = site.site_id()
-            records = {(record.fields["site"], record.fields["job_id"]): record for record in site.records()}
-            history = site.history()
-        except OSError as error:
-            self._problems.append(f"{site.folder} cannot be read: {error}")
-            return SiteHistory(), []
+    def _look_at_sites(self, listed: Iterable[Listed]) -> list[_SiteNow]:
+        self._look_for_sites(listed)
+        found = []
+        for site in self._sites.values():
+            try:
+                found.append(_SiteNow(site, site.site_id(), site.records(), site.history()))
+            except OSError as error:
+                self._problems.append(f"{site.folder} cannot be read: {error}")
+        return found
+
+
+class _SiteNow(NamedTuple):
+    """What a site has on disk now."""
+
+    files: SiteFiles
+    id: str
+    records: Sequence[FoundRecord]
+    history: SiteHistory
+
+    def jobs(self, listed: Iterable[Listed]) -> list[JobView]:
+        """Return the site's jobs, by what it has, and by its containers."""
+        told, files = self.history.jobs, self.files
+        records = {(record.fields["site"], record.fields["job_id"]): record for record in self.records}
         containers: dict[tuple[str, str], list[Listed]] = defaultdict(list)
         for one in listed:
-            if one.labels[LABEL_SITE_ID] == site_id:
-                containers[one.key].append(one)
-        listed[:] = [one for one in listed if one.labels[LABEL_SITE_ID] != site_id]
-        keys = dict.fromkeys([*history.jobs, *records, *containers])
-        views = [_view(site, history.jobs.get(key), records.get(key), containers.get(key, [])) for key in keys]
-        return history, views
+            containers[one.key].append(one)
+        keys = dict.fromkeys([*told, *records, *containers])
+        return [_view(files, told.get(key), records.get(key), containers.get(key, ())) for key in keys]
+
+
+def _holding(one: Listed, site: _SiteNow | None) -> Holding:
+    nonce = one.summary.nonce
+    record = next((record for record in site.records if record.fields.get("nonce") == nonce), None) if site else None
+    parents = {one.labels[LABEL_PARENT], record.fields["parent"] if record else ""}
+    is_followed = site is not None and any(map(site.files.is_alive, parents))
+    is_on_record = None if site is None and _is_hidden(one) else record is not None
+    return Holding(one.summary, one.runtime, is_followed, is_on_record)
+
+
+def _is_hidden(one: Listed) -> bool:
+    """Whether a container's site is here, but not for us to look at."""
+    try:
+        Path(one.labels.get(LABEL_STATE_DIR, ""), "site-id").stat()
+    except PermissionError:
+        return True
+    except (OSError, ValueError):
+        pass
+    return False
 
 
 def is_ours(summary: ContainerSummary) -> bool:
@@ -225,7 +286,7 @@ def _site_named_by(one: Listed) -> SiteFiles | None:
         return None
     site = SiteFiles(folder.parent)
     try:
-        return site if site.folder == folder and site.site_id() == one.labels[LABEL_SITE_ID] else None
+        return site if site.folder == folder and site.site_id() == one.site_id else None
     except (OSError, ValueError):
         return None
 
@@ -248,6 +309,7 @@ def _view(site: SiteFiles, told: JobHistory | None, record: FoundRecord | None, 
         container=one.summary if one else None,
         runtime=one.runtime if one else None,
         has_parent=has_parent,
+        has_journal=told is not None,
     )
     view.state = _state(view)
     return view

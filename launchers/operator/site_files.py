@@ -70,9 +70,8 @@ class SiteFiles:
         return is_identifier(parent_id) and self._state.is_alive(parent_id)
 
     def watched_paths(self) -> list[Path]:
-        """Return the folders in which something changes when a job does."""
-        folders = (self.journal.parent, self.folder, self.folder / "jobs")
-        return [folder for folder in dict.fromkeys(folders) if folder.is_dir()]
+        """Return the file and the folders in which something changes when a job does."""
+        return [path for path in (self.journal, self.folder, self.folder / "jobs") if path.exists()]
 
 
 def _names_its_job(line: Mapping[str, Any]) -> bool:

@@ -1,0 +1,151 @@
+"""Jobs as the lines of a table. Pure, but for the terminal that it is made for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from ..docker_state import DOCKER_STATE, LAST_OUTPUT, TERMINAL_STATES
+from ..job_output import LINE_BREAK
+from .durations import as_age, as_duration
+from .job_index import LAUNCHING, LOST, UNKNOWN, JobView
+from .terminal import Terminal, cut, harmless, width_of
+
+LEAST_OF_AN_ID = 12
+"""Characters of a job's id that a narrow terminal shows at least."""
+LEAST_OF_A_NOTE = 40
+"""Where less is left of a line for the reasons, they have lines of their own."""
+_GAP = "  "
+_INDENT = "    "
+_STYLES = {DOCKER_STATE.RUNNING: "going", DOCKER_STATE.CREATED: "dim", LAUNCHING: "dim", LOST: "bad"}
+
+
+class Row(NamedTuple):
+    """One job at one site. Texts are harmless."""
+
+    job: str
+    site: str
+    status: str
+    exit_code: str
+    age: str
+    duration: str
+    note: str
+    style: str = ""
+
+
+HEADER = Row("JOB", "SITE", "STATUS", "EXIT", "AGE", "DURATION", "REASON", "strong")
+_RIGHT = {HEADER._fields.index(name) for name in ("exit_code", "age", "duration")}
+
+
+def table(views: Iterable[JobView], terminal: Terminal, now: float) -> list[str]:
+    """Return a header and a line per job, no longer than the terminal is wide.
+
+    Where it is too narrow for the reasons, each has a line of its own.
+    """
+    rows = [row_of(view, now) for view in views]
+    width = terminal.width
+    if width is None:
+        return [_line(row, _widths(rows), terminal, None) for row in (HEADER, *rows)]
+    rows = _with_cut_ids(rows, width)
+    widths = _widths(rows)
+    room = width - sum(widths) - len(_GAP) * len(widths)
+    if room >= min(LEAST_OF_A_NOTE, max(map(width_of, (row.note for row in rows)), default=0)):
+        return [_line(row, widths, terminal, max(room, 0)) for row in (HEADER, *rows)]
+    lines = [_line(HEADER, widths, terminal, 0)]
+    for row in rows:
+        lines.append(_line(row, widths, terminal, 0))
+        lines += [_INDENT + terminal.styled(cut(row.note, width - len(_INDENT)), "dim")] if row.note else []
+    return lines
+
+
+def row_of(view: JobView, now: float) -> Row:
+    """Return what the table says of a job."""
+    history = view.history
+    result = history.result
+    status, style = status_of(view)
+    return Row(
+        job=history.job_id,
+        site=history.site,
+        status=status,
+        exit_code="-" if result is None or result.exit_code is None else str(result.exit_code),
+        age=as_age(now - history.began_at) if history.began_at else "-",
+        duration=as_duration(duration_of(view, now)),
+        note=harmless(short_note_of(view)),
+        style=style,
+    )
+
+
+def status_of(view: JobView) -> tuple[str, str]:
+    """Return a job's result, or else its state, and its style."""
+    result = view.history.result
+    if result is None:
+        return view.state, _STYLES.get(view.state, "odd")
+    if result.succeeded:
+        return result.return_code.name, "good"
+    return result.return_code.name, "odd" if result.ended_by else "bad"
+
+
+def duration_of(view: JobView, now: float) -> float | None:
+    """Return for how many seconds a job ran, or has run until now; None if it never ran, or that is not known."""
+    result = view.history.result
+    if result:
+        return result.duration
+    started_at = next((entry.time for entry in view.history.states if entry.state == DOCKER_STATE.RUNNING), None)
+    if started_at is None or view.state in (*TERMINAL_STATES, LOST, UNKNOWN):
+        return None
+    return max(0.0, now - started_at)
+
+
+def note_of(view: JobView) -> str:
+    """Return why a job ended so, or what is odd about one that has not."""
+    result = view.history.result
+    if result:
+        return result.error
+    if view.state == LOST:
+        return "nobody follows it, and nothing is left of it"
+    if view.state == UNKNOWN:
+        return "nobody follows it, and no engine that was asked has it"
+    if view.has_parent is False:
+        return "no process of its site follows it; the site's next start does"
+    request = view.record.get("end_request")
+    return f"asked to end by {request['by']}" if isinstance(request, dict) and "by" in request else ""
+
+
+def short_note_of(view: JobView) -> str:
+    """Return what a short line has room for: where a job failed, the last that it wrote, which most often says why."""
+    result = view.history.result
+    if result and result.ended_by:
+        return f"ended by {result.ended_by}"
+    return note_of(view).rpartition(LAST_OUTPUT)[2].rpartition(LINE_BREAK)[2]
+
+
+def _with_cut_ids(rows: Sequence[Row], width: int) -> list[Row]:
+    """Return the rows with ids no longer than there is room for, and than is needed to tell them apart."""
+    widths = _widths(rows)
+    too_much = sum(widths) + len(_GAP) * (len(widths) - 1) - width
+    if too_much <= 0:
+        return list(rows)
+    ids = {row.job for row in rows}
+    size = max(LEAST_OF_AN_ID, widths[0] - too_much)
+    while len({job[:size] for job in ids}) < len(ids):
+        size += 1
+    return [row._replace(job=row.job[:size]) for row in rows]
+
+
+def _widths(rows: Iterable[Row]) -> list[int]:
+    """Return how wide each column is, but for the last one, which has what is left."""
+    columns = zip(*(row[:-2] for row in (HEADER, *rows)), strict=True)
+    return [max(map(width_of, column)) for column in columns]
+
+
+def _line(row: Row, widths: Sequence[int], terminal: Terminal, room: int | None) -> str:
+    """Return a row as a line with so much room for its note; None is any."""
+    cells = []
+    for index, (text, width) in enumerate(zip(row[:-2], widths, strict=True)):
+        cell = text.rjust(width) if index in _RIGHT else text.ljust(width)
+        is_styled = row is HEADER or HEADER._fields[index] == "status"
+        cells.append(terminal.styled(cell, row.style) if is_styled else cell)
+    note = row.note if room is None else cut(row.note, room)
+    if note:
+        cells.append(terminal.styled(note, row.style if row is HEADER else "dim"))
+    return _GAP.join(cells).rstrip()

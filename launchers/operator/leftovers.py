@@ -1,0 +1,95 @@
+"""``flcore gc``: removes what jobs have left in engines, if it is nobody's any more."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from flcore.command import EXIT_FAILED, EXIT_OK
+from flcore.errors import FLCoreError
+
+from ..docker_state import DOCKER_STATE, TERMINAL_STATES, ContainerState, effective_state
+from .durations import as_age
+from .job_index import Holding, JobIndex
+from .scope import index_of
+from .terminal import Terminal, harmless, warn
+
+
+class Verdict(NamedTuple):
+    """Whether a container is to be removed, and why, or why not."""
+
+    remove: bool
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What is removed: ended, and never started, containers that are nobody's, and old enough."""
+
+    older_than: float
+    """Seconds since the end, or since the creation of what never started."""
+    now: float
+
+    def verdict(self, holding: Holding) -> Verdict:
+        """Say what becomes of a container. May ask its engine. Raises FLCoreError."""
+        state = holding.summary.state
+        if state not in (*TERMINAL_STATES, DOCKER_STATE.CREATED):
+            return Verdict(
+                False, f"is {state}" + ("" if holding.is_followed else ", and no process of its site follows it")
+            )
+        if holding.is_followed:
+            return Verdict(False, "a process of its site follows it")
+        if holding.is_on_record is None:
+            return Verdict(False, "may be on its site's record, which is not ours to read")
+        if holding.is_on_record:
+            return Verdict(False, "is on its site's record: the site's next start tells how it ended, and removes it")
+        return self._by_age(holding.runtime.inspect(holding.summary.id))
+
+    def _by_age(self, seen: ContainerState) -> Verdict:
+        """The list is older than this look, which tells when it ended, too."""
+        if effective_state(seen) not in TERMINAL_STATES and seen.state is not DOCKER_STATE.CREATED:
+            return Verdict(False, f"is {seen.state}")
+        since = seen.finished_at or seen.created_at
+        if since is None:
+            return Verdict(False, "is gone")
+        word = "ended" if seen.finished_at else "was made, and never started,"
+        age = f"{word} {as_age(self.now - since)} ago"
+        return Verdict(self.now - since >= self.older_than, age)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Remove leftovers, a line for each; return the exit status."""
+    with index_of(args) as index:
+        complete = clear(index, Rules(args.older_than, time.time()), Terminal(), dry=args.dry_run)
+        for problem in index.problems:
+            warn(problem)
+    return EXIT_OK if complete and not index.problems else EXIT_FAILED
+
+
+def clear(index: JobIndex, rules: Rules, terminal: Terminal, *, dry: bool) -> bool:
+    """Remove what is to be removed, or, where that is ``dry``, nothing; say so; return False if something cannot be."""
+    done = [_deal_with(holding, rules, terminal, dry=dry) for holding in index.holdings()]
+    return all(done)
+
+
+def _deal_with(holding: Holding, rules: Rules, terminal: Terminal, *, dry: bool) -> bool:
+    """Remove a container if it is to be removed, and say so; False if it cannot be."""
+    try:
+        verdict = rules.verdict(holding)
+        if verdict.remove and not dry:
+            holding.runtime.remove(holding.summary.id)
+    except FLCoreError as error:
+        _say(terminal, "failed", holding, str(error))
+        return False
+    done = "would remove" if dry else "removed"
+    _say(terminal, done if verdict.remove else "left", holding, verdict.why)
+    return True
+
+
+def _say(terminal: Terminal, done: str, holding: Holding, why: str) -> None:
+    style = {"failed": "bad", "left": "dim"}.get(done, "good")
+    terminal.print(
+        f"{terminal.styled(done, style)}  {holding.summary.name} ({holding.summary.id[:12]}): {harmless(why)}"
+    )

@@ -1,0 +1,163 @@
+"""``flcore logs``: a job's output, from the engine while its container is there, else from the job's folder."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from itertools import cycle
+from typing import BinaryIO
+
+from flcore.command import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK
+from flcore.errors import ConfigError, FLCoreError, RuntimeUnavailableError
+from flcore.safe_files import closing, open_file, open_folder
+
+from ..docker_state import DOCKER_STATE, GONE
+from ..job_output import follow_chunks, lines_of
+from .job_index import LAUNCHING, JobIndex, JobView
+from .scope import index_of
+from .selection import the_one_job
+from .terminal import Terminal, harmless, warn
+
+RETRY_INTERVAL = 0.5
+"""Seconds between two looks for a container that has not started yet."""
+LONGEST_LINE = 1 << 20
+"""Bytes after which a kept line is broken."""
+_STYLES = ("going", "good", "odd", "strong")
+
+Read = Callable[[JobView], Iterator[bytes]]
+"""Returns a job's output, line by line, without their ends. May raise FLCoreError or OSError."""
+
+
+class NoOutputError(FLCoreError):
+    """There is no output of a job; the message says why."""
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the output; return the exit status."""
+    terminal = Terminal()
+    if args.raw and terminal.is_terminal:
+        raise ConfigError("--raw leaves in what makes a terminal do things, so it writes to none: redirect the output")
+    with index_of(args) as index:
+        views = the_one_job(index.jobs(), args.job)
+        for problem in index.problems:
+            warn(problem)
+        read = partial(followed, index, tail=args.tail) if args.follow else partial(output, tail=args.tail)
+        try:
+            found = Printer(terminal, views, raw=args.raw).print_all(read, at_once=args.follow)
+        except KeyboardInterrupt:
+            return EXIT_INTERRUPTED
+    return EXIT_OK if found else EXIT_FAILED
+
+
+def output(view: JobView, tail: int | None) -> Iterator[bytes]:
+    """Yield a job's lines so far, or the last ones."""
+    if view.container and view.runtime:
+        yield from lines_of(view.runtime.logs(view.container.id, tail))
+    else:
+        yield from _kept(view, tail)
+
+
+def followed(index: JobIndex, view: JobView, tail: int | None) -> Iterator[bytes]:
+    """Yield a job's lines, or the last ones, and then what comes until its end."""
+    view = _when_started(index, view)
+    if not (view.container and view.runtime):
+        yield from _kept(view, tail)
+        return
+    read = 0
+    for line in lines_of(follow_chunks(view.runtime, view.container.id, tail, _Patience().wait)):
+        read += len(line) + 1
+        yield line
+    if tail is None and view.log_path and view.runtime.inspect(view.container.id) == GONE:
+        yield from _kept(view, skip=read)  # what the engine may not have sent before it was removed
+
+
+class Printer:
+    """Prints the output of a job at one site, or of several: then each line begins with its site."""
+
+    def __init__(self, terminal: Terminal, views: Sequence[JobView], *, raw: bool = False) -> None:
+        self._terminal = terminal
+        self._views = views
+        self._raw = raw
+        self._width = max(len(view.history.site) for view in views)
+        self._lock = threading.Lock()
+        self._failed = 0
+
+    def print_all(self, read: Read, *, at_once: bool) -> bool:
+        """Print all outputs, one after the other or as they come; return whether there is any."""
+        tasks = [partial(self._print, view, style, read) for view, style in zip(self._views, cycle(_STYLES))]
+        if not at_once:
+            return sum(task() for task in tasks) > 0
+        found: list[bool] = []
+        threads = [threading.Thread(target=lambda task=task: found.append(task()), daemon=True) for task in tasks]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        return any(found)
+
+    def _print(self, view: JobView, style: str, read: Read) -> bool:
+        site = view.history.site
+        prefix = f"{site:<{self._width}}  | " if len(self._views) > 1 else ""
+        try:
+            for line in read(view):
+                self._print_line(prefix, style, line)
+        except (OSError, FLCoreError) as error:
+            warn(f"{site}: {error}")
+            return False
+        return True
+
+    def _print_line(self, prefix: str, style: str, line: bytes) -> None:
+        with self._lock:
+            if self._raw:
+                sys.stdout.buffer.write(prefix.encode() + line + b"\n")
+                sys.stdout.buffer.flush()
+            else:
+                self._terminal.print(self._terminal.styled(prefix, style) + harmless(line.decode(errors="replace")))
+
+
+class _Patience:
+    """Waits for an engine that does not answer, and says so once."""
+
+    def __init__(self) -> None:
+        self._said = False
+
+    def wait(self, seconds: float, error: RuntimeUnavailableError) -> bool:
+        if not self._said:
+            self._said = True
+            warn(f"{error}; its output is followed again as soon as it does")
+        time.sleep(seconds)
+        return False
+
+
+def _when_started(index: JobIndex, view: JobView) -> JobView:
+    """Return what there is of a job when its container has started, or it has ended."""
+    while view.is_active and view.state in (LAUNCHING, DOCKER_STATE.CREATED):
+        time.sleep(RETRY_INTERVAL)
+        view = next((found for found in index.jobs() if found.is_same_job(view)), view)
+    return view
+
+
+def _kept(view: JobView, tail: int | None = None, skip: int = 0) -> Iterator[bytes]:
+    """Yield the lines that are kept of a job, from a byte on."""
+    path = view.log_path
+    if path is None:
+        raise NoOutputError("its container is gone, and its site's folder is not here")
+    if view.is_active and not view.record.get("kept"):
+        raise NoOutputError(f"its output is not to be had from here; it is kept, when it ends, in {path}")
+    try:
+        with closing(open_folder(path.parent)) as folder, open_file(path.name, folder) as file:
+            file.seek(skip)
+            lines = _lines(file)
+            yield from lines if tail is None else deque(lines, tail)
+    except FileNotFoundError as error:
+        raise NoOutputError(f"no output of it is kept in {path}") from error
+
+
+def _lines(file: BinaryIO) -> Iterator[bytes]:
+    while line := file.readline(LONGEST_LINE):
+        yield line.removesuffix(b"\n")

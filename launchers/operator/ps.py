@@ -1,0 +1,41 @@
+"""``flcore ps``: the jobs of a site, or of a machine."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Sequence
+
+from flcore.command import EXIT_OK
+
+from .job_index import JobView
+from .job_json import as_dict
+from .job_table import table
+from .scope import index_of
+from .selection import shown
+from .terminal import Terminal, warn
+from .watch import watch
+
+
+def run(args: argparse.Namespace) -> int:
+    """List the jobs, or show them until Ctrl-C; return the exit status."""
+    terminal = Terminal()
+    with index_of(args) as index:
+        if args.watch:
+            return watch(index, args, terminal)
+        views = shown(index.jobs(), args)
+        for problem in index.problems:
+            warn(problem)
+        show(views, terminal, as_json=args.json)
+    return EXIT_OK
+
+
+def show(views: Sequence[JobView], terminal: Terminal, *, as_json: bool) -> None:
+    """Print a table, or a JSON object per line."""
+    now = time.time()
+    if as_json:
+        for view in views:
+            terminal.print(json.dumps(as_dict(view, now)))
+    else:
+        terminal.print(*table(views, terminal, now))

@@ -1,0 +1,70 @@
+"""Which jobs an operator means: ``JOB`` or ``SITE/JOB``, by the whole id or the beginning of one, or the last ones."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterable, Sequence
+
+from flcore.errors import FLCoreError
+
+from .job_index import JobView
+
+MOST_LISTED = 10
+
+
+class NoSuchJobError(FLCoreError):
+    """No job is called so, or several are; the message says which."""
+
+
+def matching(views: Iterable[JobView], names: Sequence[str]) -> list[JobView]:
+    """Return the jobs of which some name is the id, or its beginning; all without names.
+
+    Raises NoSuchJobError for a name that means none.
+    """
+    views = list(views)
+    if not names:
+        return views
+    found = [_matching_one(views, name) for name in names]
+    chosen = {id(view) for some in found for view in some}
+    return [view for view in views if id(view) in chosen]
+
+
+def shown(views: Iterable[JobView], args: argparse.Namespace) -> list[JobView]:
+    """Return the jobs to be shown, the newest first: all that are active, and the last that have ended."""
+    newest_first = sort(matching(views, args.job))
+    if args.all or args.job:
+        return newest_first
+    active = {view.history.job_id for view in newest_first if view.is_active}
+    ended = dict.fromkeys(view.history.job_id for view in newest_first if view.history.job_id not in active)
+    kept = active | set(list(ended)[: args.last])
+    return [view for view in newest_first if view.history.job_id in kept]
+
+
+def sort(views: Sequence[JobView]) -> list[JobView]:
+    """Return the jobs with the newest first; the sites of one job stay together, in the order of their launch."""
+    began: dict[str, float] = {}
+    for view in views:
+        job_id = view.history.job_id
+        began[job_id] = max(began.get(job_id, 0.0), view.history.began_at)
+    return sorted(views, key=lambda view: (-began[view.history.job_id], view.history.job_id, view.history.began_at))
+
+
+def the_one_job(views: Iterable[JobView], name: str) -> list[JobView]:
+    """Return what there is of one job, at one site or several. Raises NoSuchJobError for none, or several jobs."""
+    found = _matching_one(list(views), name)
+    job_ids = list(dict.fromkeys(view.history.job_id for view in found))
+    if len(job_ids) > 1:
+        more = f", and {len(job_ids) - MOST_LISTED} more" if len(job_ids) > MOST_LISTED else ""
+        listed = ", ".join(job_ids[:MOST_LISTED])
+        raise NoSuchJobError(f"{len(job_ids)} jobs begin with {name!r}: {listed}{more}; give more of the id")
+    return found
+
+
+def _matching_one(views: list[JobView], name: str) -> list[JobView]:
+    site, _, job = name.rpartition("/")
+    there = [view for view in views if site in ("", view.history.site)]
+    exact = [view for view in there if view.history.job_id == job]
+    found = exact or [view for view in there if job and view.history.job_id.startswith(job)]
+    if not found:
+        raise NoSuchJobError(f"there is no job {name!r} here; list them with: flcore ps --all")
+    return found

@@ -1,0 +1,225 @@
+"""``flcore stop``: ends a job, with or without a living process of its site.
+
+The wish is on the disk, in the job's record, before anything is signalled: whoever tells of the job's end, be it the
+site's process or its next start, finds there who has asked for it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import getpass
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, replace
+from typing import NamedTuple
+
+from flcore.command import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK
+from flcore.errors import FLCoreError, RuntimeUnavailableError
+from flcore.job_launcher_spec import JobResult
+
+from ..docker_state import DOCKER_STATE, TERMINAL_STATES, ContainerState, EndRequest, effective_state, result_of
+from ..job_record import JobRecord
+from ..runtime.base import Runtime
+from ..tracked_job import STOP_GRACE
+from .job_index import LAUNCHING, LOST, JobIndex, JobView
+from .scope import index_of
+from .selection import the_one_job
+from .terminal import Terminal, harmless, warn
+
+LOOK_INTERVAL = 0.2
+KILL_INTERVAL = 5.0
+"""Seconds between two kills of a process whose end is not seen."""
+CONFIRM_TIMEOUT = 30.0
+"""Seconds, after the first kill, in which the end must be confirmed."""
+LAUNCH_TIMEOUT = 10.0
+"""Seconds that a job which is being launched is waited for."""
+TELL_TIMEOUT = 10.0
+"""Seconds that the site's process takes at most to tell of an end."""
+MOST_AT_ONCE = 16
+_UNSTARTED = (LAUNCHING, DOCKER_STATE.CREATED)
+
+
+class NotEndedError(FLCoreError):
+    """A job's end is not confirmed; the message says why, and what becomes of the wish."""
+
+
+class Outcome(NamedTuple):
+    """What has become of a job that was to end."""
+
+    ok: bool
+    text: str
+
+
+def run(args: argparse.Namespace) -> int:
+    """End the job at all sites that are meant; return the exit status."""
+    terminal = Terminal()
+    with index_of(args) as index:
+        views = the_one_job(index.jobs(), args.job)
+        for problem in index.problems:
+            warn(problem)
+        try:
+            outcomes = stop_all(index, views)
+        except KeyboardInterrupt:
+            warn("interrupted; what is written down stays: a job that ends now is told of as ABORTED")
+            return EXIT_INTERRUPTED
+    for view, outcome in zip(views, outcomes, strict=True):
+        text = terminal.styled(harmless(outcome.text), "" if outcome.ok else "bad")
+        terminal.print(f"{view.history.site}/{view.history.job_id}: {text}")
+    return EXIT_OK if all(outcome.ok for outcome in outcomes) else EXIT_FAILED
+
+
+def stop_all(index: JobIndex, views: list[JobView]) -> list[Outcome]:
+    """End jobs, all at the same time; return what has become of each."""
+    interrupted = threading.Event()
+    with ThreadPoolExecutor(MOST_AT_ONCE) as pool:
+        try:
+            return list(pool.map(lambda view: _outcome(Stopper(index, view, interrupted)), views))
+        except KeyboardInterrupt:
+            interrupted.set()
+            raise
+
+
+def _outcome(stopper: Stopper) -> Outcome:
+    try:
+        return Outcome(True, stopper.stop())
+    except (OSError, FLCoreError) as error:
+        return Outcome(False, str(error))
+
+
+class Stopper:
+    """Ends one job at one site. ``interrupted`` ends the waiting."""
+
+    def __init__(self, index: JobIndex, view: JobView, interrupted: threading.Event) -> None:
+        self._index = index
+        self._view = view
+        self._interrupted = interrupted
+        self._record = JobRecord(view.record_path) if view.record_path else None
+        self._request = EndRequest(f"flcore stop (user {_user()})", time.time())
+
+    def stop(self) -> str:
+        """Return what has become of the job, in one line, when its end is confirmed.
+
+        Raises NotEndedError, RuntimeUnavailableError or OSError. The wish stays once it is written down. Idempotent.
+        """
+        if self._has_ended():
+            told = self._view.history.result
+            return f"had ended already{': ' + _in_words(told) if told else self._what_is_next()}"
+        self._write_down()
+        if self._view.state in _UNSTARTED:
+            self._wait_for(lambda: self._look_again().state not in _UNSTARTED, LAUNCH_TIMEOUT)
+            if self._has_ended():
+                return self._told("has ended")
+        container, runtime = self._view.container, self._view.runtime
+        if container is None or runtime is None:
+            return self._without_container()
+        return self._say(self._end(runtime, container.id))
+
+    def _has_ended(self) -> bool:
+        view = self._view
+        return not view.is_active or view.state in TERMINAL_STATES
+
+    def _what_is_next(self) -> str:
+        """Say who tells of an end that is not told yet."""
+        if self._view.history.result or self._view.has_parent or self._view.state == LOST:
+            return ""
+        return "; its site's next start tells how" if self._record else ""
+
+    def _write_down(self) -> None:
+        """Have the wish on the disk, unless there is an earlier one, which counts then."""
+        if self._record is None:
+            return
+        noted = self._record.noted("end_request")
+        if isinstance(noted, dict) and "by" in noted:
+            self._request = EndRequest(str(noted["by"]), noted.get("time", self._request.time), noted.get("delivered"))
+        else:
+            self._record.note(durable=True, end_request=asdict(self._request))
+
+    def _without_container(self) -> str:
+        """Return what has become of a job that no engine has. Raises NotEndedError where that is not the end."""
+        if self._view.state == LAUNCHING and self._view.has_parent:
+            raise NotEndedError("is still being launched; that is called off when it comes to the start of its process")
+        if self._view.state == LAUNCHING:
+            return "was never started; its site's next start tells of it as ABORTED"
+        if self._record is None:
+            raise NotEndedError("runs in its site's own process, and nobody else can end it: end that process")
+        raise NotEndedError("no engine that answers has it; the wish is written down, so try again when it does")
+
+    def _end(self, runtime: Runtime, container_id: str) -> ContainerState:
+        """Ask a process to end, kill it after its site's grace, and return what is seen of its end."""
+        seen = runtime.inspect(container_id)
+        if seen.state is DOCKER_STATE.CREATED and not seen.error:
+            runtime.remove(container_id)
+            return runtime.inspect(container_id)
+        if effective_state(seen) in TERMINAL_STATES:
+            return seen
+        self._note_delivery(runtime.send_signal(container_id, "SIGTERM"))
+        grace, give_up_at = float(self._view.record.get("stop_grace", STOP_GRACE)), None
+        while (ended := self._wait_for_end(runtime, container_id, grace)) is None:
+            give_up_at = give_up_at or time.monotonic() + CONFIRM_TIMEOUT
+            if time.monotonic() > give_up_at or self._interrupted.is_set():
+                raise NotEndedError("the engine has not confirmed its end; the wish is written down, so try again")
+            runtime.send_signal(container_id, "SIGKILL")
+            grace = KILL_INTERVAL
+        return ended
+
+    def _note_delivery(self, delivered: bool) -> None:
+        if not self._request.delivered:
+            self._request = replace(self._request, delivered=delivered)
+            if self._record:
+                self._record.note(end_request=asdict(self._request))
+
+    def _wait_for_end(self, runtime: Runtime, container_id: str, timeout: float) -> ContainerState | None:
+        """Return how a container has ended; None if it has not in time, in which an engine may be away."""
+        seen: list[ContainerState] = []
+
+        def has_ended() -> bool:
+            try:
+                seen[:] = [runtime.inspect(container_id)]
+            except RuntimeUnavailableError:
+                return False
+            return effective_state(seen[0]) in TERMINAL_STATES
+
+        return seen[0] if self._wait_for(has_ended, timeout) else None
+
+    def _say(self, seen: ContainerState) -> str:
+        """Say how a job has ended: what its site's process tells of it, or what its next start will."""
+        if self._view.has_parent:
+            self._wait_for(lambda: self._look_again().history.result is not None, TELL_TIMEOUT)
+            return self._told("has ended; its site has not told how yet")
+        code = "" if seen.exit_code is None or seen.started_at is None else f" (exit code {seen.exit_code})"
+        if self._record is None:
+            return f"has ended{code}; its site is not here, so that learns of the end, but not of who has asked for it"
+        expected = result_of(seen, self._request).return_code.name
+        return f"has ended{code}; its site's next start tells of it as {expected}"
+
+    def _told(self, otherwise: str) -> str:
+        return _in_words(self._view.history.result) if self._view.history.result else otherwise
+
+    def _look_again(self) -> JobView:
+        """Return what there is of the job now; what there was, if nothing is."""
+        found = next((view for view in self._index.jobs() if view.is_same_job(self._view)), None)
+        self._view = found or self._view
+        return self._view
+
+    def _wait_for(self, condition: Callable[[], bool], timeout: float) -> bool:
+        give_up_at = time.monotonic() + timeout
+        while not condition():
+            if time.monotonic() >= give_up_at or self._interrupted.wait(LOOK_INTERVAL):
+                return False
+        return True
+
+
+def _in_words(result: JobResult) -> str:
+    code = "" if result.exit_code is None else f" (exit code {result.exit_code})"
+    return f"{result.return_code.name}{code}" + (f": {result.error}" if result.error else "")
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a uid without a name
+        import os
+
+        return str(os.getuid())

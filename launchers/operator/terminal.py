@@ -1,0 +1,92 @@
+"""Text for a terminal: nothing of a job does anything to it, colours only where they are wanted, lines that fit."""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import shutil
+import sys
+import unicodedata
+from collections.abc import Iterator
+from typing import TextIO
+
+_STYLES = {"": "", "good": "32", "bad": "31", "going": "36", "odd": "33", "dim": "2", "strong": "1"}
+_ESCAPE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])")
+"""What ECMA-48 makes a terminal do things by: gone as a whole, so that no ``[31m`` is left of it."""
+_NARROW_TABS = 4
+
+
+def harmless(text: str) -> str:
+    """Return a text of a job as one line that does nothing to a terminal."""
+    if text.isascii() and text.isprintable():
+        return text
+    text = _ESCAPE.sub("", text.expandtabs(_NARROW_TABS))
+    return "".join(c if c.isprintable() else " " for c in text)
+
+
+def width_of(text: str) -> int:
+    """Return how many cells of a terminal a harmless text takes."""
+    return len(text) if text.isascii() else sum(map(_cells, text))
+
+
+def cut(text: str, width: int) -> str:
+    """Return a harmless text that takes so many cells at most."""
+    if width_of(text) <= width:
+        return text
+    kept = ""
+    for c in text:
+        if width_of(kept + c) > width - 1:
+            break
+        kept += c
+    return f"{kept}…" if width > 0 else ""
+
+
+def wrapped(text: str, width: int) -> Iterator[str]:
+    """Yield the lines of a text that is too long for one."""
+    import textwrap
+
+    yield from textwrap.wrap(text, max(width, 20), break_on_hyphens=False) or [""]
+
+
+class Terminal:
+    """Where a command writes to, and what it may do there.
+
+    Colours are for terminals, unless the environment says ``NO_COLOR``. What is no terminal gets whole lines.
+    """
+
+    def __init__(self, out: TextIO | None = None) -> None:
+        self.out = out or sys.stdout
+        if isinstance(self.out, io.TextIOWrapper):
+            self.out.reconfigure(errors="replace")  # whatever a job has written, in whatever locale
+        self.is_terminal = self.out.isatty()
+        self.has_colours = self.is_terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+    @property
+    def width(self) -> int | None:
+        """How long a line may be; None for any."""
+        return shutil.get_terminal_size().columns if self.is_terminal else None
+
+    @property
+    def height(self) -> int:
+        return shutil.get_terminal_size().lines
+
+    def styled(self, text: str, style: str) -> str:
+        """Return a text with colours, if they are wanted."""
+        code = _STYLES[style]
+        return f"\x1b[{code}m{text}\x1b[0m" if code and self.has_colours else text
+
+    def print(self, *lines: str) -> None:
+        """Print lines, and have them seen."""
+        print(*lines, sep="\n", file=self.out, flush=True)
+
+
+def warn(problem: str) -> None:
+    """Say on standard error, in one line, what a command goes on without."""
+    print(f"flcore: warning: {harmless(problem)}", file=sys.stderr, flush=True)
+
+
+def _cells(c: str) -> int:
+    if unicodedata.combining(c):
+        return 0
+    return 2 if unicodedata.east_asian_width(c) in "WF" else 1
