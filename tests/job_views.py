@@ -17,7 +17,9 @@ SUCCEEDED = JobResult(JobReturnCode.SUCCESS, exit_code=0, started_at=BEGAN + 1, 
 FAILED = JobResult(JobReturnCode.EXECUTION_ERROR, exit_code=3, error="exit code 3: Traceback | ValueError: no data")
 VOID_ELEMENTS = frozenset({"meta", "link", "br", "hr", "img", "input"})
 BLOCKS = frozenset({"div", "dd", "dt", "h2", "h3", "li", "p", "td", "th"})
-HOSTILE = "</script></style><script>window.pwned=1</script><img src=x onerror=window.pwned=1>\"'\x1b[31m\nfake line \u202e"
+HOSTILE = (
+    "</script></style><script>window.pwned=1</script><img src=x onerror=window.pwned=1>\"'\x1b[31m\nfake line \u202e"
+)
 
 
 def job_view(

@@ -64,6 +64,11 @@ def own_names() -> list[str]:
     return [socket.gethostname(), socket.getfqdn()]
 
 
+def new_token() -> str:
+    """Return a token that nobody guesses."""
+    return secrets.token_urlsafe(32)
+
+
 def read_token(path: Path) -> str:
     """Return the token in a file: all of it but white space around it. Raises ConfigError."""
     try:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import secrets
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,14 +11,14 @@ from pathlib import Path
 from flcore.command import EXIT_OK, Commands, add_command
 from flcore.errors import ConfigError
 
-from ..operator.scope import add_scope, index_of
-from .words import size
+from ..operator.commands import add_job, add_scope
 
 _REPORT_EXAMPLE = """examples:
   flcore report -o report.html
   flcore report digits-f41165e6 --site configs/docker/site-1.json -o - | mail -s report …
 
-The file needs nothing else: no network, no other file, no script.
+JOB is a job's id, the beginning of one, or SITE/JOB; without any, the report is of all jobs. The file needs nothing
+else: no network, no other file, no script.
 
 exit status: 0 if the report was written, 2 if not, or if nothing is known of a job"""
 _SERVE_EXAMPLE = """examples:
@@ -34,8 +33,10 @@ exit status: 0 after Ctrl-C, 2 if it could not start"""
 
 def add_commands(commands: Commands) -> None:
     """Add both, to the subcommands of ``flcore``."""
-    report = add_command(commands, "report", run_report, "write a page of jobs that needs nothing else", _REPORT_EXAMPLE)
-    report.add_argument("jobs", metavar="JOB", nargs="*", help="a job's id; all jobs if none is named")
+    report = add_command(
+        commands, "report", run_report, "write a page of jobs that needs nothing else", _REPORT_EXAMPLE
+    )
+    add_job(report, nargs="*")
     report.add_argument("-o", "--output", metavar="FILE", default="report.html", help="'-' is standard output")
     report.add_argument(
         "--details", metavar="N", type=_count, default=None, help="give the details of the newest N jobs (20)"
@@ -53,12 +54,15 @@ def add_commands(commands: Commands) -> None:
 
 def run_report(args: argparse.Namespace) -> int:
     """Write a report."""
+    from ..operator.scope import index_of
+
     with _needing_extra():
         from .findings import Findings
         from .page import DETAILED, Page
+        from .words import size
     with index_of(args) as index:
-        findings = Findings.of(index, args.jobs)
-        detailed = args.details if args.details is not None else max(DETAILED, len(args.jobs))
+        findings = Findings.of(index, args.job)
+        detailed = args.details if args.details is not None else max(DETAILED, len(args.job))
         html = Page(detailed).report(findings)
     if args.output == "-":
         sys.stdout.write(html)
@@ -75,14 +79,16 @@ def run_report(args: argparse.Namespace) -> int:
 
 def run_serve(args: argparse.Namespace) -> int:
     """Serve the live page until it is interrupted."""
+    from ..operator.scope import index_of
+
     with _needing_extra():
-        from .access import Access, is_loopback, own_names, read_token
+        from .access import Access, is_loopback, new_token, own_names, read_token
         from .live import LivePages
         from .server import Server, listen, make_app
     token = read_token(Path(args.token_file)) if args.token_file else None
     made_up = None
     if token is None and not is_loopback(args.host):
-        token = made_up = secrets.token_urlsafe(32)
+        token = made_up = new_token()
     with index_of(args) as index, listen(args.host, args.port) as listening:
         pages = LivePages(index)
         app = make_app(pages, Access(token, [*own_names(), *args.name]))

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from flcore.errors import FLCoreError
 from flcore.job_history import Outage
 
 from ..operator.job_index import JobView
+from ..operator.selection import matching
 from .log_tail import log_tail
 from .metrics import METRICS_FILE, Metrics, read_metrics
 from .picture import Job, JobPicture, grouped, picture
@@ -31,10 +31,6 @@ class Index(Protocol):
     def problems(self) -> Sequence[str]: ...
 
 
-class UnknownJobError(FLCoreError):
-    """Nothing is known of a job that was asked for."""
-
-
 @dataclass(frozen=True, slots=True)
 class Findings:
     """What was known at one moment."""
@@ -46,14 +42,10 @@ class Findings:
     now: float
 
     @classmethod
-    def of(cls, index: Index, job_ids: Collection[str] = ()) -> Findings:
-        """Ask for some jobs, or for all. Raises UnknownJobError, or what the index raises."""
-        jobs, outages, now = grouped(index.jobs()), index.outages(), time.time()
-        if unknown := set(job_ids) - {job.job_id for job in jobs}:
-            names = ", ".join(sorted(unknown))
-            raise UnknownJobError(f"nothing is known of job {names}; `flcore ps --all` lists the jobs that there are")
-        if job_ids:
-            jobs = [job for job in jobs if job.job_id in job_ids]
+    def of(cls, index: Index, names: Sequence[str] = ()) -> Findings:
+        """Ask for the jobs that names mean, or for all. Raises NoSuchJobError, or what the index raises."""
+        jobs, outages, now = grouped(matching(index.jobs(), names)), index.outages(), time.time()
+        if names:
             outages = [outage for outage in outages if any(job.has_met(outage, now) for job in jobs)]
         return cls(jobs, outages, index.problems, now)
 

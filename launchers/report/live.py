@@ -65,7 +65,7 @@ class LivePage:
         return self._page.live_policy()
 
     def refresh(self) -> bool:
-        """Look at the jobs, and return whether anything has changed. Blocks. Raises UnknownJobError."""
+        """Look at the jobs, and return whether anything has changed. Blocks. Raises NoSuchJobError."""
         self._findings = Findings.of(self._index, self._job_ids)
         fragments = {fragment.id: fragment for fragment in self._page.fragments(self._findings)}
         known = {key: fragment for key, (_, fragment) in self._fragments.items()}
@@ -92,7 +92,7 @@ class LivePage:
 
 
 class LivePages:
-    """The pages that are looked at. To be used from one event loop, on which :meth:`watch` runs; reading has threads."""
+    """The pages that are looked at. To be used from one event loop, on which :meth:`watch` runs; threads read files."""
 
     def __init__(self, index: Index, interval: float = INTERVAL) -> None:
         self._index = index
@@ -104,7 +104,7 @@ class LivePages:
         self._next_look = 0.0
 
     async def page(self, job_id: str | None = None) -> LivePage:
-        """Return a page as it is now. Raises UnknownJobError."""
+        """Return a page as it is now. Raises NoSuchJobError."""
         page = self._pages.get(job_id) or LivePage(self._index, job_id)
         await self._refresh(page)
         page = self._pages.setdefault(job_id, page)
@@ -112,7 +112,7 @@ class LivePages:
         return page
 
     async def updates(self, page_of: str | None, moment: str) -> AsyncIterator[Update]:
-        """Yield what changes on a page after a moment, until :meth:`close`. Raises UnknownJobError."""
+        """Yield what changes on a page after a moment, until :meth:`close`. Raises NoSuchJobError."""
         page = await self.page(page_of)
         page.readers += 1
         try:

@@ -51,8 +51,8 @@ class Page:
             keep_trailing_newline=True,
         )
         self._templates.globals["symbols"] = words.SYMBOLS
-        self._style = Markup(_source("style.css"))
-        self._script = Markup(_source("live.js"))
+        self._style = Markup(_source("style.css"))  # noqa: S704 - ours
+        self._script = Markup(_source("live.js"))  # noqa: S704 - ours
         self._drawn: dict[str, tuple[Any, Fragment]] = {}
 
     def fragments(self, findings: Findings) -> list[Fragment]:
@@ -89,7 +89,13 @@ class Page:
         sites = findings.sites
         shown = sites if len(sites) <= _SITES_SHOWN else [f"{len(sites)} sites"]
         return self._templates.get_template("page.html").render(
-            title=title, made=words.moment(findings.now), sites=shown, style=self._style, zone=words.time_zone(), fragments=fragments, **about
+            title=title,
+            made=words.moment(findings.now),
+            sites=shown,
+            style=self._style,
+            zone=words.time_zone(),
+            fragments=fragments,
+            **about,
         )
 
     def _overview(self, findings: Findings, about: dict[str, Any]) -> Fragment:

@@ -1,4 +1,4 @@
-"""What a page shows of jobs, put into words and places: views in, plain data out, for the templates to lay out. Pure."""
+"""What a page shows of jobs, put into words and places: views in, plain data out, for templates to lay out. Pure."""
 
 from __future__ import annotations
 
@@ -185,7 +185,7 @@ class Job(NamedTuple):
 
 
 def grouped(views: Iterable[JobView]) -> list[Job]:
-    """Return the jobs of runs, the newest first; the runs of each in the order of their sites' names, a server first."""
+    """Return the jobs of runs, the newest first; the runs of each by their sites' names, a server's first."""
     found: dict[str, list[JobView]] = defaultdict(list)
     for view in views:
         found[view.history.job_id].append(view)
@@ -236,8 +236,13 @@ def picture(
     )
 
 
-_COUNTED = ((words.ACTIVE, "active"), (words.OK, "succeeded"), (words.FAILED, "failed"), (words.ABORTED, "aborted"))
-_COUNTED = (*_COUNTED, (words.LOST, "lost"))
+_COUNTED = (
+    (words.ACTIVE, "active"),
+    (words.OK, "succeeded"),
+    (words.FAILED, "failed"),
+    (words.ABORTED, "aborted"),
+    (words.LOST, "lost"),
+)
 _ALWAYS_COUNTED = (words.ACTIVE, words.OK, words.FAILED)
 
 
@@ -361,9 +366,8 @@ def _facts(view: JobView) -> Iterable[tuple[str, str]]:
     history, result = view.history, view.history.result
     if result:
         yield "return code", f"{result.return_code.name} ({result.return_code.value})"
-        yield "exit code", "none: it never ran, or its end was not seen" if result.exit_code is None else str(
-            result.exit_code
-        )
+        unseen = "none: it never ran, or its end was not seen"
+        yield "exit code", unseen if result.exit_code is None else str(result.exit_code)
         if result.ended_by:
             yield "ended by", words.plain(result.ended_by, 200)
     elif view.has_parent is not None:

@@ -19,8 +19,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from flcore.errors import ConfigError
 
+from ..operator.selection import NoSuchJobError
 from .access import Access
-from .findings import UnknownJobError
 from .live import LivePages
 
 COOKIE = "flcore-session"
@@ -38,7 +38,7 @@ _HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
 }
-_NO_TOKEN = """This page needs its token: add ?token=… to the address, as `flcore serve` has printed it,
+_HOW_TO_GET_IN = """This page needs its token: add ?token=… to the address, as `flcore serve` has printed it,
 or send it as `Authorization: Bearer …`.
 """
 
@@ -71,7 +71,7 @@ def make_app(pages: LivePages, access: Access) -> Starlette:
         Route("/job/{job_id}", page),
         Route("/job/{job_id}/events", events),
     ]
-    app = Starlette(routes=routes, lifespan=lifespan, exception_handlers={UnknownJobError: _unknown_job})
+    app = Starlette(routes=routes, lifespan=lifespan, exception_handlers={NoSuchJobError: _unknown_job})
     app.add_middleware(_Guard, access=access)
     return app
 
@@ -80,8 +80,10 @@ class Server(uvicorn.Server):
     """Serves the application until Ctrl-C or SIGTERM, which end it at once, whoever listens to what changes."""
 
     def __init__(self, app: Starlette, pages: LivePages, said: Callable[[str], None]) -> None:
-        options = {"log_level": "warning", "access_log": False, "server_header": False}
-        super().__init__(uvicorn.Config(app, timeout_graceful_shutdown=GRACE, **options))
+        config = uvicorn.Config(
+            app, log_level="warning", access_log=False, server_header=False, timeout_graceful_shutdown=GRACE
+        )
+        super().__init__(config)
         self._pages = pages
         self._said = said
 
@@ -101,7 +103,9 @@ def listen(host: str, port: int) -> socket.socket:
     try:
         return socket.create_server((host.strip("[]"), port), family=family)
     except OSError as error:
-        raise ConfigError(f"cannot listen at {host} port {port}: {error.strerror}; --port 0 takes a free one") from error
+        raise ConfigError(
+            f"cannot listen at {host} port {port}: {error.strerror}; --port 0 takes a free one"
+        ) from error
 
 
 def address_of(listening: socket.socket) -> str:
@@ -157,12 +161,12 @@ class _Guard:
             return None
         if self._access.is_session(request.cookies.get(COOKIE, "")):
             return None
-        return _refused(HTTPStatus.UNAUTHORIZED, _NO_TOKEN, {"WWW-Authenticate": "Bearer"})
+        return _refused(HTTPStatus.UNAUTHORIZED, _HOW_TO_GET_IN, {"WWW-Authenticate": "Bearer"})
 
     def _first_visit(self, request: Request) -> Response:
         """Take the token out of the address, which browsers remember, and have a cookie stand for it."""
         if not self._access.is_token(request.query_params[TOKEN_PARAMETER]):
-            return _refused(HTTPStatus.UNAUTHORIZED, _NO_TOKEN, {"WWW-Authenticate": "Bearer"})
+            return _refused(HTTPStatus.UNAUTHORIZED, _HOW_TO_GET_IN, {"WWW-Authenticate": "Bearer"})
         answer = RedirectResponse(request.url.path, HTTPStatus.SEE_OTHER)
         answer.set_cookie(COOKIE, self._access.session, httponly=True, samesite="strict")
         return answer

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import signal
 import time
 from typing import NamedTuple
@@ -12,9 +11,8 @@ from flcore.job_launcher_spec import JobResult, JobReturnCode
 from ..operator.job_index import LOST as LOST_STATE
 from ..operator.job_index import UNKNOWN as UNKNOWN_STATE
 from ..operator.job_index import JobView
+from ..operator.terminal import harmless
 
-_STYLE = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)")
-"""What tells a terminal to do something."""
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
 _SECOND_UNITS = ((86_400, "d", 3_600, "h"), (3_600, "h", 60, "min"), (60, "min", 1, "s"))
 
@@ -97,8 +95,7 @@ def time_zone() -> str:
 
 def plain(text: str, longest: int = 1000) -> str:
     """Return an untrusted text as one line of characters that can be seen, and do nothing."""
-    line = _STYLE.sub("", text[: 4 * longest].replace("\t", "    "))
-    shown = "".join(c if c.isprintable() else " " for c in line)
+    shown = harmless(text[: 4 * longest])
     return shown if len(shown) <= longest and len(text) <= 4 * longest else f"{shown[: longest - 1]}…"
 
 

@@ -16,7 +16,8 @@ def test_an_address_and_a_name_of_ours_are_known(header: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "header", ["", "evil.test", "evil.test:8090", "127.0.0.1.evil.test", "localhost.evil.test", "[evil.test]", "[", "0x7f.1"]
+    "header",
+    ["", "evil.test", "evil.test:8090", "127.0.0.1.evil.test", "localhost.evil.test", "[evil.test]", "[", "0x7f.1"],
 )
 def test_any_other_name_is_not_known(header: str) -> None:
     assert not Access(names=["site-host"]).is_known_host(header)

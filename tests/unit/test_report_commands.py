@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import socket
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +15,9 @@ from tests.job_views import BEGAN, ParsedPage
 
 
 @pytest.fixture(autouse=True)
-def _in_a_folder_of_its_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+def _in_a_folder_of_its_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(sys, "path", list(sys.path))
     monkeypatch.chdir(tmp_path)
-    yield
 
 
 @pytest.fixture
@@ -63,7 +61,7 @@ def test_a_report_goes_to_standard_output_alone(workspace: Path, capsys: pytest.
 def test_a_job_that_nobody_knows_is_an_error(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["report", "--site", "site.json", "nope"]) == 2
 
-    assert "flcore: error: nothing is known of job nope" in capsys.readouterr().err
+    assert "flcore: error: there is no job 'nope'" in capsys.readouterr().err
     assert not Path("report.html").exists()
 
 
@@ -73,7 +71,9 @@ def test_a_file_that_cannot_be_written_is_an_error(workspace: Path, capsys: pyte
     assert "missing/out.html cannot be written" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("args", [["report", "--details", "-1"], ["serve", "--port", "70000"], ["serve", "--port", "x"]])
+@pytest.mark.parametrize(
+    "args", [["report", "--details", "-1"], ["serve", "--port", "70000"], ["serve", "--port", "x"]]
+)
 def test_a_wrong_number_is_an_error(args: list[str]) -> None:
     with pytest.raises(SystemExit, match="2"):
         main(args)

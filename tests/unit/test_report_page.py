@@ -11,7 +11,8 @@ import pytest
 from flcore import JobResult, JobReturnCode
 from flcore.job_history import Outage
 from flcore.job_launcher_spec import JobUsage
-from launchers.report.findings import Findings, UnknownJobError
+from launchers.operator.selection import NoSuchJobError
+from launchers.report.findings import Findings
 from launchers.report.page import MOST_ROWS, Page
 from tests.job_views import BEGAN, FAILED, HOSTILE, SUCCEEDED, Jobs, ParsedPage, job_view, running
 
@@ -111,7 +112,9 @@ def test_the_output_of_a_failed_run_is_open_and_that_of_a_good_one_is_not() -> N
 
 def test_a_curve_has_a_drawing_and_a_table(tmp_path: Path) -> None:
     (tmp_path / "job-1").mkdir()
-    (tmp_path / "job-1" / "metrics.json").write_text(json.dumps({"rounds": [{"round": 1, "accuracy": 0.5}, {"round": 2, "accuracy": 0.75}]}))
+    (tmp_path / "job-1" / "metrics.json").write_text(
+        json.dumps({"rounds": [{"round": 1, "accuracy": 0.5}, {"round": 2, "accuracy": 0.75}]})
+    )
 
     page = report(Jobs([job_view(result=SUCCEEDED, workspace=tmp_path)]))
 
@@ -145,7 +148,9 @@ def test_what_a_metrics_file_has_else_is_noted(tmp_path: Path) -> None:
 def test_only_the_newest_have_details_and_the_page_says_so() -> None:
     page = report(Jobs([job_view(f"job-{n}", result=SUCCEEDED, began=BEGAN + n) for n in range(30)]), detailed=5)
 
-    assert [found["id"] for found in page.attributes("section", class_="job")] == [f"job-job-{n}" for n in range(29, 24, -1)]
+    assert [found["id"] for found in page.attributes("section", class_="job")] == [
+        f"job-job-{n}" for n in range(29, 24, -1)
+    ]
     assert any("details of the newest 5" in text for text in page.texts("p"))
 
 
@@ -162,7 +167,7 @@ def test_a_job_that_was_asked_for_is_alone() -> None:
 
 
 def test_a_job_that_nobody_knows_is_an_error_that_names_it() -> None:
-    with pytest.raises(UnknownJobError, match="nothing is known of job nope"):
+    with pytest.raises(NoSuchJobError, match="there is no job 'nope'"):
         report(Jobs(), "nope")
 
 
@@ -197,11 +202,13 @@ def test_hostile_texts_are_texts(tmp_path: Path) -> None:
     (tmp_path / "job-1" / "site-1.log").write_text(HOSTILE)
     (tmp_path / "job-1" / "metrics.json").write_text(json.dumps({HOSTILE: [1, 2], "numbers": 1, HOSTILE + "2": 3}))
     result = JobResult(JobReturnCode.EXECUTION_ERROR, 1, error=HOSTILE, ended_by=HOSTILE)
-    view = job_view(
-        result=result, name=HOSTILE, workspace=tmp_path, request={HOSTILE: HOSTILE}, container_name=HOSTILE
-    )
+    view = job_view(result=result, name=HOSTILE, workspace=tmp_path, request={HOSTILE: HOSTILE}, container_name=HOSTILE)
 
-    page = report(Jobs([view, job_view("job-2", result=result, name=HOSTILE)], [Outage("site-1", BEGAN, None, HOSTILE)], [HOSTILE]))
+    page = report(
+        Jobs(
+            [view, job_view("job-2", result=result, name=HOSTILE)], [Outage("site-1", BEGAN, None, HOSTILE)], [HOSTILE]
+        )
+    )
 
     assert not page.attributes("script")
     assert not page.attributes("img")

@@ -54,7 +54,7 @@ def test_a_run_that_was_paused_was_paused_in_between() -> None:
 
     found = lengths(spans(job_view(result=SUCCEEDED, states=states), NOW))
 
-    assert [("running", 1.0), ("paused", 2.0), ("running", 1.0)] == found[-3:]
+    assert found[-3:] == [("running", 1.0), ("paused", 2.0), ("running", 1.0)]
 
 
 def test_an_outage_of_the_sites_own_engine_is_cut_to_the_run() -> None:

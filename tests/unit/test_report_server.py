@@ -70,7 +70,7 @@ def test_a_job_that_nobody_knows_is_not_found(client: TestClient, path: str) -> 
     answer = client.get(path)
 
     assert answer.status_code == 404
-    assert "nothing is known of job nope" in answer.text
+    assert "there is no job 'nope'" in answer.text
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE"])

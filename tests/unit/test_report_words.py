@@ -27,12 +27,16 @@ def test_a_length_of_time_has_the_units_that_matter(seconds: float, said: str) -
     assert duration(seconds) == said
 
 
-@pytest.mark.parametrize(("count", "said"), [(12, "12 B"), (1536, "1.5 KiB"), (3 << 30, "3 GiB"), (1 << 62, "4096 PiB")])
+@pytest.mark.parametrize(
+    ("count", "said"), [(12, "12 B"), (1536, "1.5 KiB"), (3 << 30, "3 GiB"), (1 << 62, "4096 PiB")]
+)
 def test_a_size_has_one_unit(count: int, said: str) -> None:
     assert size(count) == said
 
 
-@pytest.mark.parametrize(("value", "said"), [(0.9564444, "0.956444"), (1500, "1,500"), (2e6, "2,000,000"), (1e300, "1e+300")])
+@pytest.mark.parametrize(
+    ("value", "said"), [(0.9564444, "0.956444"), (1500, "1,500"), (2e6, "2,000,000"), (1e300, "1e+300")]
+)
 def test_a_number_is_short(value: float, said: str) -> None:
     assert number(value) == said
 

@@ -43,7 +43,7 @@ class Reader:
         assert self.complaints == []
         assert self.page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), "it is too wide"
         for scheme in ("light", "dark"):
-            self.page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]  # a loop's str is no literal
+            self.page.emulate_media(color_scheme=scheme)
             assert violations(self.page) == [], scheme
 
     def _is_elsewhere(self, address: str) -> bool:
@@ -95,7 +95,9 @@ class Place:
         self.folder = folder
         self.workspace = folder / "workspace"
         self.workspace.mkdir()
-        self._sites = [self._site(ROOT / "configs" / "process" / f"{name}.json") for name in ("server", "site-1", "site-2")]
+        self._sites = [
+            self._site(ROOT / "configs" / "process" / f"{name}.json") for name in ("server", "site-1", "site-2")
+        ]
 
     def run_args(self, job: Path) -> list[str]:
         sites = [option for site in self._sites for option in ("--site", str(site))]
@@ -111,7 +113,9 @@ class Place:
         custom = job / "app" / "custom"
         custom.mkdir(parents=True)
         (custom / "server.py").write_text("print('waiting for nobody')\n")
-        (custom / "client.py").write_text("print('loading <b>data</b>')\nraise ValueError('no <script>data</script>')\n")
+        (custom / "client.py").write_text(
+            "print('loading <b>data</b>')\nraise ValueError('no <script>data</script>')\n"
+        )
         meta = {"name": "broken <b>job</b>", "deploy_map": {"app": ["server", "site-1"]}, "min_clients": 1}
         (job / "meta.json").write_text(json.dumps(meta))
         return job

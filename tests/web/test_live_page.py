@@ -62,9 +62,7 @@ def test_a_job_moves_through_its_states_without_a_reload(
     reader.check()
 
 
-def test_what_was_opened_and_focused_stays_so_in_what_is_rendered_anew(
-    look: Look, serve: Serve, place: Place
-) -> None:
+def test_what_was_opened_and_focused_stays_so_in_what_is_rendered_anew(look: Look, serve: Serve, place: Place) -> None:
     job = place.failing_job()
     place.run(job)
     page = look(serve(place).address).page
