@@ -13,7 +13,7 @@ EXTRAS := cli,dev
 quietly = out=$$($(1) 2>&1) || { echo "$$out" >&2; exit 1; }
 apt_get = DEBIAN_FRONTEND=noninteractive apt-get -qq -y -o DPkg::Lock::Timeout=120
 
-.PHONY: help demo test test-compat check unit bench faults fuzz engine-stop clean
+.PHONY: help demo test test-compat test-web check unit bench faults fuzz engine-stop clean
 
 help: ## list these targets
 	@sed -nE 's/^([a-z-]+):[^#]*## /make \1\t/p' Makefile | expand -t 18
@@ -44,6 +44,10 @@ test-compat: $(VENV) ## run jobs in a real NVIDIA FLARE federation: of its newes
 	@$$(.venv/bin/python -m tests.compat.environments) -m pytest -o filterwarnings=default tests/compat/adapter
 	@export DOCKER_HOST=$$(.ci/engine start); \
 	exec .venv/bin/python -m pytest tests/compat
+
+test-web: $(VENV) ## look at the report and the live page in a real browser (root gets Chromium installed)
+	@.ci/browser install
+	@exec .venv/bin/python -m pytest tests/web
 
 check: $(VENV) ## check style, types and imports
 	@.venv/bin/ruff check

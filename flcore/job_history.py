@@ -25,6 +25,15 @@ class Outage(NamedTuple):
     reason: str
 
 
+class ImagePull(NamedTuple):
+    """An image that was pulled, with or without success. Times are in seconds since the epoch."""
+
+    image: str
+    since: float
+    until: float
+    error: str
+
+
 @dataclass(slots=True)
 class JobHistory:
     """The last run of one job at one site."""
@@ -47,6 +56,10 @@ class JobHistory:
     """How it ended; None while nothing says that it has."""
     is_closed: bool = False
     """Whether the site has said that it is over; till then its container's end may be all that is known."""
+    closed_at: float | None = None
+    """When it said so."""
+    pulls: list[ImagePull] = field(default_factory=list)
+    """What its site pulled while it was being launched."""
     recovered: int = 0
     """How often another process found it again."""
     usage: list[JobUsage] = field(default_factory=list)
@@ -81,6 +94,8 @@ class SiteHistory:
                 self.outages.append(Outage(site, line["time"], None, str(line.get("reason", ""))))
             case "engine_reachable":
                 self._end_outage(site, line["time"])
+            case "image_pulled":
+                self._take_in_pull(site, line)
             case str(event) if job_id:
                 self._take_in_job(event, self._run_of(site, job_id, line), line)
 
@@ -102,9 +117,17 @@ class SiteHistory:
         elif event == "state_change":
             _take_in_change(job, line)
         elif event in ("completed", "aborted"):
-            job.result, job.is_closed = JobResult.from_dict(line["result"]), True
+            job.result, job.is_closed, job.closed_at = JobResult.from_dict(line["result"]), True, line["time"]
         elif event == "usage":
             job.usage.append(JobUsage(job.job_id, job.site, line["time"], line["cpu_seconds"], line["memory"]))
+
+    def _take_in_pull(self, site: str, line: Mapping[str, Any]) -> None:
+        """Note a pull with all runs that may have waited for it: one pull serves many, and does not say which."""
+        since = line["time"] - line["seconds"]
+        pull = ImagePull(line["image"], since, line["time"], line["error"])
+        for job in self.jobs.values():
+            if job.site == site and job.launching_at is not None and not job.states and job.result is None:
+                job.pulls.append(pull)
 
     def _end_outage(self, site: str, until: float) -> None:
         for index, outage in enumerate(self.outages):

@@ -1,0 +1,196 @@
+"""Pages that change: rendered anew, here, when something changes on disk while somebody looks."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import secrets
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+
+from .findings import Findings, Index
+from .page import DETAILED, Fragment, Page
+
+INTERVAL = 2.0
+"""Seconds between two looks at what no file tells of: outputs of running jobs, and engines."""
+_SHARE = 5
+"""Looking takes one part in so many of the time, at most: a journal may be long."""
+_KEPT = 60
+"""Seconds for which a page is remembered that nobody listens to: who has just got it will ask what changes."""
+_SETTLED = 50
+_LATEST = 250
+"""Milliseconds after the last change, and after the first one, when changes are taken in."""
+
+
+logger = logging.getLogger(__name__)
+
+
+class Update(NamedTuple):
+    """What has changed on a page since a moment."""
+
+    id: str
+    """Which moment it is now: to be shown when asking for what changes next."""
+    data: str
+    """JSON: the fragments that have ``changed``, and the ``order`` of all by their ids."""
+
+
+class LivePage:
+    """One page that somebody looks at: of all jobs, or of one."""
+
+    def __init__(self, index: Index, job_id: str | None) -> None:
+        self._index = index
+        self._job_ids = [job_id] if job_id else []
+        self.title = f"flcore job {job_id}" if job_id else "flcore jobs"
+        self._events = f"/job/{job_id}/events" if job_id else "/events"
+        self._page = Page(DETAILED, links="/job/")
+        self._findings = Findings((), (), (), 0.0)
+        self._run = secrets.token_hex(4)
+        self._revision = 0
+        self._fragments: dict[str, tuple[int, Fragment]] = {}
+        self.readers = 0
+        self.asked_at = time.monotonic()
+
+    @property
+    def moment(self) -> str:
+        """What the page shows now, as an id."""
+        return f"{self._run}-{self._revision}"
+
+    @property
+    def policy(self) -> str:
+        """Its Content-Security-Policy."""
+        return self._page.live_policy()
+
+    def refresh(self) -> bool:
+        """Look at the jobs, and return whether anything has changed. Blocks. Raises NoSuchJobError."""
+        self._findings = Findings.of(self._index, self._job_ids)
+        fragments = {fragment.id: fragment for fragment in self._page.fragments(self._findings)}
+        known = {key: fragment for key, (_, fragment) in self._fragments.items()}
+        if fragments == known and list(fragments) == list(known):
+            return False
+        self._revision += 1
+        self._fragments = {
+            key: self._fragments[key] if known.get(key) == fragment else (self._revision, fragment)
+            for key, fragment in fragments.items()
+        }
+        return True
+
+    def html(self) -> str:
+        """Return the whole page."""
+        fragments = [fragment for _, fragment in self._fragments.values()]
+        return self._page.live(self._findings, fragments, self.title, self._events, self.moment)
+
+    def since(self, moment: str) -> Update:
+        """Return what has changed; all, for a moment that this page does not know."""
+        run, _, revision = moment.rpartition("-")
+        after = int(revision) if run == self._run and revision.isdecimal() else -1
+        changed = [fragment._asdict() for changed, fragment in self._fragments.values() if changed > after]
+        return Update(self.moment, json.dumps({"changed": changed, "order": list(self._fragments)}))
+
+
+class LivePages:
+    """The pages that are looked at. To be used from one event loop, on which :meth:`watch` runs; threads read files."""
+
+    def __init__(self, index: Index, interval: float = INTERVAL) -> None:
+        self._index = index
+        self._interval = interval
+        self._pages: dict[str | None, LivePage] = {}
+        self._changed = asyncio.Condition()
+        self._reading = asyncio.Lock()
+        self._closing = asyncio.Event()
+        self._next_look = 0.0
+
+    async def page(self, job_id: str | None = None) -> LivePage:
+        """Return a page as it is now. Raises NoSuchJobError."""
+        page = self._pages.get(job_id) or LivePage(self._index, job_id)
+        await self._refresh(page)
+        page = self._pages.setdefault(job_id, page)
+        page.asked_at = time.monotonic()
+        return page
+
+    async def updates(self, page_of: str | None, moment: str) -> AsyncIterator[Update]:
+        """Yield what changes on a page after a moment, until :meth:`close`. Raises NoSuchJobError."""
+        page = await self.page(page_of)
+        page.readers += 1
+        try:
+            while await self._has_changed(page, moment):
+                update = page.since(moment)
+                moment = update.id
+                yield update
+        finally:
+            page.readers -= 1
+            page.asked_at = time.monotonic()
+
+    async def watch(self) -> None:
+        """Keep what is looked at fresh, until :meth:`close`."""
+        while not self._closing.is_set():
+            paths = await asyncio.to_thread(self._index.watched_paths)
+            async for _ in self._hints(paths):
+                await self._look()
+                if self._is_looked_at() and await asyncio.to_thread(self._index.watched_paths) != paths:
+                    break
+
+    async def close(self) -> None:
+        """End all that waits here. Idempotent."""
+        self._closing.set()
+        async with self._changed:
+            self._changed.notify_all()
+
+    async def _hints(self, paths: Sequence[Path]) -> AsyncIterator[None]:
+        """Yield whenever something may have changed."""
+        from watchfiles import awatch
+
+        timeout = int(1000 * self._interval)
+        if not paths:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._closing.wait(), self._interval)
+            yield
+            return
+        with suppress(FileNotFoundError):  # gone meanwhile
+            async for _ in awatch(
+                *paths,
+                watch_filter=None,
+                debounce=_LATEST,
+                step=_SETTLED,
+                stop_event=self._closing,
+                rust_timeout=timeout,
+                yield_on_timeout=True,
+                recursive=False,
+            ):
+                yield
+
+    def _is_looked_at(self) -> bool:
+        return any(page.readers for page in self._pages.values())
+
+    async def _look(self) -> None:
+        """Refresh what is looked at, and forget what is not any more."""
+        now = time.monotonic()
+        self._pages = {key: page for key, page in self._pages.items() if page.readers or now - page.asked_at < _KEPT}
+        if not self._is_looked_at():
+            return
+        if (wait := self._next_look - time.monotonic()) > 0:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._closing.wait(), wait)
+        began = time.monotonic()
+        for page in [page for page in self._pages.values() if page.readers]:
+            try:
+                await self._refresh(page)
+            except Exception:
+                logger.exception("%s cannot be brought up to date", page.title)
+        self._next_look = time.monotonic() + _SHARE * (time.monotonic() - began)
+
+    async def _refresh(self, page: LivePage) -> None:
+        async with self._reading:
+            changed = await asyncio.to_thread(page.refresh)
+        if changed:
+            async with self._changed:
+                self._changed.notify_all()
+
+    async def _has_changed(self, page: LivePage, moment: str) -> bool:
+        """Wait for a change after a moment; False if there will be none."""
+        async with self._changed:
+            await self._changed.wait_for(lambda: self._closing.is_set() or page.moment != moment)
+        return not self._closing.is_set()

@@ -1,0 +1,438 @@
+"""What a page shows of jobs, put into words and places: views in, plain data out, for templates to lay out. Pure."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from statistics import median
+from typing import Any, NamedTuple
+
+from markupsafe import Markup
+
+from flcore.job_history import JobHistory, Outage
+from flcore.job_launcher_spec import JobUsage
+
+from ..docker_state import TERMINAL_STATES
+from ..operator.job_index import JobView
+from . import charts, words
+from .log_tail import LogTail
+from .metrics import Metrics
+from .phases import PHASES, Span, ended_at, overlapping, spans
+from .words import Verdict
+
+_REASONS_SHOWN = 8
+
+
+class Bar(NamedTuple):
+    """A part of a line of time. Places are in percent of the line."""
+
+    phase: str
+    x: float
+    width: float
+    title: str
+
+
+class Tick(NamedTuple):
+    """A mark on a line of time."""
+
+    x: float
+    text: str
+
+
+class Stretch(NamedTuple):
+    """How long a run was in a phase, or that it reached a final state."""
+
+    phase: str
+    length: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunPicture:
+    """One run: a job at one site."""
+
+    site: str
+    verdict: Verdict
+    took: str
+    bars: Sequence[Bar]
+    outages: Sequence[Bar]
+    stretches: Sequence[Stretch]
+    notes: Sequence[str]
+    facts: Sequence[tuple[str, str]]
+    error: Sequence[str]
+    request: str
+    log: LogTail
+    open_log: bool
+
+    @property
+    def summary(self) -> str:
+        """What who does not see the line of time should know of it."""
+        return ", ".join(f"{part.phase} {part.length}".strip() for part in self.stretches) or "nothing is known"
+
+
+@dataclass(frozen=True, slots=True)
+class ChartPicture:
+    """A chart, drawn, and its values."""
+
+    chart: charts.Chart
+    svg: Markup
+    rows: Sequence[Sequence[str]]
+
+
+@dataclass(frozen=True, slots=True)
+class JobPicture:
+    """One job, with all its runs."""
+
+    job_id: str
+    name: str
+    verdict: Verdict
+    began: str
+    took: str
+    runs: Sequence[RunPicture]
+    ticks: Sequence[Tick]
+    charts: Sequence[ChartPicture]
+    numbers: Sequence[tuple[str, str]]
+    notes: Sequence[str]
+
+    @property
+    def by_urgency(self) -> list[RunPicture]:
+        """The runs, those that say why the job is as it is first."""
+        return sorted(self.runs, key=lambda run: words.URGENCY.index(run.verdict.kind))
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A job in the table of all jobs."""
+
+    job_id: str
+    name: str
+    verdict: Verdict
+    why: str
+    sites: str
+    began: str
+    took: str
+
+
+@dataclass(frozen=True, slots=True)
+class PhaseTotal:
+    """What all runs together spent in a phase."""
+
+    phase: str
+    x: float
+    share: float
+    """In percent, as ``x``: where it begins on a line of the whole."""
+    total: str
+    median: str
+    longest: str
+    longest_job: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """Why jobs failed."""
+
+    text: str
+    runs: int
+    last_job: str
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """What there is to know at a glance."""
+
+    summary: str
+    counts: Sequence[tuple[str, str, int]]
+    """Kind, word and number of jobs."""
+    phases: Sequence[PhaseTotal]
+    reasons: Sequence[Reason]
+    outages: Sequence[str]
+    problems: Sequence[str]
+
+
+class Job(NamedTuple):
+    """The runs of one job."""
+
+    job_id: str
+    views: Sequence[JobView]
+
+    @property
+    def name(self) -> str:
+        """What its author called it; empty if that is its id, or nothing."""
+        names = (words.plain(view.history.name, 80).strip() for view in self.views)
+        return next((name for name in names if name and name != self.job_id), "")
+
+    @property
+    def verdict(self) -> Verdict:
+        return words.worst([words.verdict(view) for view in self.views])
+
+    @property
+    def began_at(self) -> float:
+        return min(view.history.began_at for view in self.views)
+
+    def ended_at(self, now: float) -> float:
+        return max(ended_at(view, now) for view in self.views)
+
+    def has_met(self, outage: Outage, now: float) -> bool:
+        """Whether the engine of one of its sites did not answer meanwhile."""
+        return any(
+            overlapping([outage], view.history.site, self.began_at, self.ended_at(now), now) for view in self.views
+        )
+
+    def took(self, now: float) -> str:
+        return words.duration(max(0.0, self.ended_at(now) - self.began_at)) if self.began_at else ""
+
+
+def grouped(views: Iterable[JobView]) -> list[Job]:
+    """Return the jobs of runs, the newest first; the runs of each by their sites' names, a server's first."""
+    found: dict[str, list[JobView]] = defaultdict(list)
+    for view in views:
+        found[view.history.job_id].append(view)
+    for runs in found.values():
+        runs.sort(key=lambda view: (view.history.site != "server", view.history.site))
+    jobs = (Job(job_id, runs) for job_id, runs in found.items())
+    return sorted(jobs, key=lambda job: (job.began_at, job.job_id), reverse=True)
+
+
+def row(job: Job, now: float) -> Row:
+    """Return a job's row in the table of all jobs."""
+    sites = [view.history.site for view in job.views]
+    began = words.moment(job.began_at) if job.began_at else ""
+    return Row(job.job_id, job.name, job.verdict, _why(job), ", ".join(sites), began, job.took(now))
+
+
+def overview(jobs: Sequence[Job], outages: Sequence[Outage], problems: Sequence[str], now: float) -> Overview:
+    """Return what there is to know of all jobs at a glance."""
+    kinds = Counter(job.verdict.kind for job in jobs)
+    counts = [(kind, word, kinds[kind]) for kind, word in _COUNTED if kinds[kind] or kind in _ALWAYS_COUNTED]
+    return Overview(
+        summary=_summary(jobs, counts, now),
+        counts=counts if len(jobs) > 1 else [],
+        phases=_phase_totals(jobs, now),
+        reasons=_reasons(jobs),
+        outages=[_outage_said(outage, now) for outage in outages[-5:]],
+        problems=[words.plain(problem, 300) for problem in problems],
+    )
+
+
+def picture(
+    job: Job, outages: Sequence[Outage], logs: Sequence[LogTail], metrics: Sequence[tuple[str, Metrics]], now: float
+) -> JobPicture:
+    """Return all there is to show of a job. ``logs``: of each of its runs; ``metrics``: by site."""
+    start, end = job.began_at, max(job.ended_at(now), job.began_at + 0.1)
+    runs = [_run(view, log, outages, start, end, now) for view, log in zip(job.views, logs, strict=True)]
+    return JobPicture(
+        job_id=job.job_id,
+        name=job.name,
+        verdict=job.verdict,
+        began=words.moment(start) if start else "",
+        took=job.took(now),
+        runs=runs,
+        ticks=[Tick(_percent(x, 0, end - start), charts.seconds(x)) for x in charts.time_ticks(0, end - start)],
+        charts=[_drawn(chart) for chart in [*_metric_charts(metrics), *_usage_charts(job)]],
+        numbers=[(_of(site, name, metrics), words.number(n)) for site, found in metrics for name, n in found.numbers],
+        notes=[f"{site}: metrics.json: {note}" for site, found in metrics for note in _metric_notes(found)],
+    )
+
+
+_COUNTED = (
+    (words.ACTIVE, "active"),
+    (words.OK, "succeeded"),
+    (words.FAILED, "failed"),
+    (words.ABORTED, "aborted"),
+    (words.LOST, "lost"),
+)
+_ALWAYS_COUNTED = (words.ACTIVE, words.OK, words.FAILED)
+
+
+def _summary(jobs: Sequence[Job], counts: Sequence[tuple[str, str, int]], now: float) -> str:
+    if not jobs:
+        return "No job has run yet."
+    if len(jobs) == 1:
+        return _summary_of_one(jobs[0], now)
+    return f"{len(jobs):,} jobs: {', '.join(f'{count:,} {word}' for _, word, count in counts if count)}."
+
+
+def _summary_of_one(job: Job, now: float) -> str:
+    verdict, why = job.verdict, _why(job)
+    took = f" after {job.took(now)}" if verdict.kind != words.ACTIVE and job.took(now) else ""
+    return f"{job.job_id}: {verdict.word}{took}{f' ({why})' if why else ''}."
+
+
+def _why(job: Job) -> str:
+    """Return why a job is not well: what those of its runs say that are as its verdict, without saying it twice."""
+    kind = job.verdict.kind
+    reasons: dict[str, list[str]] = defaultdict(list)
+    for view in job.views:
+        verdict = words.verdict(view)
+        if verdict.reason and verdict.kind == kind:
+            reasons[verdict.reason].append(view.history.site)
+    return "; ".join(f"{', '.join(sites)}: {reason}" for reason, sites in reasons.items())
+
+
+def _phase_totals(jobs: Sequence[Job], now: float) -> list[PhaseTotal]:
+    found: dict[str, list[tuple[float, str]]] = defaultdict(list)
+    for job in jobs:
+        for view in job.views:
+            for span in spans(view, now):
+                found[span.phase].append((span.seconds, job.job_id))
+    whole = sum(length for lengths in found.values() for length, _ in lengths) or 1.0
+    totals, x = [], 0.0
+    for phase in sorted(found, key=_rank):
+        totals.append(_phase_total(phase, found[phase], whole, x))
+        x += totals[-1].share
+    return totals
+
+
+def _phase_total(phase: str, lengths: Sequence[tuple[float, str]], whole: float, x: float) -> PhaseTotal:
+    total = sum(length for length, _ in lengths)
+    longest, job_id = max(lengths)
+    return PhaseTotal(
+        phase=phase,
+        x=x,
+        share=100 * total / whole,
+        total=words.duration(total),
+        median=words.duration(median(length for length, _ in lengths)),
+        longest=words.duration(longest),
+        longest_job=job_id,
+    )
+
+
+def _rank(phase: str) -> int:
+    return PHASES.index(phase) if phase in PHASES else len(PHASES)
+
+
+def _reasons(jobs: Sequence[Job]) -> list[Reason]:
+    found: dict[str, list[str]] = defaultdict(list)
+    for job in jobs:
+        for view in job.views:
+            verdict = words.verdict(view)
+            if verdict.kind in (words.FAILED, words.LOST):
+                found[verdict.reason].append(job.job_id)
+    most = sorted(found.items(), key=lambda item: -len(item[1]))[:_REASONS_SHOWN]
+    return [Reason(text, len(job_ids), job_ids[0]) for text, job_ids in most]
+
+
+def _outage_said(outage: Outage, now: float) -> str:
+    length = words.duration((outage.until or now) - outage.since)
+    how = f"did not answer for {length}" if outage.until else f"has not answered for {length}"
+    reason = words.plain(outage.reason, 200)
+    return f"{words.moment(outage.since)}: the engine of {words.plain(outage.site, 80)} {how}: {reason}".rstrip(": ")
+
+
+def _run(view: JobView, log: LogTail, outages: Sequence[Outage], start: float, end: float, now: float) -> RunPicture:
+    found, verdict = spans(view, now), words.verdict(view)
+    mine = overlapping(outages, view.history.site, start, end, now)
+    first = found[0].start if found else start
+    return RunPicture(
+        site=view.history.site,
+        verdict=verdict,
+        took=words.duration(max(0.0, ended_at(view, now) - first)),
+        bars=[_bar(span, start, end) for span in found],
+        outages=[_outage_bar(outage, start, end) for outage in mine],
+        stretches=_stretches(view, found),
+        notes=[_outage_said(outage, now) for outage in mine],
+        facts=list(_facts(view)),
+        error=_error_lines(view.history),
+        request=json.dumps(view.history.request, indent=2, ensure_ascii=True) if view.history.request else "",
+        log=log,
+        open_log=verdict.kind not in (words.OK, words.ABORTED),
+    )
+
+
+def _bar(span: Span, start: float, end: float) -> Bar:
+    x, width = _percent(span.start, start, end), 100 * span.seconds / (end - start)
+    return Bar(span.phase, x, max(0.4, width), f"{span.phase} {words.duration(span.seconds)}")
+
+
+def _outage_bar(outage: Outage, start: float, end: float) -> Bar:
+    until = outage.until or end
+    x, width = _percent(outage.since, start, end), 100 * (until - outage.since) / (end - start)
+    return Bar("outage", x, max(0.4, width), f"the engine did not answer for {words.duration(until - outage.since)}")
+
+
+def _percent(value: float, start: float, end: float) -> float:
+    return min(100.0, max(0.0, 100 * (value - start) / (end - start)))
+
+
+def _stretches(view: JobView, found: Sequence[Span]) -> list[Stretch]:
+    shown = [Stretch(span.phase, words.duration(span.seconds)) for span in found]
+    last = view.history.state
+    return [*shown, Stretch(last, "")] if last in TERMINAL_STATES else shown
+
+
+def _facts(view: JobView) -> Iterable[tuple[str, str]]:
+    history, result = view.history, view.history.result
+    if result:
+        yield "return code", f"{result.return_code.name} ({result.return_code.value})"
+        unseen = "none: it never ran, or its end was not seen"
+        yield "exit code", unseen if result.exit_code is None else str(result.exit_code)
+        if result.ended_by:
+            yield "ended by", words.plain(result.ended_by, 200)
+    elif view.has_parent is not None:
+        yield "followed by", "a process of the site" if view.has_parent else "nobody: the site's process is not there"
+    if history.recovered:
+        yield "recovered", f"{history.recovered} times" if history.recovered > 1 else "once, by another process"
+    for pull in history.pulls:
+        how = f"failed: {words.plain(pull.error, 200)}" if pull.error else words.duration(pull.until - pull.since)
+        yield "image pulled", f"{words.plain(pull.image, 120)}: {how}"
+    if history.container_name:
+        yield "container", f"{words.plain(history.container_name, 140)} {words.plain(history.container_id[:12])}"
+    if view.launcher:
+        yield "launcher", words.plain(view.launcher, 80)
+
+
+def _error_lines(history: JobHistory) -> list[str]:
+    """Return a result's error, its last output a line each."""
+    error = history.result.error if history.result else ""
+    return [words.plain(line, 600) for line in error.split(" | ")] if error else []
+
+
+def _metric_charts(metrics: Sequence[tuple[str, Metrics]]) -> Iterable[charts.Chart]:
+    for site, found in metrics:
+        for curve in found.curves:
+            title = _of(site, curve.name, metrics)
+            line = charts.Line(curve.name, sorted(curve.points))
+            yield charts.Chart(title, curve.step, [line])
+
+
+def _of(site: str, name: str, metrics: Sequence[Any]) -> str:
+    return name if len(metrics) == 1 else f"{name} at {site}"
+
+
+def _metric_notes(metrics: Metrics) -> list[str]:
+    skipped = [f"not shown, as there are no numbers: {', '.join(metrics.skipped)}"] if metrics.skipped else []
+    return [*metrics.notes, *skipped]
+
+
+def _usage_charts(job: Job) -> Iterable[charts.Chart]:
+    measured = [view for view in job.views if len(view.history.usage) > 1]
+    if not measured:
+        return
+    start = job.began_at
+    cores = [charts.Line(view.history.site, _cores(view.history, start)) for view in measured]
+    memory = [charts.Line(view.history.site, _memory(view.history.usage, start)) for view in measured]
+    over_time: dict[str, Any] = {"x_title": "time", "say_x": charts.seconds, "is_over_time": True, "from_zero": True}
+    yield charts.Chart("CPU, in cores", lines=cores, say_y=_cores_said, **over_time)
+    yield charts.Chart("Memory", lines=memory, say_y=words.size, is_of_bytes=True, **over_time)
+
+
+def _cores(history: JobHistory, start: float) -> list[tuple[float, float]]:
+    """Return the processors in use between two measurements, at the time of the later one."""
+    pairs = ((old, new) for old, new in pairwise(history.usage) if new.time > old.time)
+    return [
+        (new.time - start, max(0.0, new.cpu_seconds - old.cpu_seconds) / (new.time - old.time)) for old, new in pairs
+    ] or [(0.0, 0.0)]
+
+
+def _memory(usage: Sequence[JobUsage], start: float) -> list[tuple[float, float]]:
+    return [(each.time - start, float(each.memory)) for each in usage]
+
+
+def _cores_said(value: float) -> str:
+    return f"{value:.3g}"
+
+
+def _drawn(chart: charts.Chart) -> ChartPicture:
+    return ChartPicture(chart, charts.draw(chart), charts.table(chart))

@@ -1,0 +1,124 @@
+"""How times, sizes, results and texts of jobs are said on a page. Pure."""
+
+from __future__ import annotations
+
+import signal
+import time
+from typing import NamedTuple
+
+from flcore.job_launcher_spec import JobResult, JobReturnCode
+
+from ..operator.job_index import LOST as LOST_STATE
+from ..operator.job_index import UNKNOWN as UNKNOWN_STATE
+from ..operator.job_index import JobView
+from ..operator.terminal import harmless
+
+_UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
+_SECOND_UNITS = ((86_400, "d", 3_600, "h"), (3_600, "h", 60, "min"), (60, "min", 1, "s"))
+
+
+class Verdict(NamedTuple):
+    """How it is with a job, or with one of its runs."""
+
+    kind: str
+    """One of ``KINDS``."""
+    word: str
+    reason: str = ""
+    """Why, in a few words; empty where there is nothing to say."""
+
+
+ACTIVE, FAILED, LOST, ABORTED, OK = KINDS = ("active", "failed", "lost", "aborted", "ok")
+"""Of a job's runs, that of the job is the first one here."""
+URGENCY = (FAILED, LOST, ACTIVE, ABORTED, OK)
+"""Which of a job's runs are to be looked at first."""
+_LOST_REASONS = {
+    LOST_STATE: "nobody follows it, and it is nowhere to be found",
+    UNKNOWN_STATE: "nobody follows it, and no engine that answers has it",
+}
+SYMBOLS = {ACTIVE: "▶", FAILED: "✗", ABORTED: "■", LOST: "?", OK: "✓"}
+
+
+def verdict(view: JobView) -> Verdict:
+    """Return how it is with one run."""
+    result = view.history.result
+    if result is not None:
+        return _verdict_of(result)
+    if view.state in _LOST_REASONS:
+        return Verdict(LOST, view.state, _LOST_REASONS[view.state])
+    return Verdict(ACTIVE, view.state)
+
+
+def worst(verdicts: list[Verdict]) -> Verdict:
+    """Return the verdict of a job from those of its runs: it is active while one is, and has failed if one has."""
+    found = min(verdicts, key=lambda each: KINDS.index(each.kind))
+    if found.kind == ACTIVE:
+        return Verdict(ACTIVE, "running" if any(each.word == "running" for each in verdicts) else found.word)
+    return found
+
+
+def duration(seconds: float) -> str:
+    """Return a length of time, in the two units that matter."""
+    if seconds < 59.95:
+        return f"{seconds:.1f} s"
+    for size, unit, rest_size, rest_unit in _SECOND_UNITS:
+        if seconds >= size or size == 60:
+            whole, rest = divmod(round(seconds), size)
+            return f"{whole} {unit} {rest // rest_size} {rest_unit}" if rest // rest_size else f"{whole} {unit}"
+    raise AssertionError("60 is the last")
+
+
+def size(count: float) -> str:
+    """Return a number of bytes."""
+    for unit in _UNITS:
+        if abs(count) < 1024 or unit == _UNITS[-1]:
+            return f"{count:.1f}".removesuffix(".0") + f" {unit}"
+        count /= 1024
+    raise AssertionError("the last unit returns")
+
+
+def number(value: float) -> str:
+    """Return a number that is to be read, not computed with: six digits at most."""
+    return f"{value:,.6g}" if abs(value) < 1e6 else f"{value:,.0f}" if abs(value) < 1e15 else f"{value:.5g}"
+
+
+def moment(seconds: float) -> str:
+    """Return a time since the epoch as this machine's clock shows it."""
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds))
+
+
+def time_zone() -> str:
+    """Return what this machine's clock shows."""
+    now = time.localtime()
+    offset = time.strftime("%z", now)
+    return "UTC" if offset == "+0000" else f"{now.tm_zone}, UTC{offset[:3]}:{offset[3:]}"
+
+
+def plain(text: str, longest: int = 1000) -> str:
+    """Return an untrusted text as one line of characters that can be seen, and do nothing."""
+    shown = harmless(text[: 4 * longest])
+    return shown if len(shown) <= longest and len(text) <= 4 * longest else f"{shown[: longest - 1]}…"
+
+
+def _verdict_of(result: JobResult) -> Verdict:
+    if result.succeeded:
+        return Verdict(OK, "succeeded")
+    if result.return_code is JobReturnCode.ABORTED:
+        return Verdict(ABORTED, "aborted", f"by {plain(result.ended_by, 200)}" if result.ended_by else "")
+    return Verdict(FAILED, "failed", _why(result))
+
+
+def _why(result: JobResult) -> str:
+    if result.oom_killed:
+        return "out of memory"
+    if result.signal is not None:
+        return f"killed by signal {result.signal}{_name_of(result.signal)}"
+    if result.exit_code:
+        return f"exit code {result.exit_code}"
+    return plain(result.error.partition(" | ")[0], 120) or result.return_code.name
+
+
+def _name_of(number: int) -> str:
+    try:
+        return f" ({signal.Signals(number).name})"
+    except ValueError:
+        return ""
