@@ -44,10 +44,11 @@ def table(views: Iterable[JobView], terminal: Terminal, now: float) -> list[str]
     """
     rows = [row_of(view, now) for view in views]
     width = terminal.width
-    if width is None:
-        return [_line(row, _widths(rows), terminal, None) for row in (HEADER, *rows)]
-    rows = _with_cut_ids(rows, width)
+    if width is not None:
+        rows = _with_cut_ids(rows, width)
     widths = _widths(rows)
+    if width is None:
+        return [_line(row, widths, terminal, None) for row in (HEADER, *rows)]
     room = width - sum(widths) - len(_GAP) * len(widths)
     if room >= min(LEAST_OF_A_NOTE, max(map(width_of, (row.note for row in rows)), default=0)):
         return [_line(row, widths, terminal, max(room, 0)) for row in (HEADER, *rows)]
