@@ -83,6 +83,8 @@ class SiteHistory:
         self.jobs: dict[tuple[str, str], JobHistory] = {}
         """By site and job id, in the order in which they were heard of."""
         self.outages: list[Outage] = []
+        self._being_told: dict[tuple[str, str], JobHistory] = {}
+        """Runs that have ended, of which that is still told while the job's next run has begun."""
         for line in lines:
             self.take_in(line)
 
@@ -100,11 +102,18 @@ class SiteHistory:
                 self._take_in_job(event, self._run_of(site, job_id, line), line)
 
     def _run_of(self, site: str, job_id: str, line: Mapping[str, Any]) -> JobHistory:
-        """Return the run that a line is about: the last one, or one that begins with it."""
-        known = self.jobs.get((site, job_id))
+        """Return the run that a line is about: the last one, one that begins with it, or the one before."""
+        key, event = (site, job_id), line["event"]
+        known, before = self.jobs.get(key), self._being_told.get(key)
+        if before and event == "state_change" and before.container_id in ("", line["container_id"]):
+            return before
+        if before and event in ("completed", "aborted"):
+            return self._being_told.pop(key)
         if known is None or _begins_a_run(known, line):
-            self.jobs.pop((site, job_id), None)  # so that the order is that of the runs
-            known = self.jobs[site, job_id] = JobHistory(job_id, site)
+            if known and event == "launching" and not known.is_closed and known.parent == line["parent"]:
+                self._being_told[key] = known
+            self.jobs.pop(key, None)  # so that the order is that of the runs
+            known = self.jobs[key] = JobHistory(job_id, site)
         return known
 
     def _take_in_job(self, event: str, job: JobHistory, line: Mapping[str, Any]) -> None:

@@ -116,6 +116,31 @@ def test_an_id_that_is_used_again_begins_a_run_of_its_own(tmp_path: Path, runtim
     assert (job.result.exit_code, len(job.states)) == (0, 3)
 
 
+def test_the_end_of_a_run_may_be_told_after_the_next_one_has_begun() -> None:
+    def result(code: int) -> dict[str, Any]:
+        return JobResult(JobReturnCode.EXECUTION_ERROR, code).as_dict()
+
+    def change(container: str, state: str, time: float, code: int | None = None) -> dict[str, Any]:
+        fields = {"container_id": container, "container_name": "c", "state": state, "time": time}
+        return {"event": "state_change", **fields, "result": code and result(code)}
+
+    launching: dict[str, Any] = {"event": "launching", "time": 1.0, "name": "", "parent": "p"}
+    lines = [
+        launching,
+        change("first", "created", 1.0),
+        launching | {"time": 3.0},
+        change("first", "exited", 2.0, 1),
+        {"event": "completed", "time": 3.1, "result": result(1)},
+        change("second", "created", 3.2),
+        change("second", "exited", 3.3, 2),
+        {"event": "completed", "time": 3.4, "result": result(2)},
+    ]
+    job = SiteHistory({"site": "s", "job_id": "j"} | line for line in lines).jobs["s", "j"]
+
+    assert job.result is not None
+    assert (job.result.exit_code, [entry.state for entry in job.states]) == (2, ["created", "exited"])
+
+
 def test_a_launch_that_is_refused_before_it_begins_is_a_run_of_its_own(tmp_path: Path, runtime: FakeRuntime) -> None:
     with make_site(tmp_path, runtime) as site:
         handle = site.launch_job(META, ARGS)
