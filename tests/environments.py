@@ -15,6 +15,6 @@ def environment(folder: Path, *requirements: str) -> Path:
     if not installed.exists() or installed.read_text() != repr(requirements):
         print(f"installing {' '.join(requirements)} in {folder.relative_to(ROOT)}", file=sys.stderr, flush=True)
         subprocess.run([sys.executable, "-m", "venv", "--clear", folder], check=True)
-        subprocess.run([folder / "bin/python", "-m", "pip", "install", "-q", *requirements], check=True, cwd=ROOT)
+        subprocess.run([folder / "bin/python", "-m", "pip", "install", "-qq", *requirements], check=True, cwd=ROOT)
         installed.write_text(repr(requirements))
     return folder / "bin/python"

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any
 
 import pytest
+from docker.errors import NotFound
 
 from tests.faults.engine import api_of, until
 
@@ -21,6 +24,19 @@ def federation() -> Iterator[Federation]:
     version = flare(os.environ.get("NVFLARE", NEWEST))
     with Federation(version, Launcher.flcore(), Topology.BRIDGE) as federation:
         yield federation
+
+
+def inspected(federation: Federation, name: str) -> dict[str, Any]:
+    """Return what the engine says of a container, which it may list some milliseconds before."""
+    found: list[dict[str, Any]] = []
+
+    def is_known() -> bool:
+        with api_of(federation.engine) as api, suppress(NotFound):
+            found.append(api.inspect_container(name))
+        return bool(found)
+
+    until(is_known, 10, f"an inspection of {name}")
+    return found[0]
 
 
 def test_a_job_of_three_containers_ends_well_and_leaves_nothing(federation: Federation) -> None:
@@ -41,8 +57,7 @@ def test_a_job_is_locked_down_and_has_no_key_where_its_process_starts_without(fe
     job_id = federation.submit(Job("slow", rounds=1, trainer={"seconds": 3}))
     name, kit = f"site-1-{job_id}", federation.folder / "site-1"
     until(lambda: name in federation.containers(job_id), 60, "the client's container")
-    with api_of(federation.engine) as api:
-        inspection = api.inspect_container(name)
+    inspection = inspected(federation, name)
     host, mounts = inspection["HostConfig"], {mount["Destination"]: mount for mount in inspection["Mounts"]}
     outcome = federation.wait(job_id)
 
