@@ -74,6 +74,9 @@ _NO_ANSWER = (
 )
 _LOOKS, _LOOK_PAUSE = 50, 0.02
 """How often, and after how many seconds, a container is looked at again that is listed and cannot be inspected."""
+_REMOVAL_TIMEOUT = 10.0
+"""Seconds that a removal waits for one that is in progress already."""
+_IN_PROGRESS = 409
 _NOT_REACHED = (ConnectionRefusedError, FileNotFoundError, PermissionError, socket.gaierror)
 
 
@@ -226,9 +229,19 @@ class DockerRuntime:
         return False
 
     def remove(self, container_id: str) -> None:
-        gone = dict.fromkeys((404, 409), _NothingToDoError)
-        with suppress(_NothingToDoError), self._errors(f"container {container_id[:12]}", gone):
-            self._clients.calls.api.remove_container(container_id, v=True, force=True)
+        with suppress(_NothingToDoError), self._errors(f"container {container_id[:12]}", {404: _NothingToDoError}):
+            try:
+                self._clients.calls.api.remove_container(container_id, v=True, force=True)
+            except APIError as error:
+                if error.status_code != _IN_PROGRESS:
+                    raise
+                self._wait_until_gone(container_id)
+
+    def _wait_until_gone(self, container_id: str) -> None:
+        """Return when a removal that somebody else has asked for is over, or takes so long that it is his to see to."""
+        give_up_at = time.monotonic() + _REMOVAL_TIMEOUT
+        while time.monotonic() < give_up_at and self._inspection(container_id) is not None:
+            time.sleep(_LOOK_PAUSE)
 
     def logs(self, container_id: str, tail: int | None = None) -> Iterator[bytes]:
         with self._reading_logs(container_id):

@@ -7,7 +7,8 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from docker.errors import NotFound
+import requests
+from docker.errors import APIError, NotFound
 
 from flcore.errors import RuntimeRefusedError
 from launchers.docker_state import DOCKER_STATE, GONE
@@ -160,3 +161,28 @@ def test_nothing_is_said_of_a_container_that_stays_between_the_two(monkeypatch: 
     runtime = DockerRuntime(client=SimpleNamespace(api=Slow(looks=1000)))
     with pytest.raises(RuntimeRefusedError):
         runtime.inspect("c1")
+
+
+# --- a container that is being removed ---
+
+
+def test_a_removal_that_is_in_progress_is_over_when_nothing_is_left() -> None:
+    class Removing(Engine):
+        looks = 0
+
+        def remove_container(self, _: str, **__: Any) -> None:
+            response = requests.Response()
+            response.status_code = 409
+            raise APIError("in progress", response=response)
+
+        def inspect_container(self, container_id: str) -> dict[str, Any]:
+            self.looks += 1
+            if self.looks > 3:
+                self.listed = False
+                raise NotFound("No such container")
+            return super().inspect_container(container_id)
+
+    engine = Removing()
+    DockerRuntime(client=SimpleNamespace(api=engine)).remove("c1")
+
+    assert engine.looks == 4
