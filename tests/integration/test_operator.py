@@ -205,18 +205,28 @@ def test_gc_removes_what_is_nobodys(operator: Operator) -> None:
 
 
 def test_a_watch_tells_every_state_and_ends_by_ctrl_c(operator: Operator) -> None:
-    operator.config.parent.joinpath("site-1").mkdir()
+    first = operator.launched()
     watching = operator.start("ps", "--watch", "--json", "--site", str(operator.config))
+    assert states_until("running", watching) == ["running"]  # from now on it looks
+    operator.flcore("stop", operator.job_id)
+    states_until("ABORTED", watching)
+    first.wait(timeout=30)
     operator.launched()
     operator.flcore("stop", operator.job_id)
-    assert watching.stdout
-    states: list[str] = []
-    while "ABORTED" not in states:
-        states.append(json.loads(watching.stdout.readline())["state"])
+    states = states_until("ABORTED", watching)
     watching.send_signal(signal.SIGINT)
     _, err = watching.communicate(timeout=30)
     assert (watching.returncode, err) == (130, "")
     assert [state for state in states if state != "launching"] == ["created", "running", "ABORTED"]
+
+
+def states_until(last: str, watching: subprocess.Popen[str]) -> list[str]:
+    """Return the states that a watch tells, up to one."""
+    assert watching.stdout
+    states: list[str] = []
+    while last not in states:
+        states.append(json.loads(watching.stdout.readline())["state"])
+    return states
 
 
 def test_no_engine_at_all_is_told_and_is_no_failure(operator: Operator) -> None:
