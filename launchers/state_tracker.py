@@ -54,15 +54,15 @@ _AS_MEANT = (JobReturnCode.SUCCESS, JobReturnCode.ABORTED)
 class _Watch:
     """What the worker keeps in mind of one job."""
 
-    __slots__ = ("again", "ending", "failures", "job", "limit", "listed", "looking")
+    __slots__ = ("again", "ending", "failures", "job", "limit", "listed", "listed_again", "looking")
 
     def __init__(self, job: TrackedJob) -> None:
         self.job = job
         self.looking = False
         """An inspection is under way; ``again``: and something happened since."""
         self.again = False
-        self.listed = False
-        """Nothing but lists have said that there is something to see, now or ``again``."""
+        self.listed = self.listed_again = False
+        """Nothing but a list has said that there is something to see; or to see again."""
         self.failures = 0
         self.ending: Ending | None = None
         self.limit: Limit | None = None
@@ -279,14 +279,15 @@ class StateTracker:
         watch = self._watches.get(container_id)
         if watch is None:
             return
-        watch.listed = listed and (watch.listed or not watch.looking)
         if not self._reachable:
             self._list()  # it tells whether the engine answers again, and then what is new
             return
         if watch.looking:
+            watch.listed &= listed
+            watch.listed_again = listed and (watch.listed_again or not watch.again)
             watch.again = True
             return
-        watch.looking = True
+        watch.looking, watch.listed = True, listed
         self._loop.ask(partial(self._inspect, watch.job), partial(self._seen, watch), partial(self._not_seen, watch))
 
     def _inspect(self, job: TrackedJob) -> tuple[ContainerState, str]:
@@ -309,7 +310,7 @@ class StateTracker:
         self._take_in(watch, seen, output)
         if watch.again:
             watch.again = False
-            self._look_at(watch.job.identity.container_id)
+            self._look_at(watch.job.identity.container_id, watch.listed_again)
 
     def _not_seen(self, watch: _Watch, error: Exception) -> None:
         watch.looking = watch.again = False
