@@ -60,7 +60,7 @@ def looks(index: JobIndex) -> Iterator[None]:
         if now != seen or time.monotonic() >= due:
             seen, due = now, time.monotonic() + LIST_INTERVAL
             yield
-        time.sleep(LOOK_INTERVAL)
+        time.sleep(LOOK_INTERVAL)  # Ctrl-C ends it
 
 
 class ChangeLines:

@@ -179,7 +179,7 @@ class DockerRuntime:
                 return dict(api.inspect_container(container_id))
             if not api.containers(all=True, filters={"id": container_id}):
                 return None
-            time.sleep(_LOOK_PAUSE)
+            time.sleep(_LOOK_PAUSE)  # no event tells when it can be; a thread of a pool waits, or a launch's own
         return dict(api.inspect_container(container_id))
 
     def _note_end(self, event: Mapping[str, Any]) -> None:
@@ -241,7 +241,7 @@ class DockerRuntime:
         """Return when a removal that somebody else has asked for is over, or takes so long that it is his to see to."""
         give_up_at = time.monotonic() + _REMOVAL_TIMEOUT
         while time.monotonic() < give_up_at and self._inspection(container_id) is not None:
-            time.sleep(_LOOK_PAUSE)
+            time.sleep(_LOOK_PAUSE)  # the event of it is the tracker's, which may be closing
 
     def logs(self, container_id: str, tail: int | None = None) -> Iterator[bytes]:
         with self._reading_logs(container_id):

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import gc
-import os
 import time
 import tracemalloc
 from collections.abc import Iterator
-from contextlib import ExitStack
 from functools import partial
-from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 from urllib.request import urlopen
@@ -24,7 +21,7 @@ from ..engine_proxy import EngineProxy
 from .engine_lab import EngineLab
 from .framework import Contest, bench
 from .timing import per_call
-from .waiting import SETTLE, _watch
+from .waiting import SETTLE, _watch, counted_engine
 from .workload import FOR_EVER
 
 JOBS = 100
@@ -44,10 +41,7 @@ def exporter() -> Iterator[Contest]:
 @bench(cases=(10, 100), rounds=1, warm_up=0)
 def measuring_usage(jobs: int) -> Iterator[Contest]:
     """Half a minute with so many running jobs on a real engine, and a monitor of what they use."""
-    engine = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock")
-    with ExitStack() as stack:
-        folder = stack.enter_context(TemporaryDirectory(prefix="flcore-bench-"))
-        proxy = stack.enter_context(EngineProxy(engine, Path(folder, "engine.sock")))
+    with counted_engine() as (proxy, engine):
         measures = {
             "flcore": partial(_run, jobs, proxy, engine, measures=True),
             WITHOUT: partial(_run, jobs, proxy, engine, measures=False),

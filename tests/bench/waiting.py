@@ -8,7 +8,7 @@ import struct
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -29,10 +29,7 @@ NOBODY = "nobody who waits"
 @bench(cases=(1, 10, 50, 100), rounds=1, warm_up=0)
 def waiting(jobs: int) -> Iterator[Contest]:
     """Half a minute with so many running jobs, and a thread that waits for one of them."""
-    engine = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock")
-    with ExitStack() as stack:
-        folder = stack.enter_context(TemporaryDirectory(prefix="flcore-bench-"))
-        proxy = stack.enter_context(EngineProxy(engine, Path(folder, "engine.sock")))
+    with counted_engine() as (proxy, engine):
         measures = {
             "flcore": partial(_with_a_launcher, jobs, proxy, engine),
             NOBODY: partial(_without, jobs, engine),
@@ -44,6 +41,17 @@ def waiting(jobs: int) -> Iterator[Contest]:
             "% of a core, parent": at_most(0.2),
         }
         yield Contest(measures, floor=NOBODY, targets=targets)
+
+
+@contextmanager
+def counted_engine() -> Iterator[tuple[EngineProxy, str]]:
+    """Yield a proxy that counts what an engine is asked, and the engine behind it."""
+    engine = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock")
+    with (
+        TemporaryDirectory(prefix="flcore-bench-") as folder,
+        EngineProxy(engine, Path(folder, "engine.sock")) as proxy,
+    ):
+        yield proxy, engine
 
 
 def _with_a_launcher(jobs: int, proxy: EngineProxy, engine: str) -> dict[str, float]:

@@ -32,23 +32,13 @@ def dies_while_running(lab: Lab) -> None:
     lab.sleep(0, 5)
 
 
-def dies_at_random(lab: Lab) -> None:
-    """It is killed three times, at any moment of launches, runs, ends and recoveries."""
+def dies_at_random(times: int, most_ticks: int, lab: Lab) -> None:
+    """It is killed so many times, at any moment of launches, runs, ends and recoveries."""
     party = lab.party()
-    for life in range(3):
+    for life in range(times):
         party.start()
-        jobs = [Job(f"job-{life}-{i}", code, lab.rng.randint(0, 12), may_end=CUT_OFF) for i, code in enumerate((0, 3))]
-        party.launch(*jobs, wait=False)
-        lab.sleep(0, 2.5)
-        party.kill()
-
-
-def dies_often(lab: Lab) -> None:
-    """It is killed ten times, at any moment of the lives of short jobs: its journal must know all that was told."""
-    party = lab.party()
-    for life in range(10):
-        party.start()
-        jobs = [Job(f"job-{life}-{i}", code, lab.rng.randint(0, 3), may_end=CUT_OFF) for i, code in enumerate((0, 3))]
+        ticks = [lab.rng.randint(0, most_ticks) for _ in range(2)]
+        jobs = [Job(f"job-{life}-{i}", code, ticks[i], may_end=CUT_OFF) for i, code in enumerate((0, 3))]
         party.launch(*jobs, wait=False)
         lab.sleep(0, 2.5)
         party.kill()
@@ -84,6 +74,6 @@ FAULTS = (
     _dies("before-remove", "before the removal", "before-remove"),
     _dies("after-remove", "just after the removal", "after-remove"),
     Fault("parent-while-ending", "parent SIGKILLed while it ends jobs", dies_while_ending),
-    Fault("parent-at-random", "parent SIGKILLed three times at random", dies_at_random),
-    Fault("parent-often", "parent SIGKILLed ten times while short jobs come and go", dies_often),
+    Fault("parent-at-random", "parent SIGKILLed three times at random", partial(dies_at_random, 3, 12)),
+    Fault("parent-often", "parent SIGKILLed ten times while short jobs come and go", partial(dies_at_random, 10, 3)),
 )

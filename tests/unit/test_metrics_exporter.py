@@ -25,6 +25,7 @@ from flcore.testing import EventRecorder, FakeFLContext
 from launchers.docker_launcher import ClientDockerJobLauncher
 from launchers.runtime.fake import FakeRuntime
 from tests.conftest import Launcher, PlainHandle, recover
+from tests.operator_lab import until
 
 ARGS: dict[str, tuple[str, Any]] = {"exe_module": ("-m", "client")}
 TIMEOUT = 10.0
@@ -86,16 +87,6 @@ def all_scraped(exporter: MetricsExporter) -> dict[str, float]:
     lines = (line for line in text_of(exporter).splitlines() if not line.startswith("#"))
     pairs = (line.rsplit(" ", 1) for line in lines)
     return {re.sub(r'site="site-1",?|,?site="site-1"', "", key).replace("{}", ""): float(value) for key, value in pairs}
-
-
-def until(condition: Callable[[], object]) -> None:
-    """Return when a condition holds of something that can only be asked."""
-    pause = threading.Event()
-    for _ in range(500):
-        if condition():
-            return
-        pause.wait(TIMEOUT / 500)
-    raise TimeoutError(f"not so within {TIMEOUT:g} s")
 
 
 # --- figures ---
