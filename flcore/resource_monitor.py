@@ -142,7 +142,7 @@ class ResourceMonitor(FLComponent):
             self._measure(sample)
         except FLCoreError as error:
             self.logger.debug("job %s: not measured this time: %s", sample.job_id, error, extra=about)
-        except Exception:
+        except Exception:  # whatever a handle or a component raises, the other jobs are measured
             self.logger.exception("job %s: cannot be measured, and will not be any more", sample.job_id, extra=about)
             self._forget(sample)
 

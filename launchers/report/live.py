@@ -178,7 +178,7 @@ class LivePages:
         for page in [page for page in self._pages.values() if page.readers]:
             try:
                 await self._refresh(page)
-            except Exception:
+            except Exception:  # whatever a file holds, the other pages stay fresh
                 logger.exception("%s cannot be brought up to date", page.title)
         self._next_look = time.monotonic() + _SHARE * (time.monotonic() - began)
 
