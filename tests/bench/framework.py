@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pkgutil
+import random
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -164,7 +165,9 @@ def run(bench: Bench, further: Mapping[str, Measure] | None = None) -> Result:
 
 
 def _take_turns(measures: Mapping[str, Measure]) -> dict[str, Mapping[str, float]]:
-    return {name: measure() for name, measure in measures.items()}
+    """Measure each once, in another order each time: what one leaves behind must not always meet the same other."""
+    values = {name: measures[name]() for name in random.sample(list(measures), len(measures))}
+    return {name: values[name] for name in measures}
 
 
 def _by_unit(turns: Sequence[Mapping[str, Mapping[str, float]]]) -> dict[str, dict[str, Figure]]:
