@@ -16,7 +16,7 @@ PAUSE = 0.01
 """Seconds in which a launcher does what the floor does not: look at the image, check the job, write its record."""
 PAUSED = f"the floor, pausing {PAUSE * 1e3:g} ms"
 """Beside the floor, for an engine that is asked for the next container more than some 5 ms after the last one's start
-takes far longer for it (measured: 60 ms, of 310): the last one's network is taken down just then.
+takes far longer for it (measured: 60 ms, of 310), presumably since the last one leaves its network just then.
 """
 
 
