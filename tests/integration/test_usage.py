@@ -48,9 +48,8 @@ def test_a_busy_job_is_measured(lab: Lab) -> None:
 def test_a_scrape_shows_a_job_from_its_start_to_its_end(lab: Lab) -> None:
     exporter = MetricsExporter(0)
     handle = lab.launch("sleep", "600", components=(exporter, ResourceMonitor(interval=0.5)))
-    found = scraped(exporter)
-    assert found['flcore_jobs{state="running"}'] == 1
-    assert 0 < found["flcore_launch_duration_seconds_sum{}"] < 30
+    until(lambda: scraped(exporter).get('flcore_jobs{state="running"}') == 1)  # its event comes after the launch
+    assert 0 < scraped(exporter)["flcore_launch_duration_seconds_sum{}"] < 30
     until(lambda: 0 < scraped(exporter).get("flcore_jobs_memory_bytes{}", 0) < 50 * MIB)
     assert scraped(exporter)['flcore_engine_reachable{launcher="launcher"}'] == 1
 
