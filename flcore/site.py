@@ -400,13 +400,13 @@ class Site:
         except FLCoreError as error:
             about = self._about(None)
             logger.error("site %s closes, but %s", self.name, error, extra=about)  # noqa: TRY400 - the message says it all
-        except Exception:
+        except Exception:  # whatever a third party's handle raises, the site closes
             logger.exception("site %s closes, but a job could not be ended", self.name, extra=self._about(None))
 
     def _end(self, job_id: str, handle: JobHandleSpec, by: str) -> None:
         try:
             handle.terminate(by=by)
-        except Exception:
+        except Exception:  # whatever a third party's handle raises, the launch has its own outcome
             logger.exception("job %s: could not be ended after its launch", job_id, extra=self._about(job_id))
 
     def _about(self, job_id: str | None) -> dict[str, str | None]:

@@ -85,5 +85,5 @@ def _forty_runs(lab: EngineLab, command: str, threads: int, pause: float = 0.0) 
 
 def _pause_and_run(lab: EngineLab, command: str, pause: float) -> str:
     if pause:
-        time.sleep(pause)
+        time.sleep(pause)  # the contestant is this pause
     return lab.run(command)

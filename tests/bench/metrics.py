@@ -21,7 +21,7 @@ from ..engine_proxy import EngineProxy
 from .engine_lab import EngineLab
 from .framework import Contest, bench
 from .timing import per_call
-from .waiting import SETTLE, _watch, counted_engine
+from .waiting import counted_engine, watch_and_end
 from .workload import FOR_EVER
 
 JOBS = 100
@@ -98,10 +98,4 @@ def _run(jobs: int, proxy: EngineProxy, engine: str, measures: bool) -> dict[str
         if measures:
             lab.site.add_component("monitor", ResourceMonitor())
         handles = [lab.launch(FOR_EVER) for _ in range(jobs)]
-        time.sleep(SETTLE)
-        seen = _watch(proxy, engine)
-        for handle in handles:
-            lab.client.api.kill(handle.identity.container_id)
-        for handle in handles:
-            lab.finish(handle)
-    return seen
+        return watch_and_end(lab, handles, proxy, engine)

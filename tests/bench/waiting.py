@@ -7,11 +7,13 @@ import socket
 import struct
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
+
+from launchers.docker_launcher import DockerJobHandle
 
 from ..engine_proxy import EngineProxy
 from .engine_lab import EngineLab, cpu_seconds
@@ -58,12 +60,19 @@ def _with_a_launcher(jobs: int, proxy: EngineProxy, engine: str) -> dict[str, fl
     with EngineLab(docker_host=proxy.host) as lab:
         handles = [lab.launch(FOR_EVER) for _ in range(jobs)]
         threading.Thread(target=handles[0].wait, daemon=True).start()
-        time.sleep(SETTLE)
-        seen = _watch(proxy, engine)
-        for handle in handles:
-            lab.client.api.kill(handle.identity.container_id)
-        for handle in handles:
-            lab.finish(handle)
+        return watch_and_end(lab, handles, proxy, engine)
+
+
+def watch_and_end(
+    lab: EngineLab, handles: Sequence[DockerJobHandle], proxy: EngineProxy, engine: str
+) -> dict[str, float]:
+    """Return what running jobs cost, once they have settled, and end them."""
+    time.sleep(SETTLE)
+    seen = _watch(proxy, engine)
+    for handle in handles:
+        lab.client.api.kill(handle.identity.container_id)
+    for handle in handles:
+        lab.finish(handle)
     return seen
 
 
