@@ -17,22 +17,19 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from flcore.errors import JobLaunchError, JobRejectedError, NoGpuError
 from flcore.job_launcher_spec import Check
 from flcore.state_dir import exclusively, is_locked, locked
 
+from .gpu_ids import is_gpu_id, is_index, parse_gpu_ids
 from .job_record import JobIdentity, read_record
 
-_INDEX = re.compile(r"0|[1-9][0-9]{0,2}", re.ASCII)
-_UUID = re.compile(r"(GPU|MIG)-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
-"""Whole and in lower case, so that a device has one name only."""
 _LOCK = ".lock"
 
 
@@ -61,19 +58,6 @@ class Lease(NamedTuple):
     gpu_ids: tuple[str, ...]
     lock: JobLock | None
     """To be kept until the job has ended; None where its record says so."""
-
-
-def parse_gpu_ids(value: Any) -> tuple[str, ...]:
-    """Return the ids of GPUs: all of them indices, or all of them UUIDs. Raises ValueError."""
-    if not isinstance(value, list | tuple) or not all(_is_gpu_id(item) for item in value):
-        raise ValueError(
-            'must be a list of whole UUIDs as in "GPU-8932f937-d72c-4106-c12f-20bd9faed9f6", or of indices as in "0"'
-        )
-    if len(set(value)) < len(value):
-        raise ValueError("names a device twice")
-    if len({_is_index(item) for item in value}) > 1:
-        raise ValueError("must be all indices or all UUIDs: one device may be both")
-    return tuple(value)
 
 
 class GpuLeases:
@@ -166,7 +150,7 @@ class GpuLeases:
 
     def _leased(self) -> list[str]:
         """Return the devices for which there is a link, be it of a lease that is over."""
-        return [path.name for path in self.folder.iterdir() if _is_gpu_id(path.name)]
+        return [path.name for path in self.folder.iterdir() if is_gpu_id(path.name)]
 
     def _holders(self) -> dict[str, str]:
         found = ((gpu_id, _holder(self.folder / gpu_id)) for gpu_id in self._leased())
@@ -184,14 +168,6 @@ class GpuLeases:
         return exclusively(self.folder, os.O_RDONLY | os.O_DIRECTORY)
 
 
-def _is_gpu_id(value: Any) -> bool:
-    return isinstance(value, str) and bool(_INDEX.fullmatch(value) or _UUID.fullmatch(value))
-
-
-def _is_index(gpu_id: str) -> bool:
-    return gpu_id.isdigit()
-
-
 def _free_and_leased(ids: Sequence[str], holders: Mapping[str, str]) -> str:
     leased = [f"{gpu_id}: {holders[gpu_id]}" for gpu_id in ids if gpu_id in holders]
     return "; ".join([f"{len(ids) - len(leased)} of {len(ids)} GPUs are free", *leased])
@@ -200,7 +176,7 @@ def _free_and_leased(ids: Sequence[str], holders: Mapping[str, str]) -> str:
 def _check_names(ids: Sequence[str], holders: Iterable[str]) -> None:
     """Raise JobLaunchError where somebody has a device by another kind of name, so that it may be one of ours."""
     for gpu_id in holders:
-        if ids and _is_index(gpu_id) != _is_index(ids[0]):
+        if ids and is_index(gpu_id) != is_index(ids[0]):
             other = f"{gpu_id} may be one of {', '.join(ids)}"
             raise JobLaunchError(f"GPUs are leased by index and by UUID: {other}; use UUIDs in every site's 'gpu_ids'")
 

@@ -45,6 +45,7 @@ from .container_spec import (
     Mount,
 )
 from .docker_state import ContainerState
+from .gpu_ids import ALL_GPUS
 from .gpu_leases import GpuLeases
 from .image_puller import PullSettings
 from .job_command import CLIENT_ARGS, SERVER_ARGS, credentials, job_command
@@ -58,7 +59,6 @@ from .job_secrets import JobSecrets
 from .launch_report import AT_LAUNCH, SiteKeys, masked, origins
 from .process_limits import check_words, split
 from .runtime.base import Runtime
-from .site_args import ALL_GPUS
 from .state_tracker import CREATION_GRACE, RELIST_INTERVAL
 from .tracked_job import STOP_GRACE, JobLimits, TrackedJob
 

@@ -14,95 +14,29 @@ from __future__ import annotations
 
 import logging
 import os
-import re
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from fcntl import F_ADD_SEALS, F_SEAL_GROW, F_SEAL_SEAL, F_SEAL_SHRINK, F_SEAL_WRITE, fcntl
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 from flcore.errors import JobLaunchError
 from flcore.job_launcher_spec import Check
 from flcore.safe_files import closing, create_file, open_file, open_folder, remove
-from flcore.strict_json import shown
 
 from .container_spec import MASK, ContainerSpec, Mount
 from .job_folder import no_gift, owner
-from .process_limits import check_words
+from .secrets import Secret
 
 logger = logging.getLogger(__name__)
 
 SECRETS_PATH = "/run/secrets"
 """Where a container sees them, as with Docker's own."""
-SECRET_PREFIX = "FLCORE_SECRET_"  # noqa: S105 - a variable's name
 MAX_SIZE = 500 << 10
 """Bytes of one secret; Docker's own limit, too."""
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", re.ASCII)
-_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}", re.ASCII)
 _IN_MEMORY = frozenset({"tmpfs", "ramfs"})
 _MODE = 0o400
-
-
-@dataclass(frozen=True, slots=True)
-class Secret:
-    """Where a secret comes from, and where it goes; never what it is."""
-
-    name: str
-    file: str = ""
-    """Its file on this host; or else"""
-    env: str = ""
-    """its variable in the site's own environment."""
-    to_env: str = ""
-    """The job's variable that holds it, beside its file; empty: none does."""
-    target: str = ""
-    """Where a container sees it; empty: with the others, by its name."""
-
-    @property
-    def source(self) -> str:
-        return f"file {self.file}" if self.file else f"variable {self.env} of the site's process"
-
-    @property
-    def path_variable(self) -> str:
-        """The variable that tells a job where the secret's file is."""
-        return SECRET_PREFIX + re.sub(r"[^A-Z0-9]", "_", self.name.upper())
-
-    def read(self) -> bytes:
-        """Return what it is now. Raises JobLaunchError, which does not show it."""
-        try:
-            value = _read_file(self.file) if self.file else os.environb[self.env.encode()]
-        except KeyError:
-            raise self._error("is not set") from None
-        except OSError as error:
-            raise self._error(f"cannot be read: {error.strerror}") from error
-        if not 0 < len(value) <= MAX_SIZE:
-            raise self._error(f"must hold 1 to {MAX_SIZE} bytes")
-        return value
-
-    def as_variable(self, value: bytes) -> str:
-        """Return a value as its variable holds it: without a line break at its end. Raises JobLaunchError."""
-        try:
-            text = value.decode().removesuffix("\n")
-            check_words([f"{self.to_env}={text}"])
-        except ValueError:
-            raise self._error(f"cannot be put into {self.to_env}: it is too long, no UTF-8, or holds a NUL") from None
-        return text
-
-    def _error(self, why: str) -> JobLaunchError:
-        return JobLaunchError(f"the secret {self.name}: {self.source} {why}")
-
-
-def parse_secrets(key: str, value: Any) -> tuple[Secret, ...]:
-    """Return a site's secrets from ``{name: {"file" | "env": source, "to_env": variable}}``. Raises ValueError."""
-    if not isinstance(value, Mapping):
-        raise ValueError(f"{key} must be an object, got {type(value).__name__}")  # noqa: TRY004 - as all wrong arguments
-    secrets = tuple(_parse_secret(f"{key}.{name}", name, entry) for name, entry in value.items())
-    for what in (lambda secret: secret.path_variable, lambda secret: secret.to_env):
-        for variable, count in Counter(filter(None, map(what, secrets))).items():
-            if count > 1:
-                raise ValueError(f"{key}: two of them make the same variable {variable}")
-    return secrets
 
 
 class JobSecrets:
@@ -125,7 +59,7 @@ class JobSecrets:
         secrets = self._of(spec)
         if not secrets:
             return spec
-        values = {secret: secret.read() for secret in secrets}
+        values = {secret: read_secret(secret) for secret in secrets}
         variables = {secret.to_env: secret.as_variable(value) for secret, value in values.items() if secret.to_env}
         paths = self._make_files(values, spec.user, nonce)
         return self._shown_to(spec, paths, variables, nonce)
@@ -150,7 +84,7 @@ class JobSecrets:
     def check(self) -> Iterator[Check]:
         """Say whether all sources can be read, and the folder is in memory."""
         for secret in self.secrets:
-            yield _check(f"secret {secret.name}", secret.source, secret.read)
+            yield _check(f"secret {secret.name}", secret.source, partial(read_secret, secret))
         if self.secrets:
             yield from self._check_place()
 
@@ -242,23 +176,17 @@ class ProcessSecrets(JobSecrets):
         return {secret: f"/proc/{os.getpid()}/fd/{file}" for secret, file in zip(values, files, strict=True)}
 
 
-def _parse_secret(key: str, name: str, value: Any) -> Secret:
-    known = {"file", "env", "to_env"}
-    if not _NAME.fullmatch(name):
-        raise ValueError(f"{key}: a name is 1 to 64 letters, digits, '.', '_' or '-', a letter or digit first")
-    if not isinstance(value, Mapping) or not set(value) <= known or len({"file", "env"} & set(value)) != 1:
-        raise ValueError(f'{key} must be {{"file": …}} or {{"env": …}}, each perhaps with "to_env", got {_keys(value)}')
-    for what in value.keys() - {"file"}:
-        if not isinstance(value[what], str) or not _VARIABLE.fullmatch(value[what]):
-            raise ValueError(f"{key}.{what} must be the name of a variable, got {shown(value[what])}")
-    if "file" in value and not (isinstance(value["file"], str) and Path(value["file"]).is_absolute()):
-        raise ValueError(f"{key}.file must be an absolute path, got {shown(value['file'])}")
-    return Secret(name, **value)
-
-
-def _keys(value: Any) -> str:
-    """Return what of a wrong entry can be shown: a site may have put the secret itself there."""
-    return f"the keys {', '.join(map(str, value))}" if isinstance(value, Mapping) else type(value).__name__
+def read_secret(secret: Secret) -> bytes:
+    """Return what a secret is now. Raises JobLaunchError, which does not show it."""
+    try:
+        value = _read_file(secret.file) if secret.file else os.environb[secret.env.encode()]
+    except KeyError:
+        raise secret.error("is not set") from None
+    except OSError as error:
+        raise secret.error(f"cannot be read: {error.strerror}") from error
+    if not 0 < len(value) <= MAX_SIZE:
+        raise secret.error(f"must hold 1 to {MAX_SIZE} bytes")
+    return value
 
 
 def _folder_name(nonce: str) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 from .container_spec import MASK, ContainerSpec
 from .job_command import CREDENTIAL_VARIABLES
 from .job_policy import JobRequest, SitePolicy
-from .job_secrets import SECRET_PREFIX, Secret
+from .secrets import SECRET_PREFIX, Secret
 from .site_args import DATASET_PREFIX
 
 DEFAULT, FIXED = "default", "fixed"

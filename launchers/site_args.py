@@ -10,12 +10,10 @@ from typing import Any
 
 from flcore.sizes import parse_size
 
-from .gpu_leases import parse_gpu_ids
+from .gpu_ids import ALL_GPUS, parse_gpu_ids
 from .image_reference import ImageRule
 from .job_policy import Resources, parse_resources
-from .job_secrets import Secret, parse_secrets
-
-ALL_GPUS = "all"
+from .secrets import Secret, parse_secrets
 
 DATASET_PREFIX = "FLCORE_DATASET_"
 

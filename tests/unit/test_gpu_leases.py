@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 
 from flcore.errors import JobLaunchError, JobRejectedError, NoGpuError
-from launchers.gpu_leases import GpuLeases, Lease, parse_gpu_ids
+from launchers.gpu_ids import parse_gpu_ids
+from launchers.gpu_leases import GpuLeases, Lease
 from launchers.job_record import JobIdentity, JobRecord, RecordStore
 
 IDS = ("0", "1", "2", "3")

@@ -21,9 +21,10 @@ from flcore.errors import JobLaunchError, JobStartError, RuntimeRefusedError
 from flcore.testing import EventRecorder, FakeFLContext
 from launchers.container_spec import ContainerSpec, Mount
 from launchers.docker_launcher import ClientDockerJobLauncher, DockerJobLauncher
-from launchers.job_secrets import JobSecrets, ProcessSecrets, Secret, parse_secrets
+from launchers.job_secrets import JobSecrets, ProcessSecrets, read_secret
 from launchers.process_launcher import ClientProcessJobLauncher
 from launchers.runtime.fake import FakeRuntime
+from launchers.secrets import Secret, parse_secrets
 
 VALUE = "s3cret-value"
 NONCE = "0123456789abcdef"
@@ -102,13 +103,13 @@ def test_a_variable_that_the_site_sets_for_every_job_cannot_be_a_secret_too() ->
 def test_a_file_is_read_byte_by_byte_through_the_sites_own_links(file: Path, tmp_path: Path) -> None:
     file.write_bytes(b"\0\xff\n")
     (tmp_path / "link").symlink_to(file)
-    assert Secret("db", file=f"{tmp_path}/link").read() == b"\0\xff\n"
+    assert read_secret(Secret("db", file=f"{tmp_path}/link")) == b"\0\xff\n"
 
 
 def test_a_variable_is_read_when_it_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
     secret = Secret("db", env="SITE_DB")
     monkeypatch.setenv("SITE_DB", VALUE)
-    assert secret.read() == VALUE.encode()
+    assert read_secret(secret) == VALUE.encode()
 
 
 def _missing(place: Path) -> None:
@@ -146,17 +147,17 @@ def _empty(place: Path) -> None:
 def test_a_source_that_is_none_is_named(file: Path, spoil: Any, why: str) -> None:
     spoil(file)
     with pytest.raises(JobLaunchError, match=f"the secret db: file {file} {why}"):
-        Secret("db", file=str(file)).read()
+        read_secret(Secret("db", file=str(file)))
 
 
 def test_a_variable_that_is_not_set_is_named() -> None:
     with pytest.raises(JobLaunchError, match="the secret db: variable NO_SUCH of the site's process is not set"):
-        Secret("db", env="NO_SUCH").read()
+        read_secret(Secret("db", env="NO_SUCH"))
 
 
 def test_the_largest_secret_is_500_kib(file: Path) -> None:
     file.write_bytes(b"x" * (500 * 1024))
-    assert len(Secret("db", file=str(file)).read()) == 500 * 1024
+    assert len(read_secret(Secret("db", file=str(file)))) == 500 * 1024
 
 
 def test_a_variable_has_no_line_break_at_its_end() -> None:
