@@ -16,14 +16,14 @@ from flcore.fl_context import FLContext
 from flcore.job_meta import JobMeta
 from flcore.problems import Problems
 
-from . import docker_args, site_args
 from .container_spec import LABEL_SITE, ContainerSpec, Isolation
 from .docker_state import DOCKER_STATE
-from .image_puller import PULL_POLICIES, PullSettings
-from .job_folder import JobFolder
 from .job_handle import DockerJobHandle, Tracking
 from .job_launcher import ClientJobLauncher, JobLauncher, LaunchPlan, ServerJobLauncher
-from .job_policy import SitePolicy, names_image
+from .keeping.image_puller import PULL_POLICIES, PullSettings
+from .keeping.job_folder import JobFolder
+from .policy import docker_args, site_args
+from .policy.job_policy import SitePolicy, names_image
 from .runtime.base import Runtime
 
 __all__ = [

@@ -15,11 +15,11 @@ from flcore.job_launcher_spec import JobHandleSpec, JobResult, JobReturnCode, Jo
 from flcore.safe_files import closing, open_file, open_folder
 
 from .docker_state import DOCKER_STATE, as_states
-from .job_output import follow as follow_output
-from .job_record import JobIdentity
+from .records.job_record import JobIdentity
 from .runtime.base import Runtime
-from .state_tracker import StateTracker
-from .tracked_job import STOP_GRACE, JobHooks, TrackedJob
+from .tracking.job_output import follow as follow_output
+from .tracking.state_tracker import StateTracker
+from .tracking.tracked_job import STOP_GRACE, JobHooks, TrackedJob
 
 CLEAN_UP_TIMEOUT = 10.0
 """Seconds that ``logs`` waits, after the end, for the output to be kept."""

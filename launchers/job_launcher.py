@@ -31,7 +31,6 @@ from flcore.job_meta import JobMeta, get_job_id
 from flcore.problems import Problems
 from flcore.workspace import STATE_DIR
 
-from . import site_args
 from .container_spec import (
     LABEL_IMAGE,
     LABEL_JOB_ID,
@@ -45,22 +44,23 @@ from .container_spec import (
     Mount,
 )
 from .docker_state import ContainerState
-from .gpu_ids import ALL_GPUS
-from .gpu_leases import GpuLeases
-from .image_puller import PullSettings
-from .job_command import CLIENT_ARGS, SERVER_ARGS, credentials, job_command
-from .job_folder import JobFolder
 from .job_handle import ContainerJobHandle, Tracking
-from .job_keeper import LAUNCH_PATIENCE, JobKeeper, KeeperListener, KeeperSettings
-from .job_policy import JobRequest, SitePolicy, check_policy, container_name, resolve
-from .job_record import RecordStore
-from .job_recovery import ADOPT, ORPHAN_POLICIES, RecoverySettings
-from .job_secrets import JobSecrets
-from .launch_report import AT_LAUNCH, SiteKeys, masked, origins
-from .process_limits import check_words, split
+from .keeping.image_puller import PullSettings
+from .keeping.job_folder import JobFolder
+from .keeping.job_keeper import LAUNCH_PATIENCE, JobKeeper, KeeperListener, KeeperSettings
+from .keeping.job_recovery import ADOPT, ORPHAN_POLICIES, RecoverySettings
+from .keeping.job_secrets import JobSecrets
+from .policy import site_args
+from .policy.argv_limits import check_words, split
+from .policy.gpu_ids import ALL_GPUS
+from .policy.job_command import CLIENT_ARGS, SERVER_ARGS, credentials, job_command
+from .policy.job_policy import JobRequest, SitePolicy, check_policy, container_name, resolve
+from .policy.launch_origins import AT_LAUNCH, SiteKeys, masked, origins
+from .records.gpu_leases import GpuLeases
+from .records.job_record import RecordStore
 from .runtime.base import Runtime
-from .state_tracker import CREATION_GRACE, RELIST_INTERVAL
-from .tracked_job import STOP_GRACE, JobLimits, TrackedJob
+from .tracking.state_tracker import CREATION_GRACE, RELIST_INTERVAL
+from .tracking.tracked_job import STOP_GRACE, JobLimits, TrackedJob
 
 
 @dataclass(frozen=True, slots=True)

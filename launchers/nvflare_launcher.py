@@ -41,18 +41,19 @@ from flcore.job_meta import get_job_id
 from flcore.problems import Problems
 from flcore.safe_files import closing, open_folder, remove
 
-from . import flare_process, site_args
 from .container_spec import Mount
 from .docker_launcher import DockerJobLauncher
 from .docker_state import ContainerState
-from .flare_kit import KIT_FILES, FlareKit, is_readable, storage
-from .flare_process import RETURN_CODE_FILE, value_of
-from .job_command import CREDENTIAL_VARIABLES
-from .job_folder import JobFolder, owner
+from .flare import process as flare_process
+from .flare.kit import KIT_FILES, FlareKit, is_readable, storage
+from .flare.process import RETURN_CODE_FILE, value_of
 from .job_handle import CLEAN_UP_TIMEOUT, ContainerJobHandle
-from .job_keeper import JobKeeper
 from .job_launcher import LaunchPlan
-from .job_policy import JobRequest
+from .keeping.job_folder import JobFolder, owner
+from .keeping.job_keeper import JobKeeper
+from .policy import site_args
+from .policy.job_command import CREDENTIAL_VARIABLES
+from .policy.job_policy import JobRequest
 
 logger = logging.getLogger(__name__)
 

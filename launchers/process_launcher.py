@@ -11,7 +11,7 @@ import sys
 from flcore.fl_context import FLContext
 
 from .job_launcher import ClientJobLauncher, JobLauncher, ServerJobLauncher
-from .job_secrets import JobSecrets, ProcessSecrets
+from .keeping.job_secrets import JobSecrets, ProcessSecrets
 from .runtime.base import Runtime
 from .runtime.process import ProcessRuntime
 

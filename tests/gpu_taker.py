@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from flcore.errors import NoGpuError
-from launchers.gpu_leases import GpuLeases
-from launchers.job_record import JobIdentity, RecordStore
+from launchers.records.gpu_leases import GpuLeases
+from launchers.records.job_record import JobIdentity, RecordStore
 
 IDS = ("0", "1", "2", "3")
 STEPS = ("open", "fcntl.", "os.mkdir", "os.symlink", "os.remove", "os.listdir", "os.scandir")

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from ..docker_state import DOCKER_STATE, LAST_OUTPUT, TERMINAL_STATES
-from ..job_output import LINE_BREAK
+from ..tracking.job_output import LINE_BREAK
 from .durations import as_age, as_duration
 from .job_index import LAUNCHING, LOST, UNKNOWN, JobView
 from .terminal import Terminal, cut, harmless, width_of

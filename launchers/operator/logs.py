@@ -17,7 +17,7 @@ from flcore.errors import ConfigError, FLCoreError, RuntimeUnavailableError
 from flcore.safe_files import closing, open_file, open_folder
 
 from ..docker_state import DOCKER_STATE, GONE
-from ..job_output import follow_chunks, lines_of
+from ..tracking.job_output import follow_chunks, lines_of
 from .job_index import LAUNCHING, JobIndex, JobView
 from .scope import index_of
 from .selection import the_one_job

@@ -14,7 +14,7 @@ from flcore.job_meta import is_identifier
 from flcore.state_dir import StateDir
 from flcore.workspace import STATE_DIR
 
-from ..job_record import read_record
+from ..records.job_record import read_record
 
 logger = logging.getLogger(__name__)
 

@@ -14,11 +14,11 @@ from tempfile import TemporaryDirectory
 
 from flcore import JobStateChange
 from launchers.container_spec import ContainerSpec
-from launchers.job_record import JobIdentity, RecordStore
+from launchers.records.job_record import JobIdentity, RecordStore
 from launchers.runtime.base import ContainerSummary
 from launchers.runtime.fake import FakeRuntime
-from launchers.state_tracker import StateTracker
-from launchers.tracked_job import JobHooks, TrackedJob
+from launchers.tracking.state_tracker import StateTracker
+from launchers.tracking.tracked_job import JobHooks, TrackedJob
 
 from .framework import Contest, at_least, at_most, bench
 

@@ -15,7 +15,7 @@ import pytest
 
 from flcore.errors import JobStartError
 from launchers.container_spec import LABEL_SITE
-from launchers.gpu_leases import GpuLeases
+from launchers.records.gpu_leases import GpuLeases
 
 from .conftest import Lab, until
 from .gpu_parent import EVIDENCE, GPU_IDS

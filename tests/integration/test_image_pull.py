@@ -18,7 +18,7 @@ from docker.errors import NotFound
 from flcore import JobReturnCode
 from flcore.errors import ImageError, JobAbortedError, PullTimeoutError
 from flcore.job_launcher_spec import ImagePullProgress
-from launchers.image_puller import ImagePuller, PullSettings
+from launchers.keeping.image_puller import ImagePuller, PullSettings
 from launchers.runtime.docker import DockerRuntime
 
 from .conftest import Lab, until

@@ -12,8 +12,8 @@ from flcore import Site
 from flcore.errors import JobLaunchError
 from flcore.testing import FakeFLContext
 from launchers.container_spec import Mount
-from launchers.docker_args import INSECURE_KEYS, is_the_host_s_own
 from launchers.docker_launcher import ClientDockerJobLauncher
+from launchers.policy.docker_args import INSECURE_KEYS, is_the_host_s_own
 from launchers.runtime.docker_request import create_request
 from launchers.runtime.fake import FakeRuntime
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from launchers.flare_kit import KIT_FILES, FlareKit, is_readable, storage
+from launchers.flare.kit import KIT_FILES, FlareKit, is_readable, storage
 
 NEEDED = {
     *("startup/fed_client.json", "startup/rootCA.pem", "startup/client.crt", "startup/signature.json"),

@@ -13,7 +13,7 @@ import pytest
 
 from flcore.errors import JobLaunchError
 from launchers.container_spec import THIS_PROCESS
-from launchers.flare_process import (
+from launchers.flare.process import (
     PARENT_HOST,
     RETURN_CODE_FILE,
     credential_flags,

@@ -26,8 +26,8 @@ from flcore.errors import (
 from flcore.job_launcher_spec import Check
 from flcore.testing import FakeFLContext
 from launchers.docker_launcher import ClientDockerJobLauncher
-from launchers.gpu_leases import GpuLeases
 from launchers.process_launcher import ClientProcessJobLauncher
+from launchers.records.gpu_leases import GpuLeases
 from launchers.runtime.fake import FakeRuntime
 
 IDS = ["0", "1", "2", "3"]

@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 
 from flcore.errors import JobLaunchError, JobRejectedError, NoGpuError
-from launchers.gpu_ids import parse_gpu_ids
-from launchers.gpu_leases import GpuLeases, Lease
-from launchers.job_record import JobIdentity, JobRecord, RecordStore
+from launchers.policy.gpu_ids import parse_gpu_ids
+from launchers.records.gpu_leases import GpuLeases, Lease
+from launchers.records.job_record import JobIdentity, JobRecord, RecordStore
 
 IDS = ("0", "1", "2", "3")
 UUIDS = ("GPU-8932f937-d72c-4106-c12f-20bd9faed9f6", "MIG-c2a1b0de-5f1e-4c57-9d1b-0d0f0e1a2b3c")

@@ -14,8 +14,8 @@ import pytest
 
 from flcore.errors import ImageError, JobAbortedError, PullTimeoutError, RuntimeUnavailableError
 from flcore.job_launcher_spec import ImagePullProgress
-from launchers import image_puller
-from launchers.image_puller import PROGRESS_INTERVAL, ImagePuller, PullSettings
+from launchers.keeping import image_puller
+from launchers.keeping.image_puller import PROGRESS_INTERVAL, ImagePuller, PullSettings
 from launchers.runtime.base import PullStatus
 from launchers.runtime.fake import FakeRuntime
 

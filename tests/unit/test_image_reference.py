@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from launchers.image_reference import ImageName, ImageRule, allowed_digests, registry_of
+from launchers.policy.image_reference import ImageName, ImageRule, allowed_digests, registry_of
 
 A, B = "sha256:" + "a" * 64, "sha256:" + "b" * 64
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from launchers.job_command import CLIENT_ARGS, SERVER_ARGS, credentials, job_command
+from launchers.policy.job_command import CLIENT_ARGS, SERVER_ARGS, credentials, job_command
 
 JobArgs = dict[str, tuple[str, Any]]
 

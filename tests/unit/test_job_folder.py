@@ -12,7 +12,7 @@ from flcore.errors import JobLaunchError
 from flcore.testing import FakeFLContext
 from launchers.container_spec import ContainerSpec
 from launchers.docker_launcher import ClientDockerJobLauncher
-from launchers.job_folder import JobFolder
+from launchers.keeping.job_folder import JobFolder
 from launchers.runtime.fake import FakeRuntime
 
 META = {"job_id": "job-1"}

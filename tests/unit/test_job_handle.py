@@ -12,14 +12,14 @@ import pytest
 
 from flcore import JobHandleSpec, JobReturnCode
 from flcore.errors import RuntimeRefusedError, RuntimeUnavailableError, TerminateTimeout
-from launchers import job_ender
 from launchers.container_spec import ContainerSpec
 from launchers.docker_state import DOCKER_STATE
 from launchers.job_handle import ContainerJobHandle, Tracking
-from launchers.job_record import JobIdentity
+from launchers.records.job_record import JobIdentity
 from launchers.runtime.fake import FakeRuntime
-from launchers.state_tracker import StateTracker
-from launchers.tracked_job import JobHooks, TrackedJob
+from launchers.tracking import job_ender
+from launchers.tracking.state_tracker import StateTracker
+from launchers.tracking.tracked_job import JobHooks, TrackedJob
 
 TIMEOUT = 10.0
 GRACE = 0.05

@@ -11,10 +11,10 @@ import pytest
 from flcore import JobReturnCode
 from launchers.container_spec import ContainerSpec
 from launchers.docker_state import DOCKER_STATE, Progress
-from launchers.job_record import JobIdentity
+from launchers.records.job_record import JobIdentity
 from launchers.runtime.fake import FakeRuntime
-from launchers.state_tracker import StateTracker
-from launchers.tracked_job import JobHooks, JobLimits, TrackedJob
+from launchers.tracking.state_tracker import StateTracker
+from launchers.tracking.tracked_job import JobHooks, JobLimits, TrackedJob
 
 TIMEOUT = 10.0
 

@@ -12,12 +12,12 @@ import pytest
 from flcore.errors import RuntimeUnavailableError
 from launchers.container_spec import ContainerSpec
 from launchers.job_handle import ContainerJobHandle, Tracking
-from launchers.job_output import LAST_CHARACTERS, last_output
-from launchers.job_record import JobIdentity
+from launchers.records.job_record import JobIdentity
 from launchers.runtime.base import OutputChunk
 from launchers.runtime.fake import FakeRuntime
-from launchers.state_tracker import StateTracker
-from launchers.tracked_job import JobHooks, TrackedJob
+from launchers.tracking.job_output import LAST_CHARACTERS, last_output
+from launchers.tracking.state_tracker import StateTracker
+from launchers.tracking.tracked_job import JobHooks, TrackedJob
 
 TIMEOUT = 10.0
 

@@ -10,14 +10,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from flcore.errors import JobRejectedError
-from launchers.image_reference import ImageRule
-from launchers.job_policy import (
-    Resources,
-    SitePolicy,
-    names_image,
-    parse_resources,
-    resolve,
-)
+from launchers.policy.image_reference import ImageRule
+from launchers.policy.job_policy import Resources, SitePolicy, names_image, parse_resources, resolve
 
 GI = 1 << 30
 

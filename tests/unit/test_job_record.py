@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from launchers.job_record import JobIdentity, JobRecord, RecordStore
+from launchers.records.job_record import JobIdentity, JobRecord, RecordStore
 
 NONCE = "0123456789abcdef"
 

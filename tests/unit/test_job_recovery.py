@@ -15,10 +15,10 @@ from flcore import EventType, FLComponent, FLContext, JobReturnCode
 from flcore.errors import JobAbortedError, OutcomeUnknownError, RuntimeUnavailableError
 from flcore.fl_constant import FLContextKey
 from flcore.testing import EventRecorder, FakeFLContext
-from launchers import job_keeper
 from launchers.container_spec import LABEL_LAUNCHER, LABEL_NONCE, LABEL_SITE_ID, ContainerSpec
 from launchers.docker_launcher import DockerJobLauncher
 from launchers.job_handle import ContainerJobHandle
+from launchers.keeping import job_keeper
 from launchers.runtime.fake import FakeRuntime
 
 TIMEOUT = 10.0

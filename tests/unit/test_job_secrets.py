@@ -21,10 +21,10 @@ from flcore.errors import JobLaunchError, JobStartError, RuntimeRefusedError
 from flcore.testing import EventRecorder, FakeFLContext
 from launchers.container_spec import ContainerSpec, Mount
 from launchers.docker_launcher import ClientDockerJobLauncher, DockerJobLauncher
-from launchers.job_secrets import JobSecrets, ProcessSecrets, read_secret
+from launchers.keeping.job_secrets import JobSecrets, ProcessSecrets, read_secret
+from launchers.policy.secrets import Secret, parse_secrets
 from launchers.process_launcher import ClientProcessJobLauncher
 from launchers.runtime.fake import FakeRuntime
-from launchers.secrets import Secret, parse_secrets
 
 VALUE = "s3cret-value"
 NONCE = "0123456789abcdef"
@@ -39,7 +39,7 @@ def memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder that passes for one in memory."""
     folder = tmp_path / "memory"
     folder.mkdir()
-    monkeypatch.setattr("launchers.job_secrets._file_system", lambda _: "tmpfs")
+    monkeypatch.setattr("launchers.keeping.job_secrets._file_system", lambda _: "tmpfs")
     return folder
 
 

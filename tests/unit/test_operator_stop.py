@@ -18,10 +18,10 @@ from flcore import JobReturnCode
 from flcore.errors import JobAbortedError
 from launchers.container_spec import LABEL_JOB_ID, LABEL_NONCE, LABEL_SITE_ID, LABEL_STATE_DIR, ContainerSpec
 from launchers.docker_state import DOCKER_STATE, ContainerState
-from launchers.job_record import JobRecord
 from launchers.operator import logs, stop
 from launchers.operator.leftovers import Rules, clear
 from launchers.operator.terminal import Terminal
+from launchers.records.job_record import JobRecord
 from tests.operator_lab import TIMEOUT, OperatorLab, until
 
 NAME = "site-1-job-1"

@@ -15,10 +15,10 @@ import pytest
 from flcore.errors import JobStartError
 from launchers.container_spec import ContainerSpec
 from launchers.docker_state import DOCKER_STATE, ContainerState
-from launchers.job_record import JobIdentity
+from launchers.records.job_record import JobIdentity
 from launchers.runtime.process import ProcessRuntime
-from launchers.state_tracker import StateTracker
-from launchers.tracked_job import TrackedJob
+from launchers.tracking.state_tracker import StateTracker
+from launchers.tracking.tracked_job import TrackedJob
 
 TIMEOUT = 20.0
 

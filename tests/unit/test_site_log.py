@@ -20,7 +20,7 @@ from flcore.site_config import SiteConfig
 from flcore.site_log import LogSettings, SiteLog
 from flcore.testing import EventRecorder, FakeFLContext
 from launchers.docker_launcher import ClientDockerJobLauncher
-from launchers.job_record import JobIdentity
+from launchers.records.job_record import JobIdentity
 from launchers.runtime.fake import FakeRuntime
 
 ARGS: dict[str, tuple[str, Any]] = {"exe_module": ("-m", "client")}
@@ -221,7 +221,7 @@ def test_a_sites_log_tells_of_its_jobs_from_its_start_to_its_end(
         site.launch_job({"job_id": "j1"}, ARGS)
         runtime.exit("site-1-j1", 3)
         event_recorder.wait_for(EventType.JOB_COMPLETED)
-    lines = [line for line in opened.read("log") if line["logger"] == "launchers.state_tracker"]
+    lines = [line for line in opened.read("log") if line["logger"] == "launchers.tracking.state_tracker"]
     assert [line["message"].rpartition(": ")[2] for line in lines[:3]] == [
         "new -> created",
         "created -> running",

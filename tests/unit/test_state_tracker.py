@@ -15,10 +15,10 @@ from flcore import JobReturnCode, JobStateChange
 from flcore.errors import JobStartError, RuntimeRefusedError, RuntimeUnavailableError
 from launchers.container_spec import ContainerSpec
 from launchers.docker_state import DOCKER_STATE, ContainerState
-from launchers.job_record import JobIdentity
+from launchers.records.job_record import JobIdentity
 from launchers.runtime.fake import FakeRuntime
-from launchers.state_tracker import StateTracker
-from launchers.tracked_job import JobHooks, TrackedJob
+from launchers.tracking.state_tracker import StateTracker
+from launchers.tracking.tracked_job import JobHooks, TrackedJob
 
 NEVER = 3600.0
 OFTEN = 0.02

@@ -9,9 +9,9 @@ from queue import SimpleQueue
 
 import pytest
 
-from launchers import worker_pool
-from launchers.worker_loop import WorkerLoop
-from launchers.worker_pool import WorkerPool
+from launchers.tracking import worker_pool
+from launchers.tracking.worker_loop import WorkerLoop
+from launchers.tracking.worker_pool import WorkerPool
 
 TIMEOUT = 10.0
 

@@ -24,9 +24,9 @@ from flcore.errors import JobLaunchError
 from flcore.job_launcher_spec import Check
 from flcore.safe_files import closing, create_file, open_file, open_folder, remove
 
-from .container_spec import MASK, ContainerSpec, Mount
+from ..container_spec import MASK, ContainerSpec, Mount
+from ..policy.secrets import Secret
 from .job_folder import no_gift, owner
-from .secrets import Secret
 
 logger = logging.getLogger(__name__)
 

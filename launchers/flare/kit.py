@@ -12,7 +12,7 @@ from typing import Any
 
 from flcore.workspace import STATE_DIR
 
-from .job_folder import owner
+from ..keeping.job_folder import owner
 
 KIT_FILES = (
     *("startup/fed_client.json", "startup/fed_server.json", "startup/rootCA.pem", "startup/signature.json"),

@@ -12,10 +12,10 @@ from typing import Any
 from flcore.errors import FLCoreError, RuntimeUnavailableError
 from flcore.job_launcher_spec import JobResult, JobStateChange
 
-from .container_spec import hidden
-from .docker_state import DOCKER_STATE, ContainerState, EndRequest, Progress, StateMachine, Transition
-from .gpu_leases import JobLock
-from .job_record import JobIdentity, JobRecord
+from ..container_spec import hidden
+from ..docker_state import DOCKER_STATE, ContainerState, EndRequest, Progress, StateMachine, Transition
+from ..records.gpu_leases import JobLock
+from ..records.job_record import JobIdentity, JobRecord
 from .worker_pool import logged
 
 logger = logging.getLogger(__name__)

@@ -12,7 +12,7 @@ from typing import Any
 from flcore.errors import JobLaunchError
 from flcore.strict_json import shown
 
-from .process_limits import check_words
+from .argv_limits import check_words
 
 SECRET_PREFIX = "FLCORE_SECRET_"  # noqa: S105 - a variable's name
 

@@ -7,8 +7,8 @@ import time
 from functools import partial
 from typing import Protocol
 
-from .docker_state import DOCKER_STATE
-from .runtime.base import Runtime
+from ..docker_state import DOCKER_STATE
+from ..runtime.base import Runtime
 from .tracked_job import TrackedJob
 from .worker_loop import WorkerLoop
 

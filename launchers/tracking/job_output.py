@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterable, Iterator
 
 from flcore.errors import FLCoreError, RuntimeUnavailableError
 
-from .container_spec import hidden
-from .docker_state import DOCKER_STATE, TERMINAL_STATES, effective_state
-from .runtime.base import OutputChunk, Runtime
+from ..container_spec import hidden
+from ..docker_state import DOCKER_STATE, TERMINAL_STATES, effective_state
+from ..runtime.base import OutputChunk, Runtime
 from .tracked_job import TrackedJob
 
 logger = logging.getLogger(__name__)

@@ -8,12 +8,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from .container_spec import LABEL_JOB_ID, LABEL_LAUNCHER, LABEL_PARENT, LABEL_SITE, LABEL_SITE_ID
-from .docker_state import DOCKER_STATE, TERMINAL_STATES, ContainerState, EndRequest, Progress
-from .job_record import JobIdentity, JobRecord, RecordStore
-from .runtime.base import ContainerSummary, Runtime
-from .state_tracker import CREATION_GRACE, StateTracker
-from .tracked_job import JobHooks, TrackedJob
+from ..container_spec import LABEL_JOB_ID, LABEL_LAUNCHER, LABEL_PARENT, LABEL_SITE, LABEL_SITE_ID
+from ..docker_state import DOCKER_STATE, TERMINAL_STATES, ContainerState, EndRequest, Progress
+from ..records.job_record import JobIdentity, JobRecord, RecordStore
+from ..runtime.base import ContainerSummary, Runtime
+from ..tracking.state_tracker import CREATION_GRACE, StateTracker
+from ..tracking.tracked_job import JobHooks, TrackedJob
 
 logger = logging.getLogger(__name__)
 

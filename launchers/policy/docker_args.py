@@ -16,7 +16,7 @@ from flcore.problems import Problems
 from flcore.sizes import parse_size
 from flcore.workspace import STATE_DIR
 
-from .container_spec import Isolation, Mount
+from ..container_spec import Isolation, Mount
 from .image_reference import ImageRule
 from .site_args import absolute_path, flag, text, texts
 

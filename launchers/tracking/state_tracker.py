@@ -24,11 +24,11 @@ from queue import SimpleQueue
 from flcore.errors import FLCoreError, RuntimeUnavailableError
 from flcore.job_launcher_spec import JobReturnCode, LauncherFigures
 
-from .docker_state import DOCKER_STATE, TERMINAL_STATES, ContainerState, effective_state, result_of
+from ..docker_state import DOCKER_STATE, TERMINAL_STATES, ContainerState, effective_state, result_of
+from ..runtime.base import ContainerSummary, Runtime
 from .job_ender import Ending, JobEnder
-from .job_limiter import JobLimiter, Limit
 from .job_output import last_output
-from .runtime.base import ContainerSummary, Runtime
+from .job_timeouts import JobLimiter, Limit
 from .tracked_job import CleanUpDelayedError, TrackedJob
 from .worker_loop import WorkerLoop
 from .worker_pool import WorkerPool, logged

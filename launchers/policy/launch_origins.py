@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from .container_spec import MASK, ContainerSpec
+from ..container_spec import MASK, ContainerSpec
 from .job_command import CREDENTIAL_VARIABLES
 from .job_policy import JobRequest, SitePolicy
 from .secrets import SECRET_PREFIX, Secret

@@ -18,9 +18,9 @@ from functools import partial
 from flcore.errors import ImageError, JobAbortedError, PullTimeoutError
 from flcore.job_launcher_spec import ImagePullProgress
 
-from .image_reference import registry_of
-from .runtime.base import PullProgress, PullStatus, PullStream, Runtime
-from .worker_pool import logged
+from ..policy.image_reference import registry_of
+from ..runtime.base import PullProgress, PullStatus, PullStream, Runtime
+from ..tracking.worker_pool import logged
 
 logger = logging.getLogger(__name__)
 

@@ -18,8 +18,8 @@ from flcore.job_meta import JobMeta, check_metadata, get_deployments, get_job_id
 from flcore.problems import Problems
 from flcore.sizes import UNITS, parse_size
 
+from .argv_limits import check_words
 from .image_reference import ImageName, ImageRule, allowed_digests
-from .process_limits import check_words
 
 DEFAULT_SPEC = "default"
 MIN_MEMORY = 6 << 20

@@ -28,7 +28,7 @@ from flcore.errors import (
 from flcore.job_launcher_spec import ImagePullProgress, JobStateChange
 from flcore.safe_files import closing, open_private, write_new
 
-from .container_spec import (
+from ..container_spec import (
     LABEL_IMAGE,
     LABEL_NONCE,
     LABEL_PARENT,
@@ -37,15 +37,15 @@ from .container_spec import (
     ContainerSpec,
     hidden,
 )
-from .docker_state import DOCKER_STATE, GONE, TERMINAL_STATES, ContainerState
-from .gpu_leases import GpuLeases
+from ..docker_state import DOCKER_STATE, GONE, TERMINAL_STATES, ContainerState
+from ..records.gpu_leases import GpuLeases
+from ..records.job_record import JobIdentity, JobRecord, RecordStore
+from ..runtime.base import ContainerSummary, FoundImage, Runtime
+from ..tracking.state_tracker import RELIST_INTERVAL, StateTracker
+from ..tracking.tracked_job import STOP_GRACE, CleanUpDelayedError, JobHooks, JobLimits, TrackedJob
 from .image_puller import ImagePuller, PullSettings
-from .job_record import JobIdentity, JobRecord, RecordStore
 from .job_recovery import JobRecovery, RecoverySettings
 from .job_secrets import JobSecrets
-from .runtime.base import ContainerSummary, FoundImage, Runtime
-from .state_tracker import RELIST_INTERVAL, StateTracker
-from .tracked_job import STOP_GRACE, CleanUpDelayedError, JobHooks, JobLimits, TrackedJob
 
 logger = logging.getLogger(__name__)
 

@@ -12,8 +12,8 @@ from flcore.fl_constant import JobProcessArgs
 from flcore.job_launcher_spec import JobArgs
 from flcore.safe_files import closing, open_file, open_folder
 
-from .container_spec import THIS_PROCESS
-from .job_command import CREDENTIAL_VARIABLES
+from ..container_spec import THIS_PROCESS
+from ..policy.job_command import CREDENTIAL_VARIABLES
 
 PARENT_HOST = "flare-parent"
 """The name by which a job finds its parent, where that listens on every address of its machine or container."""

@@ -12,7 +12,7 @@ from typing import Any
 from flcore.fl_constant import JobProcessArgs as Arg
 from flcore.job_launcher_spec import JobArgs
 
-from .process_limits import check_words, split
+from .argv_limits import check_words, split
 
 CREDENTIAL_VARIABLES = {
     Arg.AUTH_TOKEN: "NVFLARE_JOB_AUTH_TOKEN",

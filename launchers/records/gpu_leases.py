@@ -27,7 +27,7 @@ from flcore.errors import JobLaunchError, JobRejectedError, NoGpuError
 from flcore.job_launcher_spec import Check
 from flcore.state_dir import exclusively, is_locked, locked
 
-from .gpu_ids import is_gpu_id, is_index, parse_gpu_ids
+from ..policy.gpu_ids import is_gpu_id, is_index, parse_gpu_ids
 from .job_record import JobIdentity, read_record
 
 _LOCK = ".lock"

@@ -1,0 +1,1 @@
+"""Launches jobs, keeps the books, cleans up, and finds jobs again after this process's death."""

@@ -1,0 +1,1 @@
+"""What a job asks for against what its site allows. Pure: no engine, thread or disk."""

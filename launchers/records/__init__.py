@@ -1,0 +1,1 @@
+"""What must outlive the site's process, on disk: the records of jobs, and who has which GPU."""

@@ -1,0 +1,1 @@
+"""Learns what happened to every job, and tells: handles, listeners, who waits."""
