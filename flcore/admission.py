@@ -10,9 +10,9 @@ from contextvars import ContextVar
 from dataclasses import dataclass, fields
 from typing import Any, NamedTuple, Self
 
-from .component_config import check_keys
+from .config.component_config import check_keys
+from .config.strict_json import shown
 from .errors import ConfigError, JobAbortedError, SiteBusyError
-from .strict_json import shown
 
 logger = logging.getLogger(__name__)
 

@@ -10,9 +10,9 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from .config.strict_json import check_values, shown
 from .errors import JobRejectedError
 from .fl_constant import JobConstants, JobMetaKey
-from .strict_json import check_values, shown
 
 _IDENTIFIER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}", re.ASCII)
 FOLDERS_OF_SITES = frozenset({"startup", "local", "transfer"})

@@ -5,9 +5,9 @@ from __future__ import annotations
 import threading
 
 from .admission import Slot, launch_aborted
+from .config.strict_json import shown
 from .errors import NameInUseError, UnknownJobError
 from .job_launcher_spec import JobHandleSpec, JobLauncherSpec, JobResult, JobReturnCode
-from .strict_json import shown
 
 KEPT_ENDED = 1000
 """How many handles of ended jobs a site keeps, the newest: what it holds must not grow for ever."""

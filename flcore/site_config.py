@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any, Self
 
 from .admission import AdmissionLimits
-from .component_config import ComponentBuilder, check_keys, expand
+from .config.component_config import ComponentBuilder, check_keys, expand
+from .config.problems import Problems
+from .config.strict_json import load_json, shown
 from .errors import ConfigError
 from .fl_component import FLComponent
 from .job_meta import is_identifier
-from .problems import Problems
 from .site_log import LogSettings
-from .strict_json import load_json, shown
 
 AT_END = ("leave", "end")
 """What a site may do with its running jobs when it closes."""

@@ -42,9 +42,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
-from .component_config import check_keys
+from .config.component_config import check_keys
+from .config.strict_json import shown
 from .errors import ConfigError
-from .strict_json import shown
 
 FORMATS = ("text", "json")
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")

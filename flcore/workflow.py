@@ -14,6 +14,7 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any, Self
 
+from .config.strict_json import load_json, shown
 from .errors import ConfigError, FLCoreError, JobRejectedError
 from .event_type import EventType
 from .fl_component import FLComponent
@@ -22,7 +23,6 @@ from .fl_context import FLContext
 from .job_launcher_spec import JobArgs, JobHandleSpec, JobResult, JobReturnCode, LaunchRequest
 from .job_meta import Deployment, get_app, get_deployments, get_mandatory_clients, get_min_clients, is_identifier
 from .site import Site
-from .strict_json import load_json, shown
 
 SERVER_CONFIG = f"config/{JobConstants.SERVER_JOB_CONFIG}"
 CLIENT_CONFIG = f"config/{JobConstants.CLIENT_JOB_CONFIG}"

@@ -18,10 +18,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from .disk.safe_files import closing, copy_tree, make_private, remove, write_new
 from .errors import ConfigError
 from .fl_constant import JobConstants
 from .job_meta import JobMeta, get_job_id
-from .safe_files import closing, copy_tree, make_private, remove, write_new
 
 STATE_DIR = ".flcore"
 """The folder, in a site's workspace, of what the site must not forget of its jobs. No job's id can be its name."""

@@ -10,11 +10,11 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from flcore.config.problems import Problems
 from flcore.errors import JobLaunchError
 from flcore.fl_constant import FLContextKey
 from flcore.fl_context import FLContext
 from flcore.job_meta import JobMeta
-from flcore.problems import Problems
 
 from .container_spec import LABEL_SITE, ContainerSpec, Isolation
 from .docker_state import DOCKER_STATE

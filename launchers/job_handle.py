@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, overload
 
+from flcore.disk.safe_files import closing, open_file, open_folder
 from flcore.errors import TerminateTimeout
 from flcore.job_launcher_spec import JobHandleSpec, JobResult, JobReturnCode, JobUsage
-from flcore.safe_files import closing, open_file, open_folder
 
 from .docker_state import DOCKER_STATE, as_states
 from .records.job_record import JobIdentity

@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
+from flcore.config.problems import Problems
 from flcore.errors import JobLaunchError, RuntimeUnavailableError
 from flcore.event_type import EventType
 from flcore.fl_constant import FLContextKey, JobProcessArgs
@@ -28,7 +29,6 @@ from flcore.job_launcher_spec import (
     add_launcher,
 )
 from flcore.job_meta import JobMeta, get_job_id
-from flcore.problems import Problems
 from flcore.workspace import STATE_DIR
 
 from .container_spec import (

@@ -32,14 +32,14 @@ from nvflare.private.defs import CellChannel, CellChannelTopic, JobFailureMsgKey
 from nvflare.private.fed.client import client_executor
 from nvflare.utils.job_launcher_utils import get_client_job_args, get_server_job_args
 
+from flcore.config.problems import Problems
+from flcore.disk.safe_files import closing, open_folder, remove
 from flcore.errors import FLCoreError, JobRejectedError, RuntimeUnavailableError
 from flcore.event_type import EventType
 from flcore.fl_constant import FLContextKey, JobProcessArgs
 from flcore.fl_context import FLContext
 from flcore.job_launcher_spec import JobArgs, JobResult, JobReturnCode
 from flcore.job_meta import get_job_id
-from flcore.problems import Problems
-from flcore.safe_files import closing, open_folder, remove
 
 from .container_spec import Mount
 from .docker_launcher import DockerJobLauncher

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from flcore import JobResult, JobReturnCode
-from flcore.job_history import JobHistory, Outage, StateEntry
+from flcore.observers.job_history import JobHistory, Outage, StateEntry
 from launchers.operator.job_index import JobView
 
 BEGAN = 1_800_000_000.0

@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
+from flcore.disk.safe_files import closing, open_file, open_folder
 from flcore.errors import JobLaunchError
 from flcore.fl_constant import JobProcessArgs
 from flcore.job_launcher_spec import JobArgs
-from flcore.safe_files import closing, open_file, open_folder
 
 from ..container_spec import THIS_PROCESS
 from ..policy.job_command import CREDENTIAL_VARIABLES

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from flcore.disk.safe_files import give, make_private
 from flcore.errors import JobLaunchError
-from flcore.safe_files import give, make_private
 
 
 class JobFolder:

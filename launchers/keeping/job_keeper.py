@@ -15,6 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from flcore.disk.safe_files import closing, open_private, write_new
 from flcore.errors import (
     FLCoreError,
     ImageError,
@@ -26,7 +27,6 @@ from flcore.errors import (
     RuntimeUnavailableError,
 )
 from flcore.job_launcher_spec import ImagePullProgress, JobStateChange
-from flcore.safe_files import closing, open_private, write_new
 
 from ..container_spec import (
     LABEL_IMAGE,

@@ -20,9 +20,9 @@ from fcntl import F_ADD_SEALS, F_SEAL_GROW, F_SEAL_SEAL, F_SEAL_SHRINK, F_SEAL_W
 from functools import partial
 from pathlib import Path
 
+from flcore.disk.safe_files import closing, create_file, open_file, open_folder, remove
 from flcore.errors import JobLaunchError
 from flcore.job_launcher_spec import Check
-from flcore.safe_files import closing, create_file, open_file, open_folder, remove
 
 from ..container_spec import MASK, ContainerSpec, Mount
 from ..policy.secrets import Secret

@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 from importlib import import_module
 
-from flcore.command import Commands, add_command
-from flcore.completion import completed_by
+from flcore.cli.command import Commands, add_command
+from flcore.cli.completion import completed_by
 
 _SCOPE = """which jobs: by default those of the sites in ./workspace, and what any launcher has made in Docker's default
 engine; with --site only those of that site, wherever its config says that they run.

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from typing import Any
 
-from flcore.command import EXIT_OK
+from flcore.cli.command import EXIT_OK
 from flcore.errors import FLCoreError
 
 from .durations import as_age, as_duration, as_time

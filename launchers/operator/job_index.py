@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 from flcore.errors import FLCoreError
-from flcore.job_history import JobHistory, Outage, SiteHistory, StateEntry
 from flcore.job_meta import is_identifier
+from flcore.observers.job_history import JobHistory, Outage, SiteHistory, StateEntry
 
 from ..container_spec import (
     LABEL_JOB_ID,

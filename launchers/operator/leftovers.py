@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from flcore.command import EXIT_FAILED, EXIT_OK
+from flcore.cli.command import EXIT_FAILED, EXIT_OK
 from flcore.errors import FLCoreError
 
 from ..docker_state import DOCKER_STATE, TERMINAL_STATES, ContainerState, effective_state

@@ -12,9 +12,9 @@ from functools import partial
 from itertools import cycle
 from typing import BinaryIO
 
-from flcore.command import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK
+from flcore.cli.command import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK
+from flcore.disk.safe_files import closing, open_file, open_folder
 from flcore.errors import ConfigError, FLCoreError, RuntimeUnavailableError
-from flcore.safe_files import closing, open_file, open_folder
 
 from ..docker_state import DOCKER_STATE, GONE
 from ..tracking.job_output import follow_chunks, lines_of

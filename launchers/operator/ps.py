@@ -7,7 +7,7 @@ import json
 import time
 from collections.abc import Sequence
 
-from flcore.command import EXIT_OK
+from flcore.cli.command import EXIT_OK
 
 from .job_index import JobView
 from .job_json import as_dict

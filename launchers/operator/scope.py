@@ -31,7 +31,7 @@ def index_of_sites(configs: Sequence[str], workspace: str | None = None, *, ask_
 
     ``workspace`` is where all sites have their folder, by its name, if not where their configs say.
     """
-    from flcore.job_journal import JobJournal
+    from flcore.observers.job_journal import JobJournal
     from flcore.site_config import SiteConfig
 
     from ..job_launcher import JobLauncher  # of no use without a config, and slow

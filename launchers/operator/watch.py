@@ -16,7 +16,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, Self
 
-from flcore.command import EXIT_INTERRUPTED
+from flcore.cli.command import EXIT_INTERRUPTED
 
 from .durations import as_time
 from .job_index import LAUNCHING, JobIndex, JobView

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterable
 
-from flcore.strict_json import check_text
+from flcore.config.strict_json import check_text
 
 MAX_WORD = (128 << 10) - 1
 """Bytes of one argument, or of one variable with its name (Linux: MAX_ARG_STRLEN, with the NUL behind it)."""

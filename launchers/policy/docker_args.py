@@ -11,9 +11,9 @@ from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from flcore.config.problems import Problems
+from flcore.config.sizes import parse_size
 from flcore.job_meta import FOLDERS_OF_SITES
-from flcore.problems import Problems
-from flcore.sizes import parse_size
 from flcore.workspace import STATE_DIR
 
 from ..container_spec import Isolation, Mount

@@ -13,10 +13,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from flcore.config.problems import Problems
+from flcore.config.sizes import UNITS, parse_size
 from flcore.fl_constant import JobMetaKey
 from flcore.job_meta import JobMeta, check_metadata, get_deployments, get_job_id, get_object, rejection
-from flcore.problems import Problems
-from flcore.sizes import UNITS, parse_size
 
 from .argv_limits import check_words
 from .image_reference import ImageName, ImageRule, allowed_digests

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
+from flcore.config.strict_json import shown
 from flcore.errors import JobLaunchError
-from flcore.strict_json import shown
 
 from .argv_limits import check_words
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import PurePosixPath
 from typing import Any
 
-from flcore.sizes import parse_size
+from flcore.config.sizes import parse_size
 
 from .gpu_ids import ALL_GPUS, parse_gpu_ids
 from .image_reference import ImageRule

@@ -23,9 +23,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from flcore.disk.state_dir import exclusively, is_locked, locked
 from flcore.errors import JobLaunchError, JobRejectedError, NoGpuError
 from flcore.job_launcher_spec import Check
-from flcore.state_dir import exclusively, is_locked, locked
 
 from ..policy.gpu_ids import is_gpu_id, is_index, parse_gpu_ids
 from .job_record import JobIdentity, read_record

@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from flcore.state_dir import StateDir
+from flcore.disk.state_dir import StateDir
 
 logger = logging.getLogger(__name__)
 

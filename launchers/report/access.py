@@ -10,8 +10,8 @@ import socket
 from collections.abc import Iterable
 from pathlib import Path
 
+from flcore.disk.safe_files import open_file
 from flcore.errors import ConfigError
-from flcore.safe_files import open_file
 
 SHORTEST_TOKEN = 16
 """Characters. One that is made up here has 43."""

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from flcore.command import EXIT_OK, Commands, add_command
+from flcore.cli.command import EXIT_OK, Commands, add_command
 from flcore.errors import ConfigError
 
 from ..operator.commands import add_job, add_scope

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from flcore.job_history import Outage
+from flcore.observers.job_history import Outage
 
 from ..operator.job_index import JobView
 from ..operator.selection import matching

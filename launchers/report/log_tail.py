@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from flcore.disk.safe_files import closing, open_file, open_folder
 from flcore.errors import FLCoreError
-from flcore.safe_files import closing, open_file, open_folder
 
 from ..operator.job_index import JobView
 from .words import plain

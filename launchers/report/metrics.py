@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from flcore.config.strict_json import MAX_BYTES, parse_json
+from flcore.disk.safe_files import closing, open_file, open_folder
 from flcore.errors import ConfigError
-from flcore.safe_files import closing, open_file, open_folder
-from flcore.strict_json import MAX_BYTES, parse_json
 
 from .charts import is_drawable
 from .words import plain

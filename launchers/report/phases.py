@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-from flcore.job_history import ImagePull, JobHistory, Outage, StateEntry
+from flcore.observers.job_history import ImagePull, JobHistory, Outage, StateEntry
 
 from ..docker_state import TERMINAL_STATES
 from ..operator.job_index import JobView

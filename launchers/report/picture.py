@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 
 from markupsafe import Markup
 
-from flcore.job_history import JobHistory, Outage
 from flcore.job_launcher_spec import JobUsage
+from flcore.observers.job_history import JobHistory, Outage
 
 from ..docker_state import TERMINAL_STATES
 from ..operator.job_index import JobView

@@ -12,8 +12,8 @@ from typing import Any
 from urllib.request import urlopen
 
 from flcore import EventType, FLComponent, FLContextKey, JobStateChange, Site
-from flcore.metrics_exporter import MetricsExporter
-from flcore.resource_monitor import ResourceMonitor
+from flcore.observers.metrics_exporter import MetricsExporter
+from flcore.observers.resource_monitor import ResourceMonitor
 from launchers.docker_launcher import ClientDockerJobLauncher
 from launchers.runtime.fake import FakeRuntime
 

@@ -9,7 +9,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from flcore.job_history import JobHistory
+from flcore.observers.job_history import JobHistory
 
 TICK = 0.2
 """Seconds between two lines of a job's output."""

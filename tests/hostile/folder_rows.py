@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from flcore import JobWorkflow, Site
+from flcore.config.strict_json import shown
 from flcore.errors import FLCoreError
-from flcore.strict_json import shown
 from flcore.workflow import JobFolder
 
 from .rows import GOOD_META, JOB_ID, SITE, THE_VALUE, changed, good_app

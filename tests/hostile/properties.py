@@ -11,9 +11,9 @@ from typing import Any
 
 from hypothesis.strategies import SearchStrategy
 
+from flcore.config.strict_json import parse_json
 from flcore.errors import ConfigError, JobRejectedError
 from flcore.job_meta import get_app, get_mandatory_clients, get_min_clients
-from flcore.strict_json import parse_json
 from flcore.testing import FakeFLContext
 from launchers.docker_launcher import ClientDockerJobLauncher
 from launchers.job_launcher import LaunchPlan

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from flcore import Site
+from flcore.config.strict_json import shown
 from flcore.errors import FLCoreError
 from flcore.job_meta import is_identifier
-from flcore.strict_json import shown
 
 SITE = "hostile-site"
 JOB_ID = "hostile-job"

@@ -18,7 +18,7 @@ from .conftest import IMAGE, NETWORK
 
 ROOT = Path(__file__).parents[2]
 SITES = [part for name in ("server", "site-1", "site-2") for part in ("--site", f"configs/docker/{name}.json")]
-FLCORE = [sys.executable, "-m", "flcore.cli"]
+FLCORE = [sys.executable, "-m", "flcore"]
 
 
 @pytest.fixture

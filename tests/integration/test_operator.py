@@ -79,7 +79,7 @@ class Operator:
         process.wait()
 
     def start(self, *words: str) -> subprocess.Popen[str]:
-        command = [sys.executable, "-m", "flcore.cli", *words]
+        command = [sys.executable, "-m", "flcore", *words]
         pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
         process = self._stack.enter_context(subprocess.Popen(command, cwd=ROOT, **pipes))
         self._stack.callback(process.kill)
@@ -230,7 +230,7 @@ def states_until(last: str, watching: subprocess.Popen[str]) -> list[str]:
 
 
 def test_no_engine_at_all_is_told_and_is_no_failure(operator: Operator) -> None:
-    command = [sys.executable, "-m", "flcore.cli", "ps", "--workspace", str(operator.folder)]
+    command = [sys.executable, "-m", "flcore", "ps", "--workspace", str(operator.folder)]
     environment = {**os.environ, "DOCKER_HOST": "unix:///no/such/socket"}
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, len(done.stdout.splitlines())) == (0, 1)

@@ -50,7 +50,7 @@ def test_its_unit_test_passes(folder: Path) -> None:
 
 @pytest.mark.parametrize("line", [line for line in COMMANDS if not line.startswith(TWO_COMMANDS)])
 def test_its_commands_work(line: str, tmp_path: Path) -> None:
-    command = line.replace(".venv/bin/flcore", f"{shlex.quote(sys.executable)} -m flcore.cli")
+    command = line.replace(".venv/bin/flcore", f"{shlex.quote(sys.executable)} -m flcore")
     if " run " in command:
         command += f" --workspace {shlex.quote(str(tmp_path))}"
     run(["bash", "-c", command], ROOT)
@@ -63,7 +63,7 @@ def test_it_promises_two_commands() -> None:
 def test_its_broken_config_gives_the_errors_that_it_shows(folder: Path) -> None:
     config = folder / "site-1.json"
     config.write_text(config.read_text().replace('"image"', '"imgae"').replace('"path": "$', '"paht": "$'))
-    command = [sys.executable, "-m", "flcore.cli", "check", config.name]
+    command = [sys.executable, "-m", "flcore", "check", config.name]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 2
     assert done.stderr in (ROOT / "README.md").read_text()

@@ -6,8 +6,8 @@ import re
 from urllib.request import urlopen
 
 from flcore import EventType, FLComponent, FLContext, JobUsage
-from flcore.metrics_exporter import MetricsExporter
-from flcore.resource_monitor import ResourceMonitor
+from flcore.observers.metrics_exporter import MetricsExporter
+from flcore.observers.resource_monitor import ResourceMonitor
 
 from .conftest import Lab, until
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from flcore import JobWorkflow, Site
-from flcore.component_config import ComponentBuilder
+from flcore.config.component_config import ComponentBuilder
 from flcore.errors import ConfigError, FLCoreError
 from flcore.testing import FakeFLContext
 from flcore.workflow import JobFolder

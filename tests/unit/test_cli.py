@@ -26,7 +26,7 @@ from flcore import (
     Site,
 )
 from flcore.cli import main
-from flcore.cli_view import JsonView, LiveView, PlainView, View, last_lines, launches_as_text, printable, table
+from flcore.cli.view import JsonView, LiveView, PlainView, View, last_lines, launches_as_text, printable, table
 from flcore.errors import RuntimeUnavailableError
 from flcore.job_launcher_spec import Check
 from flcore.testing import FakeFLContext
@@ -244,7 +244,7 @@ def test_on_a_terminal_the_job_is_shown_live(
 
 
 def test_as_a_command_it_logs_to_standard_error_only(make_job: Callable[..., str], sites: list[str]) -> None:
-    command = [sys.executable, "-m", "flcore.cli", "run", make_job(), *sites, "--json", "-vv"]
+    command = [sys.executable, "-m", "flcore", "run", make_job(), *sites, "--json", "-vv"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert all(json.loads(line) for line in done.stdout.splitlines())
     assert re.search(r"^INFO launchers\.state_tracker: job tiny-\w+ .*: running -> exited$", done.stderr, re.MULTILINE)
@@ -583,7 +583,7 @@ def test_all_errors_of_a_config_are_printed_a_line_each(
 
 
 def test_who_reads_no_further_gets_no_traceback(sites: list[str]) -> None:
-    command = [sys.executable, "-m", "flcore.cli", "check", *sites[1::2] * 200]
+    command = [sys.executable, "-m", "flcore", "check", *sites[1::2] * 200]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout
         assert process.stderr

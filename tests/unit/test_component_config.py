@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from flcore import FLComponent, Site
-from flcore.component_config import ComponentBuilder
+from flcore.config.component_config import ComponentBuilder
 from flcore.errors import ConfigError, SiteBusyError
 from flcore.site_config import SiteConfig
 from launchers.docker_launcher import ClientDockerJobLauncher

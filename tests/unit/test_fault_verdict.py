@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from flcore import JobResult
-from flcore.job_history import JobHistory, StateEntry
+from flcore.observers.job_history import JobHistory, StateEntry
 from tests.faults.verdict import (
     ABORTED,
     FORGOTTEN,

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from flcore import cli, command
+from flcore.cli import command
+from flcore.cli import program as cli
 from tests.hostile.folder_rows import TEXT_ROWS, FolderRow
 from tests.hostile.lab import FakeLab
 from tests.hostile.rows import Row, problems_of

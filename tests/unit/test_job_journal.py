@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from flcore import EventType, FLContextKey, JobResult, JobReturnCode, Site
-from flcore.component_config import ComponentBuilder
+from flcore.config.component_config import ComponentBuilder
 from flcore.errors import ConfigError
-from flcore.job_history import JobHistory, SiteHistory
-from flcore.job_journal import JobJournal, JournalFile, journal_files, read_journal
+from flcore.observers.job_history import JobHistory, SiteHistory
+from flcore.observers.job_journal import JobJournal, JournalFile, journal_files, read_journal
 from flcore.testing import FakeFLContext
 from launchers.docker_launcher import ClientDockerJobLauncher
 from launchers.runtime.fake import FakeRuntime
@@ -272,7 +272,7 @@ def test_it_is_nothing_where_there_is_none(tmp_path: Path) -> None:
     ],
 )
 def test_a_wrong_argument_is_named(args: dict[str, Any], wrong: str) -> None:
-    config = {"id": "journal", "path": "flcore.job_journal.JobJournal", "args": args}
+    config = {"id": "journal", "path": "flcore.observers.job_journal.JobJournal", "args": args}
     with pytest.raises(ConfigError, match=wrong):
         ComponentBuilder("site.json").build_all([config])
 

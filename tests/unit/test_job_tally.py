@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from flcore import JobResult, JobReturnCode, JobStateChange, JobUsage, errors
-from flcore.job_tally import KEPT_ENDED, REASONS, Distribution, JobTally, failure_reason
+from flcore.observers.job_tally import KEPT_ENDED, REASONS, Distribution, JobTally, failure_reason
 from tests.conftest import PlainHandle
 
 CODES = JobReturnCode

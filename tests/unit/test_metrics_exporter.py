@@ -17,10 +17,11 @@ import prometheus_client
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
-from flcore import EventType, FLComponent, FLContext, FLContextKey, JobReturnCode, Site, metrics_exporter
+from flcore import EventType, FLComponent, FLContext, FLContextKey, JobReturnCode, Site
 from flcore.errors import ConfigError, JobRejectedError, SiteBusyError
-from flcore.metrics_exporter import METRICS, MetricsExporter
-from flcore.resource_monitor import ResourceMonitor
+from flcore.observers import metrics_exporter
+from flcore.observers.metrics_exporter import METRICS, MetricsExporter
+from flcore.observers.resource_monitor import ResourceMonitor
 from flcore.testing import EventRecorder, FakeFLContext
 from launchers.docker_launcher import ClientDockerJobLauncher
 from launchers.runtime.fake import FakeRuntime

@@ -15,7 +15,7 @@ import pytest
 
 from flcore import JobResult, JobReturnCode
 from flcore.cli import main
-from flcore.job_history import JobHistory, StateEntry
+from flcore.observers.job_history import JobHistory, StateEntry
 from launchers.operator import watch
 from launchers.operator.durations import as_age, as_duration, parse_duration
 from launchers.operator.job_index import LOST, JobView

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from flcore import JobResult, JobReturnCode
-from flcore.job_history import Outage
 from flcore.job_launcher_spec import JobUsage
+from flcore.observers.job_history import Outage
 from launchers.operator.selection import NoSuchJobError
 from launchers.report.findings import Findings
 from launchers.report.page import MOST_ROWS, Page

@@ -1,6 +1,6 @@
 """Where the time of a run went."""
 
-from flcore.job_history import ImagePull, Outage
+from flcore.observers.job_history import ImagePull, Outage
 from launchers.report.phases import Span, ended_at, overlapping, spans
 from tests.job_views import BEGAN, FAILED, SUCCEEDED, job_view, running
 

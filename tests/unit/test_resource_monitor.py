@@ -10,19 +10,10 @@ from typing import Any
 
 import pytest
 
-from flcore import (
-    EventType,
-    FLComponent,
-    FLContext,
-    FLContextKey,
-    JobHandleSpec,
-    JobReturnCode,
-    JobUsage,
-    Site,
-    resource_monitor,
-)
+from flcore import EventType, FLComponent, FLContext, FLContextKey, JobHandleSpec, JobReturnCode, JobUsage, Site
 from flcore.errors import ConfigError, RuntimeUnavailableError
-from flcore.resource_monitor import ResourceMonitor, seconds_to_next
+from flcore.observers import resource_monitor
+from flcore.observers.resource_monitor import ResourceMonitor, seconds_to_next
 from launchers.docker_launcher import ClientDockerJobLauncher
 from launchers.runtime.fake import FakeRuntime
 from tests.conftest import PlainHandle, recover

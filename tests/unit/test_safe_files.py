@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from flcore import safe_files
-from flcore.safe_files import closing, copy_tree, give, make_private, open_file, open_folder, remove, write_new
+from flcore.disk import safe_files
+from flcore.disk.safe_files import closing, copy_tree, give, make_private, open_file, open_folder, remove, write_new
 
 JOB = (1234, 567)
 AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files to others")

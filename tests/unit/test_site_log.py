@@ -14,7 +14,8 @@ from typing import Any, NoReturn
 
 import pytest
 
-from flcore import EventType, FLComponent, FLContext, Site, cli
+from flcore import EventType, FLComponent, FLContext, Site
+from flcore.cli import program as cli
 from flcore.errors import ConfigError
 from flcore.site_config import SiteConfig
 from flcore.site_log import LogSettings, SiteLog

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from flcore.sizes import parse_size
+from flcore.config.sizes import parse_size
 
 GI = 1 << 30
 

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
+from flcore.config.strict_json import MAX_BYTES, MAX_DEPTH, check_values, load_json, parse_json
 from flcore.errors import ConfigError
-from flcore.strict_json import MAX_BYTES, MAX_DEPTH, check_values, load_json, parse_json
 
 
 def nested(levels: int) -> str:

@@ -17,7 +17,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, sync_playwright
 
 ROOT = Path(__file__).resolve().parents[2]
-FLCORE = (sys.executable, "-m", "flcore.cli")
+FLCORE = (sys.executable, "-m", "flcore")
 DESKTOP, PHONE = (1280, 900), (360, 740)
 TIMEOUT = 30
 

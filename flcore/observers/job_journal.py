@@ -38,15 +38,15 @@ from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
-from .errors import FLCoreError
-from .event_type import EventType
-from .fl_component import FLComponent
-from .fl_constant import FLContextKey, JobMetaKey
-from .fl_context import FLContext
-from .job_launcher_spec import ImagePullProgress, JobResult, JobStateChange, JobUsage, LaunchRequest
-from .sizes import parse_size
-from .state_dir import StateDir, exclusively
-from .workspace import STATE_DIR
+from ..config.sizes import parse_size
+from ..disk.state_dir import StateDir, exclusively
+from ..errors import FLCoreError
+from ..event_type import EventType
+from ..fl_component import FLComponent
+from ..fl_constant import FLContextKey, JobMetaKey
+from ..fl_context import FLContext
+from ..job_launcher_spec import ImagePullProgress, JobResult, JobStateChange, JobUsage, LaunchRequest
+from ..workspace import STATE_DIR
 
 logger = logging.getLogger(__name__)
 

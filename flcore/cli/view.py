@@ -9,12 +9,12 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import Any, Self, TextIO
 
-from .errors import FLCoreError
-from .event_type import EventType
-from .fl_component import FLComponent
-from .fl_context import FLContext
-from .job_launcher_spec import JobHandleSpec, JobResult, JobStateChange, LaunchRequest
-from .workflow import JobWorkflow
+from ..errors import FLCoreError
+from ..event_type import EventType
+from ..fl_component import FLComponent
+from ..fl_context import FLContext
+from ..job_launcher_spec import JobHandleSpec, JobResult, JobStateChange, LaunchRequest
+from ..workflow import JobWorkflow
 
 LOG_INTERVAL = 1.0
 """Seconds between two looks at a job's last line of output, on a terminal."""

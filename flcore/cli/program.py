@@ -13,7 +13,13 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import NoReturn
 
-from .cli_view import JsonView, LiveView, PlainView, View, launches_as_json, launches_as_text
+from ..errors import FLCoreError
+from ..fl_constant import FLContextKey
+from ..job_launcher_spec import JobLauncherSpec
+from ..site import Site
+from ..site_config import SiteConfig
+from ..site_log import is_on_standard_error
+from ..workflow import JobFolder, JobWorkflow
 from .command import (
     EXIT_BROKEN_PIPE,
     EXIT_ERROR,
@@ -25,13 +31,7 @@ from .command import (
     add_commands_of_packages,
 )
 from .completion import add_completion, complete_if_asked
-from .errors import FLCoreError
-from .fl_constant import FLContextKey
-from .job_launcher_spec import JobLauncherSpec
-from .site import Site
-from .site_config import SiteConfig
-from .site_log import is_on_standard_error
-from .workflow import JobFolder, JobWorkflow
+from .view import JsonView, LiveView, PlainView, View, launches_as_json, launches_as_text
 
 _RUN_EXAMPLE = """example:
   flcore run configs/jobs/digits --site configs/docker/server.json \\
@@ -189,7 +189,3 @@ def _add_check(commands: Commands) -> None:
     parser = add_command(commands, "check", check, "check site configs", _CHECK_EXAMPLE)
     parser.add_argument("config", metavar="CONFIG", nargs="+", help="a site's config")
     parser.add_argument("--job", metavar="JOB_DIR", help="also print what a job on these sites would be launched with")
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -35,14 +35,14 @@ from importlib.util import find_spec
 from ipaddress import ip_address
 from typing import Any, NamedTuple
 
-from .errors import ConfigError
-from .event_type import EventType
-from .fl_component import FLComponent
-from .fl_constant import FLContextKey
-from .fl_context import FLContext
-from .job_launcher_spec import JobLauncherSpec, JobResult, JobStateChange, JobUsage
+from ..errors import ConfigError
+from ..event_type import EventType
+from ..fl_component import FLComponent
+from ..fl_constant import FLContextKey
+from ..fl_context import FLContext
+from ..job_launcher_spec import JobLauncherSpec, JobResult, JobStateChange, JobUsage
+from ..site import Site
 from .job_tally import Distribution, JobTally, Values
-from .site import Site
 
 CLOSE_TIMEOUT = 10.0
 """Seconds that closing waits for the server's thread."""

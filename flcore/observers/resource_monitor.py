@@ -7,12 +7,12 @@ import threading
 import time
 from typing import Any, NamedTuple
 
-from .errors import FLCoreError
-from .event_type import EventType
-from .fl_component import FLComponent
-from .fl_constant import FLContextKey
-from .fl_context import FLContext
-from .job_launcher_spec import JobHandleSpec, JobReturnCode
+from ..errors import FLCoreError
+from ..event_type import EventType
+from ..fl_component import FLComponent
+from ..fl_constant import FLContextKey
+from ..fl_context import FLContext
+from ..job_launcher_spec import JobHandleSpec, JobReturnCode
 
 FIRST_AFTER = 0.2
 """Seconds from a job's launch to its first sample."""

@@ -8,8 +8,8 @@ import math
 from pathlib import Path
 from typing import Any, NoReturn
 
-from .errors import ConfigError
-from .safe_files import open_file
+from ..disk.safe_files import open_file
+from ..errors import ConfigError
 
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 32

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from .job_launcher_spec import JobResult, JobUsage
+from ..job_launcher_spec import JobResult, JobUsage
 
 
 class StateEntry(NamedTuple):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar, cast
 
-from .errors import ConfigError
+from ..errors import ConfigError
 
 T = TypeVar("T")
 P = ParamSpec("P")

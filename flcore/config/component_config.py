@@ -19,8 +19,8 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from .errors import ConfigError
-from .fl_component import FLComponent
+from ..errors import ConfigError
+from ..fl_component import FLComponent
 from .problems import Problems
 from .strict_json import check_values, shown
 

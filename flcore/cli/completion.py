@@ -7,8 +7,8 @@ import os
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from ..errors import ConfigError
 from .command import EXIT_OK, Commands, add_command
-from .errors import ConfigError
 
 SHELLS = ("bash", "zsh", "fish")
 _ASKED = "_ARGCOMPLETE"

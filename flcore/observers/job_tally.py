@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import accumulate
 from typing import NamedTuple
 
-from .errors import (
+from ..errors import (
     ConfigError,
     ImageError,
     JobAbortedError,
@@ -25,7 +25,7 @@ from .errors import (
     RuntimeUnavailableError,
     SiteBusyError,
 )
-from .job_launcher_spec import JobHandleSpec, JobResult, JobReturnCode, JobStateChange, JobUsage
+from ..job_launcher_spec import JobHandleSpec, JobResult, JobReturnCode, JobStateChange, JobUsage
 
 LAUNCHING, RUNNING, OTHER = "launching", "running", "other"
 STATES = (LAUNCHING, "created", RUNNING, "paused", "restarting", "removing", OTHER)

@@ -1,0 +1,5 @@
+"""The ``flcore`` command."""
+
+from .program import main
+
+__all__ = ["main"]

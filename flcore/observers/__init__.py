@@ -1,0 +1,1 @@
+"""Components that watch a site's jobs: its journal, its figures, what its jobs use."""
