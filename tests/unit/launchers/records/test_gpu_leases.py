@@ -21,7 +21,7 @@ from launchers.records.job_record import JobIdentity, JobRecord, RecordStore
 
 IDS = ("0", "1", "2", "3")
 UUIDS = ("GPU-8932f937-d72c-4106-c12f-20bd9faed9f6", "MIG-c2a1b0de-5f1e-4c57-9d1b-0d0f0e1a2b3c")
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[4]
 
 
 class Parent:

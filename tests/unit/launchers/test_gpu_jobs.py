@@ -32,7 +32,7 @@ from launchers.runtime.fake import FakeRuntime
 
 IDS = ["0", "1", "2", "3"]
 UUID = "GPU-8932f937-d72c-4106-c12f-20bd9faed9f6"
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 JOB_ARGS = {"exe_module": ("-m", "work")}
 
 

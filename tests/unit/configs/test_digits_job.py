@@ -21,7 +21,7 @@ from typing import Any
 
 import pytest
 
-CONFIGS = Path(__file__).parents[2] / "configs"
+CONFIGS = Path(__file__).parents[3] / "configs"
 JOB = CONFIGS / "jobs" / "digits"
 DATA = CONFIGS / "data" / "digits"
 CUSTOM = JOB / "app" / "custom"
