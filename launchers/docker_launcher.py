@@ -20,11 +20,11 @@ from .container_spec import LABEL_SITE, ContainerSpec, Isolation
 from .docker_state import DOCKER_STATE
 from .job_handle import DockerJobHandle, Tracking
 from .job_launcher import ClientJobLauncher, JobLauncher, LaunchPlan, ServerJobLauncher
-from .keeping.image_puller import PULL_POLICIES, PullSettings
 from .keeping.job_folder import JobFolder
 from .policy import docker_args, site_args
 from .policy.job_policy import SitePolicy, names_image
 from .runtime.base import Runtime
+from .settings import PULL_POLICIES, PullSettings
 
 __all__ = [
     "DOCKER_STATE",
@@ -131,12 +131,13 @@ class DockerJobLauncher(JobLauncher):
             ipc_mode=checked(docker_args.name_space, "ipc_mode", ipc_mode),
             cgroup_parent=checked(docker_args.optional_text, "cgroup_parent", cgroup_parent),
         )
-        self.pull = PullSettings(
+        pull = PullSettings(
             policy=checked(site_args.one_of, "pull_policy", pull_policy, PULL_POLICIES),
             registries=None if registries is None else checked(site_args.texts, "registries", registries),
             timeout=checked(site_args.optional_seconds, "pull_timeout", pull_timeout),
             stall_timeout=checked(site_args.optional_seconds, "pull_stall_timeout", pull_stall_timeout),
         )
+        self.settings = replace(self.settings, pull=pull)
         self.secrets_dir = checked(site_args.absolute_path, "secrets_dir", secrets_dir)
         self.host_paths = checked(docker_args.host_paths, "host_paths", host_paths or {})
         self.docker_host = docker_host
@@ -204,7 +205,7 @@ class DockerJobLauncher(JobLauncher):
                 raise JobLaunchError(f"job {plan.request.job_id}: {key}: {source} leads to {place}, {why}; {meant}")
 
     def make_handle(self, tracking: Tracking, log_path: Path | None) -> DockerJobHandle:
-        return DockerJobHandle(None, self.timeout, tracking=tracking, log_path=log_path)
+        return DockerJobHandle(None, self.settings.start_timeout, tracking=tracking, log_path=log_path)
 
 
 class ClientDockerJobLauncher(ClientJobLauncher, DockerJobLauncher):

@@ -17,9 +17,10 @@ from flcore.job_launcher_spec import JobHandleSpec, JobResult, JobReturnCode, Jo
 from .docker_state import DOCKER_STATE, as_states
 from .records.job_record import JobIdentity
 from .runtime.base import Runtime
+from .settings import STOP_GRACE, JobSettings
 from .tracking.job_output import follow as follow_output
 from .tracking.state_tracker import StateTracker
-from .tracking.tracked_job import STOP_GRACE, JobHooks, TrackedJob
+from .tracking.tracked_job import JobHooks, TrackedJob
 
 CLEAN_UP_TIMEOUT = 10.0
 """Seconds that ``logs`` waits, after the end, for the output to be kept."""
@@ -98,7 +99,7 @@ class ContainerJobHandle(JobHandleSpec):
         """
         self._job.request_end(by, time.time())
         self._tracker.end(self._job)
-        if self._job.wait(self._job.hooks.stop_grace + self.confirm_timeout) is None:
+        if self._job.wait(self._job.hooks.settings.stop_grace + self.confirm_timeout) is None:
             raise TerminateTimeout(f"{self.identity}: {self._tracker.why_no_end()}; it is asked again until it does")
         return self.poll()
 
@@ -189,7 +190,7 @@ class _SharedTrackers:
 
         key = id(container.client)  # the runtime holds the client, so nobody else gets its id meanwhile
         who = JobIdentity(container.name, "", container.name, container.id)
-        job = TrackedJob(who, JobHooks(stop_grace=stop_grace))
+        job = TrackedJob(who, JobHooks(settings=JobSettings(stop_grace=stop_grace)))
         with self._lock:
             if key not in self._trackers:
                 runtime = DockerRuntime(client=container.client)

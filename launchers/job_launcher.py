@@ -45,10 +45,8 @@ from .container_spec import (
 )
 from .docker_state import ContainerState
 from .job_handle import ContainerJobHandle, Tracking
-from .keeping.image_puller import PullSettings
 from .keeping.job_folder import JobFolder
-from .keeping.job_keeper import LAUNCH_PATIENCE, JobKeeper, KeeperListener, KeeperSettings
-from .keeping.job_recovery import ADOPT, ORPHAN_POLICIES, RecoverySettings
+from .keeping.job_keeper import JobKeeper, KeeperListener, Loans
 from .keeping.job_secrets import JobSecrets
 from .policy import site_args
 from .policy.argv_limits import check_words, split
@@ -59,8 +57,8 @@ from .policy.launch_origins import AT_LAUNCH, SiteKeys, masked, origins
 from .records.gpu_leases import GpuLeases
 from .records.job_record import RecordStore
 from .runtime.base import Runtime
-from .tracking.state_tracker import CREATION_GRACE, RELIST_INTERVAL
-from .tracking.tracked_job import STOP_GRACE, JobLimits, TrackedJob
+from .settings import ADOPT, ORPHAN_POLICIES, STOP_GRACE, JobSettings
+from .tracking.tracked_job import TrackedJob
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,13 +123,6 @@ class JobLauncher(JobLauncherSpec):
     """The interpreter of a job's process."""
     secrets_dir = "/dev/shm"  # noqa: S108 - nothing is made there by a name that can be guessed
     """Where the secrets of jobs' containers are made."""
-    pull = PullSettings()
-    """Whether and for how long images are pulled."""
-    launch_patience = LAUNCH_PATIENCE
-    """Seconds in which a launch is tried again while an engine that answered before does not."""
-    relist_interval = RELIST_INTERVAL
-    creation_grace = CREATION_GRACE
-    """See ``StateTracker``."""
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         """Note which arguments are given, to tell apart what a site has set and what is a default."""
@@ -167,7 +158,6 @@ class JobLauncher(JobLauncherSpec):
         super().__init__()
         problems = Problems()
         checked = problems.attempt
-        self.timeout = None if timeout is None else checked(site_args.seconds, "timeout", timeout)
         self.gpu_ids = checked(site_args.gpu_ids, "gpu_ids", gpu_ids) or ()
         self.policy = SitePolicy(
             image=None if image is None else checked(site_args.text, "image", image),
@@ -182,15 +172,16 @@ class JobLauncher(JobLauncherSpec):
         self.env = checked(site_args.text_map, "env", env or {})
         self.datasets = checked(site_args.datasets, "datasets", datasets or {})
         self.secrets = checked(site_args.secrets, "secrets", {} if secrets is None else secrets, self.env)
-        self.stop_grace = checked(site_args.seconds, "stop_grace", stop_grace)
-        self.time_limits = JobLimits(
-            run=checked(site_args.optional_seconds, "run_timeout", run_timeout),
-            idle=checked(site_args.optional_seconds, "idle_timeout", idle_timeout),
+        self.settings = JobSettings(
+            start_timeout=None if timeout is None else checked(site_args.seconds, "timeout", timeout),
+            run_timeout=checked(site_args.optional_seconds, "run_timeout", run_timeout),
+            idle_timeout=checked(site_args.optional_seconds, "idle_timeout", idle_timeout),
+            stop_grace=checked(site_args.seconds, "stop_grace", stop_grace),
+            keep=checked(site_args.flag, "keep", keep),
+            orphans=checked(site_args.one_of, "orphans", orphans, ORPHAN_POLICIES),
         )
         self.log_max_size = checked(site_args.size, "log_max_size", log_max_size)
         self.log_max_files = checked(site_args.count, "log_max_files", log_max_files)
-        self.orphans = checked(site_args.one_of, "orphans", orphans, ORPHAN_POLICIES)
-        self.keep = checked(site_args.flag, "keep", keep)
         problems.raise_all(ValueError)
         check_policy(self.policy)
         self._runtime = runtime
@@ -414,24 +405,20 @@ class JobLauncher(JobLauncherSpec):
     def _make_keeper(self, runtime: Runtime, fl_ctx: FLContext) -> JobKeeper:
         site, state_dir = fl_ctx.get_identity_name(), _state_dir(fl_ctx)
         log_path = _log_paths(fl_ctx)
-        settings = KeeperSettings(
-            start_timeout=self.timeout,
-            stop_grace=self.stop_grace,
-            limits=self.time_limits,
-            keep=self.keep,
-            recovery=RecoverySettings(self.orphans, self.keep, self.creation_grace),
-            pull=self.pull,
-            launch_patience=self.launch_patience,
-            relist_interval=self.relist_interval,
-            gpus=self._gpu_leases(state_dir),
-            secrets=self.make_secrets(),
-            end_of=lambda job_id, seen: self.end_of(log_path(job_id), seen),
-        )
         listener = KeeperListener(
             self._fire_state_change, self._fire_engine_event, self._fire_recovered, self._fire_pull_progress
         )
         store = RecordStore(state_dir) if state_dir else None
-        return JobKeeper((site, self.name), runtime, store, log_path, settings, listener)
+        return JobKeeper(
+            (site, self.name),
+            runtime,
+            store,
+            log_path,
+            self.settings,
+            Loans(self._gpu_leases(state_dir), self.make_secrets()),
+            listener,
+            end_of=lambda job_id, seen: self.end_of(log_path(job_id), seen),
+        )
 
     def _recover_jobs(self, fl_ctx: FLContext) -> None:
         """Find again the jobs of an earlier process. A site that has launched none asks no engine for them."""
@@ -445,7 +432,7 @@ class JobLauncher(JobLauncherSpec):
 
     def make_handle(self, tracking: Tracking, log_path: Path | None) -> ContainerJobHandle:
         """Return the handle of a job, new or recovered."""
-        return ContainerJobHandle(tracking, self.timeout, log_path)
+        return ContainerJobHandle(tracking, self.settings.start_timeout, log_path)
 
     def _fire_recovered(self, job: TrackedJob) -> None:
         keeper = self._keeper

@@ -11,7 +11,6 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import partial
 
@@ -20,30 +19,15 @@ from flcore.job_launcher_spec import ImagePullProgress
 
 from ..policy.image_reference import registry_of
 from ..runtime.base import PullProgress, PullStatus, PullStream, Runtime
+from ..settings import IF_MISSING, NEVER, PullSettings
 from ..tracking.worker_pool import logged
 
 logger = logging.getLogger(__name__)
-
-NEVER, IF_MISSING, ALWAYS = PULL_POLICIES = ("never", "if-missing", "always")
 
 PROGRESS_INTERVAL = 0.5
 """Seconds between two reports of one pull, at least."""
 _DOWNLOADED = frozenset({PullStatus.DOWNLOAD_COMPLETE, PullStatus.PULL_COMPLETE})
 _DONE = frozenset({PullStatus.PULL_COMPLETE, PullStatus.ALREADY_EXISTS})
-
-
-@dataclass(frozen=True, slots=True)
-class PullSettings:
-    """What the site's config says of pulls. Times are in seconds; None is for ever."""
-
-    policy: str = NEVER
-    """One of ``PULL_POLICIES``."""
-    timeout: float | None = None
-    """A pull may take so long in all."""
-    stall_timeout: float | None = None
-    """A pull may go on so long without a new byte, and without any layer in a state that it was not in before."""
-    registries: tuple[str, ...] | None = None
-    """Globs of the registries from which images are pulled; None is any."""
 
 
 class ImagePuller:

@@ -10,7 +10,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -41,10 +41,11 @@ from ..docker_state import DOCKER_STATE, GONE, TERMINAL_STATES, ContainerState
 from ..records.gpu_leases import GpuLeases
 from ..records.job_record import JobIdentity, JobRecord, RecordStore
 from ..runtime.base import ContainerSummary, FoundImage, Runtime
-from ..tracking.state_tracker import RELIST_INTERVAL, StateTracker
-from ..tracking.tracked_job import STOP_GRACE, CleanUpDelayedError, JobHooks, JobLimits, TrackedJob
-from .image_puller import ImagePuller, PullSettings
-from .job_recovery import JobRecovery, RecoverySettings
+from ..settings import JobSettings
+from ..tracking.state_tracker import StateTracker
+from ..tracking.tracked_job import CleanUpDelayedError, JobHooks, TrackedJob
+from .image_puller import ImagePuller
+from .job_recovery import JobRecovery
 from .job_secrets import JobSecrets
 
 logger = logging.getLogger(__name__)
@@ -56,8 +57,6 @@ FOLLOWER_PATIENCE = 5.0
 """Seconds that an ended container stays for who follows its output."""
 LAST_LOOK_TIMEOUT = 2.0
 """Seconds to see how a container ended whose start failed, before it is removed."""
-LAUNCH_PATIENCE = 30.0
-"""Seconds in which a launch is tried again while an engine that answered before does not."""
 _RETRY_INTERVAL = 0.5
 _STARTED = frozenset({DOCKER_STATE.RUNNING, *TERMINAL_STATES})
 _PASSING = frozenset({errno.ENOSPC, errno.EDQUOT})
@@ -65,23 +64,12 @@ _PASSING = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 @dataclass(frozen=True, slots=True)
-class KeeperSettings:
-    """What the site's config says of how its jobs are kept."""
+class Loans:
+    """Where a job gets what it must give back."""
 
-    start_timeout: float | None = None
-    stop_grace: float = STOP_GRACE
-    limits: JobLimits = field(default_factory=JobLimits)
-    keep: bool = False
-    """Leave ended containers where they are."""
-    recovery: RecoverySettings = field(default_factory=RecoverySettings)
-    pull: PullSettings = field(default_factory=PullSettings)
-    launch_patience: float = LAUNCH_PATIENCE
-    relist_interval: float = RELIST_INTERVAL
     gpus: GpuLeases | None = None
-    """Where jobs lease GPUs; None where they cannot."""
+    """None: jobs get none."""
     secrets: JobSecrets | None = None
-    end_of: Callable[[str, ContainerState], ContainerState] = lambda _, seen: seen
-    """Returns how an ended job ended, by its id, from what the runtime says of that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,8 +101,10 @@ class JobKeeper:
         runtime: where jobs run.
         store: the site's records; None where jobs need not be found again.
         log_path: returns where the output of a job is kept, None for nowhere.
-        settings: see there.
-        listener: see there.
+        settings: how the site wants its jobs kept.
+        loans: where jobs get GPUs and secrets.
+        listener: whom the keeper tells.
+        end_of: returns how an ended job ended, by its id, from what the runtime says of that.
     """
 
     def __init__(
@@ -123,15 +113,19 @@ class JobKeeper:
         runtime: Runtime,
         store: RecordStore | None,
         log_path: Callable[[str], Path | None],
-        settings: KeeperSettings,
+        settings: JobSettings,
+        loans: Loans,
         listener: KeeperListener,
+        end_of: Callable[[str, ContainerState], ContainerState],
     ) -> None:
         self._site, self._launcher = who
         self.runtime = runtime
         self._store = store if store and runtime.remembers else None
         self.log_path = log_path
         self._settings = settings
+        self._loans = loans
         self._listener = listener
+        self._end_of = end_of
         self._jobs: dict[str, TrackedJob] = {}
         """By nonce, from the launch until all is cleaned up."""
         self._recovery = self._make_recovery()
@@ -139,8 +133,7 @@ class JobKeeper:
             runtime,
             listener.on_engine,
             self._on_unknown,
-            settings.relist_interval,
-            settings.recovery.creation_grace,
+            settings,
             self._site,
         )
         self._puller = ImagePuller(runtime, settings.pull, self._tell_of_pull, self._site)
@@ -211,8 +204,8 @@ class JobKeeper:
     def _make_recovery(self) -> JobRecovery | None:
         if not self._store:
             return None
-        on_recovered, settings = self._listener.on_recovered, self._settings.recovery
-        return JobRecovery(self._launcher, self._store, self._jobs, self._hooks, on_recovered, settings)
+        on_recovered = self._listener.on_recovered
+        return JobRecovery(self._launcher, self._store, self._jobs, self._hooks, on_recovered, self._settings)
 
     def _on_unknown(self, summaries: list[ContainerSummary]) -> None:
         if self._recovery:
@@ -260,26 +253,26 @@ class JobKeeper:
         if not count:
             return spec
         record = job.hooks.record
-        if self._settings.gpus is None or (self.runtime.remembers and not record):
+        if self._loans.gpus is None or (self.runtime.remembers and not record):
             raise JobLaunchError(f"job {job.identity.job_id}: a site without a workspace cannot lease GPUs")
-        lease = self._settings.gpus.take(count, job.identity, record.path if record else None)
+        lease = self._loans.gpus.take(count, job.identity, record.path if record else None)
         job.hooks = replace(job.hooks, lock=lease.lock)
         inherited = (lease.lock.descriptor,) if lease.lock else ()
         return replace(spec, gpu_ids=lease.gpu_ids, inherited=inherited)
 
     def _with_secrets(self, job: TrackedJob, spec: ContainerSpec) -> ContainerSpec:
         """Make the files of a job's secrets. Its record is there, so that whatever happens they are found again."""
-        if self._settings.secrets:
+        if self._loans.secrets:
             try:
-                spec = self._settings.secrets.give(spec, job.identity.nonce)
+                spec = self._loans.secrets.give(spec, job.identity.nonce)
             except JobLaunchError as error:
                 raise JobLaunchError(f"job {job.identity.job_id}: {error}") from error
         job.hooks = replace(job.hooks, secrets=spec.secret_values())
         return spec
 
     def _take_secrets_back(self, job: TrackedJob) -> None:
-        if self._settings.secrets:
-            self._settings.secrets.take_back(job.identity.nonce)
+        if self._loans.secrets:
+            self._loans.secrets.take_back(job.identity.nonce)
 
     def _labelled(self, spec: ContainerSpec, who: JobIdentity, image: FoundImage) -> ContainerSpec:
         """Return what the engine is asked for: an image by its id, so that it is the one that was looked at."""
@@ -424,15 +417,13 @@ class JobKeeper:
     # Cleaning up
 
     def _hooks(self, job_id: str, record: JobRecord | None = None, end_unstarted: str = "") -> JobHooks:
-        settings = self._settings
         return JobHooks(
             on_change=self._listener.on_change,
             clean_up=partial(self._clean_up, self.log_path(job_id)),
             record=record,
-            stop_grace=settings.stop_grace,
-            limits=settings.limits,
+            settings=self._settings,
             end_unstarted=end_unstarted,
-            end_of=partial(settings.end_of, job_id),
+            end_of=partial(self._end_of, job_id),
         )
 
     def _clean_up(self, log_path: Path | None, job: TrackedJob) -> None:

@@ -5,32 +5,19 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from ..container_spec import LABEL_JOB_ID, LABEL_LAUNCHER, LABEL_PARENT, LABEL_SITE, LABEL_SITE_ID
 from ..docker_state import DOCKER_STATE, TERMINAL_STATES, ContainerState, EndRequest, Progress
 from ..records.job_record import JobIdentity, JobRecord, RecordStore
 from ..runtime.base import ContainerSummary, Runtime
-from ..tracking.state_tracker import CREATION_GRACE, StateTracker
+from ..settings import IGNORE, STOP, JobSettings
+from ..tracking.state_tracker import StateTracker
 from ..tracking.tracked_job import JobHooks, TrackedJob
 
 logger = logging.getLogger(__name__)
 
-ADOPT, STOP, IGNORE = ORPHAN_POLICIES = ("adopt", "stop", "ignore")
 _INTERRUPTED_LAUNCH = "the site, whose process died before the job was started"
-
-
-@dataclass(frozen=True, slots=True)
-class RecoverySettings:
-    """What the site's config says of orphans: containers of this site that no record tells of."""
-
-    orphans: str = ADOPT
-    """One of ``ORPHAN_POLICIES``."""
-    keep: bool = False
-    """Ended containers are left where they are, so they are no orphans."""
-    creation_grace: float = CREATION_GRACE
-    """Seconds that a container must be old: a younger one may be somebody's who is about to write it down."""
 
 
 class JobRecovery:
@@ -52,7 +39,7 @@ class JobRecovery:
         jobs: dict[str, TrackedJob],
         hooks: Callable[[str, JobRecord, str], JobHooks],
         on_recovered: Callable[[TrackedJob], None],
-        settings: RecoverySettings,
+        settings: JobSettings,
     ) -> None:
         self._launcher = launcher
         self._store = store

@@ -22,7 +22,7 @@ from flcore.job_launcher_spec import JobResult
 from ..docker_state import DOCKER_STATE, TERMINAL_STATES, ContainerState, EndRequest, effective_state, result_of
 from ..records.job_record import JobRecord
 from ..runtime.base import Runtime
-from ..tracking.tracked_job import STOP_GRACE
+from ..settings import STOP_GRACE
 from .job_index import LAUNCHING, LOST, JobIndex, JobView
 from .scope import index_of
 from .selection import the_one_job

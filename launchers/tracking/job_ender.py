@@ -73,7 +73,7 @@ class JobEnder:
         return self._runtime.send_signal(container_id, signal)
 
     def _signalled(self, ending: Ending, delivered: bool) -> None:
-        grace = ending.job.hooks.stop_grace if ending.signal == "SIGTERM" else KILL_INTERVAL
+        grace = ending.job.hooks.settings.stop_grace if ending.signal == "SIGTERM" else KILL_INTERVAL
         ending.signal = "SIGKILL"
         ending.job.note_delivery(delivered)
         self._again_in(grace, ending)

@@ -46,16 +46,16 @@ class JobLimiter:
 
     def begin(self, job: TrackedJob, started_at: float | None) -> Limit | None:
         """Begin to count a running job's time; None if it has all the time of the world."""
-        limits = job.hooks.limits
-        if limits.run is None and limits.idle is None:
+        settings = job.hooks.settings
+        if settings.run_timeout is None and settings.idle_timeout is None:
             return None
         limit = Limit(job)
-        if limits.run is not None:
-            reason = f"the site: it ran for more than {limits.run:g} s ('run_timeout')"
+        if settings.run_timeout is not None:
+            reason = f"the site: it ran for more than {settings.run_timeout:g} s ('run_timeout')"
             late = partial(self._end_late, job, reason)
-            limit.run_timer = self._loop.after(limits.run - job.age(started_at), late)
-        if limits.idle is not None:
-            self._count_silence_anew(limit, limits.idle)
+            limit.run_timer = self._loop.after(settings.run_timeout - job.age(started_at), late)
+        if settings.idle_timeout is not None:
+            self._count_silence_anew(limit, settings.idle_timeout)
         return limit
 
     def _end_late(self, job: TrackedJob, reason: str) -> None:

@@ -26,6 +26,7 @@ from flcore.job_launcher_spec import JobReturnCode, LauncherFigures
 
 from ..docker_state import DOCKER_STATE, TERMINAL_STATES, ContainerState, effective_state, result_of
 from ..runtime.base import ContainerSummary, Runtime
+from ..settings import JobSettings
 from .job_ender import Ending, JobEnder
 from .job_output import last_output
 from .job_timeouts import JobLimiter, Limit
@@ -95,8 +96,7 @@ class StateTracker:
         on_engine: called by the notifier, ``(reachable, reason)``, when the runtime stops answering, and when it
             answers again.
         on_unknown: called in the pool with the listed containers that are not tracked.
-        relist_interval: seconds between two lists.
-        creation_grace: seconds in which a container may still appear whose creation was asked for, but not answered.
+        settings: how often it lists, and how long a container may still appear.
         site: whose jobs they are, for the log.
     """
 
@@ -105,16 +105,14 @@ class StateTracker:
         runtime: Runtime,
         on_engine: Callable[[bool, str], None] | None = None,
         on_unknown: Callable[[list[ContainerSummary]], None] | None = None,
-        relist_interval: float = RELIST_INTERVAL,
-        creation_grace: float = CREATION_GRACE,
+        settings: JobSettings = JobSettings(),
         site: str = "",
     ) -> None:
         self._runtime = runtime
         self._about = {"site": site}
         self._on_engine = on_engine
         self._on_unknown = on_unknown
-        self._relist_interval = relist_interval
-        self._creation_grace = creation_grace
+        self._settings = settings
         self._watches: dict[str, _Watch] = {}
         """By container id."""
         self._expected: dict[str, _Expectation] = {}
@@ -160,7 +158,7 @@ class StateTracker:
         """
         with self._lock:
             self._begin(job)
-            self._expected[job.identity.nonce] = _Expectation(job, self._creation_grace - asked_ago)
+            self._expected[job.identity.nonce] = _Expectation(job, self._settings.creation_grace - asked_ago)
         self._post(self._tick_if_idle)
         self._post(self._list)
 
@@ -388,8 +386,8 @@ class StateTracker:
         self._ticking = bool(self._watches or self._expected or self._sweeping)
         if self._ticking:
             self._list()
-            interval = self._relist_interval if self._reachable else min(self._relist_interval, _AWAY_INTERVAL)
-            self._loop.after(interval, self._tick)
+            interval = self._settings.relist_interval
+            self._loop.after(interval if self._reachable else min(interval, _AWAY_INTERVAL), self._tick)
 
     def _begin_sweep(self) -> None:
         self._sweeping, self._sweep_ends = True, None
@@ -397,7 +395,7 @@ class StateTracker:
 
     def _sweep_on(self) -> None:
         if self._sweep_ends is None:
-            self._sweep_ends = time.monotonic() + self._creation_grace
+            self._sweep_ends = time.monotonic() + self._settings.creation_grace
         elif self._list_began >= self._sweep_ends:
             self._sweeping = False
 

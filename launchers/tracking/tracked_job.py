@@ -16,22 +16,10 @@ from ..container_spec import hidden
 from ..docker_state import DOCKER_STATE, ContainerState, EndRequest, Progress, StateMachine, Transition
 from ..records.gpu_leases import JobLock
 from ..records.job_record import JobIdentity, JobRecord
+from ..settings import JobSettings
 from .worker_pool import logged
 
 logger = logging.getLogger(__name__)
-
-STOP_GRACE = 10.0
-"""Seconds from the request to end to the kill, where a site does not say."""
-
-
-@dataclass(frozen=True, slots=True)
-class JobLimits:
-    """How long a job may go on, in seconds; None is for ever."""
-
-    run: float | None = None
-    """From its start."""
-    idle: float | None = None
-    """Without any output."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +31,7 @@ class JobHooks:
     clean_up: Callable[[TrackedJob], None] | None = None
     """Called after the end, by a thread of its own; and again later if it raises FLCoreError or CleanUpDelayedError."""
     record: JobRecord | None = None
-    stop_grace: float = STOP_GRACE
-    limits: JobLimits = field(default_factory=JobLimits)
+    settings: JobSettings = field(default_factory=JobSettings)
     end_unstarted: str = ""
     """On whose request a container is ended that is found created: nobody else will start it. Empty: one may."""
     lock: JobLock | None = None

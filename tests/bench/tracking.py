@@ -17,6 +17,7 @@ from launchers.container_spec import ContainerSpec
 from launchers.records.job_record import JobIdentity, RecordStore
 from launchers.runtime.base import ContainerSummary
 from launchers.runtime.fake import FakeRuntime
+from launchers.settings import JobSettings
 from launchers.tracking.state_tracker import StateTracker
 from launchers.tracking.tracked_job import JobHooks, TrackedJob
 
@@ -52,7 +53,7 @@ class _Tracked:
 
     def __init__(self, folder: Path | None, stack: ExitStack) -> None:
         self.runtime = _ListedRuntime()
-        self.tracker = StateTracker(self.runtime, relist_interval=NEVER)
+        self.tracker = StateTracker(self.runtime, settings=JobSettings(relist_interval=NEVER))
         stack.callback(self.tracker.close)
         self._store = RecordStore(folder) if folder else None
         if self._store:

@@ -18,8 +18,9 @@ from docker.errors import NotFound
 from flcore import JobReturnCode
 from flcore.errors import ImageError, JobAbortedError, PullTimeoutError
 from flcore.job_launcher_spec import ImagePullProgress
-from launchers.keeping.image_puller import ImagePuller, PullSettings
+from launchers.keeping.image_puller import ImagePuller
 from launchers.runtime.docker import DockerRuntime
+from launchers.settings import PullSettings
 
 from .conftest import Lab, until
 from .registry import Registry, encoded

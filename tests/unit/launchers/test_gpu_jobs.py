@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -47,8 +48,8 @@ class Lab:
     def parent(self, site: str = "site-1", **kwargs: Any) -> Parent:
         given: dict[str, Any] = {"image": "job:1", "runtime": self.runtime, "gpu_ids": IDS, "stop_grace": 0} | kwargs
         launcher = ClientDockerJobLauncher(gpu_lease_dir=str(self.folder / "gpus"), **given)
-        launcher.launch_patience = launcher.creation_grace = 0.05
-        launcher.relist_interval = 0.02
+        hasty = replace(launcher.settings, launch_patience=0.05, creation_grace=0.05, relist_interval=0.02)
+        launcher.settings = hasty
         self._launchers.append(launcher)
         return Parent(self, site, launcher)
 

@@ -17,6 +17,7 @@ from launchers.docker_state import DOCKER_STATE
 from launchers.job_handle import ContainerJobHandle, Tracking
 from launchers.records.job_record import JobIdentity
 from launchers.runtime.fake import FakeRuntime
+from launchers.settings import JobSettings
 from launchers.tracking import job_ender
 from launchers.tracking.state_tracker import StateTracker
 from launchers.tracking.tracked_job import JobHooks, TrackedJob
@@ -31,13 +32,15 @@ class Bench:
 
     def __init__(self, runtime: FakeRuntime | None = None) -> None:
         self.runtime = runtime or FakeRuntime()
-        self.tracker = StateTracker(self.runtime, relist_interval=0.02)
+        self.tracker = StateTracker(self.runtime, settings=JobSettings(relist_interval=0.02))
 
     def created(
         self, name: str = "one", timeout: float | None = None, log_path: Path | None = None
     ) -> ContainerJobHandle:
         container_id = self.runtime.create(ContainerSpec(name, "job:1", ("run",)))
-        job = TrackedJob(JobIdentity("job-1", "site-1", name, container_id), JobHooks(stop_grace=GRACE))
+        job = TrackedJob(
+            JobIdentity("job-1", "site-1", name, container_id), JobHooks(settings=JobSettings(stop_grace=GRACE))
+        )
         self.tracker.watch(job)
         return ContainerJobHandle(Tracking(job, self.tracker, self.runtime), timeout, log_path)
 
@@ -246,7 +249,7 @@ def test_terminate_after_the_end_keeps_the_result(bench: Bench, exit_code: int, 
 
 def test_terminate_of_a_job_whose_end_nobody_has_seen_yet_keeps_its_own_result() -> None:
     bench = Bench()
-    bench.tracker = StateTracker(bench.runtime, relist_interval=3600)
+    bench.tracker = StateTracker(bench.runtime, settings=JobSettings(relist_interval=3600))
     handle = bench.running()
     bench.runtime.drop_events = True
     bench.runtime.exit("one", 3)
@@ -257,7 +260,7 @@ def test_terminate_of_a_job_whose_end_nobody_has_seen_yet_keeps_its_own_result()
 
 def test_terminate_of_a_job_that_has_just_started_asks_its_process() -> None:
     bench = Bench()
-    bench.tracker = StateTracker(bench.runtime, relist_interval=3600)
+    bench.tracker = StateTracker(bench.runtime, settings=JobSettings(relist_interval=3600))
     handle = bench.created()
     assert handle.enter_states("created", TIMEOUT)
     bench.runtime.drop_events = True

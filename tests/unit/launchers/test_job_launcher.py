@@ -76,7 +76,7 @@ class Lab:
     def launcher(self, **kwargs: Any) -> DockerJobLauncher:
         arguments: dict[str, Any] = {"image": "job:1", "runtime": self.runtime, "stop_grace": 0}
         launcher = self.keep(TrainLauncher(**arguments | kwargs))
-        launcher.launch_patience = 0.05
+        launcher.settings = replace(launcher.settings, launch_patience=0.05)
         return launcher
 
     def keep(self, launcher: DockerJobLauncher) -> DockerJobLauncher:
@@ -790,7 +790,7 @@ def test_a_wrong_argument_is_a_value_error_by_its_name(arguments: dict[str, Any]
 
 @pytest.mark.parametrize("stop_grace", [0, 2.5])
 def test_the_grace_is_the_sites_to_choose(stop_grace: float) -> None:
-    assert TrainLauncher(stop_grace=stop_grace).stop_grace == stop_grace
+    assert TrainLauncher(stop_grace=stop_grace).settings.stop_grace == stop_grace
 
 
 def test_two_datasets_of_one_variable_are_refused() -> None:

@@ -9,6 +9,7 @@ import socketserver
 import subprocess
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
@@ -34,7 +35,9 @@ MIB = 1 << 20
 
 
 class QuickLauncher(ClientDockerJobLauncher):
-    relist_interval = 0.05
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.settings = replace(self.settings, relist_interval=0.05)
 
 
 class Wall(FLComponent):

@@ -15,9 +15,10 @@ import pytest
 from flcore.errors import ImageError, JobAbortedError, PullTimeoutError, RuntimeUnavailableError
 from flcore.job_launcher_spec import ImagePullProgress
 from launchers.keeping import image_puller
-from launchers.keeping.image_puller import PROGRESS_INTERVAL, ImagePuller, PullSettings
+from launchers.keeping.image_puller import PROGRESS_INTERVAL, ImagePuller
 from launchers.runtime.base import PullStatus
 from launchers.runtime.fake import FakeRuntime
+from launchers.settings import PullSettings
 
 IMAGE = "job:1"
 TIMEOUT = 5.0

@@ -60,8 +60,8 @@ class Life:
         self.ctx = FakeFLContext(workspace=workspace, components=[self.handles])
         given = {"image": "job:1", "runtime": runtime, "stop_grace": 0}
         self.launcher = SleepLauncher(**{**given, **arguments})
-        self.launcher.launch_patience = self.launcher.creation_grace = 0.05
-        self.launcher.relist_interval = 0.02
+        hasty = replace(self.launcher.settings, launch_patience=0.05, creation_grace=0.05, relist_interval=0.02)
+        self.launcher.settings = hasty
         self.launcher.dispatch_event(EventType.SYSTEM_START, self.ctx)
 
     @property
@@ -477,7 +477,7 @@ def has_answered(life: Life) -> None:
 def test_an_unanswered_creation_is_repeated_and_makes_one_container(lab: Lab, does_it: bool) -> None:
     lab.runtime = SilentRuntime(answers_later=True, does_it=does_it)
     life = lab.life()
-    life.launcher.launch_patience = TIMEOUT
+    life.launcher.settings = replace(life.launcher.settings, launch_patience=TIMEOUT)
     has_answered(life)
     handle = life.launch()
     assert [container.id for container in lab.runtime.containers()] == [handle.identity.container_id]
@@ -541,7 +541,7 @@ class HalfDeafRuntime(FakeRuntime):
 def test_an_unanswered_start_that_worked_is_a_launch(lab: Lab) -> None:
     lab.runtime = HalfDeafRuntime(starts=True)
     life = lab.life()
-    life.launcher.launch_patience = TIMEOUT
+    life.launcher.settings = replace(life.launcher.settings, launch_patience=TIMEOUT)
     handle = life.launch()
     lab.runtime.exit(NAME, 3)
     assert handle.wait() is JobReturnCode.EXECUTION_ERROR

@@ -17,6 +17,7 @@ from launchers.container_spec import ContainerSpec
 from launchers.docker_state import DOCKER_STATE, ContainerState
 from launchers.records.job_record import JobIdentity
 from launchers.runtime.process import ProcessRuntime
+from launchers.settings import JobSettings
 from launchers.tracking.state_tracker import StateTracker
 from launchers.tracking.tracked_job import TrackedJob
 
@@ -293,7 +294,7 @@ def test_making_a_runtime_touches_nothing() -> None:
 
 
 def test_a_tracker_is_told_of_the_end_of_every_process(lab: Lab) -> None:
-    tracker = StateTracker(lab.runtime, relist_interval=3600)
+    tracker = StateTracker(lab.runtime, settings=JobSettings(relist_interval=3600))
     jobs = []
     for number in range(20):
         container_id = lab.create(f"exit {number}", f"job-{number}")

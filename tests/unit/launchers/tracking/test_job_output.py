@@ -15,6 +15,7 @@ from launchers.job_handle import ContainerJobHandle, Tracking
 from launchers.records.job_record import JobIdentity
 from launchers.runtime.base import OutputChunk
 from launchers.runtime.fake import FakeRuntime
+from launchers.settings import JobSettings
 from launchers.tracking.job_output import LAST_CHARACTERS, last_output
 from launchers.tracking.state_tracker import StateTracker
 from launchers.tracking.tracked_job import JobHooks, TrackedJob
@@ -27,7 +28,7 @@ class Bench:
 
     def __init__(self, runtime: FakeRuntime | None = None) -> None:
         self.runtime = runtime or FakeRuntime()
-        self.tracker = StateTracker(self.runtime, relist_interval=0.02)
+        self.tracker = StateTracker(self.runtime, settings=JobSettings(relist_interval=0.02))
         container_id = self.runtime.create(ContainerSpec("one", "job:1", ("run",)))
         job = TrackedJob(JobIdentity("job-1", "site-1", "one", container_id), JobHooks(clean_up=self.clean_up))
         self.tracker.watch(job)

@@ -17,6 +17,7 @@ from launchers.container_spec import ContainerSpec
 from launchers.docker_state import DOCKER_STATE, ContainerState
 from launchers.records.job_record import JobIdentity
 from launchers.runtime.fake import FakeRuntime
+from launchers.settings import JobSettings
 from launchers.tracking.state_tracker import StateTracker
 from launchers.tracking.tracked_job import JobHooks, TrackedJob
 
@@ -57,7 +58,9 @@ class World:
     def __post_init__(self) -> None:
         self.engine: SimpleQueue[bool] = SimpleQueue()
         self.tracker = StateTracker(
-            self.runtime, lambda reachable, _: self.engine.put(reachable), relist_interval=self.relist_interval
+            self.runtime,
+            lambda reachable, _: self.engine.put(reachable),
+            settings=JobSettings(relist_interval=self.relist_interval),
         )
 
     def job(

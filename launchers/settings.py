@@ -1,0 +1,51 @@
+"""What a site's config says of how its jobs are launched, kept and ended: plain data, made once and handed down."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+NEVER, IF_MISSING, ALWAYS = PULL_POLICIES = ("never", "if-missing", "always")
+ADOPT, STOP, IGNORE = ORPHAN_POLICIES = ("adopt", "stop", "ignore")
+
+STOP_GRACE = 10.0
+"""Seconds from the request to end to the kill, where a site does not say."""
+
+
+@dataclass(frozen=True, slots=True)
+class PullSettings:
+    """How images are pulled. Times are in seconds; None is for ever."""
+
+    policy: str = NEVER
+    """One of ``PULL_POLICIES``."""
+    timeout: float | None = None
+    """A pull may take so long in all."""
+    stall_timeout: float | None = None
+    """A pull may go on so long without a new byte, and without any layer in a state that it was not in before."""
+    registries: tuple[str, ...] | None = None
+    """Globs of the registries from which images are pulled; None is any."""
+
+
+@dataclass(frozen=True, slots=True)
+class JobSettings:
+    """How the jobs of one launcher are kept. Times are in seconds; None is for ever."""
+
+    start_timeout: float | None = None
+    """A container may take so long to run."""
+    run_timeout: float | None = None
+    """A job may run so long from its start."""
+    idle_timeout: float | None = None
+    """A job may go on so long without any output."""
+    stop_grace: float = STOP_GRACE
+    """From the request to end to the kill."""
+    keep: bool = False
+    """Ended containers are left where they are."""
+    orphans: str = ADOPT
+    """What becomes of a container of this site that no record tells of: one of ``ORPHAN_POLICIES``."""
+    pull: PullSettings = field(default_factory=PullSettings)
+    launch_patience: float = 30.0
+    """A launch is tried again for so long while an engine that answered before does not."""
+    relist_interval: float = 5.0
+    """Between two lists while jobs run: how late a change whose event was lost is seen."""
+    creation_grace: float = 20.0
+    """A container may still appear for so long whose creation was asked for, and not answered. So one that is younger
+    is no orphan: somebody may be about to write it down."""
