@@ -18,6 +18,7 @@ from .fl_constant import FLContextKey, JobConstants, JobMetaKey, JobProcessArgs
 from .fl_context import FLContext
 from .job_launcher_spec import JobArgs, JobHandleSpec, JobResult, JobReturnCode, LaunchRequest
 from .job_meta import get_app
+from .launch import LONGEST_WAIT
 from .site import Site
 from .submitted_job import SubmittedJob
 
@@ -26,9 +27,6 @@ CLIENT_CONFIG = f"config/{JobConstants.CLIENT_JOB_CONFIG}"
 
 FINISH_GRACE = 10.0
 """Seconds that clients have to end by themselves after the server has succeeded."""
-
-_LONGEST_WAIT = 1.0
-"""Seconds. Python notices a signal that comes just before it begins to wait only when the wait ends."""
 
 
 class Workflow(FLComponent, ABC):
@@ -180,7 +178,7 @@ class JobWorkflow(Workflow):
 
     def _next_end(self, deadline: float | None) -> str | None:
         """Wait for the next end, note its result and return its site; None at the deadline, and now and then."""
-        timeout = _LONGEST_WAIT
+        timeout = LONGEST_WAIT
         if deadline is not None:
             timeout = max(0.0, min(timeout, deadline - time.monotonic()))
         try:
