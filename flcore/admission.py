@@ -8,19 +8,18 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, fields
+from functools import partial
 from typing import Any, NamedTuple, Self
 
 from .config.component_config import check_keys
 from .config.strict_json import shown
-from .errors import ConfigError, JobAbortedError, SiteBusyError
+from .errors import ConfigError, SiteBusyError
+from .launch import Launch
 
 logger = logging.getLogger(__name__)
 
 QUEUED = 100
 """How many launches may wait where a site does not say: a burst waits for its turn, a flood is refused."""
-
-_LONGEST_WAIT = 1.0
-"""Seconds. Python notices a signal that comes just before it begins to wait only when the wait ends."""
 
 _waiting_is_harmful: ContextVar[bool] = ContextVar("whether others wait for this thread", default=False)
 
@@ -64,31 +63,21 @@ class Load(NamedTuple):
     """Launches that wait for their turn."""
 
 
-class Slot:
-    """One job's place: in the queue, or among those that are launched and run."""
-
-    __slots__ = ("_admitted", "_decided", "_refused_by", "job_id")
-
-    def __init__(self, job_id: str) -> None:
-        self.job_id = job_id
-        self._admitted = False
-        self._refused_by = ""
-        self._decided: threading.Event | None = None
-        """Set when the waiting is over; there is one only if the launch has to wait."""
-
-
 class Admission:
     """Lets a site's launches in, first come, first served. All methods may be called from any thread.
 
     Nobody polls: who leaves lets in who waits.
     """
 
+    # A launch has a lock of its own, which is taken under this one's, never the reverse: that is why nobody is asked to
+    # end, and no callback is left, while the lock is held.
+
     def __init__(self, site: str, limits: AdmissionLimits) -> None:
         self._site = site
         self._limits = limits
-        self._launching: set[Slot] = set()
-        self._running: set[Slot] = set()
-        self._queue: dict[Slot, None] = {}
+        self._launching: set[Launch] = set()
+        self._running: set[Launch] = set()
+        self._queue: dict[Launch, None] = {}
         self._closed_by = ""
         self._lock = threading.Lock()
 
@@ -96,56 +85,51 @@ class Admission:
     def load(self) -> Load:
         return Load(len(self._running), len(self._launching), len(self._queue))
 
-    def enter(self, slot: Slot) -> None:
-        """Return when the launch may begin. In any case the slot must :meth:`leave` in the end.
+    def enter(self, launch: Launch) -> None:
+        """Return when the launch may go on. In any case it must :meth:`leave` in the end.
 
-        Raises SiteBusyError if there is no room, be it to wait; JobAbortedError if the launch is refused while it
-        waits, or was before.
+        Raises SiteBusyError if there is no room, be it to wait; JobAbortedError if somebody asks for its end while it
+        waits, or did before.
         """
+        launch.raise_if_ended()
         with self._lock:
-            obstacle = self._line_up(slot)
-        if slot._decided:
-            about = {"site": self._site, "job_id": slot.job_id}
-            logger.info("job %s waits: %s", slot.job_id, obstacle, extra=about)
-            while not slot._decided.wait(_LONGEST_WAIT):
-                pass
-        if not slot._admitted:
-            raise launch_aborted(slot.job_id, slot._refused_by)
+            closed_by = self._closed_by
+            obstacle = "" if closed_by else self._line_up(launch)
+        if closed_by:
+            launch.request_end(closed_by)
+        if obstacle:
+            about = {"site": self._site, "job_id": launch.job_id}
+            logger.info("job %s waits: %s", launch.job_id, obstacle, extra=about)
+            launch.on_end_request(partial(self._leave_queue, launch))
+            launch.wait_for_turn()
+        launch.raise_if_ended()
 
-    def enter_regardless(self, slot: Slot) -> None:
+    def enter_regardless(self, launch: Launch) -> None:
         """Count a job that runs already, whatever the limits."""
         with self._lock:
-            slot._admitted = True
-            self._running.add(slot)
+            self._running.add(launch)
 
-    def launched(self, slot: Slot) -> None:
-        """Note that the job's launch is over. It runs until it leaves."""
+    def launched(self, launch: Launch) -> None:
+        """Note that the launch is over. Its job runs until it leaves."""
         with self._lock:
-            self._launching.discard(slot)
+            self._launching.discard(launch)
             self._admit_waiting()
 
-    def leave(self, slot: Slot) -> None:
+    def leave(self, launch: Launch) -> None:
         """Make room for others. Idempotent."""
         with self._lock:
-            self._queue.pop(slot, None)
-            self._launching.discard(slot)
-            self._running.discard(slot)
+            self._queue.pop(launch, None)
+            self._launching.discard(launch)
+            self._running.discard(launch)
             self._admit_waiting()
 
-    def refuse(self, slot: Slot, by: str) -> bool:
-        """Have a launch that waits, or is about to, raise JobAbortedError at once; False if it was let in before."""
-        with self._lock:
-            if slot._admitted:
-                return False
-            self._refuse(slot, by)
-            return True
-
     def close(self, by: str) -> None:
-        """Refuse all that wait, and whoever comes, on the request of ``by``."""
+        """Ask for the end of all that wait, and of whoever comes, on the request of ``by``."""
         with self._lock:
             self._closed_by = by
-            for slot in list(self._queue):
-                self._refuse(slot, by)
+            waiting, self._queue = self._queue, {}  # nobody lets one of them in meanwhile
+        for launch in waiting:
+            launch.request_end(by)
 
     def reopen(self) -> None:
         """Let launches in again; jobs that were let in before the closing count no more."""
@@ -154,40 +138,32 @@ class Admission:
             self._launching.clear()
             self._running.clear()
 
-    def _line_up(self, slot: Slot) -> str:
-        """Let the launch in, refuse it, or put it at the queue's end; return why it must wait, if it must."""
-        if self._closed_by:
-            self._refuse(slot, self._closed_by)
-        if slot._refused_by:
-            return ""
+    def _line_up(self, launch: Launch) -> str:
+        """Let the launch in, or put it at the queue's end; return why it must wait, if it must."""
         if not self._limit_reached():  # then nobody waits
-            self._admit(slot)
+            self._admit(launch)
             return ""
         busy, harmful = self._busy(), _waiting_is_harmful.get()
         if harmful or len(self._queue) >= self._limits.queued:
-            raise SiteBusyError(f"job {slot.job_id}: {busy}; {self._way_out(harmful)}")
-        self._queue[slot] = None
-        slot._decided = threading.Event()
+            raise SiteBusyError(f"job {launch.job_id}: {busy}; {self._way_out(harmful)}")
+        self._queue[launch] = None
         return busy
 
     def _admit_waiting(self) -> None:
         while self._queue and not self._limit_reached():
-            slot = next(iter(self._queue))
-            del self._queue[slot]
-            self._admit(slot)
+            launch = next(iter(self._queue))
+            del self._queue[launch]
+            self._admit(launch)
 
-    def _admit(self, slot: Slot) -> None:
-        slot._admitted = True
-        self._launching.add(slot)
-        self._running.add(slot)
-        if slot._decided:
-            slot._decided.set()
+    def _admit(self, launch: Launch) -> None:
+        if launch.admit():  # else somebody has asked for its end just now: it raises, and takes no place
+            self._launching.add(launch)
+            self._running.add(launch)
 
-    def _refuse(self, slot: Slot, by: str) -> None:
-        self._queue.pop(slot, None)
-        slot._refused_by = slot._refused_by or by
-        if slot._decided:
-            slot._decided.set()
+    def _leave_queue(self, launch: Launch) -> None:
+        """Make room to wait. Who asked for the launch's end does this: its own thread may take a while to wake."""
+        with self._lock:
+            self._queue.pop(launch, None)
 
     def _limit_reached(self) -> str:
         """Return the key of the limit that keeps the next launch out; empty if there is room."""
@@ -207,11 +183,6 @@ class Admission:
         if harmful:
             return f"no launch waits in an event's handler: launch from a thread of your own, or {raise_limit}"
         return f"{raise_limit} or admission.queued ({self._limits.queued}) to let more in"
-
-
-def launch_aborted(job_id: str, by: str) -> JobAbortedError:
-    """Return the error of a launch that somebody ended."""
-    return JobAbortedError(f"job {job_id}: its launch was ended on the request of {by}", by)
 
 
 @contextmanager

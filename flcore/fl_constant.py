@@ -41,6 +41,8 @@ class FLContextKey:
     """The ``JobStateChange`` of a JOB_STATE_CHANGED event."""
     JOB_HANDLE = "__job_handle__"
     """The handle of an AFTER_JOB_LAUNCH or JOB_RECOVERED event's job."""
+    LAUNCH = "_launch"
+    """The ``Launch`` of a context in which a job is launched, where the framework puts one there: flcore does."""
     LAUNCH_REQUEST = "__launch_request__"
     """A function that returns the ``LaunchRequest`` of an AFTER_JOB_LAUNCH event's job, where its launcher tells."""
     JOB_USAGE = "__job_usage__"

@@ -4,63 +4,13 @@ from __future__ import annotations
 
 import threading
 
-from .admission import Slot, launch_aborted
 from .config.strict_json import shown
 from .errors import NameInUseError, UnknownJobError
-from .job_launcher_spec import JobHandleSpec, JobLauncherSpec, JobResult, JobReturnCode
+from .job_launcher_spec import JobHandleSpec, JobReturnCode
+from .launch import Launch
 
 KEPT_ENDED = 1000
 """How many handles of ended jobs a site keeps, the newest: what it holds must not grow for ever."""
-
-
-class Launch:
-    """One launch that is under way, on the thread that made this; others may ask for its end, and wait for it."""
-
-    def __init__(self, job_id: str) -> None:
-        self.job_id = job_id
-        self.slot = Slot(job_id)
-        self._thread = threading.get_ident()
-        self._ended_by = ""
-        self._launcher: JobLauncherSpec | None = None
-        self._handle: JobHandleSpec | None = None
-        self._code = JobReturnCode.ABORTED
-        self._lock = threading.Lock()
-        self._settled = threading.Event()
-
-    @property
-    def is_of_this_thread(self) -> bool:
-        return self._thread == threading.get_ident()
-
-    def request_end(self, by: str) -> JobLauncherSpec | None:
-        """Note that ``by`` asks for the end, if nobody did before; return the launcher that is at it, if one is."""
-        with self._lock:
-            self._ended_by = self._ended_by or by
-            return self._launcher
-
-    def hand_over(self, launcher: JobLauncherSpec) -> None:
-        """Note who launches from now on. Raises JobAbortedError if somebody has asked for the end."""
-        with self._lock:
-            if self._ended_by:
-                raise launch_aborted(self.job_id, self._ended_by)
-            self._launcher = launcher
-
-    def succeed(self, handle: JobHandleSpec) -> str:
-        """Note the handle, to which everybody turns from now on. Returns who has asked for the end, if somebody did."""
-        with self._lock:
-            self._handle = handle
-            self._settled.set()
-            return self._ended_by
-
-    def fail(self, error: BaseException) -> None:
-        """Note that nothing was launched."""
-        if isinstance(error, Exception):
-            self._code = JobResult.of_failed_launch(error).return_code
-        self._settled.set()
-
-    def wait(self) -> JobHandleSpec | JobReturnCode:
-        """Return the handle when there is one, or the return code of the launch when it has failed."""
-        self._settled.wait()
-        return self._handle or self._code
 
 
 class JobRegistry:
@@ -116,14 +66,19 @@ class JobRegistry:
             del self._launches[launch.job_id]
         launch.fail(error)
 
-    def recovered(self, job_id: str, handle: JobHandleSpec) -> bool:
-        """Note the handle of a job that was found again; False if the job is launched or runs already."""
+    def recovered(self, job_id: str, handle: JobHandleSpec) -> Launch | None:
+        """Note the handle of a job that was found again, and return its launch, which an earlier process has done.
+
+        None if the job is launched or runs already.
+        """
         with self._lock:
             if job_id in self._launches or (self._runs(job_id) and job_id not in self._let_go):
-                return False
+                return None
             self._forget(job_id)
             self._handles[job_id] = handle
-            return True
+        launch = Launch(job_id)
+        launch.succeed(handle)
+        return launch
 
     def ended(self, job_id: str, handle: JobHandleSpec) -> None:
         """Note that the end of a job was told; of those, forget the oldest if there are too many."""

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from .admission import Admission, AdmissionLimits, Load, Slot, no_waiting
+from .admission import Admission, AdmissionLimits, Load, no_waiting
 from .errors import ConfigError, FLCoreError, JobLaunchError, JobRejectedError, NoLauncherError
 from .event_bus import EventBus
 from .event_type import EventType
@@ -20,7 +20,8 @@ from .fl_constant import EventScope, FLContextKey
 from .fl_context import FLContext, FLContextManager
 from .job_launcher_spec import JobArgs, JobHandleSpec, JobLauncherSpec, JobResult, JobReturnCode, LaunchRequest
 from .job_meta import check_metadata, get_job_id, is_identifier
-from .job_registry import JobRegistry, Launch
+from .job_registry import JobRegistry
+from .launch import Launch
 from .site_config import SiteConfig, check_at_end
 from .site_log import LogSettings, SiteLog
 from .workspace import Workspace
@@ -234,13 +235,14 @@ class Site:
         job_id = get_job_id(job_meta)
         launch = self._jobs.begin_launch(job_id)
         fl_ctx = self._job_context(job_id, job_meta, job_args)
+        fl_ctx.put(FLContextKey.LAUNCH, launch, private=True, sticky=False)
         try:
             handle = self._launch(launch, fl_ctx, app)
         except BaseException as error:
             self._launch_failed(launch, error)
             raise
         ended_by = self._jobs.launched(launch, handle)
-        self._admission.launched(launch.slot)
+        self._admission.launched(launch)
         try:
             if ended_by:
                 self._end(job_id, handle, ended_by)
@@ -250,7 +252,7 @@ class Site:
             self._end(job_id, handle, f"site {self.name}, on {type(error).__name__}")
             raise
         finally:
-            self._follow(job_id, handle, launch.slot)
+            self._follow(launch, handle)
         return handle
 
     def describe_launch(self, job_meta: Mapping[str, Any], job_args: JobArgs | None = None) -> LaunchRequest | None:
@@ -291,7 +293,7 @@ class Site:
         self.close()
 
     def _launch(self, launch: Launch, fl_ctx: FLContext, app: str | Path | None) -> JobHandleSpec:
-        self._admission.enter(launch.slot)
+        self._admission.enter(launch)
         job_id, job_meta = launch.job_id, fl_ctx.get_prop(FLContextKey.JOB_META)
         check_metadata(job_meta)
         with self.workspace.deployed(job_meta, None if app is None else Path(app)):
@@ -308,7 +310,7 @@ class Site:
 
     def _launch_failed(self, launch: Launch, error: BaseException) -> None:
         self._jobs.failed(launch, error)
-        self._admission.leave(launch.slot)
+        self._admission.leave(launch)
         if isinstance(error, Exception):
             fl_ctx = self._context_of(launch.job_id)
             fl_ctx.put(FLContextKey.LAUNCH_ERROR, error, private=True, sticky=False)
@@ -337,10 +339,9 @@ class Site:
     def _fire_recovered(self, fl_ctx: FLContext) -> None:
         """Take a job in that was found again, before the components hear of it; its end is told after that."""
         job_id, handle = fl_ctx.get_job_id(), fl_ctx.get_prop(FLContextKey.JOB_HANDLE)
-        slot = Slot(job_id)
-        taken_in = isinstance(handle, JobHandleSpec) and self._jobs.recovered(job_id, handle)
-        if taken_in:
-            self._admission.enter_regardless(slot)
+        launch = self._jobs.recovered(job_id, handle) if isinstance(handle, JobHandleSpec) else None
+        if launch:
+            self._admission.enter_regardless(launch)
         else:
             why = "is launched or runs already" if handle else "has no handle"
             about = self._about(job_id)
@@ -348,16 +349,16 @@ class Site:
         try:
             self._bus.fire(EventType.JOB_RECOVERED, fl_ctx)
         finally:
-            if taken_in:
-                self._follow(job_id, handle, slot)
+            if launch:
+                self._follow(launch, handle)
 
-    def _follow(self, job_id: str, handle: JobHandleSpec, slot: Slot) -> None:
+    def _follow(self, launch: Launch, handle: JobHandleSpec) -> None:
         """Have the job's end told to all, and make room for another."""
 
         def on_end(_: JobHandleSpec) -> None:
-            self._jobs.ended(job_id, handle)
-            self._admission.leave(slot)
-            self._job_ended(job_id, _final_result(handle))
+            self._jobs.ended(launch.job_id, handle)
+            self._admission.leave(launch)
+            self._job_ended(launch.job_id, _final_result(handle))
 
         handle.add_done_callback(on_end)
 
@@ -374,8 +375,8 @@ class Site:
 
     def _call_back(self, launch: Launch, by: str) -> None:
         """Have a launch raise, if it is not too late; else it ends what it has launched."""
-        launcher = launch.request_end(by)
-        if self._admission.refuse(launch.slot, by) or launcher is None:
+        in_time, launcher = launch.request_end(by), launch.launcher
+        if not in_time or launcher is None:
             return
         try:
             launcher.abort_launch(launch.job_id, by)

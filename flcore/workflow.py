@@ -6,32 +6,27 @@ import secrets
 import socket
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
 from queue import Empty, SimpleQueue
-from typing import Any, Self
+from typing import Any
 
-from .config.strict_json import load_json, shown
-from .errors import ConfigError, FLCoreError, JobRejectedError
+from .errors import ConfigError, FLCoreError
 from .event_type import EventType
 from .fl_component import FLComponent
 from .fl_constant import FLContextKey, JobConstants, JobMetaKey, JobProcessArgs
 from .fl_context import FLContext
 from .job_launcher_spec import JobArgs, JobHandleSpec, JobResult, JobReturnCode, LaunchRequest
-from .job_meta import Deployment, get_app, get_deployments, get_mandatory_clients, get_min_clients, is_identifier
+from .job_meta import get_app
+from .launch import LONGEST_WAIT
 from .site import Site
+from .submitted_job import SubmittedJob
 
 SERVER_CONFIG = f"config/{JobConstants.SERVER_JOB_CONFIG}"
 CLIENT_CONFIG = f"config/{JobConstants.CLIENT_JOB_CONFIG}"
 
 FINISH_GRACE = 10.0
 """Seconds that clients have to end by themselves after the server has succeeded."""
-
-_LONGEST_WAIT = 1.0
-"""Seconds. Python notices a signal that comes just before it begins to wait only when the wait ends."""
 
 
 class Workflow(FLComponent, ABC):
@@ -55,63 +50,6 @@ class Workflow(FLComponent, ABC):
         self.fire_event(event_type, fl_ctx)
 
 
-@dataclass(frozen=True, slots=True)
-class JobFolder:
-    """A job as it is submitted: a folder with ``meta.json`` and the apps that its ``deploy_map`` names."""
-
-    path: Path
-    meta: dict[str, Any]
-
-    @classmethod
-    def read(cls, path: str | Path) -> Self:
-        """Read a job's folder. Raises ConfigError or JobRejectedError, naming the file and the key."""
-        folder = Path(path)
-        if not folder.is_dir():
-            raise ConfigError(f"{folder}: is no job folder; it needs a meta.json and an app")
-        meta = load_json(folder / JobConstants.META_FILE, trusted=False)
-        if not isinstance(meta, dict):
-            raise ConfigError(f"{folder / JobConstants.META_FILE}: must be an object, got {shown(meta)}")
-        job = cls(folder, meta)
-        for app in dict.fromkeys(deployment.app for deployment in job.deployments):
-            if not (folder / app).is_dir() or (folder / app).is_symlink():
-                raise ConfigError(f"{folder}: the deploy_map names the app {app!r}, which is no folder here")
-        return job
-
-    @property
-    def deployments(self) -> tuple[Deployment, ...]:
-        """The entries of the ``deploy_map``. Raises JobRejectedError, naming the file and the key."""
-        with self._naming_the_file():
-            return get_deployments(self.meta)
-
-    def min_clients(self, clients: int) -> int:
-        """Return how many of its clients the job needs. Raises JobRejectedError, naming the file and the key."""
-        with self._naming_the_file():
-            return get_min_clients(self.meta, clients)
-
-    def mandatory_clients(self, clients: Sequence[str]) -> frozenset[str]:
-        """Return the clients without which the job fails. Raises JobRejectedError, naming the file and the key."""
-        with self._naming_the_file():
-            return get_mandatory_clients(self.meta, clients)
-
-    @contextmanager
-    def _naming_the_file(self) -> Iterator[None]:
-        try:
-            yield
-        except JobRejectedError as error:
-            raise JobRejectedError(f"{self.path / JobConstants.META_FILE}: {error}") from error
-
-    @property
-    def name(self) -> str:
-        """The job's name where it has a usable one, else its folder's."""
-        name = self.meta.get(JobMetaKey.JOB_NAME)
-        candidates = (name, self.path.absolute().name, "job")
-        return next(str(candidate) for candidate in candidates if is_identifier(candidate))
-
-    def new_job_id(self) -> str:
-        """Return an id for one more run of this job."""
-        return f"{self.name[:40]}-{secrets.token_hex(4)}"
-
-
 class JobWorkflow(Workflow):
     """Runs one job on all the sites of its ``deploy_map``, and returns one result per site.
 
@@ -126,7 +64,7 @@ class JobWorkflow(Workflow):
 
     def __init__(
         self,
-        job: JobFolder,
+        job: SubmittedJob,
         sites: Sequence[Site],
         job_id: str | None = None,
         finish_grace: float = FINISH_GRACE,
@@ -240,7 +178,7 @@ class JobWorkflow(Workflow):
 
     def _next_end(self, deadline: float | None) -> str | None:
         """Wait for the next end, note its result and return its site; None at the deadline, and now and then."""
-        timeout = _LONGEST_WAIT
+        timeout = LONGEST_WAIT
         if deadline is not None:
             timeout = max(0.0, min(timeout, deadline - time.monotonic()))
         try:
@@ -309,7 +247,7 @@ class JobWorkflow(Workflow):
         }
 
 
-def _cast(job: JobFolder, sites: Sequence[Site]) -> tuple[Site, list[Site]]:
+def _cast(job: SubmittedJob, sites: Sequence[Site]) -> tuple[Site, list[Site]]:
     """Return the server's site and the clients' that take part in a job."""
     by_name = {site.name: site for site in sites}
     if len(by_name) < len(sites):

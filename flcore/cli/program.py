@@ -19,7 +19,8 @@ from ..job_launcher_spec import JobLauncherSpec
 from ..site import Site
 from ..site_config import SiteConfig
 from ..site_log import is_on_standard_error
-from ..workflow import JobFolder, JobWorkflow
+from ..submitted_job import SubmittedJob
+from ..workflow import JobWorkflow
 from .command import (
     EXIT_BROKEN_PIPE,
     EXIT_ERROR,
@@ -69,7 +70,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def run(args: argparse.Namespace) -> int:
     """Run a job on its sites, all in this process."""
-    job = JobFolder.read(args.job_dir)
+    job = SubmittedJob.read(args.job_dir)
     sites = [_site(config, args.workspace) for config in args.site]
     workflow = JobWorkflow(job, sites)
     if args.dry_run:
@@ -97,7 +98,7 @@ def check(args: argparse.Namespace) -> int:
         print(f"{config}: site {site.name}, {len(site.components())} components")
         complete &= _check_launchers(site)
     if args.job:
-        complete &= _describe(JobWorkflow(JobFolder.read(args.job), sites), as_json=False) == EXIT_OK
+        complete &= _describe(JobWorkflow(SubmittedJob.read(args.job), sites), as_json=False) == EXIT_OK
     return EXIT_OK if complete else EXIT_FAILED
 
 

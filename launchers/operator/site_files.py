@@ -8,10 +8,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from flcore.disk.journal_file import read_journal
 from flcore.disk.state_dir import StateDir
 from flcore.job_meta import is_identifier
 from flcore.observers.job_history import SiteHistory
-from flcore.observers.job_journal import JOURNAL_FILE, read_journal
+from flcore.observers.job_journal import JOURNAL_FILE
 from flcore.workspace import STATE_DIR
 
 from ..records.job_record import read_record

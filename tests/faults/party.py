@@ -20,8 +20,8 @@ import requests
 from docker.errors import DockerException
 
 from flcore import EventType
+from flcore.disk.journal_file import journal_files, read_journal
 from flcore.observers.job_history import SiteHistory
-from flcore.observers.job_journal import journal_files, read_journal
 from launchers.container_spec import LABEL_JOB_ID, LABEL_SITE
 from tests.engine_proxy import EngineProxy
 

@@ -12,7 +12,7 @@ from typing import Any
 from flcore import JobWorkflow, Site
 from flcore.config.strict_json import shown
 from flcore.errors import FLCoreError
-from flcore.workflow import JobFolder
+from flcore.submitted_job import SubmittedJob
 
 from .rows import GOOD_META, JOB_ID, SITE, THE_VALUE, changed, good_app
 
@@ -38,7 +38,7 @@ class FolderRow:
         """Have the sites run it, and return the error. Raises AssertionError if there is none."""
         self.make(folder)
         try:
-            results = JobWorkflow(JobFolder.read(folder), sites, JOB_ID).run()
+            results = JobWorkflow(SubmittedJob.read(folder), sites, JOB_ID).run()
         except FLCoreError as error:
             return f"{type(error).__name__}: {error}"
         errors = [result.error for result in results.values() if result.exit_code is None and result.error]

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from flcore import JobResult, JobReturnCode, JobWorkflow, Site
+from flcore.submitted_job import SubmittedJob
 from flcore.testing import EventRecorder
-from flcore.workflow import JobFolder
 from launchers.container_spec import LABEL_JOB_ID
 from launchers.docker_launcher import DockerJobHandle
 
@@ -30,7 +30,7 @@ class Federation:
         self.folder = folder
         self.recorders = {name: EventRecorder() for name in SITES}
         self.sites = [self._start(name, stack) for name in SITES]
-        self.workflow = JobWorkflow(JobFolder.read(CONFIGS / "jobs/digits"), self.sites)
+        self.workflow = JobWorkflow(SubmittedJob.read(CONFIGS / "jobs/digits"), self.sites)
         self.results: dict[str, JobResult] = {}
 
     def _start(self, name: str, stack: ExitStack) -> Site:

@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from flcore import EventType, JobHandleSpec, JobReturnCode, Site
-from flcore.admission import Admission, AdmissionLimits, Slot
+from flcore.admission import Admission, AdmissionLimits, Load
 from flcore.errors import ConfigError, ImageError, JobAbortedError, SiteBusyError
+from flcore.launch import Launch, LaunchState
 from flcore.testing import EventRecorder
 from tests.conftest import At, Launcher, PlainHandle, recover
 
@@ -46,23 +47,23 @@ def queue() -> Iterator[Queue]:
 
 
 @pytest.fixture
-def wait_in(pool: ThreadPoolExecutor, queue: Queue) -> Callable[[Admission, Slot], Future[None]]:
-    """Return a function that has a slot wait for its turn on another thread, and returns when it does."""
+def wait_in(pool: ThreadPoolExecutor, queue: Queue) -> Callable[[Admission, Launch], Future[None]]:
+    """Return a function that has a launch wait for its turn on another thread, and returns when it does."""
 
-    def wait(admission: Admission, slot: Slot) -> Future[None]:
-        future = pool.submit(admission.enter, slot)
-        assert queue.next() == slot.job_id
+    def wait(admission: Admission, launch: Launch) -> Future[None]:
+        future = pool.submit(admission.enter, launch)
+        assert queue.next() == launch.job_id
         return future
 
     return wait
 
 
-def entered(admission: Admission, count: int) -> list[Slot]:
-    """Return slots that were let in at once."""
-    slots = [Slot(f"j{number}") for number in range(1, count + 1)]
-    for slot in slots:
-        admission.enter(slot)
-    return slots
+def entered(admission: Admission, count: int) -> list[Launch]:
+    """Return launches that were let in at once."""
+    launches = [Launch(f"j{number}") for number in range(1, count + 1)]
+    for launch in launches:
+        admission.enter(launch)
+    return launches
 
 
 def admission_of(**limits: int) -> Admission:
@@ -77,44 +78,44 @@ def test_without_limits_every_launch_begins_at_once() -> None:
 
 
 def test_as_many_jobs_run_as_the_site_allows_and_the_next_one_waits_for_an_end(
-    wait_in: Callable[[Admission, Slot], Future[None]],
+    wait_in: Callable[[Admission, Launch], Future[None]],
 ) -> None:
     admission = admission_of(running=2)
     first, _ = entered(admission, 2)
     admission.launched(first)
-    waiting = wait_in(admission, Slot("j3"))
+    waiting = wait_in(admission, Launch("j3"))
     admission.leave(first)
     waiting.result(TIMEOUT)
 
 
 def test_a_launch_waits_for_the_end_of_another_launch_not_of_its_job(
-    wait_in: Callable[[Admission, Slot], Future[None]],
+    wait_in: Callable[[Admission, Launch], Future[None]],
 ) -> None:
     admission = admission_of(launching=1)
     (first,) = entered(admission, 1)
-    waiting = wait_in(admission, Slot("j2"))
+    waiting = wait_in(admission, Launch("j2"))
     admission.launched(first)
     waiting.result(TIMEOUT)
 
 
 def test_launches_that_wait_begin_in_the_order_of_their_coming(
-    wait_in: Callable[[Admission, Slot], Future[None]],
+    wait_in: Callable[[Admission, Launch], Future[None]],
 ) -> None:
     admission = admission_of(running=1)
     (last,) = entered(admission, 1)
-    slots = [Slot(f"waiting-{number}") for number in range(8)]
-    futures = [wait_in(admission, slot) for slot in slots]
-    for number, slot in enumerate(slots):
+    launches = [Launch(f"waiting-{number}") for number in range(8)]
+    futures = [wait_in(admission, launch) for launch in launches]
+    for number, launch in enumerate(launches):
         admission.leave(last)
         futures[number].result(TIMEOUT)
         assert not any(later.done() for later in futures[number + 1 :])
-        last = slot
+        last = launch
 
 
-def test_an_end_that_is_told_twice_lets_in_one(wait_in: Callable[[Admission, Slot], Future[None]]) -> None:
+def test_an_end_that_is_told_twice_lets_in_one(wait_in: Callable[[Admission, Launch], Future[None]]) -> None:
     admission = admission_of(running=1)
     (first,) = entered(admission, 1)
-    second, third = (wait_in(admission, Slot(name)) for name in ("j2", "j3"))
+    second, third = (wait_in(admission, Launch(name)) for name in ("j2", "j3"))
     admission.leave(first)
     admission.leave(first)
     second.result(TIMEOUT)
@@ -125,13 +126,13 @@ def test_an_end_that_is_told_twice_lets_in_one(wait_in: Callable[[Admission, Slo
 
 
 def test_a_job_that_runs_already_is_counted_whatever_the_limit(
-    wait_in: Callable[[Admission, Slot], Future[None]],
+    wait_in: Callable[[Admission, Launch], Future[None]],
 ) -> None:
     admission = admission_of(running=1, launching=1)
-    recovered = [Slot("r1"), Slot("r2")]
-    for slot in recovered:
-        admission.enter_regardless(slot)
-    waiting = wait_in(admission, Slot("j1"))
+    recovered = [Launch("r1"), Launch("r2")]
+    for launch in recovered:
+        admission.enter_regardless(launch)
+    waiting = wait_in(admission, Launch("j1"))
     admission.leave(recovered[0])
     assert admission.load == (1, 0, 1)
     admission.leave(recovered[1])
@@ -142,14 +143,14 @@ def test_a_job_that_runs_already_is_counted_whatever_the_limit(
 
 
 def test_a_launch_that_finds_the_queue_full_is_refused_with_the_numbers_and_the_way_out(
-    wait_in: Callable[[Admission, Slot], Future[None]],
+    wait_in: Callable[[Admission, Launch], Future[None]],
 ) -> None:
     admission = admission_of(running=2, launching=2, queued=1)
     first, second = entered(admission, 2)
     admission.launched(first)
-    waiting = wait_in(admission, Slot("j3"))
+    waiting = wait_in(admission, Launch("j3"))
     with pytest.raises(SiteBusyError) as raised:
-        admission.enter(Slot("j4"))
+        admission.enter(Launch("j4"))
     assert str(raised.value) == (
         "job j4: site site-1 is busy (running: 2, being launched: 1, waiting: 1); raise admission.running (2) or"
         " admission.queued (1) to let more in"
@@ -162,7 +163,7 @@ def test_without_a_queue_a_launch_is_refused_at_once_and_the_reached_limit_is_na
     admission = admission_of(running=5, launching=1, queued=0)
     entered(admission, 1)
     with pytest.raises(SiteBusyError) as raised:
-        admission.enter(Slot("j2"))
+        admission.enter(Launch("j2"))
     assert str(raised.value) == (
         "job j2: site site-1 is busy (running: 1, being launched: 1, waiting: 0); raise admission.launching (1) or"
         " admission.queued (0) to let more in"
@@ -174,47 +175,85 @@ def test_a_hundred_launches_may_wait_where_the_site_does_not_say() -> None:
 
 
 def test_a_waiting_launch_that_is_refused_raises_at_once_and_makes_room_to_wait(
-    wait_in: Callable[[Admission, Slot], Future[None]],
+    wait_in: Callable[[Admission, Launch], Future[None]],
 ) -> None:
     admission = admission_of(running=1, queued=1)
     (first,) = entered(admission, 1)
-    slot = Slot("j2")
-    waiting = wait_in(admission, slot)
-    assert admission.refuse(slot, "the operator")
+    launch = Launch("j2")
+    waiting = wait_in(admission, launch)
+    assert launch.request_end("the operator")
     with pytest.raises(JobAbortedError) as raised:
         waiting.result(TIMEOUT)
     assert str(raised.value) == "job j2: its launch was ended on the request of the operator"
     assert raised.value.by == "the operator"
-    next_one = wait_in(admission, Slot("j3"))
+    next_one = wait_in(admission, Launch("j3"))
     admission.leave(first)
     next_one.result(TIMEOUT)
 
 
 def test_a_launch_that_is_refused_before_it_comes_does_not_wait() -> None:
-    admission, slot = admission_of(running=1), Slot("j1")
-    assert admission.refuse(slot, "the operator")
-    assert admission.refuse(slot, "somebody else")
+    admission, launch = admission_of(running=1), Launch("j1")
+    assert launch.request_end("the operator")
+    assert launch.request_end("somebody else")
     with pytest.raises(JobAbortedError, match="on the request of the operator"):
-        admission.enter(slot)
+        admission.enter(launch)
     assert admission.load == (0, 0, 0)
 
 
-def test_a_launch_that_was_let_in_is_not_refused_any_more() -> None:
+def test_a_launch_that_was_let_in_keeps_its_place_until_it_leaves_whoever_asks_for_its_end() -> None:
     admission = admission_of(running=1)
-    (slot,) = entered(admission, 1)
-    assert not admission.refuse(slot, "the operator")
+    (launch,) = entered(admission, 1)
+    launch.request_end("the operator")
+    assert admission.load == (1, 1, 0)
+    admission.leave(launch)
+    assert admission.load == (0, 0, 0)
 
 
-def test_a_closed_site_refuses_who_waits_and_who_comes(wait_in: Callable[[Admission, Slot], Future[None]]) -> None:
+def test_a_launch_whose_end_is_asked_for_makes_room_to_wait_before_its_thread_has_woken() -> None:
+    admission = admission_of(running=1, queued=1)
+    (first,) = entered(admission, 1)
+    loads: list[Load] = []
+
+    class Slow(Launch):
+        """Somebody asks for its end when it begins to wait, and it has not woken yet."""
+
+        def wait_for_turn(self) -> None:
+            self.request_end("the operator")
+            loads.append(admission.load)
+            super().wait_for_turn()
+
+    with pytest.raises(JobAbortedError):
+        admission.enter(Slow("j2"))
+    assert loads == [(1, 1, 0)]
+    admission.leave(first)
+    assert admission.load == (0, 0, 0)
+
+
+def test_of_launches_that_wait_one_whose_end_is_asked_for_is_never_let_in(
+    wait_in: Callable[[Admission, Launch], Future[None]],
+) -> None:
+    admission = admission_of(running=1)
+    (first,) = entered(admission, 1)
+    unwanted, wanted = Launch("j2"), Launch("j3")
+    futures = [wait_in(admission, unwanted), wait_in(admission, wanted)]
+    unwanted.on_end_request(lambda: admission.leave(first))  # just when somebody asks
+    unwanted.request_end("the operator")
+    with pytest.raises(JobAbortedError):
+        futures[0].result(TIMEOUT)
+    futures[1].result(TIMEOUT)
+    assert (unwanted.state, wanted.state) == (LaunchState.WAITING, LaunchState.ADMITTED)
+
+
+def test_a_closed_site_refuses_who_waits_and_who_comes(wait_in: Callable[[Admission, Launch], Future[None]]) -> None:
     admission = admission_of(running=1)
     entered(admission, 1)
-    waiting = [wait_in(admission, Slot(name)) for name in ("j2", "j3")]
+    waiting = [wait_in(admission, Launch(name)) for name in ("j2", "j3")]
     admission.close("site site-1, which closes")
     for future in waiting:
         with pytest.raises(JobAbortedError, match="on the request of site site-1, which closes"):
             future.result(TIMEOUT)
     with pytest.raises(JobAbortedError):
-        admission.enter(Slot("j4"))
+        admission.enter(Launch("j4"))
 
 
 def test_a_site_that_opens_again_counts_no_job_of_before() -> None:
@@ -222,7 +261,7 @@ def test_a_site_that_opens_again_counts_no_job_of_before() -> None:
     (first,) = entered(admission, 1)
     admission.close("the site")
     admission.reopen()
-    admission.enter(Slot("j2"))
+    admission.enter(Launch("j2"))
     admission.leave(first)
     assert admission.load == (1, 1, 0)
 

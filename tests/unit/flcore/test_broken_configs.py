@@ -13,8 +13,8 @@ import pytest
 from flcore import JobWorkflow, Site
 from flcore.config.component_config import ComponentBuilder
 from flcore.errors import ConfigError, FLCoreError
+from flcore.submitted_job import SubmittedJob
 from flcore.testing import FakeFLContext
-from flcore.workflow import JobFolder
 from launchers.docker_launcher import ClientDockerJobLauncher
 
 LAUNCHER = '"id": "launcher", "path": "launchers.docker_launcher.ClientDockerJobLauncher"'
@@ -435,9 +435,9 @@ def write_job(folder: Path, content: str | None) -> Path:
     return folder
 
 
-def read_and_cast(folder: Path) -> JobFolder:
+def read_and_cast(folder: Path) -> SubmittedJob:
     """Do what ``flcore run`` does before anything is launched."""
-    job = JobFolder.read(folder)
+    job = SubmittedJob.read(folder)
     JobWorkflow(job, [Site(name, workspace=folder / "work") for name in ("server", "site-1", "site-2")])
     return job
 
@@ -455,7 +455,7 @@ def test_a_broken_job_says_in_one_line_what_is_wrong(content: str | None, messag
 
 def test_a_job_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as raised:
-        JobFolder.read(tmp_path / "nothing")
+        SubmittedJob.read(tmp_path / "nothing")
     assert str(raised.value) == f"{tmp_path}/nothing: is no job folder; it needs a meta.json and an app"
 
 
@@ -464,11 +464,11 @@ def test_an_app_that_is_a_link_out_of_the_job_is_no_app(tmp_path: Path) -> None:
     (tmp_path / "startup").mkdir()
     (folder / "keys").symlink_to(tmp_path / "startup")
     with pytest.raises(ConfigError, match="the deploy_map names the app 'keys', which is no folder here"):
-        JobFolder.read(folder)
+        SubmittedJob.read(folder)
 
 
 def test_two_sites_of_one_name_are_refused(tmp_path: Path) -> None:
-    job = JobFolder.read(write_job(tmp_path / "job", meta()))
+    job = SubmittedJob.read(write_job(tmp_path / "job", meta()))
     with pytest.raises(ConfigError, match=r"^two of the sites have the same name: server, server$"):
         JobWorkflow(job, [Site("server"), Site("server")])
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from flcore import EventType, FLComponent, FLContext, JobHandleSpec, JobResult, JobReturnCode, Site
+from flcore import EventType, FLComponent, FLContext, FLContextKey, JobHandleSpec, JobResult, JobReturnCode, Site
 from flcore import job_registry as job_registry_module
 from flcore.errors import (
     ConfigError,
@@ -18,6 +18,7 @@ from flcore.errors import (
     TerminateTimeout,
     UnknownJobError,
 )
+from flcore.launch import Launch
 from flcore.testing import EventRecorder
 from launchers.docker_launcher import ClientDockerJobLauncher
 from launchers.runtime.fake import FakeRuntime
@@ -271,6 +272,66 @@ def test_a_job_whose_launch_cannot_be_called_back_is_ended_as_soon_as_it_is_laun
         EventType.AFTER_JOB_LAUNCH,
         EventType.JOB_ABORTED,
     ]
+
+
+class Looking(Launcher):
+    """A launcher that looks at the launch in its context, and waits for somebody to ask for its end."""
+
+    def __init__(self, *, passes_the_point_of_no_return: bool) -> None:
+        super().__init__()
+        self.launching, self.asked = threading.Event(), threading.Event()
+        self.handle = PlainHandle()
+        self._starts = passes_the_point_of_no_return
+
+    def launch_job(self, job_meta: dict[str, Any], fl_ctx: FLContext) -> JobHandleSpec:
+        launch = Launch.of(fl_ctx, job_meta["job_id"])
+        if self._starts:
+            launch.begin_start()
+        self.launching.set()
+        if self._starts:
+            self.asked.wait(TIMEOUT)
+        else:
+            launch.wait_for_end_request(TIMEOUT)
+        launch.raise_if_ended()
+        return self.handle
+
+
+def test_a_launcher_that_looks_at_its_launch_needs_no_other_call(
+    make_site: Callable[..., Site], pool: ThreadPoolExecutor
+) -> None:
+    launcher = Looking(passes_the_point_of_no_return=False)
+    site = make_site(launcher=launcher)
+    launch = pool.submit(site.launch_job, META)
+    assert launcher.launching.wait(TIMEOUT)
+    assert site.abort_job("j1", by="the operator") is ABORTED
+    with pytest.raises(JobAbortedError, match=r"^job j1: its launch was ended on the request of the operator$"):
+        launch.result(TIMEOUT)
+    assert launcher.handle.ended_by == []
+
+
+def test_a_launch_past_the_point_of_no_return_is_ended_by_its_handle(
+    make_site: Callable[..., Site], pool: ThreadPoolExecutor
+) -> None:
+    launcher = Looking(passes_the_point_of_no_return=True)
+    site = make_site(launcher=launcher)
+    launch = pool.submit(site.launch_job, META)
+    assert launcher.launching.wait(TIMEOUT)
+    abort = pool.submit(site.abort_job, "j1", by="the operator")
+    launcher.asked.set()
+    assert abort.result(TIMEOUT) is ABORTED
+    assert launch.result(TIMEOUT) is launcher.handle
+    assert set(launcher.handle.ended_by) == {"the operator"}
+
+
+def test_a_launch_that_a_site_only_describes_is_none(make_site: Callable[..., Site]) -> None:
+    seen: list[Any] = []
+
+    class Describing(Launcher):
+        def describe_launch(self, job_meta: dict[str, Any], fl_ctx: FLContext) -> None:
+            seen.append(fl_ctx.get_prop(FLContextKey.LAUNCH))
+
+    make_site(launcher=Describing()).describe_launch(META)
+    assert seen == [None]
 
 
 def test_a_launch_that_fails_while_it_is_ended_keeps_its_reason(

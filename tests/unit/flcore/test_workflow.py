@@ -1,4 +1,4 @@
-"""JobFolder, Workflow and JobWorkflow: one job on all its sites, whatever happens to them."""
+"""Workflow and JobWorkflow: one job on all its sites, whatever happens to them."""
 
 import json
 import logging
@@ -27,8 +27,8 @@ from flcore import (
     add_launcher,
 )
 from flcore.errors import ConfigError, TerminateTimeout
+from flcore.submitted_job import SubmittedJob
 from flcore.testing import EventRecorder
-from flcore.workflow import JobFolder
 from launchers.container_spec import ContainerSpec
 from launchers.docker_launcher import ClientDockerJobLauncher, ServerDockerJobLauncher
 from launchers.runtime.fake import FakeRuntime
@@ -93,48 +93,16 @@ def make_workflow(federation: Federation, tmp_path: Path) -> Callable[..., JobWo
     return make
 
 
-def write_job(folder: Path, meta: dict[str, Any], *apps: str) -> JobFolder:
+def write_job(folder: Path, meta: dict[str, Any], *apps: str) -> SubmittedJob:
     for app in ("app", *apps):
         (folder / app).mkdir(parents=True)
         (folder / app / "which.txt").write_text(app)
     (folder / "meta.json").write_text(json.dumps({"deploy_map": {"app": NAMES}, **meta}))
-    return JobFolder.read(folder)
+    return SubmittedJob.read(folder)
 
 
 def codes(results: dict[str, JobResult]) -> list[JobReturnCode]:
     return [results[name].return_code for name in NAMES]
-
-
-# --- a job's folder ---
-
-
-def test_a_job_folder_has_its_metadata(tmp_path: Path) -> None:
-    job = write_job(tmp_path / "job", {"name": "digits"})
-    assert (job.path, job.meta["name"]) == (tmp_path / "job", "digits")
-
-
-@pytest.mark.parametrize(
-    ("folder", "meta", "name"),
-    [
-        ("job", {"name": "digits"}, "digits"),
-        ("my-job", {}, "my-job"),
-        ("my-job", {"name": "with a blank"}, "my-job"),
-        ("my-job", {"name": 5}, "my-job"),
-        ("my job", {}, "job"),
-    ],
-)
-def test_a_job_is_named_by_its_metadata_or_its_folder(
-    tmp_path: Path, folder: str, meta: dict[str, Any], name: str
-) -> None:
-    assert write_job(tmp_path / folder, meta).name == name
-
-
-def test_each_run_of_a_job_gets_an_id_of_its_own_that_begins_with_its_name(tmp_path: Path) -> None:
-    job = write_job(tmp_path / "job", {"name": "digits" + "x" * 100})
-    first, second = job.new_job_id(), job.new_job_id()
-    assert first.startswith("digits")
-    assert len(first) <= 49
-    assert first != second
 
 
 # --- workflows of any kind ---

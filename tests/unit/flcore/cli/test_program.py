@@ -29,8 +29,8 @@ from flcore.cli import main
 from flcore.cli.view import JsonView, LiveView, PlainView, View, last_lines, launches_as_text, printable, table
 from flcore.errors import RuntimeUnavailableError
 from flcore.job_launcher_spec import Check
+from flcore.submitted_job import SubmittedJob
 from flcore.testing import FakeFLContext
-from flcore.workflow import JobFolder
 from tests.conftest import Launcher, PlainHandle, recover
 
 ESCAPE = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]")
@@ -384,7 +384,7 @@ class Shown(JobWorkflow):
 @pytest.fixture
 def workflow(make_job: Callable[..., str]) -> JobWorkflow:
     """A workflow of the job j1 on server and site-1, to be shown."""
-    return Shown(JobFolder.read(make_job()), [Site("server"), Site("site-1")], "j1")
+    return Shown(SubmittedJob.read(make_job()), [Site("server"), Site("site-1")], "j1")
 
 
 def change(state: str, site: str = "site-1", result: JobResult | None = None, previous: str | None = None) -> Any:
@@ -560,7 +560,7 @@ def test_a_launcher_that_cannot_tell_what_it_would_ask_for_is_named_as_such(
     make_job: Callable[..., str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     workflow = JobWorkflow(
-        JobFolder.read(make_job()), [Site(name, {"launcher": Launcher()}) for name in ("server", "site-1")]
+        SubmittedJob.read(make_job()), [Site(name, {"launcher": Launcher()}) for name in ("server", "site-1")]
     )
     assert workflow.describe_launches() == {"server": None, "site-1": None}
     assert "server: its launcher cannot tell" in launches_as_text(workflow.describe_launches())

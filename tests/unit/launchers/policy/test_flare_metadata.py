@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from flcore.submitted_job import SubmittedJob
 from flcore.testing import FakeFLContext
-from flcore.workflow import JobFolder
 from launchers.docker_launcher import ClientDockerJobLauncher
 from tests.hostile.good import GOOD, SITE_KEYS, Good
 
@@ -24,4 +24,4 @@ def test_a_folder_with_more_than_an_app_is_read(tmp_path: Path) -> None:
     (tmp_path / "meta.json").write_text('{"name": "x", "deploy_map": {"app": ["@ALL"]}, "min_clients": 2}')
     (tmp_path / "app").mkdir()
     (tmp_path / "README.md").touch()
-    assert JobFolder.read(tmp_path).name == "x"
+    assert SubmittedJob.read(tmp_path).name == "x"

@@ -1,0 +1,72 @@
+"""A job as it is submitted: a folder with its metadata and its apps, before any site has seen it."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from .config.strict_json import load_json, shown
+from .errors import ConfigError, JobRejectedError
+from .fl_constant import JobConstants, JobMetaKey
+from .job_meta import Deployment, get_deployments, get_mandatory_clients, get_min_clients, is_identifier
+
+
+@dataclass(frozen=True, slots=True)
+class SubmittedJob:
+    """A folder with ``meta.json`` and the apps that its ``deploy_map`` names."""
+
+    path: Path
+    meta: dict[str, Any]
+
+    @classmethod
+    def read(cls, path: str | Path) -> Self:
+        """Read a job's folder. Raises ConfigError or JobRejectedError, naming the file and the key."""
+        folder = Path(path)
+        if not folder.is_dir():
+            raise ConfigError(f"{folder}: is no job folder; it needs a meta.json and an app")
+        meta = load_json(folder / JobConstants.META_FILE, trusted=False)
+        if not isinstance(meta, dict):
+            raise ConfigError(f"{folder / JobConstants.META_FILE}: must be an object, got {shown(meta)}")
+        job = cls(folder, meta)
+        for app in dict.fromkeys(deployment.app for deployment in job.deployments):
+            if not (folder / app).is_dir() or (folder / app).is_symlink():
+                raise ConfigError(f"{folder}: the deploy_map names the app {app!r}, which is no folder here")
+        return job
+
+    @property
+    def deployments(self) -> tuple[Deployment, ...]:
+        """The entries of the ``deploy_map``. Raises JobRejectedError, naming the file and the key."""
+        with self._naming_the_file():
+            return get_deployments(self.meta)
+
+    def min_clients(self, clients: int) -> int:
+        """Return how many of its clients the job needs. Raises JobRejectedError, naming the file and the key."""
+        with self._naming_the_file():
+            return get_min_clients(self.meta, clients)
+
+    def mandatory_clients(self, clients: Sequence[str]) -> frozenset[str]:
+        """Return the clients without which the job fails. Raises JobRejectedError, naming the file and the key."""
+        with self._naming_the_file():
+            return get_mandatory_clients(self.meta, clients)
+
+    @contextmanager
+    def _naming_the_file(self) -> Iterator[None]:
+        try:
+            yield
+        except JobRejectedError as error:
+            raise JobRejectedError(f"{self.path / JobConstants.META_FILE}: {error}") from error
+
+    @property
+    def name(self) -> str:
+        """The job's name where it has a usable one, else its folder's."""
+        name = self.meta.get(JobMetaKey.JOB_NAME)
+        candidates = (name, self.path.absolute().name, "job")
+        return next(str(candidate) for candidate in candidates if is_identifier(candidate))
+
+    def new_job_id(self) -> str:
+        """Return an id for one more run of this job."""
+        return f"{self.name[:40]}-{secrets.token_hex(4)}"

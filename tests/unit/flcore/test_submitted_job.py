@@ -1,0 +1,44 @@
+"""SubmittedJob: what it is called, and the ids of its runs. What is wrong with one is in ``test_broken_configs.py``."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flcore.submitted_job import SubmittedJob
+
+
+def write_job(folder: Path, meta: dict[str, Any]) -> SubmittedJob:
+    (folder / "app").mkdir(parents=True)
+    (folder / "meta.json").write_text(json.dumps({"deploy_map": {"app": ["server", "site-1"]}, **meta}))
+    return SubmittedJob.read(folder)
+
+
+def test_a_job_folder_has_its_metadata(tmp_path: Path) -> None:
+    job = write_job(tmp_path / "job", {"name": "digits"})
+    assert (job.path, job.meta["name"]) == (tmp_path / "job", "digits")
+
+
+@pytest.mark.parametrize(
+    ("folder", "meta", "name"),
+    [
+        ("job", {"name": "digits"}, "digits"),
+        ("my-job", {}, "my-job"),
+        ("my-job", {"name": "with a blank"}, "my-job"),
+        ("my-job", {"name": 5}, "my-job"),
+        ("my job", {}, "job"),
+    ],
+)
+def test_a_job_is_named_by_its_metadata_or_its_folder(
+    tmp_path: Path, folder: str, meta: dict[str, Any], name: str
+) -> None:
+    assert write_job(tmp_path / folder, meta).name == name
+
+
+def test_each_run_of_a_job_gets_an_id_of_its_own_that_begins_with_its_name(tmp_path: Path) -> None:
+    job = write_job(tmp_path / "job", {"name": "digits" + "x" * 100})
+    first, second = job.new_job_id(), job.new_job_id()
+    assert first.startswith("digits")
+    assert len(first) <= 49
+    assert first != second
