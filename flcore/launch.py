@@ -110,8 +110,7 @@ class Launch:
     def raise_if_ended(self) -> None:
         """Raise JobAbortedError if somebody has asked for the end in time."""
         if self._ended_by is not None:
-            why = f"job {self.job_id}: its launch was ended on the request of {self._ended_by}"
-            raise JobAbortedError(why, self._ended_by)
+            raise launch_aborted(self.job_id, self._ended_by)
 
     def wait_for_end_request(self, timeout: float) -> bool:
         """Wait until somebody asks for the end; False after ``timeout`` seconds."""
@@ -195,3 +194,8 @@ class Launch:
             callback()
         except Exception:  # whoever asks for the end has asked for it, and the other callbacks wait
             logger.exception("job %s: a callback failed when its end was asked for", self.job_id)
+
+
+def launch_aborted(job_id: str, by: str) -> JobAbortedError:
+    """Return the error of a launch that somebody ended."""
+    return JobAbortedError(f"job {job_id}: its launch was ended on the request of {by}", by)

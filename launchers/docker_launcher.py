@@ -19,8 +19,9 @@ from flcore.job_meta import JobMeta
 from .container_spec import LABEL_SITE, ContainerSpec, Isolation
 from .docker_state import DOCKER_STATE
 from .job_handle import DockerJobHandle, Tracking
-from .job_launcher import ClientJobLauncher, JobLauncher, LaunchPlan, ServerJobLauncher
+from .job_launcher import ClientJobLauncher, JobLauncher, ServerJobLauncher
 from .keeping.job_folder import JobFolder
+from .launch_plan import LaunchPlan
 from .policy import docker_args, site_args
 from .policy.job_policy import SitePolicy, names_image
 from .runtime.base import Runtime
@@ -186,9 +187,9 @@ class DockerJobLauncher(JobLauncher):
         paths = {"datasets": self.datasets.values(), "mounts": [mount.source for mount in self.mounts]}
         return docker_args.find_insecure(self.isolation, self.user, self.network, self.policy.images or (), paths)
 
-    def _prepare(self, plan: LaunchPlan, folder: JobFolder) -> None:
+    def prepare(self, plan: LaunchPlan, folder: JobFolder) -> None:
         self._check_sources(plan)
-        super()._prepare(plan, folder)
+        super().prepare(plan, folder)
         about = {"site": plan.spec.labels[LABEL_SITE], "job_id": plan.request.job_id}
         for key, why in self.insecure.items():
             logger.warning("job %s: %s is insecure, and allowed: %s", plan.request.job_id, key, why, extra=about)

@@ -22,7 +22,7 @@ from .tracking.job_output import follow as follow_output
 from .tracking.state_tracker import StateTracker
 from .tracking.tracked_job import JobHooks, TrackedJob
 
-CLEAN_UP_TIMEOUT = 10.0
+KEPT_OUTPUT_TIMEOUT = 10.0
 """Seconds that ``logs`` waits, after the end, for the output to be kept."""
 MOST_OUTPUT = 1 << 30
 """Bytes that are read of a kept output, its end: a later run of the job could put any file there."""
@@ -139,7 +139,7 @@ class ContainerJobHandle(JobHandleSpec):
         """Return the output that is kept in the job's folder; None before the end, or if it is not kept."""
         if self._log_path is None or self._job.result is None:
             return None
-        self._job.wait_for_clean_up(CLEAN_UP_TIMEOUT)
+        self._job.wait_for_clean_up(KEPT_OUTPUT_TIMEOUT)
         try:
             with closing(open_folder(self._log_path.parent)) as folder, open_file(self._log_path.name, folder) as file:
                 file.seek(max(0, os.fstat(file.fileno()).st_size - MOST_OUTPUT))

@@ -47,10 +47,9 @@ from .docker_state import ContainerState
 from .flare import process as flare_process
 from .flare.kit import KIT_FILES, FlareKit, is_readable, storage
 from .flare.process import RETURN_CODE_FILE, value_of
-from .job_handle import CLEAN_UP_TIMEOUT, ContainerJobHandle
-from .job_launcher import LaunchPlan
+from .job_handle import KEPT_OUTPUT_TIMEOUT, ContainerJobHandle
 from .keeping.job_folder import JobFolder, owner
-from .keeping.job_keeper import JobKeeper
+from .launch_plan import LaunchPlan
 from .policy import site_args
 from .policy.job_command import CREDENTIAL_VARIABLES
 from .policy.job_policy import JobRequest
@@ -112,7 +111,7 @@ class KitLauncher(DockerJobLauncher):
 
     def get_command(self, job_meta: dict[str, Any], fl_ctx: FLContext) -> tuple[str, str]:
         job_args, names = self.job_args(fl_ctx), self.argument_names()
-        command = self._command(fl_ctx, job_args, tuple(name for name in names if name not in CREDENTIAL_VARIABLES))
+        command = self.process_command(fl_ctx, job_args, [name for name in names if name not in CREDENTIAL_VARIABLES])
         flags = flare_process.credential_flags(job_args, names)
         site = self.side or fl_ctx.get_identity_name()
         return f"{site}-{get_job_id(job_meta)}", flare_process.with_credentials(command, flags)
@@ -161,35 +160,35 @@ class KitLauncher(DockerJobLauncher):
         shown = kit.shown(self.kit_files, self.private_key or parent_asks or kit.signs_its_key())
         return {self.place(str(path), fl_ctx): str(file) for path, file in shown.items()}
 
-    def _open(self, fl_ctx: FLContext) -> JobKeeper:
+    def note_site(self, fl_ctx: FLContext) -> None:
+        """Take note of where the engine's host has the kit, if the site's parent says so by NVIDIA FLARE's variable."""
         if there := os.environ.get(HOST_WORKSPACE):
             root = fl_ctx.get_prop(FLContextKey.WORKSPACE_OBJECT).get_root_dir()
             self.host_paths = {root: there, **self.host_paths}
-        return super()._open(fl_ctx)
 
-    def _environment(self, request: JobRequest, fl_ctx: FLContext) -> dict[str, str]:
-        variables = super()._environment(request, fl_ctx)
+    def job_environment(self, request: JobRequest, fl_ctx: FLContext) -> dict[str, str]:
+        variables = super().job_environment(request, fl_ctx)
         custom = fl_ctx.get_prop(FLContextKey.WORKSPACE_OBJECT).get_site_custom_dir()
         if Path(custom).is_dir():
             variables["PYTHONPATH"] += f":{self.place(custom, fl_ctx)}"
         alone = {} if self.private_key else flare_process.PARENT_ALONE
         return {**flare_process.HOME, **alone, **variables}
 
-    def _mounts(self, folder: Path | None, fl_ctx: FLContext) -> tuple[Mount, ...]:
+    def job_mounts(self, folder: Path | None, fl_ctx: FLContext) -> tuple[Mount, ...]:
         kit = [Mount(here, there) for there, here in self._kit(fl_ctx).items() if is_readable(Path(here), self.user)]
         shared = flare_process.shared_folder(self.job_args(fl_ctx))
         talking = [Mount(shared, shared, read_only=False)] if shared else []
-        return (*super()._mounts(folder, fl_ctx), *kit, *talking)
+        return (*super().job_mounts(folder, fl_ctx), *kit, *talking)
 
-    def _prepare(self, plan: LaunchPlan, folder: JobFolder) -> None:
-        super()._prepare(plan, folder)
+    def prepare(self, plan: LaunchPlan, folder: JobFolder) -> None:
+        super().prepare(plan, folder)
         if plan.folder:
             FlareKit(plan.folder.parent).make_decoy()
             with closing(open_folder(plan.folder)) as opened:
                 remove(RETURN_CODE_FILE, opened)  # of an earlier run
 
-    def _context_of(self, job_id: str) -> FLContext:
-        fl_ctx: FLContext = self._engine.new_context()
+    def job_context(self, engine: Any, job_id: str) -> FLContext:
+        fl_ctx: FLContext = engine.new_context()
         fl_ctx.remove_prop(FLContextKey.CURRENT_RUN, force_removal=True)  # it says that a parent is in none
         fl_ctx.set_prop(FLContextKey.CURRENT_RUN, job_id, private=False, sticky=False)
         return fl_ctx
@@ -230,7 +229,7 @@ class NVFlareJobHandle(JobHandleSpec):  # type: ignore[misc]  # its base is of a
         """Return when the job is complete and its output is kept; or when the site ends."""
         with suppress(RuntimeUnavailableError):  # the site was closed
             self.handle.wait()
-            self.handle.wait_for_clean_up(CLEAN_UP_TIMEOUT)  # then its folder may be packed and removed
+            self.handle.wait_for_clean_up(KEPT_OUTPUT_TIMEOUT)  # then its folder may be packed and removed
             result = self.handle.result
             if result and result.return_code not in _NO_FAILURE:
                 self._on_failure(result)

@@ -9,24 +9,16 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from flcore.disk.safe_files import closing, open_private, write_new
-from flcore.errors import (
-    FLCoreError,
-    ImageError,
-    JobAbortedError,
-    JobLaunchError,
-    JobStartError,
-    NameInUseError,
-    OutcomeUnknownError,
-    RuntimeUnavailableError,
-)
+from flcore.errors import JobLaunchError, NameInUseError
 from flcore.job_launcher_spec import ImagePullProgress, JobStateChange
+from flcore.launch import Launch
 
 from ..container_spec import (
     LABEL_IMAGE,
@@ -37,8 +29,7 @@ from ..container_spec import (
     ContainerSpec,
     hidden,
 )
-from ..docker_state import DOCKER_STATE, GONE, TERMINAL_STATES, ContainerState
-from ..records.gpu_leases import GpuLeases
+from ..docker_state import ContainerState
 from ..records.job_record import JobIdentity, JobRecord, RecordStore
 from ..runtime.base import ContainerSummary, FoundImage, Runtime
 from ..settings import JobSettings
@@ -46,51 +37,34 @@ from ..tracking.state_tracker import StateTracker
 from ..tracking.tracked_job import CleanUpDelayedError, JobHooks, TrackedJob
 from .image_puller import ImagePuller
 from .job_recovery import JobRecovery
-from .job_secrets import JobSecrets
+from .launch import JobLaunch, Launchpad
+from .loans import Loans
 
 logger = logging.getLogger(__name__)
 
 LOG_MODE = 0o640
-CLEAN_UP_TIMEOUT = 10.0
+SAME_NAME_TIMEOUT = 10.0
 """Seconds that a launch waits for an ended job of the same name to be out of the way."""
 FOLLOWER_PATIENCE = 5.0
 """Seconds that an ended container stays for who follows its output."""
-LAST_LOOK_TIMEOUT = 2.0
-"""Seconds to see how a container ended whose start failed, before it is removed."""
-_RETRY_INTERVAL = 0.5
-_STARTED = frozenset({DOCKER_STATE.RUNNING, *TERMINAL_STATES})
 _PASSING = frozenset({errno.ENOSPC, errno.EDQUOT})
 """Errors of a disk that are nobody's fault, and may pass."""
 
 
-@dataclass(frozen=True, slots=True)
-class Loans:
-    """Where a job gets what it must give back."""
+class KeeperListener(Protocol):
+    """Whom a keeper tells; it may take its time. Calls come one after the other, but for those of recovered jobs."""
 
-    gpus: GpuLeases | None = None
-    """None: jobs get none."""
-    secrets: JobSecrets | None = None
+    def job_changed(self, change: JobStateChange) -> None:
+        """A job's container has entered another state."""
 
+    def job_recovered(self, job: TrackedJob) -> None:
+        """A job of a dead process was found again; nothing else was told of it before."""
 
-@dataclass(frozen=True, slots=True)
-class KeeperListener:
-    """Whom a keeper tells."""
+    def engine_changed(self, reachable: bool, reason: str) -> None:
+        """The engine does not answer any more, or answers again."""
 
-    on_change: Callable[[JobStateChange], None]
-    on_engine: Callable[[bool, str], None]
-    on_recovered: Callable[[TrackedJob], None]
-    on_pull: Callable[[ImagePullProgress], None]
-
-
-@dataclass(slots=True)
-class _Launch:
-    """A launch that is under way."""
-
-    job: TrackedJob
-    asked: bool = False
-    """The engine was asked to create the container, and may have done so."""
-    starting: bool = False
-    """Nobody can call it back any more; what runs can be ended."""
+    def pull_went_on(self, progress: ImagePullProgress) -> None:
+        """An image is being pulled."""
 
 
 class JobKeeper:
@@ -131,19 +105,20 @@ class JobKeeper:
         self._recovery = self._make_recovery()
         self.tracker = StateTracker(
             runtime,
-            listener.on_engine,
+            listener.engine_changed,
             self._on_unknown,
             settings,
             self._site,
         )
-        self._puller = ImagePuller(runtime, settings.pull, self._tell_of_pull, self._site)
-        self._launching: dict[str, _Launch] = {}
-        self._has_answered = False
+        puller = ImagePuller(runtime, settings.pull, self._tell_of_pull, self._site)
+        self.launchpad = Launchpad(runtime, self.tracker, puller, settings)
+        self._launching: dict[str, Launch] = {}
+        """By job id."""
         self._lock = threading.Lock()
 
     def launch(
         self,
-        job_id: str,
+        launch: Launch,
         spec: ContainerSpec,
         prepare: Callable[[], None],
         confirm: Callable[[], None],
@@ -154,33 +129,29 @@ class JobKeeper:
         ``prepare`` is called first, when nothing of an earlier job is in the way any more; ``confirm`` last, before the
         start. Raises JobLaunchError; then there is no container, or (OutcomeUnknownError) none that will stay.
         """
-        who = JobIdentity(job_id, self._site, spec.name, nonce=secrets.token_hex(8))
-        job = TrackedJob(who, self._hooks(job_id))
-        with self._launch_of(job) as launch:
+        who = JobIdentity(launch.job_id, self._site, spec.name, nonce=secrets.token_hex(8))
+        job = TrackedJob(who, self._hooks(who.job_id))
+        with self._under_way(launch, job) as steps:
             self._wait_for_clean_up_of(spec.name)
             prepare()
-            self._record(job)
+            self._record(job)  # on disk before the engine is asked for anything: a kill from here on forgets nothing
             self._jobs[who.nonce] = job
-            image = self._image(job, spec)
-            spec = self._with_secrets(job, self._with_gpus(job, spec, gpus))
+            image = steps.find_image(spec)
+            spec = self._loans.lend_gpus(job, spec, gpus, self.runtime.remembers)
+            spec = self._loans.lend_secrets(job, spec)
             with _hiding(job.hooks.secrets):
-                job.place(self._create(launch, self._labelled(spec, who, image)))
+                steps.create(self._labelled(spec, who, image))
                 self._note(job, container_id=job.identity.container_id)
-                self.tracker.watch(job)
+                self.tracker.watch(job)  # before the start, so that no end is too quick to be seen
                 confirm()
-                self._begin_start(launch)
-                self._start(job)
+                steps.start()
         return job
 
     def abort_launch(self, job_id: str, by: str) -> bool:
         """Call a launch back; False if there is none, or it is too late. Then what runs can be ended."""
         with self._lock:
             launch = self._launching.get(job_id)
-            if launch is None or launch.starting:
-                return False
-            launch.job.request_end(by, time.time())
-        self._puller.wake()
-        return True
+        return launch is not None and launch.request_end(by)
 
     def recover(self) -> None:
         """Take over the jobs of dead processes of this site. Asks no engine before it returns.
@@ -192,7 +163,7 @@ class JobKeeper:
 
     def close(self) -> None:
         """Let go of the runtime and of the records; jobs go on. Idempotent."""
-        self._puller.close()
+        self.launchpad.puller.close()
         self.tracker.close()
         self.runtime.close()
         for job in list(self._jobs.values()):
@@ -204,7 +175,7 @@ class JobKeeper:
     def _make_recovery(self) -> JobRecovery | None:
         if not self._store:
             return None
-        on_recovered = self._listener.on_recovered
+        on_recovered = self._listener.job_recovered
         return JobRecovery(self._launcher, self._store, self._jobs, self._hooks, on_recovered, self._settings)
 
     def _on_unknown(self, summaries: list[ContainerSummary]) -> None:
@@ -214,25 +185,36 @@ class JobKeeper:
     # Launching
 
     @contextmanager
-    def _launch_of(self, job: TrackedJob) -> Iterator[_Launch]:
-        launch = _Launch(job)
+    def _under_way(self, launch: Launch, job: TrackedJob) -> Iterator[JobLaunch]:
+        """Have a launch be known while it is under way, and leave nothing of it if it fails."""
         with self._lock:
-            if self._launching.setdefault(job.identity.job_id, launch) is not launch:
-                raise NameInUseError(f"job {job.identity.job_id} is being launched already")
+            if self._launching.setdefault(launch.job_id, launch) is not launch:
+                raise NameInUseError(f"job {launch.job_id} is being launched already")
+        launch.on_end_request(partial(self._call_back, launch, job))
+        steps = JobLaunch(self.launchpad, launch, job)
         try:
-            yield launch
+            yield steps
         except BaseException as error:
-            self._give_up(launch, error)
+            self._loans.take_secrets_back(job)
+            if steps.give_up(error):
+                self._drop(job)
+                if job.hooks.record:
+                    job.hooks.record.forget()
             raise
         finally:
             with self._lock:
-                del self._launching[job.identity.job_id]
+                del self._launching[launch.job_id]
+
+    def _call_back(self, launch: Launch, job: TrackedJob) -> None:
+        """Write down who has asked for a launch's end, in case this process does not live to give it up."""
+        job.request_end(launch.ended_by, time.time())
+        self.launchpad.puller.wake()
 
     def _wait_for_clean_up_of(self, name: str) -> None:
         """Let an ended job of the same name be cleaned up first: its container and its files are in the way."""
         for job in list(self._jobs.values()):
             if job.identity.container_name == name and job.result:
-                job.wait_for_clean_up(CLEAN_UP_TIMEOUT)
+                job.wait_for_clean_up(SAME_NAME_TIMEOUT)
 
     def _record(self, job: TrackedJob) -> None:
         """Write down what is about to be done."""
@@ -248,32 +230,6 @@ class JobKeeper:
             ) from error
         job.hooks = replace(job.hooks, record=record)
 
-    def _with_gpus(self, job: TrackedJob, spec: ContainerSpec, count: int) -> ContainerSpec:
-        """Lease GPUs to a job: as long as there is its record, or until it is dropped where it has none."""
-        if not count:
-            return spec
-        record = job.hooks.record
-        if self._loans.gpus is None or (self.runtime.remembers and not record):
-            raise JobLaunchError(f"job {job.identity.job_id}: a site without a workspace cannot lease GPUs")
-        lease = self._loans.gpus.take(count, job.identity, record.path if record else None)
-        job.hooks = replace(job.hooks, lock=lease.lock)
-        inherited = (lease.lock.descriptor,) if lease.lock else ()
-        return replace(spec, gpu_ids=lease.gpu_ids, inherited=inherited)
-
-    def _with_secrets(self, job: TrackedJob, spec: ContainerSpec) -> ContainerSpec:
-        """Make the files of a job's secrets. Its record is there, so that whatever happens they are found again."""
-        if self._loans.secrets:
-            try:
-                spec = self._loans.secrets.give(spec, job.identity.nonce)
-            except JobLaunchError as error:
-                raise JobLaunchError(f"job {job.identity.job_id}: {error}") from error
-        job.hooks = replace(job.hooks, secrets=spec.secret_values())
-        return spec
-
-    def _take_secrets_back(self, job: TrackedJob) -> None:
-        if self._loans.secrets:
-            self._loans.secrets.take_back(job.identity.nonce)
-
     def _labelled(self, spec: ContainerSpec, who: JobIdentity, image: FoundImage) -> ContainerSpec:
         """Return what the engine is asked for: an image by its id, so that it is the one that was looked at."""
         ours = {LABEL_NONCE: who.nonce, LABEL_IMAGE: spec.image}
@@ -284,141 +240,14 @@ class JobKeeper:
         site_id, parent_id, folder = (store.site_id, store.parent_id, str(store.folder)) if store else ("", "", "")
         return {LABEL_SITE_ID: site_id, LABEL_PARENT: parent_id, LABEL_STATE_DIR: folder}
 
-    def _image(self, job: TrackedJob, spec: ContainerSpec) -> FoundImage:
-        """Have the image there, if the site's config lets it be pulled, and return which one it is."""
-        found = self._found_image(job, spec.image)
-        if found is None:
-            raise ImageError(f"image {spec.image} is not there; pull or build it first, or set 'pull_policy'")
-        if spec.image_digests and found.digests.isdisjoint(spec.image_digests):
-            listed = " or ".join(spec.image_digests)
-            raise ImageError(f"image {spec.image} is {found.id}, not {listed} as the site's list says ('images')")
-        return found
-
-    def _found_image(self, job: TrackedJob, image: str) -> FoundImage | None:
-        give_up_at: float | None = None
-        while True:
-            try:
-                self._puller.ensure(image, lambda: job.end_request is not None)
-                _raise_if_aborted(job)
-                return self.runtime.find_image(image)
-            except RuntimeUnavailableError:
-                give_up_at = give_up_at or time.monotonic() + self._settings.launch_patience
-                if not self._has_answered or time.monotonic() > give_up_at:
-                    raise
-                job.wait_for_end_request(_RETRY_INTERVAL)
-
     def _tell_of_pull(self, progress: ImagePullProgress) -> None:
-        self.tracker.tell(partial(self._listener.on_pull, progress))
-
-    def _create(self, launch: _Launch, spec: ContainerSpec) -> str:
-        """Create the container and return its id. One that an unanswered request has made is found by its nonce."""
-        give_up_at = time.monotonic() + self._settings.launch_patience
-        while True:
-            _raise_if_aborted(launch.job)
-            # a name that is in use now may be held by the unanswered request, which is still at work
-            passing = (RuntimeUnavailableError, NameInUseError) if launch.asked else (RuntimeUnavailableError,)
-            try:
-                return self._create_once(launch, spec)
-            except passing as error:
-                if not self._has_answered or time.monotonic() > give_up_at:
-                    raise (_outcome_unknown(launch.job, error) if launch.asked else error) from error
-            launch.job.wait_for_end_request(_RETRY_INTERVAL)
-
-    def _create_once(self, launch: _Launch, spec: ContainerSpec) -> str:
-        asked_before, launch.asked = launch.asked, True
-        try:
-            container_id = self.runtime.create(spec)
-        except NameInUseError:
-            found = self._find(launch.job.identity.nonce) if asked_before else None
-            if found is None:
-                raise
-            container_id = found
-        except RuntimeUnavailableError as error:
-            launch.asked = asked_before or error.reached
-            raise
-        self._has_answered = True
-        return container_id
-
-    def _find(self, nonce: str) -> str | None:
-        """Return the container that an unanswered request has made, when all of the engine knows it."""
-        for found in self.runtime.list_containers():
-            if found.nonce == nonce and self.runtime.inspect(found.id) != GONE:
-                return found.id
-        return None
-
-    def _begin_start(self, launch: _Launch) -> None:
-        launch.job.heed_noted_end()
-        with self._lock:
-            _raise_if_aborted(launch.job)
-            launch.starting = True
-
-    def _start(self, job: TrackedJob) -> None:
-        try:
-            self._start_process(job)
-        except RuntimeUnavailableError:
-            raise
-        except JobLaunchError:
-            self.tracker.poke(job)
-            with suppress(RuntimeUnavailableError):
-                job.wait(LAST_LOOK_TIMEOUT)  # let its end be seen before it is removed
-            _raise_if_aborted(job)
-            raise
-        self.tracker.poke(job)
-        timeout = self._settings.start_timeout
-        if timeout is not None and not job.enter_states(_STARTED, timeout):
-            late = f"did not run within {timeout:g} s ('timeout')"
-            job.request_end(f"the launcher: it {late}", time.time(), delivered=True)  # for it is removed now
-            raise JobStartError(f"{job.identity}: {late}")
-
-    def _start_process(self, job: TrackedJob) -> None:
-        """Start the process, once: a request that may have got to the engine is never repeated."""
-        give_up_at = time.monotonic() + self._settings.launch_patience
-        while True:
-            try:
-                self.runtime.start(job.identity.container_id)
-            except RuntimeUnavailableError as error:
-                if error.reached:
-                    self._see_whether_it_started(job, error)
-                elif time.monotonic() < give_up_at and not job.wait_for_end_request(_RETRY_INTERVAL):
-                    continue
-                else:
-                    raise
-            return
-
-    def _see_whether_it_started(self, job: TrackedJob, error: RuntimeUnavailableError) -> None:
-        self.tracker.poke(job)
-        if not job.enter_states(_STARTED, self._settings.launch_patience):
-            raise _outcome_unknown(job, error)
-        if job.result and DOCKER_STATE.RUNNING not in job.entered:
-            raise JobStartError(f"{job.identity}: {job.result.error}")
-
-    def _give_up(self, launch: _Launch, error: BaseException) -> None:
-        """Leave nothing of a launch that failed; what cannot be done now is done when the engine answers."""
-        job = launch.job
-        self._take_secrets_back(job)
-        refused = isinstance(error, JobLaunchError) and not isinstance(error, OutcomeUnknownError)
-        if not job.identity.container_id and (refused or not launch.asked):
-            self._drop(job)
-            if job.hooks.record:
-                job.hooks.record.forget()
-            return
-        by = error.by if isinstance(error, JobAbortedError) else f"the launcher, on {error!r}"[:200]
-        job.request_end(by, time.time(), delivered=True)  # whatever it did, it is not what was asked for
-        if not job.identity.container_id:
-            self.tracker.expect(job)
-            return
-        try:
-            self.runtime.remove(job.identity.container_id)
-            self.tracker.poke(job)
-        except FLCoreError as problem:
-            logger.warning("%s: will be removed when that is possible: %s", job.identity, problem)
-            self.tracker.end(job)
+        self.tracker.tell(partial(self._listener.pull_went_on, progress))
 
     # Cleaning up
 
     def _hooks(self, job_id: str, record: JobRecord | None = None, end_unstarted: str = "") -> JobHooks:
         return JobHooks(
-            on_change=self._listener.on_change,
+            on_change=self._listener.job_changed,
             clean_up=partial(self._clean_up, self.log_path(job_id)),
             record=record,
             settings=self._settings,
@@ -428,7 +257,7 @@ class JobKeeper:
 
     def _clean_up(self, log_path: Path | None, job: TrackedJob) -> None:
         """Keep an ended job's output, write its end down, then remove its container. May be done twice."""
-        self._take_secrets_back(job)
+        self._loans.take_secrets_back(job)
         if job.identity.container_id:
             if not job.output_is_kept:
                 self._keep_output(log_path, job)
@@ -480,14 +309,3 @@ def _hiding(secrets: tuple[str, ...]) -> Iterator[None]:
         error.args = tuple(hidden(arg, secrets) if isinstance(arg, str) else arg for arg in error.args)
         error.__context__ = None
         raise error from None
-
-
-def _raise_if_aborted(job: TrackedJob) -> None:
-    if job.end_request:
-        by = job.end_request.by
-        raise JobAbortedError(f"job {job.identity.job_id}: its launch was ended on the request of {by}", by)
-
-
-def _outcome_unknown(job: TrackedJob, error: JobLaunchError) -> OutcomeUnknownError:
-    unknown = "whether it runs is unknown; if its container appears, it is removed"
-    return OutcomeUnknownError(f"job {job.identity.job_id}: {unknown}: {error}")

@@ -19,7 +19,7 @@ from flcore import FLContext, Site
 from flcore.fl_constant import JobMetaKey
 from launchers.container_spec import ContainerSpec
 from launchers.docker_launcher import DockerJobHandle, DockerJobLauncher
-from launchers.job_launcher import LaunchPlan
+from launchers.launch_plan import LaunchPlan
 from launchers.runtime.docker import _seconds
 from launchers.runtime.docker_request import create_request
 

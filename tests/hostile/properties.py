@@ -16,7 +16,7 @@ from flcore.errors import ConfigError, JobRejectedError
 from flcore.job_meta import get_app, get_mandatory_clients, get_min_clients
 from flcore.testing import FakeFLContext
 from launchers.docker_launcher import ClientDockerJobLauncher
-from launchers.job_launcher import LaunchPlan
+from launchers.launch_plan import LaunchPlan
 from launchers.runtime.docker_request import create_request
 
 from . import strategies

@@ -18,7 +18,7 @@ from flcore.testing import EventRecorder, FakeFLContext
 from launchers.container_spec import LABEL_LAUNCHER, LABEL_NONCE, LABEL_SITE_ID, ContainerSpec
 from launchers.docker_launcher import DockerJobLauncher
 from launchers.job_handle import ContainerJobHandle
-from launchers.keeping import job_keeper
+from launchers.keeping.launch import JobLaunch
 from launchers.runtime.fake import FakeRuntime
 
 TIMEOUT = 10.0
@@ -292,7 +292,7 @@ class DeadError(BaseException):
 @pytest.fixture
 def sudden_death(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have a launch that is cut off do nothing any more, as that of a process which was killed."""
-    monkeypatch.setattr(job_keeper.JobKeeper, "_give_up", lambda *_: None)
+    monkeypatch.setattr(JobLaunch, "give_up", lambda *_: False)
 
 
 @pytest.mark.usefixtures("sudden_death")
@@ -470,7 +470,7 @@ class SilentRuntime(FakeRuntime):
 
 def has_answered(life: Life) -> None:
     """Have it known that the engine answers in general."""
-    life.launcher._open(life.ctx)._has_answered = True
+    life.launcher.open_keeper(life.ctx).launchpad.has_answered = True
 
 
 @pytest.mark.parametrize("does_it", [True, False])
@@ -508,7 +508,7 @@ def test_a_container_that_appears_when_nobody_waits_for_it_any_more_is_removed(l
         life.launcher.launch_job(META, life.ctx)
     lab.until(lambda: not lab.records())
     FakeRuntime.create(runtime, runtime.late_spec)
-    life.launcher._open(life.ctx).tracker.sweep()
+    life.launcher.open_keeper(life.ctx).tracker.sweep()
     lab.until_nothing_is_left()
 
 

@@ -1,0 +1,54 @@
+"""Fires, in the engine of a launcher's own site, what its keeper tells: each event in a fresh context."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from flcore.event_type import EventType
+from flcore.fl_component import FLComponent
+from flcore.fl_constant import FLContextKey
+from flcore.fl_context import FLContext
+from flcore.job_launcher_spec import ImagePullProgress, JobHandleSpec, JobStateChange
+
+from .tracking.tracked_job import TrackedJob
+
+
+class JobEvents:
+    """Tells a site's components, on the thread that calls. Any FL framework's engine will do.
+
+    Args:
+        launcher: who fires.
+        job_context: returns a fresh context of a job, by an engine and the job's id.
+    """
+
+    handle_of: Callable[[TrackedJob], JobHandleSpec]
+    """Returns a job's handle. There as soon as there is a keeper, so before any job is found again."""
+
+    def __init__(self, launcher: FLComponent, job_context: Callable[[Any, str], FLContext]) -> None:
+        self._launcher = launcher
+        self._job_context = job_context
+        self.engine: Any = None
+        """Of the site. None: there is nobody to tell."""
+
+    def job_changed(self, change: JobStateChange) -> None:
+        self._fire_about(change.job_id, EventType.JOB_STATE_CHANGED, FLContextKey.JOB_STATE_CHANGE, change)
+
+    def job_recovered(self, job: TrackedJob) -> None:
+        handle = self.handle_of(job)
+        self._fire_about(job.identity.job_id, EventType.JOB_RECOVERED, FLContextKey.JOB_HANDLE, handle)
+
+    def engine_changed(self, reachable: bool, reason: str) -> None:
+        event_type = EventType.ENGINE_REACHABLE if reachable else EventType.ENGINE_UNREACHABLE
+        self._fire(event_type, FLContextKey.EVENT_DATA, reason)
+
+    def pull_went_on(self, progress: ImagePullProgress) -> None:
+        self._fire(EventType.IMAGE_PULL_PROGRESS, FLContextKey.IMAGE_PULL_PROGRESS, progress)
+
+    def _fire_about(self, job_id: str, event_type: str, key: str, value: Any) -> None:
+        if self.engine is not None:
+            self._launcher.fire_event_with_data(event_type, self._job_context(self.engine, job_id), key, value)
+
+    def _fire(self, event_type: str, key: str, value: Any) -> None:
+        if self.engine is not None:
+            self._launcher.fire_event_with_data(event_type, self.engine.new_context(), key, value)

@@ -1,0 +1,54 @@
+"""What a job is lent while it lives: GPUs of its own, and the site's secrets."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from flcore.errors import JobLaunchError
+
+from ..container_spec import ContainerSpec
+from ..records.gpu_leases import GpuLeases
+from ..tracking.tracked_job import TrackedJob
+from .job_secrets import JobSecrets
+
+
+@dataclass(frozen=True, slots=True)
+class Loans:
+    """Where the jobs of one launcher get what they must give back. Safe to use from several threads."""
+
+    secrets: JobSecrets
+    gpus: GpuLeases | None = None
+    """None: there is nowhere to write down who has which."""
+
+    def lend_gpus(self, job: TrackedJob, spec: ContainerSpec, count: int, is_found_again: bool) -> ContainerSpec:
+        """Return a spec with so many GPUs, which are the job's as long as there is its record.
+
+        ``is_found_again``: the job outlives this process, so that only its record can tell who has them. A job without
+        one has them until it gives them back. Raises JobLaunchError, such as NoGpuError.
+        """
+        if not count:
+            return spec
+        record = job.hooks.record
+        if self.gpus is None or (is_found_again and not record):
+            raise JobLaunchError(f"job {job.identity.job_id}: a site without a workspace cannot lease GPUs")
+        lease = self.gpus.take(count, job.identity, record.path if record else None)
+        job.hooks = replace(job.hooks, lock=lease.lock)
+        # A process that outlives this one keeps the lock by the descriptor that it inherits.
+        inherited = (lease.lock.descriptor,) if lease.lock else ()
+        return replace(spec, gpu_ids=lease.gpu_ids, inherited=inherited)
+
+    def lend_secrets(self, job: TrackedJob, spec: ContainerSpec) -> ContainerSpec:
+        """Make the files of a job's secrets, and return a spec that shows them to it. Raises JobLaunchError.
+
+        To be called when the job is on record: its nonce stands there, so whatever happens the files are found again.
+        """
+        try:
+            spec = self.secrets.give(spec, job.identity.nonce)
+        except JobLaunchError as error:
+            raise JobLaunchError(f"job {job.identity.job_id}: {error}") from error
+        job.hooks = replace(job.hooks, secrets=spec.secret_values())
+        return spec
+
+    def take_secrets_back(self, job: TrackedJob) -> None:
+        """Remove the files of a job's secrets. Idempotent; what goes wrong is logged."""
+        self.secrets.take_back(job.identity.nonce)
