@@ -13,11 +13,9 @@ server. Importing this module and making a launcher need NVIDIA FLARE, but no Do
 
 from __future__ import annotations
 
-import logging
 import os
 import threading
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -25,16 +23,12 @@ from typing import Any
 
 from nvflare.apis.fl_constant import SystemComponents
 from nvflare.apis.job_def import RunStatus
-from nvflare.apis.job_launcher_spec import JobHandleSpec, JobLauncherSpec, add_launcher
-from nvflare.fuel.common.exit_codes import ProcessExitCode
-from nvflare.fuel.f3.cellnet.fqcn import FQCN
-from nvflare.private.defs import CellChannel, CellChannelTopic, JobFailureMsgKey, new_cell_message
-from nvflare.private.fed.client import client_executor
+from nvflare.apis.job_launcher_spec import JobLauncherSpec, add_launcher
 from nvflare.utils.job_launcher_utils import get_client_job_args, get_server_job_args
 
 from flcore.config.problems import Problems
 from flcore.disk.safe_files import closing, open_folder, remove
-from flcore.errors import FLCoreError, JobRejectedError, RuntimeUnavailableError
+from flcore.errors import FLCoreError, JobRejectedError
 from flcore.event_type import EventType
 from flcore.fl_constant import FLContextKey, JobProcessArgs
 from flcore.fl_context import FLContext
@@ -45,27 +39,23 @@ from .container_spec import Mount
 from .docker_launcher import DockerJobLauncher
 from .docker_state import ContainerState
 from .flare import process as flare_process
+from .flare.job_failure import TELLS_FAILURES, tell_server
+from .flare.job_handle import NVFlareJobHandle, end_in_background
 from .flare.kit import KIT_FILES, FlareKit, is_readable, storage
 from .flare.process import RETURN_CODE_FILE, value_of
-from .job_handle import KEPT_OUTPUT_TIMEOUT, ContainerJobHandle
+from .job_handle import ContainerJobHandle
 from .keeping.job_folder import JobFolder, owner
 from .launch_plan import LaunchPlan
 from .policy import site_args
 from .policy.job_command import CREDENTIAL_VARIABLES
 from .policy.job_policy import JobRequest
 
-logger = logging.getLogger(__name__)
-
 HOST_WORKSPACE = "NVFL_DOCKER_WORKSPACE"
 """NVIDIA FLARE's variable of a parent in a container: where the engine's host has the kit."""
 
 _FOLDER_SIZE = 64 << 20
 """Bytes, in memory, of what a job writes in a folder that is not its own."""
-_NO_FAILURE = (JobReturnCode.SUCCESS, JobReturnCode.ABORTED)
-_REASON_LENGTH = 500
 _UNFINISHED = [RunStatus.RUNNING, RunStatus.DISPATCHED]
-_TELLS_FAILURES = hasattr(client_executor, "REPORTABLE_JOB_FAILURES")
-"""Whether a client of this NVIDIA FLARE tells the server by itself that a job has failed."""
 _TELL_AGAIN = (1.0, 3.0, 10.0, 30.0)
 """Seconds after which a server is told again."""
 _SOMEWHERE = "/workspace"
@@ -217,33 +207,6 @@ class ServerKitLauncher(KitLauncher):
         return names
 
 
-class NVFlareJobHandle(JobHandleSpec):  # type: ignore[misc]  # its base is of a package without types
-    """A job's handle, as NVIDIA FLARE uses one: it waits, and then asks for the return code."""
-
-    def __init__(self, handle: ContainerJobHandle, on_failure: Callable[[JobResult], None]) -> None:
-        self.handle = handle
-        """This package's own."""
-        self._on_failure = on_failure
-
-    def wait(self) -> None:
-        """Return when the job is complete and its output is kept; or when the site ends."""
-        with suppress(RuntimeUnavailableError):  # the site was closed
-            self.handle.wait()
-            self.handle.wait_for_clean_up(KEPT_OUTPUT_TIMEOUT)  # then its folder may be packed and removed
-            result = self.handle.result
-            if result and result.return_code not in _NO_FAILURE:
-                self._on_failure(result)
-
-    def poll(self) -> int:
-        """Return the return code, as NVIDIA FLARE understands it; 127 while the job runs."""
-        return return_code_of(self.handle.result)
-
-    def terminate(self) -> int:
-        """End the job, if it has not ended; what goes wrong is logged, and tried again until it is done."""
-        _end(self.handle, "NVIDIA FLARE")
-        return self.poll()
-
-
 class _NVFlareJobLauncher(JobLauncherSpec):  # type: ignore[misc]  # its base is of a package without types
     """What NVIDIA FLARE sees: hands over to the launcher of this package.
 
@@ -326,7 +289,7 @@ class _NVFlareJobLauncher(JobLauncherSpec):  # type: ignore[misc]  # its base is
             job_id,
         )
         handle.add_done_callback(partial(self._has_ended, engine))
-        _in_background(handle, "the site, which was started anew")
+        end_in_background(handle, "the site, which was started anew")
 
     def _has_ended(self, engine: Any, handle: Any) -> None:
         job_id = handle.identity.job_id
@@ -337,7 +300,7 @@ class _NVFlareJobLauncher(JobLauncherSpec):  # type: ignore[misc]  # its base is
     def _end_all(self) -> None:
         with self._lock:
             handles = list(self._handles.values())
-        for thread in [_in_background(handle, "the site, which ends") for handle in handles]:
+        for thread in [end_in_background(handle, "the site, which ends") for handle in handles]:
             thread.join()
 
 
@@ -351,18 +314,18 @@ class ClientDockerJobLauncher(_NVFlareJobLauncher):
 
         And again: a server forgets what it is told of a job that it is starting, until all its clients have started it.
         """
-        if _TELLS_FAILURES:
+        if TELLS_FAILURES:
             return
-        _tell_server(engine, job_id, result)
+        tell_server(engine, job_id, result)
         for delay in _TELL_AGAIN:
-            timer = threading.Timer(delay, _tell_server, (engine, job_id, result))
+            timer = threading.Timer(delay, tell_server, (engine, job_id, result))
             timer.daemon = True
             timer.start()
 
     def job_forgotten(self, engine: Any, job_id: str, result: JobResult) -> None:
         """Tell the server, which would wait for the job for ever."""
         if result.return_code is not JobReturnCode.SUCCESS:
-            _tell_server(engine, job_id, result)
+            tell_server(engine, job_id, result)
 
 
 class ServerDockerJobLauncher(_NVFlareJobLauncher):
@@ -376,50 +339,3 @@ class ServerDockerJobLauncher(_NVFlareJobLauncher):
         jobs = engine.get_component(SystemComponents.JOB_MANAGER)
         if any(job.job_id == job_id for job in jobs.get_jobs_by_status(_UNFINISHED, fl_ctx)):
             jobs.set_status(job_id, RunStatus.ABANDONED, fl_ctx)
-
-
-def return_code_of(result: JobResult | None) -> int:
-    """Return a job's return code, as NVIDIA FLARE understands it.
-
-    A job that was killed, lost or never started is its infrastructure error, where it knows that one.
-    """
-    code = result.return_code if result else JobReturnCode.UNKNOWN
-    if result and code is JobReturnCode.EXECUTION_ERROR:
-        killed = result.signal or result.oom_killed or result.started_at is None
-        code = JobReturnCode.INFRASTRUCTURE_ERROR if killed else JobReturnCode.EXCEPTION
-    if code is JobReturnCode.INFRASTRUCTURE_ERROR and not hasattr(ProcessExitCode, "INFRASTRUCTURE_ERROR"):
-        code = JobReturnCode.EXCEPTION
-    return int(code)  # it is sent to the server, which takes no types but those that it knows
-
-
-def _tell_server(engine: Any, job_id: str, result: JobResult) -> None:
-    """Tell the server that a client's job has failed, and why.
-
-    Up to 2.7 a server acts on nothing but a report of code that is not trusted: it would wait for the job for more than
-    a minute. To it, this is such a report; its words are the truth.
-    """
-    failure = {
-        JobFailureMsgKey.JOB_ID: job_id,
-        JobFailureMsgKey.CODE: return_code_of(result) if _TELLS_FAILURES else ProcessExitCode.UNSAFE_COMPONENT,
-        JobFailureMsgKey.REASON: result.error[:_REASON_LENGTH],
-    }
-    engine.client.cell.fire_and_forget(
-        targets=[FQCN.ROOT_SERVER],
-        channel=CellChannel.SERVER_MAIN,
-        topic=CellChannelTopic.REPORT_JOB_FAILURE,
-        message=new_cell_message(headers={}, payload=failure),
-        optional=True,
-    )
-
-
-def _in_background(handle: ContainerJobHandle, by: str) -> threading.Thread:
-    thread = threading.Thread(target=_end, args=(handle, by), name="flcore-end", daemon=True)
-    thread.start()
-    return thread
-
-
-def _end(handle: ContainerJobHandle, by: str) -> None:
-    try:
-        handle.terminate(by=by)
-    except FLCoreError as error:
-        logger.warning("job %s: its end is not confirmed yet: %s", handle.identity.job_id, error)

@@ -179,7 +179,7 @@ class JobLaunch:
             except RuntimeUnavailableError as error:
                 if error.reached:
                     self._see_whether_it_started(error)
-                elif time.monotonic() < give_up_at and not self._job.wait_for_end_request(_RETRY_INTERVAL):
+                elif time.monotonic() < give_up_at and not self._launch.wait_for_end_request(_RETRY_INTERVAL):
                     continue
                 else:
                     raise

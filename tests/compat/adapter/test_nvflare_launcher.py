@@ -30,7 +30,8 @@ from flcore.job_launcher_spec import JobResult, JobReturnCode, JobStateChange
 from launchers import nvflare_launcher
 from launchers.container_spec import THIS_PROCESS
 from launchers.docker_state import ContainerState
-from launchers.nvflare_launcher import ClientDockerJobLauncher, ServerDockerJobLauncher, return_code_of
+from launchers.flare.job_failure import return_code_of
+from launchers.nvflare_launcher import ClientDockerJobLauncher, ServerDockerJobLauncher
 from launchers.runtime.fake import FakeRuntime
 
 JOB = "11111111-2222-3333-4444-555555555555"
@@ -495,7 +496,7 @@ def test_a_job_of_a_dead_parent_is_ended_and_its_output_kept(parent: Parent, cap
 def test_a_job_that_is_taken_up_again_runs_once_and_is_not_given_up(
     server: Parent, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(nvflare_launcher, "_in_background", lambda *_: None)  # it is taken up before it is ended
+    monkeypatch.setattr(nvflare_launcher, "end_in_background", lambda *_: None)  # it is taken up before it is ended
     server.launch()
     die(server)
     again = Parent(server.folder, "server", runtime=server.runtime)

@@ -1,0 +1,61 @@
+"""A job's handle as NVIDIA FLARE uses one, and the ending of jobs for which it has none."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+
+from nvflare.apis.job_launcher_spec import JobHandleSpec
+
+from flcore.errors import FLCoreError, RuntimeUnavailableError
+from flcore.job_launcher_spec import JobResult, JobReturnCode
+
+from ..job_handle import KEPT_OUTPUT_TIMEOUT, ContainerJobHandle
+from .job_failure import return_code_of
+
+logger = logging.getLogger(__name__)
+
+_NO_FAILURE = (JobReturnCode.SUCCESS, JobReturnCode.ABORTED)
+
+
+class NVFlareJobHandle(JobHandleSpec):  # type: ignore[misc]  # its base is of a package without types
+    """A job's handle, as NVIDIA FLARE uses one: it waits, and then asks for the return code."""
+
+    def __init__(self, handle: ContainerJobHandle, on_failure: Callable[[JobResult], None]) -> None:
+        self.handle = handle
+        """This package's own."""
+        self._on_failure = on_failure
+
+    def wait(self) -> None:
+        """Return when the job is complete and its output is kept; or when the site ends."""
+        with suppress(RuntimeUnavailableError):  # the site was closed
+            self.handle.wait()
+            self.handle.wait_for_clean_up(KEPT_OUTPUT_TIMEOUT)  # then its folder may be packed and removed
+            result = self.handle.result
+            if result and result.return_code not in _NO_FAILURE:
+                self._on_failure(result)
+
+    def poll(self) -> int:
+        """Return the return code, as NVIDIA FLARE understands it; 127 while the job runs."""
+        return return_code_of(self.handle.result)
+
+    def terminate(self) -> int:
+        """End the job, if it has not ended; what goes wrong is logged, and tried again until it is done."""
+        _end(self.handle, "NVIDIA FLARE")
+        return self.poll()
+
+
+def end_in_background(handle: ContainerJobHandle, by: str) -> threading.Thread:
+    """End a job on a thread of its own, and return that."""
+    thread = threading.Thread(target=_end, args=(handle, by), name="flcore-end", daemon=True)
+    thread.start()
+    return thread
+
+
+def _end(handle: ContainerJobHandle, by: str) -> None:
+    try:
+        handle.terminate(by=by)
+    except FLCoreError as error:
+        logger.warning("job %s: its end is not confirmed yet: %s", handle.identity.job_id, error)
