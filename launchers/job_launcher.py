@@ -70,7 +70,7 @@ class JobLauncher(LaunchPlanner):
         return True
 
     def note_site(self, fl_ctx: FLContext) -> None:
-        """Take note of what only a context of the site tells. Called before each use of the runtime. Idempotent."""
+        """Take note of what only a context of the site tells. Called before each launch and recovery. Idempotent."""
 
     def make_secrets(self) -> JobSecrets:
         """Return what shows the secrets to jobs."""
@@ -167,7 +167,7 @@ class JobLauncher(LaunchPlanner):
         self.note_site(fl_ctx)
         runtime = self._get_runtime()
         with self._lock:
-            self._events.engine = fl_ctx.get_engine() or self._events.engine
+            self._events.engine = fl_ctx.get_engine() or self._events.engine  # a site that starts anew may have another
             self._keeper = self._keeper or self._make_keeper(runtime, fl_ctx)
             return self._keeper
 

@@ -94,6 +94,8 @@ class ImagePuller:
         pull = self._pulls.get(image)
         if pull is None:
             pull = _Pull(image, self._runtime.pull(image))
+            # A thread of its own reads the engine's words, so that no launch that is called off has to outlive a stream
+            # that says nothing: who waits leaves at once, and whoever leaves last ends the pull.
             threading.Thread(target=self._run, args=(pull,), name="flcore-pull", daemon=True).start()
             self._pulls[image] = pull
         pull.waiting += 1
@@ -117,8 +119,8 @@ class ImagePuller:
         if pull.ended:
             return
         pull.ended, pull.error, pull.succeeded = True, error, succeeded
-        del self._pulls[pull.image]
-        pull.stream.close()
+        del self._pulls[pull.image]  # who comes from now on begins another: this one's error is not theirs
+        pull.stream.close()  # which never blocks, whatever the engine does, so that the lock may be held
         self._changed.notify_all()
 
     # The thread of one pull
@@ -130,12 +132,13 @@ class ImagePuller:
         except Exception as problem:  # noqa: BLE001 - it is handed on
             error = problem
         with self._changed:
-            self._end(pull, error, succeeded=error is None)
+            self._end(pull, error, succeeded=error is None)  # nothing, where a deadline or the last waiter was first
         if pull.begun:
             logger.info("%s", pull.outcome(), extra=self._about)
             self._report(pull, ended=True)
 
     def _pull(self, pull: _Pull) -> None:
+        # Looked for here, not by who waits: it asks the engine, and a deadline is kept even if that hangs.
         if self._settings.policy == IF_MISSING and self._runtime.find_image(pull.image):
             return
         self._check_registry(pull.image)
@@ -172,6 +175,7 @@ class _Layer:
 
     def take_in(self, said: PullProgress) -> bool:
         """Take note; return whether it is progress. An engine that begins again says the same once more."""
+        # A status counts once: an engine that tries a layer again for ever says "Retrying" each time, and gets nowhere.
         progress = said.status not in self.statuses or said.current > self.current
         self.statuses.add(said.status)
         self.current = said.current

@@ -110,6 +110,7 @@ class JobKeeper:
             settings,
             self._site,
         )
+        # It tells by the tracker's notifier, so that a slow component delays no pull and hears all in one order.
         puller = ImagePuller(runtime, settings.pull, self._tell_of_pull, self._site)
         self.launchpad = Launchpad(runtime, self.tracker, puller, settings)
         self._launching: dict[str, Launch] = {}
@@ -163,11 +164,11 @@ class JobKeeper:
 
     def close(self) -> None:
         """Let go of the runtime and of the records; jobs go on. Idempotent."""
-        self.launchpad.puller.close()
+        self.launchpad.puller.close()  # first: whoever waits for an image gives its launch up, and is done
         self.tracker.close()
         self.runtime.close()
         for job in list(self._jobs.values()):
-            if job.hooks.lock:
+            if job.hooks.lock:  # the job's own process has inherited it, and holds it as long as it lives
                 job.hooks.lock.let_go()
         if self._store:
             self._store.close()
@@ -190,11 +191,11 @@ class JobKeeper:
         with self._lock:
             if self._launching.setdefault(launch.job_id, launch) is not launch:
                 raise NameInUseError(f"job {launch.job_id} is being launched already")
-        launch.on_end_request(partial(self._call_back, launch, job))
+        launch.on_end_request(partial(self._call_back, launch, job))  # called at once, if somebody was faster
         steps = JobLaunch(self.launchpad, launch, job)
         try:
             yield steps
-        except BaseException as error:
+        except BaseException as error:  # an interrupt, too, must leave nothing behind
             self._loans.take_secrets_back(job)
             if steps.give_up(error):
                 self._drop(job)
@@ -261,7 +262,7 @@ class JobKeeper:
         if job.identity.container_id:
             if not job.output_is_kept:
                 self._keep_output(log_path, job)
-            if not self._settings.keep:
+            if not self._settings.keep:  # last, and only when the rest is on the disk: the engine forgets all of it
                 self.runtime.remove(job.identity.container_id)
         self._drop(job)
 
@@ -271,7 +272,7 @@ class JobKeeper:
             job.hooks.lock.end()
 
     def _keep_output(self, log_path: Path | None, job: TrackedJob) -> None:
-        job.wait_for_followers(FOLLOWER_PATIENCE)
+        job.wait_for_followers(FOLLOWER_PATIENCE)  # who read from the engine, which forgets the output by a removal
         try:
             if log_path:
                 with closing(open_private(log_path.parent)) as folder:
@@ -283,6 +284,7 @@ class JobKeeper:
             logger.warning("%s: its output cannot be kept: %s", job.identity, error)
         if job.hooks.record:
             try:
+                # On the disk before the removal: from then on only the record knows how the job ended.
                 job.hooks.record.note(durable=True, kept=True, **job.final_fields())
             except OSError as error:
                 raise CleanUpDelayedError(f"its result cannot be written down: {error}") from error

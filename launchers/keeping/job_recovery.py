@@ -70,7 +70,9 @@ class JobRecovery:
         """Adopt, stop or ignore those of the containers, listed but not tracked, that are orphans."""
         for summary in unknown:
             if self._is_orphan(summary):
-                seen = runtime.inspect(summary.id)  # the list is older than this
+                # The list is older than this. A young container may be one whose launcher, in this or another process,
+                # has its id not yet: it has asked for it, and will find it by its nonce.
+                seen = runtime.inspect(summary.id)
                 if seen.created_at is None or time.time() - seen.created_at < self._settings.creation_grace:
                     continue  # gone, or so young that it will be listed again
                 if self._settings.keep and seen.state in TERMINAL_STATES:
@@ -87,9 +89,11 @@ class JobRecovery:
         if request := known.get("end_request"):
             job.restore_end_request(EndRequest(**request))
         job.output_is_kept = known.get("kept", False)
-        self._add(job)
+        self._add(job)  # told first: whatever comes of it is told of a job that the site's components know
+        # The record says how far it had come: its end was seen, so nobody need be asked; it had a container; or the
+        # engine may have been asked for one, and that may appear as long as the engine may take for it.
         if seen := known.get("seen"):
-            tracker.restore(job, _container_state(seen), known.get("output", ""))
+            tracker.restore(job, _state_on_record(seen), known.get("output", ""))
         elif who.container_id:
             tracker.watch(job)
         else:
@@ -102,16 +106,18 @@ class JobRecovery:
             return False
         if summary.nonce in self._jobs or summary.id in self._ignored:
             return False
+        # Another living process of this site keeps its own. One with our id and no record is left of a launch of ours
+        # that gave up while the engine did not answer.
         return parent == self._store.parent_id or not self._store.is_alive(parent)
 
     def _ignore(self, summary: ContainerSummary) -> None:
         self._ignored.add(summary.id)
         left = "is no known job's; it is left alone"
-        about = _identity(summary).log_fields()
+        about = _identity_of(summary).log_fields()
         logger.warning("container %s (%s) %s", summary.name, summary.id[:12], left, extra=about)
 
     def _adopt(self, summary: ContainerSummary, tracker: StateTracker) -> None:
-        who = _identity(summary)
+        who = _identity_of(summary)
         record = self._store.add(self._launcher, who)
         job = TrackedJob(who, self._hooks(who.job_id, record, _INTERRUPTED_LAUNCH))
         if self._settings.orphans == STOP:
@@ -126,7 +132,7 @@ class JobRecovery:
         self._on_recovered(job)
 
 
-def _identity(summary: ContainerSummary) -> JobIdentity:
+def _identity_of(summary: ContainerSummary) -> JobIdentity:
     labels = summary.labels
     return JobIdentity(labels[LABEL_JOB_ID], labels[LABEL_SITE], summary.name, summary.id, summary.nonce)
 
@@ -138,5 +144,5 @@ def _progress(told: Any) -> Progress:
     return Progress(DOCKER_STATE(state), frozenset(map(DOCKER_STATE, entered)), last_time)
 
 
-def _container_state(seen: Mapping[str, Any]) -> ContainerState:
+def _state_on_record(seen: Mapping[str, Any]) -> ContainerState:
     return ContainerState(**{**seen, "state": DOCKER_STATE(seen["state"])})

@@ -74,6 +74,7 @@ class JobSecrets:
         """Remove the files of one job, of whatever process of this site. Idempotent; what goes wrong is logged."""
         path = Path(self._folder, _folder_name(nonce))
         try:
+            # Anybody may make a folder of this name in a shared /dev/shm; only our own is ours to remove.
             if nonce and path.lstat().st_uid == os.geteuid():
                 remove(path)
         except FileNotFoundError:

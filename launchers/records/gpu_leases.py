@@ -121,6 +121,7 @@ class GpuLeases:
         free = [gpu_id for gpu_id in ids if gpu_id not in holders]
         if count > len(free):
             raise NoGpuError(f"job {who.job_id}: num_of_gpus: it asks for {count}; {_free_and_leased(ids, holders)}")
+        # Only now, when there are enough: what is refused changes nothing.
         self._clear(gpu_id for gpu_id in self._leased() if gpu_id not in holders)
         chosen = tuple(free[:count])
         if record:
@@ -191,7 +192,7 @@ def _holder(link: Path) -> str:
         if record.suffix == _LOCK and not is_locked(record):
             return ""
     except FileNotFoundError:
-        if record.parent.is_dir():
+        if record.parent.is_dir():  # the folder of records is there, so the record was removed: the job is over
             return ""
         return f"a job of {record.parent}, which is not there; if no job uses the device, remove {link}"
     except OSError as error:

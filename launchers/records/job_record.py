@@ -72,6 +72,8 @@ class JobRecord:
 
         Nothing happens once the record was forgotten.
         """
+        # Appended, never rewritten: a kill in the midst of it costs this line at most. Without O_CREAT, so that what
+        # was forgotten stays so, however late somebody still notes something.
         with suppress(FileNotFoundError):
             _append(self.path, fields, os.O_APPEND, durable)
 
@@ -146,7 +148,7 @@ class RecordStore:
         with self._state.exclusively():
             records = [record for record in self._read_all() if record.fields.get("launcher") == launcher]
             orphaned = [record for record in records if not self.is_alive(record.fields["parent"])]
-            for record in orphaned:
+            for record in orphaned:  # under the lock, so that of two that start at the same time one gets each
                 record.note(parent=self.parent_id)
             self._state.bury_the_dead()
         return orphaned
@@ -169,13 +171,14 @@ class RecordStore:
             if known := path.read_text():
                 return known
         site_id = secrets.token_hex(8)
-        part = path.with_suffix(".part")
+        part = path.with_suffix(".part")  # renamed when it is whole, so that the id is there as a whole or not at all
         part.write_text(site_id)
         part.replace(path)
         return site_id
 
 
 def _append(path: Path, fields: Mapping[str, Any], flags: int, durable: bool) -> None:
+    # The line break comes first: behind a line that was torn, this one is whole all the same.
     line = b"\n" + json.dumps(fields).encode()
     descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC | flags, _FILE_MODE)
     try:
