@@ -5,31 +5,30 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from .admission import Admission, AdmissionLimits, Load, no_waiting
-from .errors import ConfigError, FLCoreError, JobLaunchError, JobRejectedError, NoLauncherError
+from .errors import ConfigError, FLCoreError, JobLaunchError
 from .event_bus import EventBus
 from .event_type import EventType
 from .fl_component import FLComponent
-from .fl_constant import EventScope, FLContextKey
+from .fl_constant import FLContextKey
 from .fl_context import FLContext, FLContextManager
+from .job_endings import JobEndings
 from .job_launcher_spec import JobArgs, JobHandleSpec, JobLauncherSpec, JobResult, JobReturnCode, LaunchRequest
 from .job_meta import check_metadata, get_job_id, is_identifier
 from .job_registry import JobRegistry
 from .launch import Launch
+from .launcher_choice import choose_launcher
 from .site_config import SiteConfig, check_at_end
+from .site_events import SiteEvents
 from .site_log import LogSettings, SiteLog
 from .workspace import Workspace
 
 logger = logging.getLogger(__name__)
-
-_ENDERS = 64
-"""How many jobs are ended at the same time, at most, when a site closes: each waits in a thread."""
 
 _OTHERS_WAIT_FOR = frozenset(
     {
@@ -96,6 +95,8 @@ class Site:
         self._disconnect: dict[str, Callable[[], None]] = {}
         self._admission = Admission(name, AdmissionLimits.read(admission or {}, f"site {name}: admission"))
         self._jobs = JobRegistry(name)
+        self._endings = JobEndings(name)
+        self._events = SiteEvents(self)
         self._lock = threading.Lock()
         self._starting = threading.RLock()
         self._started = False
@@ -179,8 +180,8 @@ class Site:
                     self._log.open()
                 started, self._started = self._started, True
             if not started:
-                self._fire(EventType.SYSTEM_BOOTSTRAP)
-                self._fire(EventType.SYSTEM_START)
+                self._events.fire(EventType.SYSTEM_BOOTSTRAP)
+                self._events.fire(EventType.SYSTEM_START)
 
     def close(self, end_jobs: bool | None = None) -> None:
         """Tell the components that the system ends: launchers let go of their runtimes. Idempotent.
@@ -198,10 +199,10 @@ class Site:
             if self._log:
                 stack.callback(self._log.close)
             stack.callback(self._be_closed)
-            stack.callback(self._fire, EventType.SYSTEM_END)
+            stack.callback(self._events.fire, EventType.SYSTEM_END)
             self._admission.close(by)
             if self.at_end == "end" if end_jobs is None else end_jobs:
-                self._end_jobs(by)
+                self._endings.end_all(self._jobs.active(), by)
 
     @property
     def load(self) -> Load:
@@ -234,25 +235,13 @@ class Site:
         self.start()
         job_id = get_job_id(job_meta)
         launch = self._jobs.begin_launch(job_id)
-        fl_ctx = self._job_context(job_id, job_meta, job_args)
-        fl_ctx.put(FLContextKey.LAUNCH, launch, private=True, sticky=False)
+        fl_ctx = self._events.launch_context(job_id, job_meta, job_args, launch)
         try:
             handle = self._launch(launch, fl_ctx, app)
         except BaseException as error:
             self._launch_failed(launch, error)
             raise
-        ended_by = self._jobs.launched(launch, handle)
-        self._admission.launched(launch)
-        try:
-            if ended_by:
-                self._end(job_id, handle, ended_by)
-            fl_ctx.put(FLContextKey.JOB_HANDLE, handle, private=True, sticky=False)
-            self._fire_in(fl_ctx, EventType.AFTER_JOB_LAUNCH)
-        except BaseException as error:
-            self._end(job_id, handle, f"site {self.name}, on {type(error).__name__}")
-            raise
-        finally:
-            self._follow(launch, handle)
+        self._launched(launch, handle, fl_ctx)
         return handle
 
     def describe_launch(self, job_meta: Mapping[str, Any], job_args: JobArgs | None = None) -> LaunchRequest | None:
@@ -263,11 +252,11 @@ class Site:
         """
         job_id = get_job_id(job_meta)
         check_metadata(job_meta)
-        fl_ctx = self._job_context(job_id, job_meta, job_args)
+        fl_ctx = self._events.launch_context(job_id, job_meta, job_args)
         for component in self.components().values():
             if isinstance(component, JobLauncherSpec):
                 component.handle_event(EventType.BEFORE_JOB_LAUNCH, fl_ctx)
-        launcher = self._choose(job_id, fl_ctx)
+        launcher = choose_launcher(fl_ctx, self.components(), strict=self.strict)
         with _at_work(launcher, job_id):
             return launcher.describe_launch(fl_ctx.get_prop(FLContextKey.JOB_META), fl_ctx)
 
@@ -281,7 +270,7 @@ class Site:
         Raises UnknownJobError if the site has no such job, and what the handle's ``terminate`` raises, such as
         TerminateTimeout; the wish stays.
         """
-        return self._abort(self._jobs.find(job_id), by)
+        return self._endings.end(self._jobs.find(job_id), by)
 
     def __enter__(self) -> Self:
         self.start()
@@ -297,8 +286,8 @@ class Site:
         job_id, job_meta = launch.job_id, fl_ctx.get_prop(FLContextKey.JOB_META)
         check_metadata(job_meta)
         with self.workspace.deployed(job_meta, None if app is None else Path(app)):
-            self._fire_in(fl_ctx, EventType.BEFORE_JOB_LAUNCH)
-            launcher = self._choose(job_id, fl_ctx)
+            self._events.fire_in(fl_ctx, EventType.BEFORE_JOB_LAUNCH)
+            launcher = choose_launcher(fl_ctx, self.components(), strict=self.strict)
             launch.hand_over(launcher)
             with _at_work(launcher, job_id):
                 launcher.check_job(job_meta, fl_ctx)
@@ -311,30 +300,22 @@ class Site:
     def _launch_failed(self, launch: Launch, error: BaseException) -> None:
         self._jobs.failed(launch, error)
         self._admission.leave(launch)
-        if isinstance(error, Exception):
-            fl_ctx = self._context_of(launch.job_id)
-            fl_ctx.put(FLContextKey.LAUNCH_ERROR, error, private=True, sticky=False)
-            self._fire_end(fl_ctx, JobResult.of_failed_launch(error), EventType.JOB_ABORTED)
+        if isinstance(error, Exception):  # an interrupt is about the process, not about the job
+            self._events.tell_of_failed_launch(launch.job_id, error)
 
-    def _choose(self, job_id: str, fl_ctx: FLContext) -> JobLauncherSpec:
-        volunteers: list[JobLauncherSpec] = fl_ctx.get_prop(FLContextKey.JOB_LAUNCHER, [])
-        if not volunteers:
-            raise self._nobody_volunteered(job_id, fl_ctx)
-        if self.strict and len(volunteers) > 1:
-            names = ", ".join(launcher.name for launcher in volunteers)
-            raise NoLauncherError(f"job {job_id}: site {self.name} is strict, and {names} all volunteered for it")
-        return volunteers[0]
-
-    def _nobody_volunteered(self, job_id: str, fl_ctx: FLContext) -> JobLaunchError:
-        """Return the reason: a launcher that refused the job, or none that could run it."""
-        errors: Mapping[str, Exception] = fl_ctx.get_prop(FLContextKey.EXCEPTIONS, {})
-        refusal = next((error for error in errors.values() if isinstance(error, JobRejectedError)), None)
-        if refusal:
-            return refusal
-        launchers = [name for name, c in self.components().items() if isinstance(c, JobLauncherSpec)]
-        known = f"its launchers are {', '.join(launchers)}" if launchers else "it has no launcher configured"
-        failed = "".join(f"; {name} failed: {error!r}" for name, error in errors.items())
-        return NoLauncherError(f"job {job_id}: no launcher of site {self.name} volunteered ({known}{failed})")
+    def _launched(self, launch: Launch, handle: JobHandleSpec, fl_ctx: FLContext) -> None:
+        """Tell of the launch, then follow the job: its end is told last, however short it is."""
+        ended_by = self._jobs.launched(launch, handle)
+        self._admission.launched(launch)
+        try:
+            if ended_by:
+                self._endings.end_launched(launch.job_id, handle, ended_by)
+            self._events.tell_of_launch(handle, fl_ctx)
+        except BaseException as error:  # then launch_job raises, and nobody gets the handle
+            self._endings.end_launched(launch.job_id, handle, f"site {self.name}, on {type(error).__name__}")
+            raise
+        finally:
+            self._follow(launch, handle)
 
     def _fire_recovered(self, fl_ctx: FLContext) -> None:
         """Take a job in that was found again, before the components hear of it; its end is told after that."""
@@ -344,7 +325,7 @@ class Site:
             self._admission.enter_regardless(launch)
         else:
             why = "is launched or runs already" if handle else "has no handle"
-            about = self._about(job_id)
+            about = {"site": self.name, "job_id": job_id}
             logger.warning("site %s: job %s was found again, but %s", self.name, job_id, why, extra=about)
         try:
             self._bus.fire(EventType.JOB_RECOVERED, fl_ctx)
@@ -358,102 +339,15 @@ class Site:
         def on_end(_: JobHandleSpec) -> None:
             self._jobs.ended(launch.job_id, handle)
             self._admission.leave(launch)
-            self._job_ended(launch.job_id, _final_result(handle))
+            self._events.tell_of_end(launch.job_id, _final_result(handle))
 
         handle.add_done_callback(on_end)
-
-    def _abort(self, job: Launch | JobHandleSpec, by: str) -> JobReturnCode:
-        if isinstance(job, Launch):
-            self._call_back(job, by)
-            if job.is_of_this_thread:
-                return JobReturnCode.UNKNOWN
-            launched = job.wait()
-            if not isinstance(launched, JobHandleSpec):
-                return launched
-            job = launched
-        return job.terminate(by=by)
-
-    def _call_back(self, launch: Launch, by: str) -> None:
-        """Have a launch raise, if it is not too late; else it ends what it has launched."""
-        in_time, launcher = launch.request_end(by), launch.launcher
-        if not in_time or launcher is None:
-            return
-        try:
-            launcher.abort_launch(launch.job_id, by)
-        except Exception:
-            what = "cannot call the job back; it is ended later"
-            about = self._about(launch.job_id)
-            logger.exception("job %s: the launcher %s %s", launch.job_id, launcher.name, what, extra=about)
-
-    def _end_jobs(self, by: str) -> None:
-        """End all that runs and is launched, at the same time; return when it has ended, or could not be."""
-        jobs = self._jobs.active()
-        with ThreadPoolExecutor(min(_ENDERS, len(jobs) or 1), thread_name_prefix="flcore-end") as pool:
-            for job in jobs:
-                if isinstance(job, Launch) and job.is_of_this_thread:
-                    self._call_back(job, by)  # it goes on only when this returns
-                else:
-                    pool.submit(self._end_job, job, by)
-
-    def _end_job(self, job: Launch | JobHandleSpec, by: str) -> None:
-        try:
-            self._abort(job, by)
-        except FLCoreError as error:
-            about = self._about(None)
-            logger.error("site %s closes, but %s", self.name, error, extra=about)  # noqa: TRY400 - the message says it all
-        except Exception:  # whatever a third party's handle raises, the site closes
-            logger.exception("site %s closes, but a job could not be ended", self.name, extra=self._about(None))
-
-    def _end(self, job_id: str, handle: JobHandleSpec, by: str) -> None:
-        try:
-            handle.terminate(by=by)
-        except Exception:  # whatever a third party's handle raises, the launch has its own outcome
-            logger.exception("job %s: could not be ended after its launch", job_id, extra=self._about(job_id))
-
-    def _about(self, job_id: str | None) -> dict[str, str | None]:
-        """Return what a record of the log is about."""
-        return {"site": self.name, "job_id": job_id}
 
     def _be_closed(self) -> None:
         self._jobs.let_go()
         self._admission.reopen()
         with self._lock:
             self._closing = False
-
-    def _job_context(self, job_id: str, job_meta: Mapping[str, Any], job_args: JobArgs | None) -> FLContext:
-        fl_ctx = self._context_of(job_id)
-        props = {
-            FLContextKey.JOB_META: dict(job_meta),
-            FLContextKey.WORKSPACE_OBJECT: self.workspace,
-            FLContextKey.JOB_PROCESS_ARGS: dict(job_args or {}),
-        }
-        for key, value in props.items():
-            fl_ctx.put(key, value, private=True, sticky=False)
-        return fl_ctx
-
-    def _context_of(self, job_id: str) -> FLContext:
-        fl_ctx = self.new_context()
-        fl_ctx.put(FLContextKey.CURRENT_RUN, job_id, private=False, sticky=False)
-        return fl_ctx
-
-    def _job_ended(self, job_id: str, result: JobResult) -> None:
-        aborted = result.return_code is JobReturnCode.ABORTED
-        event_type = EventType.JOB_ABORTED if aborted else EventType.JOB_COMPLETED
-        self._fire_end(self._context_of(job_id), result, event_type)
-
-    def _fire_end(self, fl_ctx: FLContext, result: JobResult, event_type: str) -> None:
-        fl_ctx.put(FLContextKey.JOB_RESULT, result, private=True, sticky=False)
-        self._fire_in(fl_ctx, event_type)
-
-    def _fire(self, event_type: str) -> None:
-        fl_ctx = self.new_context()
-        fl_ctx.put(FLContextKey.WORKSPACE_OBJECT, self.workspace, private=True, sticky=False)
-        self._fire_in(fl_ctx, event_type)
-
-    def _fire_in(self, fl_ctx: FLContext, event_type: str) -> None:
-        fl_ctx.put(FLContextKey.EVENT_ORIGIN, self.name, private=True, sticky=False)
-        fl_ctx.put(FLContextKey.EVENT_SCOPE, EventScope.LOCAL, private=True, sticky=False)
-        self.fire_event(event_type, fl_ctx)
 
 
 @contextmanager
