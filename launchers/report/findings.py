@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from flcore.observers.job_history import Outage
 
-from ..operator.job_index import JobView
+from ..operator.job_view import JobView
 from ..operator.selection import matching
 from .log_tail import log_tail
 from .metrics import METRICS_FILE, Metrics, read_metrics

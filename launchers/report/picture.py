@@ -16,7 +16,7 @@ from flcore.job_launcher_spec import JobUsage
 from flcore.observers.job_history import JobHistory, Outage
 
 from ..docker_state import TERMINAL_STATES
-from ..operator.job_index import JobView
+from ..operator.job_view import JobView
 from . import charts, words
 from .log_tail import LogTail
 from .metrics import Metrics

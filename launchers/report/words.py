@@ -8,9 +8,9 @@ from typing import NamedTuple
 
 from flcore.job_launcher_spec import JobResult, JobReturnCode
 
-from ..operator.job_index import LOST as LOST_STATE
-from ..operator.job_index import UNKNOWN as UNKNOWN_STATE
-from ..operator.job_index import JobView
+from ..operator.job_view import LOST as LOST_STATE
+from ..operator.job_view import UNKNOWN as UNKNOWN_STATE
+from ..operator.job_view import JobView
 from ..operator.terminal import harmless
 
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
