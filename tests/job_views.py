@@ -10,7 +10,7 @@ from typing import Any
 
 from flcore import JobResult, JobReturnCode
 from flcore.observers.job_history import JobHistory, Outage, StateEntry
-from launchers.operator.job_index import JobView
+from launchers.operator.job_view import JobView
 
 BEGAN = 1_800_000_000.0
 SUCCEEDED = JobResult(JobReturnCode.SUCCESS, exit_code=0, started_at=BEGAN + 1, finished_at=BEGAN + 6)

@@ -15,7 +15,8 @@ import pytest
 from flcore import FLContext, JobHandleSpec, Site
 from flcore.cli import main
 from launchers.docker_launcher import DockerJobLauncher
-from launchers.operator.job_index import JobIndex, JobView
+from launchers.operator.job_index import JobIndex
+from launchers.operator.job_view import JobView
 from launchers.operator.site_files import SiteFiles
 from launchers.runtime.base import Runtime
 from launchers.runtime.fake import FakeRuntime

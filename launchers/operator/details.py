@@ -13,9 +13,9 @@ from flcore.cli.command import EXIT_OK
 from flcore.errors import FLCoreError
 
 from .durations import as_age, as_duration, as_time
-from .job_index import JobView
 from .job_json import as_full_dict
 from .job_table import duration_of, note_of, status_of
+from .job_view import JobView
 from .logs import output
 from .scope import index_of
 from .selection import the_one_job

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from .job_index import JobView
 from .job_table import duration_of, note_of
+from .job_view import JobView
 
 
 def as_dict(view: JobView, now: float) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from ..docker_state import DOCKER_STATE, LAST_OUTPUT, TERMINAL_STATES
 from ..tracking.job_output import LINE_BREAK
 from .durations import as_age, as_duration
-from .job_index import LAUNCHING, LOST, UNKNOWN, JobView
+from .job_view import LAUNCHING, LOST, UNKNOWN, JobView
 from .terminal import Terminal, cut, harmless, width_of
 
 LEAST_OF_AN_ID = 12

@@ -18,7 +18,8 @@ from flcore.errors import ConfigError, FLCoreError, RuntimeUnavailableError
 
 from ..docker_state import DOCKER_STATE, GONE
 from ..tracking.job_output import follow_chunks, lines_of
-from .job_index import LAUNCHING, JobIndex, JobView
+from .job_index import JobIndex
+from .job_view import LAUNCHING, JobView
 from .scope import index_of
 from .selection import the_one_job
 from .terminal import Terminal, harmless, warn

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 
 from flcore.cli.command import EXIT_OK
 
-from .job_index import JobView
 from .job_json import as_dict
 from .job_table import table
+from .job_view import JobView
 from .scope import index_of
 from .selection import shown
 from .terminal import Terminal, warn

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from flcore.errors import FLCoreError
 
-from .job_index import JobView
+from .job_view import JobView
 
 MOST_LISTED = 10
 

@@ -23,7 +23,8 @@ from ..docker_state import DOCKER_STATE, TERMINAL_STATES, ContainerState, EndReq
 from ..records.job_record import JobRecord
 from ..runtime.base import Runtime
 from ..settings import STOP_GRACE
-from .job_index import LAUNCHING, LOST, JobIndex, JobView
+from .job_index import JobIndex
+from .job_view import LAUNCHING, LOST, JobView
 from .scope import index_of
 from .selection import the_one_job
 from .terminal import Terminal, harmless, warn

@@ -19,9 +19,10 @@ from typing import Any, NamedTuple, Protocol, Self
 from flcore.cli.command import EXIT_INTERRUPTED
 
 from .durations import as_time
-from .job_index import LAUNCHING, JobIndex, JobView
+from .job_index import JobIndex
 from .job_json import as_dict
 from .job_table import note_of, status_of, table
+from .job_view import LAUNCHING, JobView
 from .selection import matching, shown
 from .terminal import Terminal, cut, harmless, warn
 

@@ -10,11 +10,12 @@ from typing import Any, Protocol
 
 from flcore.observers.job_history import Outage
 
-from ..operator.job_index import JobView
+from ..operator.job_view import JobView
 from ..operator.selection import matching
+from .jobs import Job, grouped
 from .log_tail import log_tail
 from .metrics import METRICS_FILE, Metrics, read_metrics
-from .picture import Job, JobPicture, grouped, picture
+from .picture import JobPicture, picture
 from .words import ACTIVE
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from flcore.disk.safe_files import closing, open_file, open_folder
 from flcore.errors import FLCoreError
 
-from ..operator.job_index import JobView
+from ..operator.job_view import JobView
 from .words import plain
 
 LINES = 40

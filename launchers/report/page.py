@@ -13,7 +13,8 @@ from markupsafe import Markup
 
 from . import words
 from .findings import Findings
-from .picture import Job, overview, row
+from .jobs import Job
+from .overview import overview, row
 
 DETAILED = 20
 """Jobs whose details a page has, if nothing else is said."""

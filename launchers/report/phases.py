@@ -8,7 +8,7 @@ from typing import NamedTuple
 from flcore.observers.job_history import ImagePull, JobHistory, Outage, StateEntry
 
 from ..docker_state import TERMINAL_STATES
-from ..operator.job_index import JobView
+from ..operator.job_view import JobView
 
 LAUNCHING, PULLING = "launching", "pulling"
 PHASES = (LAUNCHING, PULLING, "created", "running", "paused", "restarting", "removing")

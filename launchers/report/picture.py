@@ -1,13 +1,11 @@
-"""What a page shows of jobs, put into words and places: views in, plain data out, for templates to lay out. Pure."""
+"""What a page shows of one job, put into words and places: its runs in, plain data out, for templates. Pure."""
 
 from __future__ import annotations
 
 import json
-from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from statistics import median
 from typing import Any, NamedTuple
 
 from markupsafe import Markup
@@ -16,14 +14,13 @@ from flcore.job_launcher_spec import JobUsage
 from flcore.observers.job_history import JobHistory, Outage
 
 from ..docker_state import TERMINAL_STATES
-from ..operator.job_index import JobView
+from ..operator.job_view import JobView
 from . import charts, words
+from .jobs import Job
 from .log_tail import LogTail
 from .metrics import Metrics
-from .phases import PHASES, Span, ended_at, overlapping, spans
+from .phases import Span, ended_at, overlapping, spans
 from .words import Verdict
-
-_REASONS_SHOWN = 8
 
 
 class Bar(NamedTuple):
@@ -102,120 +99,6 @@ class JobPicture:
         return sorted(self.runs, key=lambda run: words.URGENCY.index(run.verdict.kind))
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
-    """A job in the table of all jobs."""
-
-    job_id: str
-    name: str
-    verdict: Verdict
-    why: str
-    sites: str
-    began: str
-    took: str
-
-
-@dataclass(frozen=True, slots=True)
-class PhaseTotal:
-    """What all runs together spent in a phase."""
-
-    phase: str
-    x: float
-    share: float
-    """In percent, as ``x``: where it begins on a line of the whole."""
-    total: str
-    median: str
-    longest: str
-    longest_job: str
-
-
-@dataclass(frozen=True, slots=True)
-class Reason:
-    """Why jobs failed."""
-
-    text: str
-    runs: int
-    last_job: str
-
-
-@dataclass(frozen=True, slots=True)
-class Overview:
-    """What there is to know at a glance."""
-
-    summary: str
-    counts: Sequence[tuple[str, str, int]]
-    """Kind, word and number of jobs."""
-    phases: Sequence[PhaseTotal]
-    reasons: Sequence[Reason]
-    outages: Sequence[str]
-    problems: Sequence[str]
-
-
-class Job(NamedTuple):
-    """The runs of one job."""
-
-    job_id: str
-    views: Sequence[JobView]
-
-    @property
-    def name(self) -> str:
-        """What its author called it; empty if that is its id, or nothing."""
-        names = (words.plain(view.history.name, 80).strip() for view in self.views)
-        return next((name for name in names if name and name != self.job_id), "")
-
-    @property
-    def verdict(self) -> Verdict:
-        return words.worst([words.verdict(view) for view in self.views])
-
-    @property
-    def began_at(self) -> float:
-        return min(view.history.began_at for view in self.views)
-
-    def ended_at(self, now: float) -> float:
-        return max(ended_at(view, now) for view in self.views)
-
-    def has_met(self, outage: Outage, now: float) -> bool:
-        """Whether the engine of one of its sites did not answer meanwhile."""
-        return any(
-            overlapping([outage], view.history.site, self.began_at, self.ended_at(now), now) for view in self.views
-        )
-
-    def took(self, now: float) -> str:
-        return words.duration(max(0.0, self.ended_at(now) - self.began_at)) if self.began_at else ""
-
-
-def grouped(views: Iterable[JobView]) -> list[Job]:
-    """Return the jobs of runs, the newest first; the runs of each by their sites' names, a server's first."""
-    found: dict[str, list[JobView]] = defaultdict(list)
-    for view in views:
-        found[view.history.job_id].append(view)
-    for runs in found.values():
-        runs.sort(key=lambda view: (view.history.site != "server", view.history.site))
-    jobs = (Job(job_id, runs) for job_id, runs in found.items())
-    return sorted(jobs, key=lambda job: (job.began_at, job.job_id), reverse=True)
-
-
-def row(job: Job, now: float) -> Row:
-    """Return a job's row in the table of all jobs."""
-    sites = [view.history.site for view in job.views]
-    began = words.moment(job.began_at) if job.began_at else ""
-    return Row(job.job_id, job.name, job.verdict, _why(job), ", ".join(sites), began, job.took(now))
-
-
-def overview(jobs: Sequence[Job], outages: Sequence[Outage], problems: Sequence[str], now: float) -> Overview:
-    """Return what there is to know of all jobs at a glance."""
-    kinds = Counter(job.verdict.kind for job in jobs)
-    counts = [(kind, word, kinds[kind]) for kind, word in _COUNTED if kinds[kind] or kind in _ALWAYS_COUNTED]
-    return Overview(
-        summary=_summary(jobs, counts, now),
-        counts=counts if len(jobs) > 1 else [],
-        phases=_phase_totals(jobs, now),
-        reasons=_reasons(jobs),
-        outages=[_outage_said(outage, now) for outage in outages[-5:]],
-        problems=[words.plain(problem, 300) for problem in problems],
-    )
-
-
 def picture(
     job: Job, outages: Sequence[Outage], logs: Sequence[LogTail], metrics: Sequence[tuple[str, Metrics]], now: float
 ) -> JobPicture:
@@ -236,91 +119,6 @@ def picture(
     )
 
 
-_COUNTED = (
-    (words.ACTIVE, "active"),
-    (words.OK, "succeeded"),
-    (words.FAILED, "failed"),
-    (words.ABORTED, "aborted"),
-    (words.LOST, "lost"),
-)
-_ALWAYS_COUNTED = (words.ACTIVE, words.OK, words.FAILED)
-
-
-def _summary(jobs: Sequence[Job], counts: Sequence[tuple[str, str, int]], now: float) -> str:
-    if not jobs:
-        return "No job has run yet."
-    if len(jobs) == 1:
-        return _summary_of_one(jobs[0], now)
-    return f"{len(jobs):,} jobs: {', '.join(f'{count:,} {word}' for _, word, count in counts if count)}."
-
-
-def _summary_of_one(job: Job, now: float) -> str:
-    verdict, why = job.verdict, _why(job)
-    took = f" after {job.took(now)}" if verdict.kind != words.ACTIVE and job.took(now) else ""
-    return f"{job.job_id}: {verdict.word}{took}{f' ({why})' if why else ''}."
-
-
-def _why(job: Job) -> str:
-    """Return why a job is not well: what those of its runs say that are as its verdict, without saying it twice."""
-    kind = job.verdict.kind
-    reasons: dict[str, list[str]] = defaultdict(list)
-    for view in job.views:
-        verdict = words.verdict(view)
-        if verdict.reason and verdict.kind == kind:
-            reasons[verdict.reason].append(view.history.site)
-    return "; ".join(f"{', '.join(sites)}: {reason}" for reason, sites in reasons.items())
-
-
-def _phase_totals(jobs: Sequence[Job], now: float) -> list[PhaseTotal]:
-    found: dict[str, list[tuple[float, str]]] = defaultdict(list)
-    for job in jobs:
-        for view in job.views:
-            for span in spans(view, now):
-                found[span.phase].append((span.seconds, job.job_id))
-    whole = sum(length for lengths in found.values() for length, _ in lengths) or 1.0
-    totals, x = [], 0.0
-    for phase in sorted(found, key=_rank):
-        totals.append(_phase_total(phase, found[phase], whole, x))
-        x += totals[-1].share
-    return totals
-
-
-def _phase_total(phase: str, lengths: Sequence[tuple[float, str]], whole: float, x: float) -> PhaseTotal:
-    total = sum(length for length, _ in lengths)
-    longest, job_id = max(lengths)
-    return PhaseTotal(
-        phase=phase,
-        x=x,
-        share=100 * total / whole,
-        total=words.duration(total),
-        median=words.duration(median(length for length, _ in lengths)),
-        longest=words.duration(longest),
-        longest_job=job_id,
-    )
-
-
-def _rank(phase: str) -> int:
-    return PHASES.index(phase) if phase in PHASES else len(PHASES)
-
-
-def _reasons(jobs: Sequence[Job]) -> list[Reason]:
-    found: dict[str, list[str]] = defaultdict(list)
-    for job in jobs:
-        for view in job.views:
-            verdict = words.verdict(view)
-            if verdict.kind in (words.FAILED, words.LOST):
-                found[verdict.reason].append(job.job_id)
-    most = sorted(found.items(), key=lambda item: -len(item[1]))[:_REASONS_SHOWN]
-    return [Reason(text, len(job_ids), job_ids[0]) for text, job_ids in most]
-
-
-def _outage_said(outage: Outage, now: float) -> str:
-    length = words.duration((outage.until or now) - outage.since)
-    how = f"did not answer for {length}" if outage.until else f"has not answered for {length}"
-    reason = words.plain(outage.reason, 200)
-    return f"{words.moment(outage.since)}: the engine of {words.plain(outage.site, 80)} {how}: {reason}".rstrip(": ")
-
-
 def _run(view: JobView, log: LogTail, outages: Sequence[Outage], start: float, end: float, now: float) -> RunPicture:
     found, verdict = spans(view, now), words.verdict(view)
     mine = overlapping(outages, view.history.site, start, end, now)
@@ -332,7 +130,7 @@ def _run(view: JobView, log: LogTail, outages: Sequence[Outage], start: float, e
         bars=[_bar(span, start, end) for span in found],
         outages=[_outage_bar(outage, start, end) for outage in mine],
         stretches=_stretches(view, found),
-        notes=[_outage_said(outage, now) for outage in mine],
+        notes=[words.outage(outage, now) for outage in mine],
         facts=list(_facts(view)),
         error=_error_lines(view.history),
         request=json.dumps(view.history.request, indent=2, ensure_ascii=True) if view.history.request else "",

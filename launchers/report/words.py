@@ -7,10 +7,11 @@ import time
 from typing import NamedTuple
 
 from flcore.job_launcher_spec import JobResult, JobReturnCode
+from flcore.observers.job_history import Outage
 
-from ..operator.job_index import LOST as LOST_STATE
-from ..operator.job_index import UNKNOWN as UNKNOWN_STATE
-from ..operator.job_index import JobView
+from ..operator.job_view import LOST as LOST_STATE
+from ..operator.job_view import UNKNOWN as UNKNOWN_STATE
+from ..operator.job_view import JobView
 from ..operator.terminal import harmless
 
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
@@ -84,6 +85,14 @@ def number(value: float) -> str:
 def moment(seconds: float) -> str:
     """Return a time since the epoch as this machine's clock shows it."""
     return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds))
+
+
+def outage(found: Outage, now: float) -> str:
+    """Return when and for how long a site's engine did not answer, and why."""
+    length = duration((found.until or now) - found.since)
+    how = f"did not answer for {length}" if found.until else f"has not answered for {length}"
+    reason = plain(found.reason, 200)
+    return f"{moment(found.since)}: the engine of {plain(found.site, 80)} {how}: {reason}".rstrip(": ")
 
 
 def time_zone() -> str:

@@ -15,13 +15,12 @@ import time
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict
 from queue import SimpleQueue
 from typing import Any
 
 from flcore.errors import (
     ImageError,
-    JobLaunchError,
     JobStartError,
     NameInUseError,
     NetworkError,
@@ -32,60 +31,11 @@ from flcore.job_launcher_spec import Check
 
 from ..container_spec import ContainerSpec
 from ..docker_state import DOCKER_STATE, GONE, ContainerState
-from .base import ContainerSummary, ContainerUsage, FoundImage, OutputChunk, PullProgress, PullStatus
+from .base import ContainerSummary, ContainerUsage, FoundImage, OutputChunk, PullStatus
+from .fake_container import FakeContainer
+from .fake_pull import FakePull
 
-_NOTHING = ContainerUsage(0.0, 0)
-_HAS_A_PROCESS = (DOCKER_STATE.RUNNING, DOCKER_STATE.PAUSED, DOCKER_STATE.RESTARTING)
-
-
-@dataclass
-class FakeContainer:
-    """A container, the request that made it, and what it has written."""
-
-    id: str
-    spec: ContainerSpec
-    state: ContainerState
-    output: bytes = b""
-    used: ContainerUsage = _NOTHING
-
-
-class FakePull:
-    """One pull. Where the runtime's ``pulls_wait`` is set, it goes on as a test says; else it ends at once."""
-
-    def __init__(self, image: str, runtime: FakeRuntime) -> None:
-        self.image = image
-        self.closed = False
-        self._runtime = runtime
-        self._said: SimpleQueue[PullProgress | JobLaunchError | None] = SimpleQueue()
-
-    # What the outside world does
-
-    def say(self, layer: str, status: str, current: int = 0, total: int = 0) -> None:
-        """Say what an engine says of a layer."""
-        self._said.put(PullProgress(layer, status, current, total))
-
-    def finish(self) -> None:
-        """Have the image."""
-        self._runtime._add_image(self.image)
-        self._said.put(None)
-
-    def fail(self, error: JobLaunchError) -> None:
-        """Fail, after all that was said."""
-        self._said.put(error)
-
-    # The PullStream protocol
-
-    def __iter__(self) -> Iterator[PullProgress]:
-        if not self.closed:
-            self._runtime._begin(self)
-        while (said := self._said.get()) is not None and not self.closed:
-            if isinstance(said, JobLaunchError):
-                raise said
-            yield said
-
-    def close(self) -> None:
-        self.closed = True
-        self._said.put(None)
+__all__ = ["FakeContainer", "FakePull", "FakeRuntime"]
 
 
 class FakeRuntime:
@@ -130,7 +80,8 @@ class FakeRuntime:
         self._streams: set[SimpleQueue[str | None]] = set()
         self._lock = threading.RLock()
         self._changed = threading.Condition(self._lock)
-        self._followers = 0
+        self.followers = 0
+        """How many follow an output now."""
 
     def containers(self) -> list[FakeContainer]:
         """Return all containers that were not removed, ended ones too."""
@@ -199,8 +150,8 @@ class FakeRuntime:
             if spec.name in self._ids:
                 raise NameInUseError(f"container {spec.name}: the name is in use")
             container_id = uuid.uuid4().hex * 2
-            state = ContainerState(DOCKER_STATE.CREATED, exit_code=0, created_at=time.time())
-            self._containers[container_id] = FakeContainer(container_id, spec, state)
+            created = ContainerState(DOCKER_STATE.CREATED, exit_code=0, created_at=time.time())
+            self._containers[container_id] = FakeContainer(container_id, spec, created)
             self._ids[spec.name] = container_id
             return container_id
 
@@ -215,22 +166,22 @@ class FakeRuntime:
             return FoundImage(image_id, frozenset({image_id}))
 
     def pull(self, image: str) -> FakePull:
-        return FakePull(image, self)
+        return FakePull(image, self._begin_pull, self._add_image)
 
     def start(self, container_id: str) -> None:
         with self._engine():
             container = self._containers.get(container_id)
             if container is None:
                 raise RuntimeRefusedError(f"container {container_id[:12]}: there is none")
-            if container.state.state in _HAS_A_PROCESS:
+            if container.has_process:
                 return
             if self.networks is not None and container.spec.network not in self.networks:
                 self._fail_start(container, NetworkError(f"network {container.spec.network} not found"))
             if self.start_error:
                 error, self.start_error = self.start_error, ""
                 self._fail_start(container, JobStartError(error))
-            started = replace(container.state, state=DOCKER_STATE.RUNNING, started_at=time.time())
-            self._set(container, started)
+            container.start()
+            self._tell(container_id)
 
     def inspect(self, container_id: str) -> ContainerState:
         self._answer()
@@ -239,7 +190,7 @@ class FakeRuntime:
 
     def list_containers(self) -> list[ContainerSummary]:
         with self._engine():
-            return [_summary(container) for container in self.containers()]
+            return [container.summary for container in self.containers()]
 
     @contextmanager
     def open_events(self) -> Iterator[Iterator[str]]:
@@ -260,7 +211,7 @@ class FakeRuntime:
     def send_signal(self, container_id: str, signal: str) -> bool:
         with self._engine():
             container = self._containers.get(container_id)
-            if container is None or container.state.state not in _HAS_A_PROCESS:
+            if container is None or not container.has_process:
                 return False
             if not self.ignores_signals and not (signal == "SIGTERM" and self.ignores_term):
                 self._end(container, 143 if signal == "SIGTERM" else 137)
@@ -275,17 +226,17 @@ class FakeRuntime:
     def logs(self, container_id: str, tail: int | None = None) -> Iterator[bytes]:
         with self._engine():
             container = self._containers.get(container_id)
-        yield from _last(container.output, tail) if container else []
+        yield from container.last_lines(tail) if container else []
 
     @contextmanager
     def follow(self, container_id: str, position: str = "", tail: int | None = None) -> Iterator[Iterator[OutputChunk]]:
         with self._engine():
             container = self._containers.get(container_id)
-        self._followers += 1
+        self.followers += 1
         try:
             yield self._follow(container, position, tail) if container else iter(())
         finally:
-            self._followers -= 1
+            self.followers -= 1
 
     def last_output_time(self, container_id: str) -> str:
         with self._engine():
@@ -295,7 +246,7 @@ class FakeRuntime:
     def usage(self, container_id: str) -> ContainerUsage | None:
         with self._engine():
             container = self._containers.get(container_id)
-            return container.used if container and container.state.state in _HAS_A_PROCESS else None
+            return container.used if container and container.has_process else None
 
     def address(self, container_name: str) -> str:
         return container_name
@@ -329,7 +280,7 @@ class FakeRuntime:
     def _unavailable(self) -> RuntimeUnavailableError:
         return RuntimeUnavailableError(f"{self.name} does not answer")
 
-    def _begin(self, pull: FakePull) -> None:
+    def _begin_pull(self, pull: FakePull) -> None:
         with self._engine():
             self.pulls.append(pull)
             self._changed.notify_all()
@@ -346,56 +297,39 @@ class FakeRuntime:
                 self.images.add(image)
 
     def _fail_start(self, container: FakeContainer, error: JobStartError | NetworkError) -> None:
-        container.state = replace(container.state, exit_code=127, error=str(error))  # no event, as measured
+        container.fail_to_start(error)
         raise error
 
     def _end(self, container: FakeContainer, exit_code: int, oom_killed: bool = False) -> None:
         with self._lock:
-            if container.state.state in _HAS_A_PROCESS:
-                exited = replace(container.state, state=DOCKER_STATE.EXITED, finished_at=time.time())
-                self._set(container, replace(exited, exit_code=exit_code, oom_killed=oom_killed))
+            if container.end(exit_code, oom_killed):
+                self._tell(container.id)
 
     def _enter(self, container: FakeContainer, state: DOCKER_STATE) -> None:
         with self._lock:
-            if container.state.state in _HAS_A_PROCESS:
-                self._set(container, replace(container.state, state=state))
-
-    def _set(self, container: FakeContainer, state: ContainerState) -> None:
-        container.state = state
-        self._tell(container.id)
+            if container.enter(state):
+                self._tell(container.id)
 
     def _follow(self, container: FakeContainer, position: str, tail: int | None) -> Iterator[OutputChunk]:
         """Yield lines, and where each begins, until the container ends or the engine goes away."""
-        begun = int(position) if position else len(container.output) - len(b"".join(_last(container.output, tail)))
+        begin = int(position) if position else len(container.output) - len(b"".join(container.last_lines(tail)))
         while True:
             with self._changed:
-                while len(container.output) == begun and not self._is_over(container):
+                while len(container.output) == begin and not self._is_over(container):
                     self._changed.wait()
-                lines = container.output[begun:].splitlines(keepends=True)
-            for line in lines:
-                yield OutputChunk(f"{begun:020d}", line)
-                begun += len(line)
-            if not lines:
+                chunks = container.chunks_from(begin)
+            yield from chunks
+            begin += sum(len(chunk.data) for chunk in chunks)
+            if not chunks:
                 return
 
     def _is_over(self, container: FakeContainer) -> bool:
-        return not self.reachable or container.state.state not in _HAS_A_PROCESS
+        return not (self.reachable and container.has_process)
 
     def _tell(self, container_id: str) -> None:
-        if self._followers:
+        if self.followers:
             with self._changed:
                 self._changed.notify_all()
         if not self.drop_events:
             for stream in self._streams:
                 stream.put(container_id)
-
-
-def _summary(container: FakeContainer) -> ContainerSummary:
-    state, spec = container.state, container.spec
-    return ContainerSummary(container.id, spec.name, state.state, spec.labels, state.created_at)
-
-
-def _last(output: bytes, tail: int | None) -> list[bytes]:
-    """Return the last lines of an output, or all of them."""
-    lines = output.splitlines(keepends=True)
-    return lines if tail is None else lines[-tail:] if tail else []

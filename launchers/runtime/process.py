@@ -8,46 +8,25 @@ import select
 import subprocess
 import tempfile
 import threading
-import time
-import uuid
 from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from signal import Signals
 from typing import Any, BinaryIO
 
-from flcore.errors import JobStartError, NameInUseError, RuntimeRefusedError
+from flcore.errors import NameInUseError, RuntimeRefusedError
 from flcore.job_launcher_spec import Check
 
 from ..container_spec import ContainerSpec
-from ..docker_state import DOCKER_STATE, GONE, ContainerState
+from ..docker_state import GONE, ContainerState
 from .base import ContainerSummary, ContainerUsage, FoundImage, OutputChunk, PullProgress, PullStream
+from .local_process import LocalProcess
 from .nvidia import query_gpus
 
-_HAS_A_PROCESS = (DOCKER_STATE.RUNNING, DOCKER_STATE.PAUSED)
-_INHERITED_VARIABLES = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR")
 _CHUNK = 1 << 16
 _FOLLOW_INTERVAL = 0.2
 """Seconds between two looks at an output that somebody follows."""
-
-
-@dataclass
-class _Process:
-    """One "container". ``lock`` guards what follows it."""
-
-    id: str
-    spec: ContainerSpec
-    log: Path
-    created_at: float
-    lock: threading.Lock = field(default_factory=threading.Lock)
-    popen: subprocess.Popen[bytes] | None = None
-    pidfd: int = -1
-    error: str = ""
-    started_at: float | None = None
-    finished_at: float | None = None
-    exit_code: int | None = None
 
 
 class ProcessRuntime:
@@ -61,7 +40,7 @@ class ProcessRuntime:
     remembers = False
 
     def __init__(self) -> None:
-        self._processes: dict[str, _Process] = {}
+        self._processes: dict[str, LocalProcess] = {}
         self._lock = threading.Lock()
         self._folder: Path | None = None
         self._events: set[_Events] = set()
@@ -70,11 +49,9 @@ class ProcessRuntime:
         with self._lock:
             if any(process.spec.name == spec.name for process in self._processes.values()):
                 raise NameInUseError(f"process {spec.name}: there is one of this name already")
-            container_id = uuid.uuid4().hex
-            log = self._log_folder() / container_id
-            log.touch(mode=0o600)
-            self._processes[container_id] = _Process(container_id, spec, log, time.time())
-        return container_id
+            process = LocalProcess(spec, self._log_folder())
+            self._processes[process.id] = process
+        return process.id
 
     def describe(self, spec: ContainerSpec) -> Mapping[str, Any]:
         """Return the process; what a process cannot be held to is not in it."""
@@ -90,15 +67,8 @@ class ProcessRuntime:
 
     def start(self, container_id: str) -> None:
         process = self._get(container_id)
-        with process.lock:
-            if process.popen:
-                return
-            try:
-                self._spawn(process)
-            except OSError as error:
-                process.exit_code = 127 if isinstance(error, FileNotFoundError) else 126
-                process.error = f"{error.strerror}: {error.filename}"
-                raise JobStartError(f"process {process.spec.name}: {process.error}") from error
+        if not process.start():
+            return
         with self._lock:
             for events in self._events:
                 events.add(process)
@@ -106,27 +76,12 @@ class ProcessRuntime:
 
     def inspect(self, container_id: str) -> ContainerState:
         process = self._processes.get(container_id)
-        if process is None:
-            return GONE
-        with process.lock:
-            _reap(process)
-            return ContainerState(
-                state=_state(process),
-                exit_code=process.exit_code,
-                error=process.error,
-                created_at=process.created_at,
-                started_at=process.started_at,
-                finished_at=process.finished_at,
-            )
+        return process.inspect() if process else GONE
 
     def list_containers(self) -> list[ContainerSummary]:
         with self._lock:
             processes = list(self._processes.values())
-        return [self._summary(process) for process in processes]
-
-    def _summary(self, process: _Process) -> ContainerSummary:
-        spec, seen = process.spec, self.inspect(process.id)
-        return ContainerSummary(process.id, spec.name, seen.state, spec.labels, process.created_at)
+        return [process.summary() for process in processes]
 
     @contextmanager
     def open_events(self) -> Iterator[Iterator[str]]:
@@ -149,9 +104,9 @@ class ProcessRuntime:
 
     def send_signal(self, container_id: str, signal: str) -> bool:
         process = self._processes.get(container_id)
-        if process is None or not _signal_group(process, Signals[signal]):
+        if process is None or not process.send_signal(Signals[signal]):
             return False
-        _signal_group(process, Signals.SIGCONT)
+        process.send_signal(Signals.SIGCONT)
         return True
 
     def remove(self, container_id: str) -> None:
@@ -159,18 +114,14 @@ class ProcessRuntime:
         if process is None:
             return
         if process.popen:
-            _signal_group(process, Signals.SIGKILL)
-            _wait(process)
+            process.send_signal(Signals.SIGKILL)
+            process.wait()
         with self._lock:
             if self._processes.pop(container_id, None) is None:
                 return  # another thread was faster
             for events in self._events:
                 events.forget(process)
-        with process.lock:
-            if process.pidfd >= 0:
-                os.close(process.pidfd)
-                process.pidfd = -1
-        process.log.unlink(missing_ok=True)
+        process.release()
 
     def logs(self, container_id: str, tail: int | None = None) -> Iterator[bytes]:
         process = self._processes.get(container_id)
@@ -199,15 +150,8 @@ class ProcessRuntime:
         return ""
 
     def usage(self, container_id: str) -> ContainerUsage | None:
-        """Return what the processes of its session use now, and have used, with what their ended children have.
-
-        Memory that several of them share is counted once for each.
-        """
         process = self._processes.get(container_id)
-        if process is None or self.inspect(container_id).state not in _HAS_A_PROCESS or process.popen is None:
-            return None
-        used = [_usage(folder) for folder in _session(process.popen.pid)]
-        return ContainerUsage(sum(one.cpu_seconds for one in used), sum(one.memory for one in used)) if used else None
+        return process.usage() if process else None
 
     def address(self, container_name: str) -> str:  # noqa: ARG002 - all are on this host
         return "127.0.0.1"
@@ -231,7 +175,7 @@ class ProcessRuntime:
             with contextlib.suppress(OSError):  # not empty: some go on
                 folder.rmdir()
 
-    def _get(self, container_id: str) -> _Process:
+    def _get(self, container_id: str) -> LocalProcess:
         process = self._processes.get(container_id)
         if process is None:
             raise RuntimeRefusedError(f"process {container_id[:12]}: there is none")
@@ -241,29 +185,6 @@ class ProcessRuntime:
         if self._folder is None:
             self._folder = Path(tempfile.mkdtemp(prefix="flcore-"))
         return self._folder
-
-    def _spawn(self, process: _Process) -> None:
-        spec = process.spec
-        inherited = {name: os.environ[name] for name in _INHERITED_VARIABLES if name in os.environ}
-        with process.log.open("ab") as log:
-            popen = subprocess.Popen(  # noqa: S603 - a list, and no shell
-                spec.command,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                cwd=spec.working_dir,
-                env=inherited | spec.environment | _gpu_variables(spec),
-                pass_fds=spec.inherited,
-                start_new_session=True,
-            )
-        try:
-            process.pidfd = os.pidfd_open(popen.pid)
-        except OSError:  # an old kernel: nobody could tell when the process ends
-            os.killpg(popen.pid, Signals.SIGKILL)
-            popen.wait()
-            raise
-        process.popen = popen
-        process.started_at = time.time()
 
 
 class _Events:
@@ -276,13 +197,14 @@ class _Events:
         self._ids: dict[int, str] = {}
         self._epoll.register(self._bell, select.EPOLLIN)
 
-    def add(self, process: _Process) -> None:
+    def add(self, process: LocalProcess) -> None:
         """Tell when a process ends."""
         if process.pidfd >= 0 and process.pidfd not in self._ids:
             self._ids[process.pidfd] = process.id
+            # A pidfd is readable for ever from the end on: one shot, or the reader would be told of it without a pause.
             self._epoll.register(process.pidfd, select.EPOLLIN | select.EPOLLONESHOT)
 
-    def forget(self, process: _Process) -> None:
+    def forget(self, process: LocalProcess) -> None:
         """Let go of a process, before its descriptor is closed and its number used again."""
         if self._ids.pop(process.pidfd, None):
             with contextlib.suppress(OSError):
@@ -325,7 +247,7 @@ class _NothingToPull:
         """There is nothing to end."""
 
 
-def _follow(process: _Process, file: BinaryIO, position: str, tail: int | None) -> Iterator[OutputChunk]:
+def _follow(process: LocalProcess, file: BinaryIO, position: str, tail: int | None) -> Iterator[OutputChunk]:
     """Yield what a process writes, and where it begins in its file, until its end."""
     begin = int(position or 0)
     if tail is not None and not position:
@@ -334,92 +256,10 @@ def _follow(process: _Process, file: BinaryIO, position: str, tail: int | None) 
         begin = size - sum(map(len, deque(file, tail)))
     file.seek(begin)
     while True:
-        ended = _wait(process, 0)
+        ended = process.wait(0)  # asked before the reading, so that what was written last is read
         while data := file.read(_CHUNK):
             yield OutputChunk(f"{begin:020d}", data)
             begin += len(data)
         if ended:
             return
-        _wait(process, _FOLLOW_INTERVAL)
-
-
-def _gpu_variables(spec: ContainerSpec) -> dict[str, str]:
-    """Return what keeps CUDA from other GPUs than the job's own. The order makes its indices those of nvidia-smi."""
-    return {"CUDA_VISIBLE_DEVICES": ",".join(spec.gpu_ids), "CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
-
-
-def _state(process: _Process) -> DOCKER_STATE:
-    if process.popen is None:
-        return DOCKER_STATE.CREATED
-    if process.finished_at is not None:
-        return DOCKER_STATE.EXITED
-    return DOCKER_STATE.PAUSED if _is_stopped(process.popen.pid) else DOCKER_STATE.RUNNING
-
-
-def _is_stopped(pid: int) -> bool:
-    """Whether a process is stopped by a signal (``T`` behind its parenthesized name in /proc)."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
-    except OSError:
-        return False
-
-
-def _session(leader: int) -> Iterator[Path]:
-    """Yield the folders in /proc of the processes of a session that has not lost its leader."""
-    for folder in Path("/proc").iterdir():
-        with contextlib.suppress(ProcessLookupError, PermissionError):  # it has ended meanwhile, or is hidden
-            if folder.name.isdecimal() and os.getsid(int(folder.name)) == leader:
-                yield folder
-
-
-def _usage(process: Path) -> ContainerUsage:
-    """Return what a process uses, with what its ended children have used; nothing if it has ended."""
-    try:
-        fields = (process / "stat").read_text().rpartition(")")[2].split()
-        resident, shared = map(int, (process / "statm").read_text().split()[1:3])
-    except OSError:
-        return ContainerUsage(0.0, 0)
-    ticks = sum(map(int, fields[11:15]))  # utime, stime, cutime, cstime
-    return ContainerUsage(ticks / os.sysconf("SC_CLK_TCK"), (resident - shared) * os.sysconf("SC_PAGE_SIZE"))
-
-
-def _reap(process: _Process) -> None:
-    """Note the end of a process that has ended, after killing what is left of its group."""
-    if process.popen is None or process.finished_at is not None:
-        return
-    if os.waitid(os.P_PIDFD, process.pidfd, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
-        return
-    with contextlib.suppress(ProcessLookupError, PermissionError):  # not reaped yet, so its id is still its own
-        os.killpg(process.popen.pid, Signals.SIGKILL)
-    code = process.popen.wait()
-    process.exit_code = 128 - code if code < 0 else code
-    process.finished_at = time.time()
-
-
-def _signal_group(process: _Process, number: Signals) -> bool:
-    """Signal a process and its descendants; False if it does not run."""
-    with process.lock:
-        _reap(process)
-        if process.popen is None or process.finished_at is not None:
-            return False
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.popen.pid, number)
-        return True
-
-
-def _wait(process: _Process, timeout: float | None = None) -> bool:
-    """Wait for the end of a process; False after ``timeout`` seconds."""
-    with process.lock:
-        _reap(process)
-        if process.finished_at is not None:
-            return True
-        pidfd = os.dup(process.pidfd)  # the process may be removed meanwhile
-    try:
-        poll = select.poll()
-        poll.register(pidfd, select.POLLIN)
-        ended = bool(poll.poll(None if timeout is None else timeout * 1000))
-    finally:
-        os.close(pidfd)
-    with process.lock:
-        _reap(process)
-    return ended
+        process.wait(_FOLLOW_INTERVAL)

@@ -20,7 +20,7 @@ from flcore.fl_constant import JobMetaKey
 from launchers.container_spec import ContainerSpec
 from launchers.docker_launcher import DockerJobHandle, DockerJobLauncher
 from launchers.launch_plan import LaunchPlan
-from launchers.runtime.docker import _seconds
+from launchers.runtime.docker_answer import epoch_seconds
 from launchers.runtime.docker_request import create_request
 
 from .workload import IMAGE, NETWORK, TIMEOUT
@@ -96,7 +96,7 @@ class EngineLab:
     def finished_at(self, container_id: str) -> float:
         """Return when a container has ended, in seconds since the epoch."""
         state = self.api.inspect_container(container_id)["State"]
-        return _seconds(state["FinishedAt"]) or 0.0
+        return epoch_seconds(state["FinishedAt"]) or 0.0
 
     @contextmanager
     def ends(self) -> Iterator[SimpleQueue[tuple[str, float]]]:

@@ -13,7 +13,8 @@ import pytest
 
 from flcore import JobReturnCode
 from launchers.container_spec import LABEL_JOB_ID, LABEL_STATE_DIR, ContainerSpec
-from launchers.operator.job_index import LAUNCHING, LOST, UNKNOWN, JobIndex
+from launchers.operator.job_index import JobIndex
+from launchers.operator.job_view import LAUNCHING, LOST, UNKNOWN
 from launchers.operator.scope import sites_in
 from launchers.operator.site_files import SiteFiles
 from launchers.runtime.base import Runtime

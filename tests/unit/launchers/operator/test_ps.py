@@ -18,8 +18,8 @@ from flcore.cli import main
 from flcore.observers.job_history import JobHistory, StateEntry
 from launchers.operator import watch
 from launchers.operator.durations import as_age, as_duration, parse_duration
-from launchers.operator.job_index import LOST, JobView
 from launchers.operator.job_table import table
+from launchers.operator.job_view import LOST, JobView
 from launchers.operator.selection import NoSuchJobError, matching, shown, the_one_job
 from launchers.operator.terminal import Terminal, cut, harmless, width_of
 from tests.operator_lab import TIMEOUT, OperatorLab, until

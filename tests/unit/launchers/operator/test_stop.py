@@ -254,7 +254,7 @@ def test_a_jobs_output_is_followed_until_its_end(lab: OperatorLab) -> None:
     lab.runtime.write(NAME, b"one\ntwo\n")
     with ThreadPoolExecutor(1) as pool:
         following = pool.submit(lab.flcore, "logs", "job-1", "--follow", "--tail", "1")
-        until(lambda: lab.runtime._followers)
+        until(lambda: lab.runtime.followers)
         lab.runtime.write(NAME, b"three\n")
         lab.runtime.exit(NAME, 0)
         assert following.result(TIMEOUT).lines == ["two", "three"]

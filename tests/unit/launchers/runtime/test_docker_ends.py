@@ -157,7 +157,7 @@ def test_a_container_that_is_not_listed_either_is_gone() -> None:
 
 
 def test_nothing_is_said_of_a_container_that_stays_between_the_two(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(docker_module, "_LOOK_PAUSE", 0)
+    monkeypatch.setattr(docker_module, "LOOK_PAUSE", 0)
     runtime = DockerRuntime(client=SimpleNamespace(api=Slow(looks=1000)))
     with pytest.raises(RuntimeRefusedError):
         runtime.inspect("c1")

@@ -15,7 +15,7 @@ import pytest
 
 from flcore.errors import JobStartError, NetworkError, RuntimeUnavailableError
 from launchers.container_spec import ContainerSpec
-from launchers.runtime.docker import DockerRuntime, _cdi_gpus
+from launchers.runtime.docker import DockerRuntime
 
 SPEC = ContainerSpec("one", "job:1", ("run",))
 
@@ -94,32 +94,10 @@ def test_the_host_of_a_container_is_its_name(runtime: DockerRuntime) -> None:
     assert runtime.address("one") == "one"
 
 
-GPUS = ("GPU-8932f937-d72c-4106-c12f-20bd9faed9f6", "GPU-c2a1b0de-5f1e-4c57-9d1b-0d0f0e1a2b3c")
-
-
-def cdi(*names: str) -> dict[str, Any]:
-    """Return an engine's answer about itself, as engines of version 28.2 and later give it."""
-    return {"DiscoveredDevices": [{"Source": "cdi", "ID": name} for name in names]}
-
-
-@pytest.mark.parametrize(
-    ("info", "found"),
-    [
-        ({}, []),
-        ({"DiscoveredDevices": None}, []),
-        (cdi("nvidia.com/gpu=0", "nvidia.com/gpu=1", "nvidia.com/gpu=all"), ["0", "1"]),
-        (cdi("nvidia.com/gpu=0", f"nvidia.com/gpu={GPUS[0]}", "nvidia.com/gpu=all"), [GPUS[0]]),
-        (cdi("nvidia.com/gpu=0:1", "amd.com/gpu=0", "nvidia.com/gpuish=0"), []),
-    ],
-    ids=["old-engine", "no-device", "indices", "both", "others"],
-)
-def test_gpus_are_found_among_the_engines_devices_by_uuid_where_it_says_them(info: Any, found: list[str]) -> None:
-    assert _cdi_gpus(info) == found
-
-
 def test_this_hosts_own_tool_is_not_asked_for_the_gpus_of_an_engine_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("launchers.runtime.docker.query_gpus", lambda: [GPUS[1]])
-    with recorded_engine(about_itself=cdi("nvidia.com/gpu=0")) as host, closing(DockerRuntime(host)) as runtime:
+    monkeypatch.setattr("launchers.runtime.docker.query_gpus", lambda: ["GPU-c2a1b0de-5f1e-4c57-9d1b-0d0f0e1a2b3c"])
+    devices = [{"Source": "cdi", "ID": "nvidia.com/gpu=0"}]
+    with recorded_engine(about_itself={"DiscoveredDevices": devices}) as host, closing(DockerRuntime(host)) as runtime:
         assert runtime.find_gpus() == ["0"]
 
 

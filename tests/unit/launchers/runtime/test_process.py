@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -144,9 +145,10 @@ def test_a_suspended_process_is_paused_and_can_be_stopped(lab: Lab) -> None:
 
 def pid_of(lab: Lab) -> int:
     """Return the id of the one process that this test has started."""
-    (process,) = lab.runtime._processes.values()
-    assert process.popen
-    return process.popen.pid
+    (summary,) = lab.runtime.list_containers()
+    popen = lab.runtime.native(summary.id)
+    assert popen
+    return popen.pid
 
 
 def test_an_ended_process_leaves_no_zombie(lab: Lab) -> None:
@@ -259,9 +261,10 @@ def test_a_kernel_that_cannot_tell_of_the_end_gets_no_process_to_run(lab: Lab, m
 # --- what is left ---
 
 
-def test_two_hundred_processes_leave_no_descriptor_and_no_file(lab: Lab) -> None:
+def test_two_hundred_processes_leave_no_descriptor_and_no_file(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(lab.folder))
     lab.run("exit 0")
-    (folder,) = {process_log.parent for process_log in logs_of(lab)}
+    (folder,) = lab.folder.iterdir()
     with lab.runtime.open_events():
         before = open_descriptors()
         with ThreadPoolExecutor(2) as pool:
@@ -271,13 +274,6 @@ def test_two_hundred_processes_leave_no_descriptor_and_no_file(lab: Lab) -> None
     assert list(folder.iterdir()) == []
     lab.runtime.close()
     assert not folder.exists()
-
-
-def logs_of(lab: Lab) -> list[Path]:
-    container_id = lab.create("true", "for-its-log")
-    logs = [process.log for process in lab.runtime._processes.values()]
-    lab.runtime.remove(container_id)
-    return logs
 
 
 def test_closing_leaves_the_output_of_what_goes_on(lab: Lab) -> None:

@@ -1,0 +1,185 @@
+"""What an engine's answers mean: inspections, lists, statistics, events, output and refusals, in our words. Pure."""
+
+from __future__ import annotations
+
+import re
+import socket
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import replace
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from flcore.errors import (
+    ImageError,
+    JobLaunchError,
+    JobStartError,
+    NameInUseError,
+    NetworkError,
+    RuntimeRefusedError,
+)
+
+from ..docker_state import DOCKER_STATE, ContainerState
+from .base import ContainerSummary, ContainerUsage, OutputChunk
+
+
+class NothingToDoError(JobLaunchError):
+    """It is gone, ended or being removed by somebody else: as good as done."""
+
+
+Refusals = Mapping[int, type[JobLaunchError]]
+"""What an HTTP status means as the answer to one request; any other is a RuntimeRefusedError."""
+
+OF_A_CREATE: Refusals = {409: NameInUseError}
+OF_A_START: Refusals = dict.fromkeys((400, 404, 500), JobStartError)
+OF_A_NAME_OF_AN_IMAGE: Refusals = {400: ImageError}
+OF_A_CHECK: Refusals = {404: NetworkError}
+OF_A_REMOVAL: Refusals = {404: NothingToDoError}
+OF_WHAT_NEEDS_A_CONTAINER: Refusals = dict.fromkeys((404, 409), NothingToDoError)
+IN_PROGRESS = 409
+"""The status of a removal that somebody else has asked for already."""
+
+_NO_NETWORK = re.compile(r"network (\S+) not found")
+_STALE_ENDPOINT = re.compile(r"endpoint with name (\S+) already exists in network (\S+)")
+"""What an engine that was killed may leave in a network, in the name of a container that is gone."""
+_NO_GPU_DRIVER = re.compile(r"could not select device driver|failed to discover GPU vendor from CDI")
+"""Engines until 28, and from 29 on."""
+_CDI_GPU = "nvidia.com/gpu="
+_EXIT_CODE = "exitCode"
+"""Of an event's attributes; a label of this name, be it the image's, takes its place."""
+_UNSEEN = 255
+"""The exit code of an end that the engine has not seen."""
+_NOT_REACHED = (ConnectionRefusedError, FileNotFoundError, PermissionError, socket.gaierror)
+
+
+# --- a container ---
+
+
+def inspected_state(inspection: Mapping[str, Any]) -> ContainerState:
+    state = inspection["State"]
+    started_at, finished_at = epoch_seconds(state["StartedAt"]), epoch_seconds(state["FinishedAt"])
+    if started_at and finished_at and not state["Running"]:
+        finished_at = max(started_at, finished_at)  # of a very short life, the engine may note the end first
+    return ContainerState(
+        state=DOCKER_STATE(state["Status"]),
+        exit_code=state["ExitCode"],
+        oom_killed=state["OOMKilled"],
+        error=" ".join(state["Error"].split()),
+        created_at=epoch_seconds(inspection["Created"]),
+        started_at=started_at,
+        finished_at=finished_at,
+    )
+
+
+def listed_container(entry: Mapping[str, Any]) -> ContainerSummary:
+    name = (entry["Names"] or [""])[0].lstrip("/")
+    return ContainerSummary(entry["Id"], name, DOCKER_STATE(entry["State"]), entry["Labels"] or {}, entry["Created"])
+
+
+def measured_usage(stats: Mapping[str, Any]) -> ContainerUsage | None:
+    """Return an engine's statistics of a container as usage; None if it does not run, for then they are empty."""
+    memory, cpu = stats.get("memory_stats") or {}, stats.get("cpu_stats") or {}
+    if "usage" not in memory:
+        return None
+    details = memory.get("stats") or {}
+    cached = details.get("total_inactive_file", details.get("inactive_file", 0))  # cgroup v1, v2
+    in_use = memory["usage"] - (cached if cached < memory["usage"] else 0)
+    return ContainerUsage(cpu["cpu_usage"]["total_usage"] / 1e9, in_use)
+
+
+def output_chunk(line: bytes) -> OutputChunk:
+    """Return output that has its time in front; the times are all of one length, so that they sort as texts."""
+    time, _, data = line.partition(b" ")
+    return OutputChunk(time.decode(errors="replace"), data)
+
+
+def epoch_seconds(text: str) -> float | None:
+    """Return an engine's RFC 3339 time as seconds since the epoch; None for its "never", the year 1."""
+    time = datetime.fromisoformat(text)
+    return None if time.year == 1 else time.timestamp()
+
+
+# --- its end ---
+
+
+class ToldEnd(NamedTuple):
+    """What an event said of a container's end."""
+
+    time: float
+    """Seconds since the epoch."""
+    exit_code: int
+
+
+def told_end(event: Mapping[str, Any]) -> ToldEnd | None:
+    """Return the end that an event tells of; None if it tells of none, or is not as it should be."""
+    with suppress(KeyError, ValueError):
+        if event["Action"] == "die":
+            return ToldEnd(event["timeNano"] / 1e9, int(event["Actor"]["Attributes"][_EXIT_CODE]))
+    return None
+
+
+def is_end_disguised(inspection: Mapping[str, Any]) -> bool:
+    """Whether an image's label stands in place of the exit code in what the events say of a container."""
+    return _EXIT_CODE in (inspection["Config"]["Labels"] or {})
+
+
+def as_it_ended(state: ContainerState, told: ToldEnd) -> ContainerState:
+    """Return a state with the end that the engine has told, where it has forgotten it since.
+
+    An engine that is killed between its event and its writing that down says at its next start that the end was
+    then, with the code 0 or 255. Its event may say 255, too, of an end that it has not seen: that tells nothing.
+    """
+    is_forgotten = (
+        state.state is DOCKER_STATE.EXITED
+        and state.exit_code in (0, _UNSEEN)
+        and told.exit_code not in (state.exit_code, _UNSEEN)
+        and told.time >= (state.started_at or 0)  # else it is the end of an earlier start
+    )
+    return replace(state, exit_code=told.exit_code, finished_at=told.time) if is_forgotten else state
+
+
+# --- the engine ---
+
+
+def cdi_gpus(info: Mapping[str, Any]) -> list[str]:
+    """Return the GPUs among an engine's devices, which it says from 28.2 on: by UUID, else by index."""
+    devices = (device.get("ID", "") for device in info.get("DiscoveredDevices") or ())
+    names = [device.removeprefix(_CDI_GPU) for device in devices if device.startswith(_CDI_GPU)]
+    return [name for name in names if name.startswith("GPU-")] or [name for name in names if name.isdigit()]
+
+
+# --- a refusal, or no answer ---
+
+
+def refusal(what: str, status: int | None, explanation: object, refusals: Refusals) -> JobLaunchError:
+    """Return the error that an engine's refusal is, with the way out where its words tell of one."""
+    kind = refusals.get(status or 0, RuntimeRefusedError)
+    said = " ".join(str(explanation).split())
+    way_out = ""
+    if kind is JobStartError and (match := _NO_NETWORK.fullmatch(said)):
+        kind = NetworkError
+        way_out = f"; make it with: docker network create {match[1]}"
+    elif match := _STALE_ENDPOINT.search(said):
+        kind = NetworkError
+        way_out = f"; an earlier one has left it, end it with: docker network disconnect -f {match[2]} {match[1]}"
+    elif _NO_GPU_DRIVER.search(said):
+        way_out = "; install the NVIDIA Container Toolkit on its host, or take 'gpu_ids' out of the site's config"
+    return kind(f"{what}: the engine says: {said}{way_out}")
+
+
+def may_have_arrived(error: BaseException) -> bool:
+    """Whether a request may have got to the engine, though no answer came."""
+    return not any(isinstance(cause, _NOT_REACHED) for cause in _causes(error))
+
+
+def root_cause(error: BaseException) -> str:
+    """Return, in one line, what is behind all that the layers of a client make of it."""
+    root = list(_causes(error))[-1]
+    return " ".join(f"{type(root).__name__}: {root}".split())
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    """Yield an error and what it was raised from, the root last."""
+    while error:
+        yield error
+        error = error.__cause__ or error.__context__

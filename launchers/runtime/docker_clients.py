@@ -1,0 +1,93 @@
+"""The connections to one Docker Engine, as clients of its SDK."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import docker
+
+from .docker_pull import tell_of_sockets
+
+CALL_TIMEOUT = 60
+"""Seconds for a call that changes something. A create of a loaded engine takes many."""
+LOOK_TIMEOUT = 10
+"""Seconds for a call that only looks: an engine that takes longer counts as unreachable."""
+
+
+class DockerClients:
+    """The clients of one engine, made when they are first needed: the first asks the engine for its version.
+
+    A client has one timeout for all that it asks, so there is one for calls and one for looks, shared by all threads.
+
+    Args:
+        docker_host: the engine's address; None is what Docker's own command uses.
+        given: the ``DockerClient`` to use for everything, and not to close; None is none.
+    """
+
+    def __init__(self, docker_host: str | None, given: Any) -> None:
+        self._docker_host = docker_host
+        self._given = given
+        self._shared: dict[int, Any] = {}
+        """By timeout."""
+        self._version: str | None = None
+        """The API's, once an engine was asked for it: later clients need not ask again."""
+        self._lock = threading.Lock()
+
+    @property
+    def calls(self) -> Any:
+        return self._for_all(CALL_TIMEOUT)
+
+    @property
+    def looks(self) -> Any:
+        return self._for_all(LOOK_TIMEOUT)
+
+    @contextmanager
+    def private(self, tell: Callable[[Any], None] | None = None) -> Iterator[Any]:
+        """A client for one stream: closing it must not disturb a call. ``tell`` is called with each of its sockets."""
+        client = self._connect(LOOK_TIMEOUT)
+        if tell and client is not self._given:
+            tell_of_sockets(client, tell)
+        try:
+            yield client
+        finally:
+            self._disconnect(client)
+
+    def close(self) -> None:
+        """Close what is shared. Idempotent; who asks afterwards gets a new client."""
+        with self._lock:
+            shared, self._shared = self._shared, {}
+        for client in shared.values():
+            self._disconnect(client)
+
+    def _for_all(self, timeout: int) -> Any:
+        known = self._shared.get(timeout)
+        if known:
+            return known
+        client = self._connect(timeout)  # not under the lock: an engine that hangs must hold up nobody else
+        with self._lock:
+            kept = self._shared.setdefault(timeout, client)
+        if kept is not client:  # another thread was faster
+            self._disconnect(client)
+        return kept
+
+    def _connect(self, timeout: int) -> Any:
+        if self._given:
+            return self._given
+        if self._docker_host:
+            client = docker.DockerClient(base_url=self._docker_host, version=self._version, timeout=timeout)
+        else:
+            client = docker.from_env(version=self._version, timeout=timeout)
+        self._version = client.api.api_version
+        if client.api.base_url.startswith("http+docker://"):
+            # The SDK would keep a connection of a local socket open for each of the last 25 URLs, and use none again:
+            # every container has URLs of its own, so these would only take up descriptors here and in the engine.
+            client.api.headers["Connection"] = "close"
+            client.api.close()  # the one on which it asked for the version; it makes others when it needs them
+        return client
+
+    def _disconnect(self, client: Any) -> None:
+        if client is not self._given:
+            client.close()
