@@ -29,7 +29,7 @@ from ..runtime.base import ContainerSummary, Runtime
 from ..settings import JobSettings
 from .job_ender import Ending, JobEnder
 from .job_output import last_output
-from .job_timeouts import JobLimiter, Limit
+from .job_timeouts import Countdown, JobTimeouts
 from .tracked_job import CleanUpDelayedError, TrackedJob
 from .worker_loop import WorkerLoop
 from .worker_pool import WorkerPool, logged
@@ -55,7 +55,7 @@ _AS_MEANT = (JobReturnCode.SUCCESS, JobReturnCode.ABORTED)
 class _Watch:
     """What the worker keeps in mind of one job."""
 
-    __slots__ = ("again", "ending", "failures", "job", "limit", "listed", "listed_again", "looking")
+    __slots__ = ("again", "countdown", "ending", "failures", "job", "listed", "listed_again", "looking")
 
     def __init__(self, job: TrackedJob) -> None:
         self.job = job
@@ -66,7 +66,7 @@ class _Watch:
         """Nothing but a list has said that there is something to see; or to see again."""
         self.failures = 0
         self.ending: Ending | None = None
-        self.limit: Limit | None = None
+        self.countdown: Countdown | None = None
 
 
 class _Expectation:
@@ -119,7 +119,7 @@ class StateTracker:
         """By nonce."""
         self._loop = WorkerLoop("worker")
         self._ender = JobEnder(self._loop, runtime, self)
-        self._limiter = JobLimiter(self._loop, runtime, self.end)
+        self._timeouts = JobTimeouts(self._loop, runtime, self.end)
         self._cleaners = WorkerPool("cleaner", _CLEANERS)
         self._outbox: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self._reader = threading.Thread(target=self._read, name="flcore-reader", daemon=True)
@@ -336,8 +336,8 @@ class StateTracker:
             self._outbox.put(job.announce)
             self._cleaners.submit(partial(self._clean_up, job))
             return
-        if job.state is DOCKER_STATE.RUNNING and watch.limit is None:
-            watch.limit = self._limiter.begin(job, seen.started_at)
+        if job.state is DOCKER_STATE.RUNNING and watch.countdown is None:
+            watch.countdown = self._timeouts.begin(job, seen.started_at)
         if job.state is DOCKER_STATE.CREATED and job.hooks.end_unstarted:
             job.request_end(job.hooks.end_unstarted, time.time())
         if job.end_request:
@@ -345,8 +345,8 @@ class StateTracker:
 
     def _drop(self, watch: _Watch) -> None:
         self._watches.pop(watch.job.identity.container_id, None)
-        if watch.limit:
-            watch.limit.cancel()
+        if watch.countdown:
+            watch.countdown.cancel()
 
     def _clean_up(self, job: TrackedJob, attempt: int = 0) -> None:
         """In a cleaner's thread."""
