@@ -27,7 +27,8 @@ from flcore.job_launcher_spec import JobReturnCode, LauncherFigures
 from ..docker_state import DOCKER_STATE, TERMINAL_STATES, ContainerState, effective_state, result_of
 from ..runtime.base import ContainerSummary, Runtime
 from ..settings import JobSettings
-from .job_ender import Ending, JobEnder
+from .ending import Ending
+from .job_ender import JobEnder
 from .job_output import last_output
 from .job_timeouts import Countdown, JobTimeouts
 from .tracked_job import CleanUpDelayedError, TrackedJob
@@ -65,7 +66,7 @@ class _Watch:
         self.listed = self.listed_again = False
         """Nothing but a list has said that there is something to see; or to see again."""
         self.failures = 0
-        self.ending: Ending | None = None
+        self.ending = Ending(job.hooks.settings.stop_grace)
         self.countdown: Countdown | None = None
 
 
@@ -303,7 +304,7 @@ class StateTracker:
         watch.looking = False
         watch.failures = 0
         self._note_engine(reachable=True)  # this may have been the last job, and no list follows
-        if watch.ending and watch.ending.under_way and effective_state(seen) in TERMINAL_STATES:
+        if watch.ending.under_way and effective_state(seen) in TERMINAL_STATES:
             return  # the answer to the signal will tell who was first, and is followed by another look
         self._take_in(watch, seen, output)
         if watch.again:
@@ -490,9 +491,8 @@ class StateTracker:
             self._pursue_end(watch)
 
     def _pursue_end(self, watch: _Watch) -> None:
-        watch.ending = watch.ending or Ending(watch.job)
         if self._reachable:  # else the next list that is answered comes here
-            self._ender.pursue(watch.ending)
+            self._ender.pursue(watch.job, watch.ending)
 
 
 _NEVER_MADE = ContainerState(DOCKER_STATE.DEAD, error="its container was never made")
