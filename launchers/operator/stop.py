@@ -23,6 +23,7 @@ from ..docker_state import DOCKER_STATE, TERMINAL_STATES, ContainerState, EndReq
 from ..records.job_record import JobRecord
 from ..runtime.base import Runtime
 from ..settings import STOP_GRACE
+from ..tracking.ending import Ending
 from .job_index import JobIndex
 from .job_view import LAUNCHING, LOST, JobView
 from .scope import index_of
@@ -30,8 +31,6 @@ from .selection import the_one_job
 from .terminal import Terminal, harmless, warn
 
 LOOK_INTERVAL = 0.2
-KILL_INTERVAL = 5.0
-"""Seconds between two kills of a process whose end is not seen."""
 CONFIRM_TIMEOUT = 30.0
 """Seconds, after the first kill, in which the end must be confirmed."""
 LAUNCH_TIMEOUT = 10.0
@@ -155,17 +154,17 @@ class Stopper:
             return runtime.inspect(container_id)
         if effective_state(seen) in TERMINAL_STATES:
             return seen
-        self._note_delivery(runtime.send_signal(container_id, "SIGTERM"))
-        grace, give_up_at = float(self._view.record.get("stop_grace", STOP_GRACE)), None
-        while (ended := self._wait_for_end(runtime, container_id, grace)) is None:
-            give_up_at = give_up_at or time.monotonic() + CONFIRM_TIMEOUT
+        ending, give_up_at = Ending(float(self._view.record.get("stop_grace", STOP_GRACE))), None
+        self._note_delivery(runtime.send_signal(container_id, ending.signal))
+        while (ended := self._wait_for_end(runtime, container_id, ending.sent(time.monotonic()))) is None:
+            give_up_at = give_up_at or time.monotonic() + CONFIRM_TIMEOUT  # from the first kill on
             if time.monotonic() > give_up_at or self._interrupted.is_set():
                 raise NotEndedError("the engine has not confirmed its end; the wish is written down, so try again")
-            runtime.send_signal(container_id, "SIGKILL")
-            grace = KILL_INTERVAL
+            runtime.send_signal(container_id, ending.signal)
         return ended
 
     def _note_delivery(self, delivered: bool) -> None:
+        """Write down whether the job was still there to be asked: who tells of its end must not ask the clocks."""
         if not self._request.delivered:
             self._request = replace(self._request, delivered=delivered)
             if self._record:

@@ -9,15 +9,11 @@ from typing import Protocol
 
 from ..docker_state import DOCKER_STATE
 from ..runtime.base import Runtime
+from .ending import Ending
 from .tracked_job import TrackedJob
 from .worker_loop import WorkerLoop
 
 logger = logging.getLogger(__name__)
-
-KILL_INTERVAL = 5.0
-"""Seconds between two kills of a job whose end is not seen."""
-SIGNAL_RETRY = 1.0
-"""Seconds after which a signal is sent again that could not be sent."""
 
 
 class Tracker(Protocol):
@@ -33,20 +29,6 @@ class Tracker(Protocol):
         """Have a job's end pursued, if the engine answers."""
 
 
-class Ending:
-    """How far one job's end has been pursued."""
-
-    __slots__ = ("at", "job", "signal", "under_way")
-
-    def __init__(self, job: TrackedJob) -> None:
-        self.job = job
-        self.signal = "SIGTERM"
-        self.at = 0.0
-        """What is sent next, and when at the earliest, by the monotonic clock."""
-        self.under_way = False
-        """A signal is: whether it or the job's own end came first is not known yet."""
-
-
 class JobEnder:
     """Pursues ends; for the tracker's worker only."""
 
@@ -55,36 +37,34 @@ class JobEnder:
         self._runtime = runtime
         self._tracker = tracker
 
-    def pursue(self, ending: Ending) -> None:
+    def pursue(self, job: TrackedJob, ending: Ending) -> None:
         """Do what is next. Idempotent: call it whenever something was heard of the job or the engine."""
-        job = ending.job
-        if job.result or job.state is None or ending.under_way or time.monotonic() < ending.at:
+        # Before the first look it is not known whether there is a process to signal, or a container to remove.
+        if job.result or job.state is None or not ending.begin(time.monotonic()):
             return
-        ending.under_way = True
         question = partial(self._end_process, job, ending.signal)
-        self._loop.ask(question, partial(self._signalled, ending), partial(self._not_signalled, ending))
+        self._loop.ask(question, partial(self._signalled, job, ending), partial(self._not_signalled, job, ending))
 
     def _end_process(self, job: TrackedJob, signal: str) -> bool:
         """In the pool: signal a container's process, or remove a container that has none. Whether that ended it."""
         container_id = job.identity.container_id
+        # The engine is asked once more: one that was started meanwhile would be killed without having been asked.
         if job.state is DOCKER_STATE.CREATED and self._runtime.inspect(container_id).state is DOCKER_STATE.CREATED:
             self._runtime.remove(container_id)
             return True
         return self._runtime.send_signal(container_id, signal)
 
-    def _signalled(self, ending: Ending, delivered: bool) -> None:
-        grace = ending.job.hooks.settings.stop_grace if ending.signal == "SIGTERM" else KILL_INTERVAL
-        ending.signal = "SIGKILL"
-        ending.job.note_delivery(delivered)
-        self._again_in(grace, ending)
-        self._tracker.poke(ending.job)
+    def _signalled(self, job: TrackedJob, ending: Ending, delivered: bool) -> None:
+        self._go_on_in(ending.sent(time.monotonic()), job)
+        # An end that was seen while the signal was under way was put off, for nobody knew who was first: the job, or
+        # who asked for its end. Now that is known, noted for the result, and the end may be looked at.
+        job.note_delivery(delivered)
+        self._tracker.poke(job)
 
-    def _not_signalled(self, ending: Ending, error: Exception) -> None:
-        logger.warning("%s: cannot be signalled, will be again: %s", ending.job.identity, error)
-        self._again_in(SIGNAL_RETRY, ending)
-        self._tracker.doubt()
+    def _not_signalled(self, job: TrackedJob, ending: Ending, error: Exception) -> None:
+        self._go_on_in(ending.not_sent(time.monotonic()), job)
+        logger.warning("%s: cannot be signalled, will be again: %s", job.identity, error)
+        self._tracker.doubt()  # is it the engine, or this container alone?
 
-    def _again_in(self, seconds: float, ending: Ending) -> None:
-        ending.under_way = False
-        ending.at = time.monotonic() + seconds
-        self._loop.after(seconds, partial(self._tracker.end, ending.job))
+    def _go_on_in(self, seconds: float, job: TrackedJob) -> None:
+        self._loop.after(seconds, partial(self._tracker.end, job))

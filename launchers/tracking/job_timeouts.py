@@ -18,8 +18,8 @@ IDLE_LOOKS = 4
 """How often a job's output is looked at within the time that it may be silent."""
 
 
-class Limit:
-    """What is counted of one job."""
+class Countdown:
+    """The time that one job has taken, and for how long it has been silent."""
 
     __slots__ = ("job", "last_output", "quiet_since", "run_timer")
 
@@ -36,7 +36,7 @@ class Limit:
             self.run_timer.cancel()
 
 
-class JobLimiter:
+class JobTimeouts:
     """Counts the time of jobs; for the tracker's worker only. ``end`` pursues the end that it has requested."""
 
     def __init__(self, loop: WorkerLoop, runtime: Runtime, end: Callable[[TrackedJob], None]) -> None:
@@ -44,47 +44,49 @@ class JobLimiter:
         self._runtime = runtime
         self._end = end
 
-    def begin(self, job: TrackedJob, started_at: float | None) -> Limit | None:
+    def begin(self, job: TrackedJob, started_at: float | None) -> Countdown | None:
         """Begin to count a running job's time; None if it has all the time of the world."""
         settings = job.hooks.settings
         if settings.run_timeout is None and settings.idle_timeout is None:
             return None
-        limit = Limit(job)
+        countdown = Countdown(job)
         if settings.run_timeout is not None:
             reason = f"the site: it ran for more than {settings.run_timeout:g} s ('run_timeout')"
             late = partial(self._end_late, job, reason)
-            limit.run_timer = self._loop.after(settings.run_timeout - job.age(started_at), late)
+            countdown.run_timer = self._loop.after(settings.run_timeout - job.age(started_at), late)
         if settings.idle_timeout is not None:
-            self._count_silence_anew(limit, settings.idle_timeout)
-        return limit
+            self._count_silence_anew(countdown, settings.idle_timeout)
+        return countdown
 
     def _end_late(self, job: TrackedJob, reason: str) -> None:
         if not job.result:
             job.request_end(reason, time.time())
             self._end(job)
 
-    def _count_silence_anew(self, limit: Limit, idle: float) -> None:
-        limit.quiet_since = time.monotonic()
-        self._look_soon(limit, idle)
+    def _count_silence_anew(self, countdown: Countdown, idle: float) -> None:
+        countdown.quiet_since = time.monotonic()
+        self._look_soon(countdown, idle)
 
-    def _look_soon(self, limit: Limit, idle: float) -> None:
-        self._loop.after(idle / IDLE_LOOKS, partial(self._look, limit, idle))
+    def _look_soon(self, countdown: Countdown, idle: float) -> None:
+        self._loop.after(idle / IDLE_LOOKS, partial(self._look, countdown, idle))
 
-    def _look(self, limit: Limit, idle: float) -> None:
-        if not limit.job.result:
-            question = partial(self._runtime.last_output_time, limit.job.identity.container_id)
-            self._loop.ask(question, partial(self._seen, limit, idle), partial(self._not_seen, limit, idle))
+    def _look(self, countdown: Countdown, idle: float) -> None:
+        if not countdown.job.result:
+            # Asked for only now and then, and only of jobs with an 'idle_timeout': no engine tells it by an event.
+            question = partial(self._runtime.last_output_time, countdown.job.identity.container_id)
+            self._loop.ask(question, partial(self._seen, countdown, idle), partial(self._not_seen, countdown, idle))
 
-    def _seen(self, limit: Limit, idle: float, last_output: str) -> None:
+    def _seen(self, countdown: Countdown, idle: float, last_output: str) -> None:
         now = time.monotonic()
-        if last_output != limit.last_output or limit.job.state is not DOCKER_STATE.RUNNING:
-            limit.last_output, limit.quiet_since = last_output, now
-        if now - limit.quiet_since >= idle:
+        # A paused process cannot write: its silence begins when it goes on.
+        if last_output != countdown.last_output or countdown.job.state is not DOCKER_STATE.RUNNING:
+            countdown.last_output, countdown.quiet_since = last_output, now
+        if now - countdown.quiet_since >= idle:
             reason = f"the site: it wrote nothing for more than {idle:g} s ('idle_timeout')"
-            self._end_late(limit.job, reason)
+            self._end_late(countdown.job, reason)
         else:
-            self._look_soon(limit, idle)
+            self._look_soon(countdown, idle)
 
-    def _not_seen(self, limit: Limit, idle: float, error: Exception) -> None:
-        logger.debug("%s: its output cannot be looked at: %s", limit.job.identity, error)
-        self._count_silence_anew(limit, idle)  # it may well have written
+    def _not_seen(self, countdown: Countdown, idle: float, error: Exception) -> None:
+        logger.debug("%s: its output cannot be looked at: %s", countdown.job.identity, error)
+        self._count_silence_anew(countdown, idle)  # it may well have written

@@ -16,6 +16,7 @@ from .worker_pool import WorkerPool, logged
 T = TypeVar("T")
 
 _ASKERS = 8
+_RETRY_DELAYS = (1.0, 2.0, 5.0, 10.0, 30.0)
 
 
 class Timer:
@@ -123,6 +124,11 @@ class WorkerLoop:
                 return self._inbox.get(timeout=patience)
             except Empty:
                 continue
+
+
+def retry_delay(failures: int) -> float:
+    """Return in how many seconds to try again what failed now, and so many times in a row before."""
+    return _RETRY_DELAYS[min(failures, len(_RETRY_DELAYS) - 1)]
 
 
 def _nothing() -> None:

@@ -222,7 +222,7 @@ def test_a_sites_log_tells_of_its_jobs_from_its_start_to_its_end(
         site.launch_job({"job_id": "j1"}, ARGS)
         runtime.exit("site-1-j1", 3)
         event_recorder.wait_for(EventType.JOB_COMPLETED)
-    lines = [line for line in opened.read("log") if line["logger"] == "launchers.tracking.state_tracker"]
+    lines = [line for line in opened.read("log") if line["logger"] == "launchers.tracking.job_watcher"]
     assert [line["message"].rpartition(": ")[2] for line in lines[:3]] == [
         "new -> created",
         "created -> running",

@@ -18,7 +18,7 @@ from launchers.job_handle import ContainerJobHandle, Tracking
 from launchers.records.job_record import JobIdentity
 from launchers.runtime.fake import FakeRuntime
 from launchers.settings import JobSettings
-from launchers.tracking import job_ender
+from launchers.tracking import ending
 from launchers.tracking.state_tracker import StateTracker
 from launchers.tracking.tracked_job import JobHooks, TrackedJob
 
@@ -61,7 +61,7 @@ class Bench:
 
 @pytest.fixture(autouse=True)
 def _quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(job_ender, "SIGNAL_RETRY", 0.02)
+    monkeypatch.setattr(ending, "SIGNAL_RETRY", 0.02)
 
 
 @pytest.fixture

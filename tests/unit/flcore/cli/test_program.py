@@ -247,7 +247,7 @@ def test_as_a_command_it_logs_to_standard_error_only(make_job: Callable[..., str
     command = [sys.executable, "-m", "flcore", "run", make_job(), *sites, "--json", "-vv"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert all(json.loads(line) for line in done.stdout.splitlines())
-    logged = r"^INFO launchers\.tracking\.state_tracker: job tiny-\w+ .*: running -> exited$"
+    logged = r"^INFO launchers\.tracking\.job_watcher: job tiny-\w+ .*: running -> exited$"
     assert re.search(logged, done.stderr, re.MULTILINE)
 
 

@@ -22,6 +22,7 @@ from launchers.operator import logs, stop
 from launchers.operator.leftovers import Rules, clear
 from launchers.operator.terminal import Terminal
 from launchers.records.job_record import JobRecord
+from launchers.tracking import ending
 from tests.operator_lab import TIMEOUT, OperatorLab, until
 
 NAME = "site-1-job-1"
@@ -32,7 +33,7 @@ HOUR = 3600.0
 def lab(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Iterator[OperatorLab]:
     monkeypatch.setenv("LOGNAME", "alice")
     monkeypatch.setattr(stop, "LOOK_INTERVAL", 0.01)
-    monkeypatch.setattr(stop, "KILL_INTERVAL", 0.05)
+    monkeypatch.setattr(ending, "KILL_INTERVAL", 0.05)
     monkeypatch.setattr(stop, "CONFIRM_TIMEOUT", 0.2)
     monkeypatch.setattr(stop, "LAUNCH_TIMEOUT", 0.2)
     monkeypatch.setattr(logs, "RETRY_INTERVAL", 0.01)

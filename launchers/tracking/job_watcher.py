@@ -1,0 +1,171 @@
+"""Looks at the containers of jobs, each by itself, and takes in what is seen."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from functools import partial
+
+from flcore.errors import RuntimeUnavailableError
+from flcore.job_launcher_spec import JobReturnCode
+
+from ..docker_state import DOCKER_STATE, TERMINAL_STATES, ContainerState, effective_state, result_of
+from ..runtime.base import Runtime
+from .ending import Ending
+from .job_cleaner import JobCleaner
+from .job_ender import JobEnder, Tracker
+from .job_output import last_output
+from .job_timeouts import Countdown, JobTimeouts
+from .looking import Cause, Looking
+from .notifier import Notifier
+from .reachability import Reachability
+from .tracked_job import TrackedJob
+from .worker_loop import WorkerLoop
+
+logger = logging.getLogger(__name__)
+
+_AS_MEANT = (JobReturnCode.SUCCESS, JobReturnCode.ABORTED)
+
+
+class Watch:
+    """What the worker keeps in mind of one job."""
+
+    __slots__ = ("countdown", "ending", "job", "looking")
+
+    def __init__(self, job: TrackedJob) -> None:
+        self.job = job
+        self.looking = Looking()
+        self.ending = Ending(job.hooks.settings.stop_grace)
+        self.countdown: Countdown | None = None
+        """From its start on, if there is a time that it may not exceed."""
+
+
+class JobWatcher:
+    """Keeps the books of all jobs: for the tracker's worker only, except where a method says otherwise.
+
+    Args:
+        tracker: who is asked to do something later.
+        runtime: whose containers.
+        loop: the worker.
+        engine: whether it answers.
+        cleaner: who gets the jobs that have ended.
+        notifier: who tells listeners of what has changed.
+        list_all: has all containers listed.
+    """
+
+    def __init__(
+        self,
+        tracker: Tracker,
+        runtime: Runtime,
+        loop: WorkerLoop,
+        engine: Reachability,
+        cleaner: JobCleaner,
+        notifier: Notifier,
+        list_all: Callable[[], object],
+    ) -> None:
+        self._runtime = runtime
+        self._loop = loop
+        self._engine = engine
+        self._ender = JobEnder(loop, runtime, tracker)
+        self._timeouts = JobTimeouts(loop, runtime, tracker.end)
+        self._cleaner = cleaner
+        self._notifier = notifier
+        self._list_all = list_all
+        self.watches: dict[str, Watch] = {}
+        """By container id, until the job's end. Any thread may look something up."""
+        self.missed_changes = 0
+        """How many changes no event has told of."""
+
+    def add(self, job: TrackedJob) -> None:
+        """Watch a job whose container is known. From any thread. Idempotent."""
+        self.watches.setdefault(job.identity.container_id, Watch(job))
+
+    def look_at(self, container_id: str, cause: Cause = Cause.TOLD) -> None:
+        """Have one container inspected, if a job's end is waited for in it."""
+        watch = self.watches.get(container_id)
+        if watch is None:
+            return
+        if not self._engine.answers:
+            self._list_all()  # it tells whether the engine answers again, and then what is new
+        elif watch.looking.begin(cause):
+            question = partial(self._inspect, watch.job)
+            self._loop.ask(question, partial(self._seen, watch), partial(self._not_seen, watch))
+
+    def take_in(self, watch: Watch, seen: ContainerState, output: str = "") -> None:
+        """Take in what was seen of a job's container, and have done what follows.
+
+        Who waits for the job is served first: a listener may be slow, and may itself wait for the job's end.
+        """
+        job = watch.job
+        is_known = job.state is not None
+        changes = job.observe(seen, time.time(), output)  # this wakes who waits
+        if watch.looking.cause is Cause.LISTED and is_known:  # what was there before the first look was not missed
+            self.missed_changes += len(changes)
+        for change in changes:
+            logger.info("%s: %s -> %s", job.identity, change.previous or "new", change.state)
+            self._notifier.tell(partial(job.tell, change))
+        if job.result:
+            level = logging.INFO if job.result.return_code in _AS_MEANT else logging.WARNING
+            logger.log(level, "%s: %s %s", job.identity, job.result.return_code.name, job.result.error)
+            self._drop(watch)
+            self._notifier.tell(job.announce)
+            self._cleaner.clean_up(job)
+            return
+        if job.state is DOCKER_STATE.RUNNING and watch.countdown is None:
+            watch.countdown = self._timeouts.begin(job, seen.started_at)
+        if job.state is DOCKER_STATE.CREATED and job.hooks.end_unstarted:
+            job.request_end(job.hooks.end_unstarted, time.time())
+        if job.end_request:
+            self.pursue_end(watch)
+
+    def pursue_end(self, watch: Watch) -> None:
+        """Do what is next to end a job for which an end was requested."""
+        if self._engine.answers:  # else the next list that is answered comes here
+            self._ender.pursue(watch.job, watch.ending)
+
+    def pursue_end_in(self, container_id: str) -> None:
+        """Do what is next to end the job in a container, if it has not ended."""
+        if watch := self.watches.get(container_id):
+            self.pursue_end(watch)
+
+    def _inspect(self, job: TrackedJob) -> tuple[ContainerState, str]:
+        """In the pool: return what is seen of a container and, if it failed, the end of its output."""
+        container_id = job.identity.container_id
+        seen = self._runtime.inspect(container_id)
+        if effective_state(seen) in TERMINAL_STATES:
+            # Before the result is made: it says whose request it was, and once it is there it never changes.
+            job.heed_noted_end()
+            seen = job.hooks.end_of(seen)
+        explained = job.end_request is not None or not _has_failed(seen)
+        return seen, "" if explained else last_output(self._runtime, container_id, job.hooks.secrets)
+
+    def _seen(self, watch: Watch, answer: tuple[ContainerState, str]) -> None:
+        seen, output = answer
+        again = watch.looking.answered()
+        self._engine.note_answer()  # this may have been the last job, and no list follows
+        if watch.ending.under_way and effective_state(seen) in TERMINAL_STATES:
+            return  # the answer to the signal will tell who was first, and is followed by another look
+        self.take_in(watch, seen, output)
+        if again:
+            self.look_at(watch.job.identity.container_id, again)
+
+    def _not_seen(self, watch: Watch, error: Exception) -> None:
+        level = logging.DEBUG if watch.looking.failures else logging.WARNING
+        delay = watch.looking.failed()
+        logger.log(level, "%s: cannot be inspected, will be again: %s", watch.job.identity, error)
+        if isinstance(error, RuntimeUnavailableError):
+            self._list_all()  # is it the engine, or this container alone?
+        self._loop.after(delay, partial(self.look_at, watch.job.identity.container_id))
+
+    def _drop(self, watch: Watch) -> None:
+        self.watches.pop(watch.job.identity.container_id, None)
+        if watch.countdown:
+            watch.countdown.cancel()
+
+
+def _has_failed(seen: ContainerState) -> bool:
+    """Whether a process ran and its end is no success, so that its last output may say why."""
+    if effective_state(seen) not in TERMINAL_STATES or seen.started_at is None:
+        return False
+    return result_of(seen).return_code != JobReturnCode.SUCCESS
