@@ -31,8 +31,7 @@ from .keeping.job_folder import JobFolder
 from .keeping.job_keeper import JobKeeper
 from .keeping.job_secrets import JobSecrets
 from .keeping.loans import Loans
-from .launch_plan import LaunchPlan
-from .launch_planner import LaunchPlanner
+from .launch_plan import LaunchPlan, LaunchPlanner
 from .policy.gpu_ids import ALL_GPUS
 from .policy.job_command import CLIENT_ARGS, SERVER_ARGS
 from .policy.launch_origins import SiteKeys
@@ -49,7 +48,7 @@ class JobLauncher(LaunchPlanner):
 
     Args:
         runtime: where to run, for tests; by default the launcher makes its own.
-        kwargs: see :class:`launchers.launch_planner.LaunchPlanner`.
+        kwargs: see :class:`launchers.launch_plan.LaunchPlanner`.
     """
 
     def __init__(self, *, runtime: Runtime | None = None, **kwargs: Any) -> None:

@@ -1,24 +1,46 @@
-"""What one launch will do: decided before anything is touched, so that it can be shown as well as done."""
+"""What a launch will do: planned by the site's config and a job's metadata, before anything is touched.
+
+So it can be shown as well as done.
+"""
 
 from __future__ import annotations
 
+import inspect
+import shlex
+from abc import abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, Self
 
-from flcore.job_launcher_spec import LaunchRequest
+from flcore.config.problems import Problems
+from flcore.errors import JobLaunchError
+from flcore.fl_constant import FLContextKey
+from flcore.fl_context import FLContext
+from flcore.job_launcher_spec import JobArgs, JobLauncherSpec, LaunchRequest
 
 from .container_spec import (
     LABEL_IMAGE,
+    LABEL_JOB_ID,
+    LABEL_LAUNCHER,
     LABEL_NONCE,
     LABEL_PARENT,
+    LABEL_SITE,
     LABEL_SITE_ID,
     LABEL_STATE_DIR,
     ContainerSpec,
+    Mount,
 )
 from .keeping.job_secrets import JobSecrets
-from .policy.job_policy import JobRequest
+from .policy import site_args
+from .policy.argv_limits import check_words, split
+from .policy.gpu_ids import ALL_GPUS
+from .policy.job_command import credentials, job_command
+from .policy.job_policy import JobRequest, SitePolicy, check_policy, container_name, resolve
 from .policy.launch_origins import AT_LAUNCH, SiteKeys, masked, origins
 from .runtime.base import Runtime
+from .settings import ADOPT, ORPHAN_POLICIES, STOP_GRACE, JobSettings
 
 _KNOWN_AT_LAUNCH = (LABEL_NONCE, LABEL_SITE_ID, LABEL_PARENT, LABEL_STATE_DIR)
 
@@ -51,3 +73,211 @@ class LaunchPlan:
         )
         body = runtime.describe(masked(secrets.describe(spec, AT_LAUNCH)))
         return LaunchRequest(runtime.address(self.spec.name), body, origins(body, self.request, keys))
+
+
+class LaunchPlanner(JobLauncherSpec):
+    """Says what each launch will do, by the site's config and a job's metadata. Planning touches nothing.
+
+    Everything here comes from the site's config, which is trusted. Making a launcher touches no engine, socket or
+    disk. Raises ValueError for wrong arguments, with a line for each.
+
+    Args:
+        timeout: seconds a container may take to run; None is for ever. Also ``enter_states``'s own default.
+        image: for jobs that name none.
+        images: the images that a job may name: names whose parts may be globs, as in ``registry.example.com/team/*``.
+            One without a tag allows every tag; one with a digest holds what it covers to that digest.
+        env: variables for every job.
+        job_env_prefixes: what the variables that a job asks for may begin with.
+        datasets: ``name -> path`` of the site's data; a job sees each read-only, at the path in its variable
+            ``FLCORE_DATASET_<NAME>``.
+        secrets: ``name -> {"file": path}`` or ``{"env": variable of the site's process}``; each job can read each as a
+            file in memory, at the path in its variable ``FLCORE_SECRET_<NAME>``. With ``"to_env": variable`` also that
+            variable holds it, which whoever may use the engine can see.
+        limits: the most a job may ask for: ``{"num_of_cpus", "memory", "shm_size",
+            "num_of_gpus"}``.
+        defaults: what a job gets that does not ask; the limits where they do not say either, and no GPU.
+        gpu_ids: the GPUs that jobs may have: a list of UUIDs (``"GPU-…"``, as ``nvidia-smi -L`` says; better, as an
+            index may change) or of indices, or ``"all"`` that can be found, which are no MIG devices. Each is leased to
+            one job at a time.
+        gpu_memory: what each of them has, as ``"80Gi"``: a job that asks for more (``mem_per_gpu_in_GiB``) is refused.
+        gpu_lease_dir: a folder that all sites of this host share which have the same GPUs; by default ``.flcore/gpus``
+            in the site's workspace, for a site that shares them with none.
+        stop_grace: seconds from the request to end to the kill.
+        run_timeout: seconds a job may run, and
+        idle_timeout: seconds it may write nothing, before the site ends it; None is for ever.
+        log_max_size: how much output the runtime keeps in one file, as ``"10Mi"``, before it begins the next, and
+        log_max_files: how many of them; what is older is lost. A process's output is never cut.
+        orphans: what to do with a container of this site that it has no record of: ``adopt`` it (track it and clean
+            up after it), ``stop`` it, or ``ignore`` it.
+        keep: leave ended containers where they are.
+    """
+
+    given: frozenset[str]
+    """The arguments that it was made with."""
+    mode = ""
+    """The key of this kind of launcher in a job's ``launcher_spec``."""
+    uses_images = True
+    """Whether jobs run in images; where not, an image that a job names is meant for other sites."""
+    service_host = "127.0.0.1"
+    """The address on which a server's job listens if its arguments do not say."""
+    network = ""
+    """The network that jobs join; none where a runtime has no networks."""
+    python = "python3"
+    """The interpreter of a job's process."""
+    secrets_dir = "/dev/shm"  # noqa: S108 - nothing is made there by a name that can be guessed
+    """Where the secrets of jobs' containers are made."""
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        """Note which arguments are given, to tell apart what a site has set and what is a default."""
+        launcher = super().__new__(cls)
+        named = inspect.signature(cls.__init__).bind_partial(launcher, *args, **kwargs).arguments
+        launcher.given = frozenset({*named, *kwargs})
+        return launcher
+
+    def __init__(
+        self,
+        *,
+        timeout: float | None = None,
+        image: str | None = None,
+        images: Sequence[str] = (),
+        env: Mapping[str, str] | None = None,
+        job_env_prefixes: Sequence[str] = (),
+        datasets: Mapping[str, str] | None = None,
+        secrets: Mapping[str, Mapping[str, str]] | None = None,
+        limits: Mapping[str, Any] | None = None,
+        defaults: Mapping[str, Any] | None = None,
+        gpu_ids: Sequence[str] = (),
+        gpu_memory: int | str | None = None,
+        gpu_lease_dir: str | None = None,
+        stop_grace: float = STOP_GRACE,
+        run_timeout: float | None = None,
+        idle_timeout: float | None = None,
+        log_max_size: int | str = "10Mi",
+        log_max_files: int = 3,
+        orphans: str = ADOPT,
+        keep: bool = False,
+    ) -> None:
+        super().__init__()
+        problems = Problems()
+        checked = problems.attempt
+        self.gpu_ids = checked(site_args.gpu_ids, "gpu_ids", gpu_ids) or ()
+        self.policy = SitePolicy(
+            image=None if image is None else checked(site_args.text, "image", image),
+            images=checked(site_args.image_rules, "images", images) if self.uses_images else None,
+            job_env_prefixes=checked(site_args.texts, "job_env_prefixes", job_env_prefixes),
+            limits=checked(site_args.resources, "limits", limits or {}),
+            defaults=checked(site_args.resources, "defaults", defaults or {}),
+            gpus=None if self.gpu_ids == ALL_GPUS else len(self.gpu_ids),
+            gpu_memory=None if gpu_memory is None else checked(site_args.size, "gpu_memory", gpu_memory),
+        )
+        self.gpu_lease_dir = gpu_lease_dir and checked(site_args.absolute_path, "gpu_lease_dir", gpu_lease_dir)
+        self.env = checked(site_args.text_map, "env", env or {})
+        self.datasets = checked(site_args.datasets, "datasets", datasets or {})
+        self.secrets = checked(site_args.secrets, "secrets", {} if secrets is None else secrets, self.env)
+        self.settings = JobSettings(
+            start_timeout=None if timeout is None else checked(site_args.seconds, "timeout", timeout),
+            run_timeout=checked(site_args.optional_seconds, "run_timeout", run_timeout),
+            idle_timeout=checked(site_args.optional_seconds, "idle_timeout", idle_timeout),
+            stop_grace=checked(site_args.seconds, "stop_grace", stop_grace),
+            keep=checked(site_args.flag, "keep", keep),
+            orphans=checked(site_args.one_of, "orphans", orphans, ORPHAN_POLICIES),
+        )
+        self.log_max_size = checked(site_args.size, "log_max_size", log_max_size)
+        self.log_max_files = checked(site_args.count, "log_max_files", log_max_files)
+        problems.raise_all(ValueError)
+        check_policy(self.policy)
+
+    def plan(self, job_meta: dict[str, Any], fl_ctx: FLContext) -> LaunchPlan:
+        """Return what :meth:`launch_job` would do. Touches nothing. Raises JobRejectedError or JobLaunchError."""
+        site = fl_ctx.get_identity_name()
+        request = resolve(job_meta, site, self.policy, self.mode)
+        name, command = self.get_command(job_meta, fl_ctx)
+        workspace = fl_ctx.get_prop(FLContextKey.WORKSPACE_OBJECT)
+        folder = Path(workspace.get_run_dir(request.job_id)) if workspace else None
+        spec = ContainerSpec(
+            name=container_name(name),
+            image=request.image or "",
+            image_digests=request.image_digests,
+            command=_split(request.job_id, command),
+            environment=self.job_environment(request, fl_ctx),
+            secret_variables=frozenset(credentials(self.job_args(fl_ctx))),
+            working_dir=self.place(str(folder), fl_ctx) if folder else "/",
+            mounts=self.job_mounts(folder, fl_ctx),
+            labels={LABEL_SITE: site, LABEL_JOB_ID: request.job_id, LABEL_LAUNCHER: self.name},
+            cpus=request.resources.num_of_cpus,
+            memory=request.resources.memory,
+            shm_size=request.resources.shm_size,
+            log_max_size=self.log_max_size,
+            log_max_files=self.log_max_files,
+        )
+        return LaunchPlan(request, self.complete(spec), folder)
+
+    # What a subclass says: hooks, called with a context that has what NVIDIA FLARE's contexts have at that moment.
+
+    @abstractmethod
+    def get_command(self, job_meta: dict[str, Any], fl_ctx: FLContext) -> tuple[str, str]:
+        """Return the container's name and the launch command. Called once per launch.
+
+        The command is split as a shell would split it, and run without a shell.
+        """
+
+    @abstractmethod
+    def place(self, path: str, fl_ctx: FLContext) -> str:
+        """Return where a job sees a path of the site's workspace."""
+
+    def job_args(self, fl_ctx: FLContext) -> JobArgs:
+        """Return the arguments of the job's process: the context's JOB_PROCESS_ARGS."""
+        job_args: JobArgs = fl_ctx.get_prop(FLContextKey.JOB_PROCESS_ARGS) or {}
+        return job_args
+
+    def process_command(self, fl_ctx: FLContext, job_args: JobArgs, names: Sequence[str]) -> str:
+        """Return the command of a job's process with those of its arguments that have these names, in their order."""
+        with _about(fl_ctx.get_job_id()):
+            return shlex.join(job_command(self.python, job_args, tuple(names), lambda path: self.place(path, fl_ctx)))
+
+    def job_environment(self, request: JobRequest, fl_ctx: FLContext) -> dict[str, str]:
+        """Return the job's variables: its own first, then the site's, then ours, so that ours win."""
+        ours = {site_args.dataset_variable(name): self.dataset_path(name) for name in self.datasets}
+        workspace = fl_ctx.get_prop(FLContextKey.WORKSPACE_OBJECT)
+        if workspace:
+            ours["PYTHONPATH"] = self.place(workspace.get_app_custom_dir(request.job_id), fl_ctx)
+        with _about(request.job_id):
+            variables = {**request.env, **self.env, **ours, **credentials(self.job_args(fl_ctx))}
+            check_words(f"{name}={value}" for name, value in variables.items())
+        return variables
+
+    def job_mounts(self, folder: Path | None, fl_ctx: FLContext) -> tuple[Mount, ...]:
+        """Return what of this host a job sees: its own folder, and the site's data."""
+        own = [Mount(str(folder), self.place(str(folder), fl_ctx), read_only=False)] if folder else []
+        data = [Mount(str(self.dataset_source(name)), self.dataset_path(name)) for name in self.datasets]
+        return (*own, *data)
+
+    def dataset_path(self, name: str) -> str:
+        """Return where a job sees a dataset."""
+        return str(self.dataset_source(name))
+
+    def dataset_source(self, name: str) -> Path:
+        """Return where a dataset is on this host, with its links followed."""
+        return Path(self.datasets[name]).resolve()
+
+    def complete(self, spec: ContainerSpec) -> ContainerSpec:
+        """Return the spec with what only this kind of launcher knows."""
+        return spec
+
+
+def _split(job_id: str, command: str) -> tuple[str, ...]:
+    with _about(f"{job_id}: its launch command"):
+        words = tuple(split(command))
+        check_words(words)
+    if not words:
+        raise JobLaunchError(f"job {job_id}: its launch command is empty")
+    return words
+
+
+@contextmanager
+def _about(job: str) -> Iterator[None]:
+    """Have a ValueError become the error of a launch that names the job."""
+    try:
+        yield
+    except ValueError as error:
+        raise JobLaunchError(f"job {job}: {error}") from error
