@@ -83,6 +83,7 @@ class Admission:
 
     @property
     def load(self) -> Load:
+        # without the lock: each length is right by itself, and who looks from outside cannot tell the difference
         return Load(len(self._running), len(self._launching), len(self._queue))
 
     def enter(self, launch: Launch) -> None:
@@ -143,6 +144,7 @@ class Admission:
         if not self._limit_reached():  # then nobody waits
             self._admit(launch)
             return ""
+        # a handler is waited for, maybe by what would tell of the very end that lets its launch in
         busy, harmful = self._busy(), _waiting_is_harmful.get()
         if harmful or len(self._queue) >= self._limits.queued:
             raise SiteBusyError(f"job {launch.job_id}: {busy}; {self._way_out(harmful)}")

@@ -22,10 +22,15 @@ from .fl_context import FLContext, Prop, log_fields
 
 logger = logging.getLogger(__name__)
 
-MAX_DEPTH = 20
-"""How many events may be nested (a handler fires an event whose handler fires an event …)."""
+MAX_EVENT_DEPTH = 20
+"""How many events may be nested (a handler fires an event whose handler fires an event …).
+
+So few that an EventError, which unwinds them all, comes long before Python's RecursionError, which would be taken for
+the failure of one handler.
+"""
 
 _depth: ContextVar[int] = ContextVar("depth of nested events", default=0)
+"""Each thread has its own: events that several threads fire at the same time are not nested."""
 
 EventHandler = Callable[[str, FLContext], None]
 
@@ -84,15 +89,15 @@ class EventBus:
         """Call all handlers in order; return when the last is done.
 
         What a handler raises is in ``FLContextKey.EXCEPTIONS`` afterwards (a ``BaseException`` propagates).
-        Raises EventError if events are nested more than ``MAX_DEPTH`` deep.
+        Raises EventError if events are nested more than ``MAX_EVENT_DEPTH`` deep.
         """
         depth = _depth.get()
-        if depth >= MAX_DEPTH:
-            raise EventError(f"event {event_type}: more than {MAX_DEPTH} events fire one another")
+        if depth >= MAX_EVENT_DEPTH:
+            raise EventError(f"event {event_type}: more than {MAX_EVENT_DEPTH} events fire one another")
         outer = _depth.set(depth + 1)
         try:
             event = _event_props(fl_ctx)
-            for receive in self._receivers:
+            for receive in self._receivers:  # who comes or goes meanwhile does so from the next event on
                 fl_ctx.put_all(event)  # again for each: a nested event may have changed them
                 receive(event_type, fl_ctx)
         finally:

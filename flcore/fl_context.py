@@ -34,6 +34,7 @@ class FLContext:
     def __init__(self, manager: FLContextManager | None = None) -> None:
         """Make a context; without a manager it is empty, and sticky properties stay in it."""
         self._props = manager.own_props() if manager else {}
+        # without a manager there is nobody to share with: one dict is both
         self._sticky = manager.sticky if manager else self._props
         self._lock = manager.lock if manager else threading.RLock()
 
@@ -46,7 +47,7 @@ class FLContext:
         if not isinstance(key, str):
             raise ValueError(f"a property's key must be a str, not {type(key).__name__}")  # noqa: TRY004
         attributes = (private, sticky)
-        with self._lock:
+        with self._lock:  # two threads that set one key with different attributes: the first decides
             existing = self._find(key)
             if existing is None or existing[1] == attributes:
                 (self._sticky if sticky else self._props)[key] = (value, attributes)
@@ -56,6 +57,7 @@ class FLContext:
 
     def put(self, key: str, value: Any, private: bool, sticky: bool) -> None:
         """Set a property in this context alone, whatever its attributes were. For the framework's own keys."""
+        # these have the same attributes wherever they are set, so there is nothing to look up, and no lock to take
         self._props[key] = (value, (private, sticky))
 
     def put_all(self, props: dict[str, Prop]) -> None:
@@ -64,6 +66,7 @@ class FLContext:
 
     def get_prop(self, key: str, default: Any = None) -> Any:
         """Return a property's value; ``default`` only where the key is not set (a stored None is None)."""
+        # `or` looks at the pair, which is true whatever the value is; _find is not called, for this is called most
         prop = self._props.get(key) or self._sticky.get(key)
         return prop[0] if prop else default
 
@@ -156,7 +159,7 @@ class FLContextManager:
 
     def own_props(self) -> dict[str, Prop]:
         """Return what each context holds itself from the start, as a dict of its own. For ``FLContext`` only."""
-        return self._own.copy()
+        return self._own.copy()  # much cheaper than to set each anew: a context is made for every event
 
 
 def log_fields(fl_ctx: FLContext) -> dict[str, str | None]:

@@ -12,7 +12,7 @@ from .launch import Launch
 
 logger = logging.getLogger(__name__)
 
-AT_ONCE = 64
+MOST_AT_ONCE = 64
 """How many jobs are ended at the same time, at most, when a site closes: each waits in a thread."""
 
 
@@ -48,7 +48,7 @@ class JobEndings:
 
     def end_all(self, jobs: Sequence[Launch | JobHandleSpec], by: str) -> None:
         """End all of them at the same time; return when they have ended. What cannot be ended is logged."""
-        with ThreadPoolExecutor(min(AT_ONCE, len(jobs) or 1), thread_name_prefix="flcore-end") as pool:
+        with ThreadPoolExecutor(min(MOST_AT_ONCE, len(jobs) or 1), thread_name_prefix="flcore-end") as pool:
             for job in jobs:
                 if isinstance(job, Launch) and job.is_of_this_thread:
                     self._call_back(job, by)  # another thread would wait for it, and it for this one

@@ -9,7 +9,7 @@ from .errors import NameInUseError, UnknownJobError
 from .job_launcher_spec import JobHandleSpec, JobReturnCode
 from .launch import Launch
 
-KEPT_ENDED = 1000
+KEPT_HANDLES = 1000
 """How many handles of ended jobs a site keeps, the newest: what it holds must not grow for ever."""
 
 
@@ -85,7 +85,7 @@ class JobRegistry:
         with self._lock:
             if self._handles.get(job_id) is handle:  # else it was launched anew meanwhile
                 self._ended[job_id] = None
-            if len(self._ended) > KEPT_ENDED:
+            if len(self._ended) > KEPT_HANDLES:
                 self._forget(next(iter(self._ended)))
 
     def let_go(self) -> None:

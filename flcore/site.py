@@ -98,7 +98,7 @@ class Site:
         self._endings = JobEndings(name)
         self._events = SiteEvents(self)
         self._lock = threading.Lock()
-        self._starting = threading.RLock()
+        self._starting = threading.RLock()  # re-entrant: a component may launch when it hears that the site starts
         self._started = False
         self._closing = False
         for component_id, component in (components or {}).items():
@@ -178,7 +178,7 @@ class Site:
                     raise JobLaunchError(f"site {self.name} is closing; launch when it has closed")
                 if self._log and not self._started:
                     self._log.open()
-                started, self._started = self._started, True
+                started, self._started = self._started, True  # before they are told, for the same reason
             if not started:
                 self._events.fire(EventType.SYSTEM_BOOTSTRAP)
                 self._events.fire(EventType.SYSTEM_START)
@@ -195,12 +195,12 @@ class Site:
                 return
             self._started, self._closing = False, True
         by = f"site {self.name}, which closes"
-        with ExitStack() as stack:
+        with ExitStack() as stack:  # done from the last to the first, each even if one before it raises
             if self._log:
                 stack.callback(self._log.close)
             stack.callback(self._be_closed)
             stack.callback(self._events.fire, EventType.SYSTEM_END)
-            self._admission.close(by)
+            self._admission.close(by)  # first, or the places of the jobs that are ended would be taken
             if self.at_end == "end" if end_jobs is None else end_jobs:
                 self._endings.end_all(self._jobs.active(), by)
 
@@ -291,6 +291,7 @@ class Site:
             launch.hand_over(launcher)
             with _at_work(launcher, job_id):
                 launcher.check_job(job_meta, fl_ctx)
+        # from here on the copy stays, whatever comes of the launch: the folder may have been given to the job
         with _at_work(launcher, job_id):
             handle = launcher.launch_job(job_meta, fl_ctx)
         if not isinstance(handle, JobHandleSpec):
@@ -338,7 +339,7 @@ class Site:
 
         def on_end(_: JobHandleSpec) -> None:
             self._jobs.ended(launch.job_id, handle)
-            self._admission.leave(launch)
+            self._admission.leave(launch)  # before it is told: a component may launch the next job when it hears of it
             self._events.tell_of_end(launch.job_id, _final_result(handle))
 
         handle.add_done_callback(on_end)

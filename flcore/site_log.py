@@ -140,7 +140,7 @@ class _OpenLog:
         self.site = site
         self.destination = destination
         self.handler = handler
-        handler.addFilter(self.takes)
+        handler.addFilter(self.takes)  # each handler decides by itself: the root logger hands a record to all of them
 
     def takes(self, record: logging.LogRecord) -> bool:
         """Whether a record is for this log, and for none before it that writes to the same place."""
@@ -165,7 +165,7 @@ class _Logs:
     def add(self, log: _OpenLog) -> None:
         root = logging.getLogger()
         with self._lock:
-            if not self.all:
+            if not self.all:  # while there are logs, the level is ours
                 self._level = root.level
             self.all += (log,)
             root.addHandler(log.handler)
@@ -180,6 +180,7 @@ class _Logs:
         log.handler.close()
 
     def _set_level(self, root: logging.Logger) -> None:
+        # never above its own level: other handlers of the root logger get what they got without us
         root.setLevel(min([self._level, *(log.handler.level for log in self.all)]))
 
 

@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from queue import Empty, SimpleQueue
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .errors import ConfigError, FLCoreError
 from .event_type import EventType
@@ -20,7 +20,9 @@ from .job_launcher_spec import JobArgs, JobHandleSpec, JobResult, JobReturnCode,
 from .job_meta import get_app
 from .launch import LONGEST_WAIT
 from .site import Site
-from .submitted_job import SubmittedJob
+
+if TYPE_CHECKING:
+    from .submitted_job import SubmittedJob
 
 SERVER_CONFIG = f"config/{JobConstants.SERVER_JOB_CONFIG}"
 CLIENT_CONFIG = f"config/{JobConstants.CLIENT_JOB_CONFIG}"
@@ -102,11 +104,11 @@ class JobWorkflow(Workflow):
     def handle_event(self, event_type: str, fl_ctx: FLContext) -> None:
         """Take note of the ends of this job's processes; everything else happens in :meth:`control_flow`."""
         ended = event_type in (EventType.JOB_COMPLETED, EventType.JOB_ABORTED)
-        if ended and fl_ctx.get_job_id() == self.job_id:
+        if ended and fl_ctx.get_job_id() == self.job_id:  # maybe on a launcher's thread: only note it
             self._ends.put((fl_ctx.get_identity_name(), fl_ctx.get_prop(FLContextKey.JOB_RESULT)))
 
     def control_flow(self) -> dict[str, JobResult]:
-        for site in self.sites:
+        for site in self.sites:  # behind its other components: an end counts here when they have heard of it
             site.add_component(self.name, self)
         try:
             self._launch_all()
@@ -137,7 +139,7 @@ class JobWorkflow(Workflow):
             return error
 
     def _launch_all(self) -> None:
-        self._launch(self._server, self._server_args())
+        self._launch(self._server, self._server_args())  # the first: only its handle knows where clients find it
         if self._server.name in self._results:
             not_started = JobResult(JobReturnCode.ABORTED, error="not started, because the server's launch failed")
             self._results |= {site.name: not_started for site in self._clients}
@@ -156,7 +158,7 @@ class JobWorkflow(Workflow):
         try:
             self._handles[site.name] = site.launch_job(meta, job_args, self._job.path / str(app))
         except FLCoreError as error:
-            about = self._about(site.name)
+            about = self._log_fields(site.name)
             self.logger.error("site %s: %s", site.name, error, extra=about)  # noqa: TRY400 - the message says it all
             self._results[site.name] = JobResult.of_failed_launch(error)
         except BaseException:
@@ -171,7 +173,7 @@ class JobWorkflow(Workflow):
         while len(self._results) < len(self.sites):
             reason = self._reason_to_end(deadline)
             if reason and not ended:
-                ended = True
+                ended = True  # once: what could not be ended then is waited for, for its launcher goes on trying
                 self._end_all(reason)
             elif self._next_end(None if ended else deadline) == self._server.name:
                 deadline = time.monotonic() + self._finish_grace
@@ -185,7 +187,7 @@ class JobWorkflow(Workflow):
             site, result = self._ends.get(timeout=timeout)
         except Empty:
             return None
-        self._results.setdefault(site, result)
+        self._results.setdefault(site, result)  # a launch that failed has its own already, and was told as an end, too
         return site
 
     def _reason_to_end(self, deadline: float | None) -> str:
@@ -215,12 +217,12 @@ class JobWorkflow(Workflow):
         try:
             handle.terminate(by=reason)
         except FLCoreError as error:
-            self.logger.error("%s", error, extra=self._about(site))  # noqa: TRY400 - the message says it all
+            self.logger.error("%s", error, extra=self._log_fields(site))  # noqa: TRY400 - the message says it all
         except Exception:
-            self.logger.exception("job %s: a handle failed to end it", self.job_id, extra=self._about(site))
+            self.logger.exception("job %s: a handle failed to end it", self.job_id, extra=self._log_fields(site))
 
-    def _about(self, site: str) -> dict[str, str]:
-        """Return what a record of the log is about."""
+    def _log_fields(self, site: str) -> dict[str, str]:
+        """Return what a record of the log is about: ``extra`` of a log call."""
         return {"site": site, "job_id": self.job_id}
 
     def _server_args(self) -> JobArgs:

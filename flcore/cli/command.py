@@ -13,7 +13,7 @@ from typing import TypeAlias
 
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
-ENTRY_POINT_GROUP = "flcore.commands"
+COMMANDS_GROUP = "flcore.commands"
 
 EXIT_OK, EXIT_FAILED, EXIT_ERROR, EXIT_INTERRUPTED, EXIT_BROKEN_PIPE = 0, 1, 2, 130, 141
 
@@ -36,5 +36,5 @@ def add_command(
 
 def add_commands_of_packages(commands: Commands) -> None:
     """Add what other packages have registered, in the order of their names."""
-    for entry_point in sorted(entry_points(group=ENTRY_POINT_GROUP), key=lambda found: found.name):
+    for entry_point in sorted(entry_points(group=COMMANDS_GROUP), key=lambda found: found.name):
         entry_point.load()(commands)

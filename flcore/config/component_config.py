@@ -24,7 +24,7 @@ from ..fl_component import FLComponent
 from .problems import Problems
 from .strict_json import check_values, shown
 
-ENTRY_POINT_GROUP = "flcore.components"
+COMPONENTS_GROUP = "flcore.components"
 
 _CLASS_KEYS = ("path", "class_path", "name")
 _KEYS = frozenset({"id", *_CLASS_KEYS, "args", "disabled", "config_type"})
@@ -159,7 +159,7 @@ class ComponentBuilder:
     def _registered(self, name: str, where: str) -> Any:
         from importlib.metadata import entry_points  # here: it takes a quarter of the time of importing flcore
 
-        registered = entry_points(group=ENTRY_POINT_GROUP)
+        registered = entry_points(group=COMPONENTS_GROUP)
         if name not in registered.names:
             raise self._error(where, f"no installed package registers {name!r}{_did_you_mean(name, registered.names)}")
         return self._import(registered[name].value.replace(":", "."), where)

@@ -12,7 +12,7 @@ from ..disk.safe_files import open_file
 from ..errors import ConfigError
 
 MAX_BYTES = 1 << 20
-MAX_DEPTH = 32
+MAX_JSON_DEPTH = 32
 _MAX_BITS = 14_000
 """Of a whole number; Python writes, and reads, no more than 4,300 digits."""
 
@@ -35,7 +35,7 @@ def parse_json(text: str, source: str) -> Any:
     except json.JSONDecodeError as error:
         raise ConfigError(f"{source}: line {error.lineno}, column {error.colno}: {error.msg}") from error
     except RecursionError as error:
-        raise ConfigError(f"{source}: nested deeper than {MAX_DEPTH} levels") from error
+        raise ConfigError(f"{source}: nested deeper than {MAX_JSON_DEPTH} levels") from error
     except ValueError as error:
         raise ConfigError(f"{source}: {error}") from error
     return value
@@ -43,8 +43,8 @@ def parse_json(text: str, source: str) -> Any:
 
 def check_values(value: Any, depth: int = 0) -> None:
     """Raise ValueError if a value made of dicts and lists is too deep (or cyclic), or holds text that is no text."""
-    if depth > MAX_DEPTH:
-        raise ValueError(f"nested deeper than {MAX_DEPTH} levels")
+    if depth > MAX_JSON_DEPTH:
+        raise ValueError(f"nested deeper than {MAX_JSON_DEPTH} levels")
     if isinstance(value, str):
         check_text(value)
     elif type(value) is int and value.bit_length() > _MAX_BITS:

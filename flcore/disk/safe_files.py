@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-MAX_DEPTH = 64
+MAX_FOLDER_DEPTH = 64
 """Levels of folders in an app. What lies deeper in a job's folder keeps its owner."""
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -41,6 +41,7 @@ def open_folder(name: str | Path, within: int | None = None) -> int:
 
 def open_private(path: Path) -> int:
     """Return a descriptor of a job's folder, to which nobody but its owner has access from now on."""
+    # opened twice: one that shuts us out can be opened as a mere place only, which is enough to change its mode
     with closing(os.open(path, _ANYTHING | os.O_DIRECTORY)) as folder:
         if stat.S_IMODE(os.fstat(folder).st_mode) != _PRIVATE:
             _itself(folder).chmod(_PRIVATE)
@@ -60,6 +61,7 @@ def open_file(name: str | Path, within: int | None = None, *, follow: bool = Fal
 
     ``follow`` links for a file that is the site's own.
     """
+    # O_NONBLOCK: to open a pipe would wait for who writes to it
     flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | (0 if follow else os.O_NOFOLLOW)
     descriptor = os.open(name, flags, dir_fd=within)
     try:
@@ -90,7 +92,7 @@ def write_new(name: str, within: int, chunks: Iterable[bytes], mode: int) -> Non
     try:
         with create_file(part, within, mode) as file:
             file.writelines(chunks)
-        remove(name, within)
+        remove(name, within)  # a job may have made a folder there, which no file can replace
         os.rename(part, name, src_dir_fd=within, dst_dir_fd=within)
     finally:
         with suppress(FileNotFoundError):
@@ -111,10 +113,10 @@ def copy_tree(source: Path, name: str, within: int) -> None:
     Only the owner has access to the copy, and nothing in it is setuid.
     """
     with closing(os.open(source, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)) as old:
-        _copy_folder(old, name, within, MAX_DEPTH)
+        _copy_folder(old, name, within, MAX_FOLDER_DEPTH)
 
 
-def give(folder: int, uid: int, gid: int, depth: int = MAX_DEPTH) -> None:
+def give(folder: int, uid: int, gid: int, depth: int = MAX_FOLDER_DEPTH) -> None:
     """Make somebody the owner of a folder and of what is in it, on its own file system, devices excepted.
 
     A file that has another name, too, is an error unless it is theirs already: that name may be anywhere.
@@ -127,7 +129,7 @@ def give(folder: int, uid: int, gid: int, depth: int = MAX_DEPTH) -> None:
                 with closing(open_folder(entry.name, folder)) as inner:
                     if os.fstat(inner).st_dev == os.fstat(folder).st_dev:
                         give(inner, uid, gid, depth - 1)
-    os.fchown(folder, uid, gid)
+    os.fchown(folder, uid, gid)  # last: until then a new owner can put nothing in the way
 
 
 def _unlink(name: str | Path, within: int | None) -> bool:
@@ -176,7 +178,7 @@ def _itself(descriptor: int) -> Path:
 
 def _copy_folder(old: int, name: str, within: int, depth: int) -> None:
     if not depth:
-        raise OSError(errno.EINVAL, f"more than {MAX_DEPTH} folders lie within each other", name)
+        raise OSError(errno.EINVAL, f"more than {MAX_FOLDER_DEPTH} folders lie within each other", name)
     os.mkdir(name, _PRIVATE, dir_fd=within)
     with closing(open_folder(name, within)) as new, os.scandir(old) as entries:
         for entry in entries:

@@ -46,8 +46,8 @@ from ..fl_context import FLContext
 from ..job_launcher_spec import ImagePullProgress, JobResult, JobStateChange, JobUsage, LaunchRequest
 from ..workspace import STATE_DIR
 
-JOURNAL_FILE = "journal.jsonl"
-"""Its name in a site's state folder."""
+JOURNAL_NAME = "journal.jsonl"
+"""The file's name in a site's state folder."""
 NAME_LENGTH = 200
 """Characters of a job's name that are kept: other parties made it up."""
 
@@ -116,7 +116,7 @@ class JobJournal(FLComponent):
             raise ValueError("a JobJournal needs a site with a workspace")
         state = StateDir(Path(workspace.get_root_dir(), STATE_DIR))
         state.open()
-        path = Path(self.path) if self.path else state.folder / JOURNAL_FILE
+        path = Path(self.path) if self.path else state.folder / JOURNAL_NAME
         self.close()
         with self._lock:
             self._state, self._file = state, JournalFile(path, self._max_size, self._max_files)

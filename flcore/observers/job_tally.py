@@ -7,7 +7,7 @@ import threading
 import time
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import accumulate
 from typing import NamedTuple
 
@@ -89,10 +89,12 @@ class JobTally:
     An end is counted once, be it told by the last change of a job's container, by the site, or by both in any order.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        """``clock`` measures how long launches take."""
+        self._clock = clock
         self._since = time.time()
         self._launching: dict[str, float] = {}
-        """When the launches under way began, by the monotonic clock."""
+        """When the launches under way began, by the clock."""
         self._states: dict[str, str] = {}
         """Of jobs that were launched, or have a container."""
         self._ended: dict[str, bool] = {}
@@ -115,7 +117,7 @@ class JobTally:
         """Count a launch that begins."""
         with self._lock:
             self._ended.pop(job_id, None)
-            self._launching[job_id] = time.monotonic()
+            self._launching[job_id] = self._clock()
 
     def launched(self, job_id: str) -> None:
         """Count a launch that has succeeded; its job may have ended already."""
@@ -123,7 +125,7 @@ class JobTally:
             self._launches[LAUNCHED] += 1
             began = self._launching.pop(job_id, None)
             if began is not None:
-                self._launch_seconds.observe(time.monotonic() - began)
+                self._launch_seconds.observe(self._clock() - began)
             if job_id not in self._ended:
                 self._states.setdefault(job_id, RUNNING)
 

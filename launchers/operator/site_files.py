@@ -12,7 +12,7 @@ from flcore.disk.journal_file import read_journal
 from flcore.disk.state_dir import StateDir
 from flcore.job_meta import is_identifier
 from flcore.observers.job_history import SiteHistory
-from flcore.observers.job_journal import JOURNAL_FILE
+from flcore.observers.job_journal import JOURNAL_NAME
 from flcore.workspace import STATE_DIR
 
 from ..records.job_record import read_record
@@ -38,7 +38,7 @@ class SiteFiles:
     def __init__(self, workspace: Path, journal: Path | None = None) -> None:
         self.workspace = workspace.absolute()
         self.folder = self.workspace / STATE_DIR
-        self.journal = journal or self.folder / JOURNAL_FILE
+        self.journal = journal or self.folder / JOURNAL_NAME
         self._state = StateDir(self.folder)
 
     def site_id(self) -> str:

@@ -10,7 +10,7 @@ import pytest
 
 from flcore import FLContext, FLContextKey
 from flcore.errors import EventError
-from flcore.event_bus import MAX_DEPTH, EventBus, EventHandler
+from flcore.event_bus import MAX_EVENT_DEPTH, EventBus, EventHandler
 from flcore.testing import FakeFLContext
 
 ROUNDS = 200
@@ -233,9 +233,9 @@ def nesting(bus: EventBus, levels: int, calls: list[str]) -> EventHandler:
 
 def test_events_may_be_nested_20_deep(bus: EventBus, fl_ctx: FakeFLContext) -> None:
     calls: list[str] = []
-    bus.connect("a", nesting(bus, MAX_DEPTH, calls))
+    bus.connect("a", nesting(bus, MAX_EVENT_DEPTH, calls))
     bus.fire("e1", fl_ctx)
-    assert (len(calls), MAX_DEPTH) == (20, 20)
+    assert (len(calls), MAX_EVENT_DEPTH) == (20, 20)
 
 
 def test_the_21st_level_raises_and_unwinds_all_of_them(
@@ -256,7 +256,7 @@ def test_the_depth_does_not_leak_when_events_nest_too_deep(bus: EventBus, fl_ctx
             bus.fire("e1", fl_ctx)
     disconnect()
     calls: list[str] = []
-    bus.connect("a", nesting(bus, MAX_DEPTH, calls))
+    bus.connect("a", nesting(bus, MAX_EVENT_DEPTH, calls))
     bus.fire("e1", fl_ctx)
     assert len(calls) == 20
 
@@ -266,14 +266,14 @@ def test_the_depth_does_not_leak_when_a_handler_raises(
     bus: EventBus, fl_ctx: FakeFLContext, error: BaseException
 ) -> None:
     disconnect = bus.connect("bad", raising(error))
-    for _ in range(MAX_DEPTH + 5):
+    for _ in range(MAX_EVENT_DEPTH + 5):
         try:
             bus.fire("e", fl_ctx)
         except KeyboardInterrupt:
             continue
     disconnect()
     calls: list[str] = []
-    bus.connect("a", nesting(bus, MAX_DEPTH, calls))
+    bus.connect("a", nesting(bus, MAX_EVENT_DEPTH, calls))
     bus.fire("e1", fl_ctx)
     assert len(calls) == 20
 
@@ -287,7 +287,7 @@ def test_the_depth_of_one_thread_is_none_of_another_threads_business(bus: EventB
         thread.join()
 
     other = EventBus()
-    other.connect("a", nesting(other, MAX_DEPTH, calls))
+    other.connect("a", nesting(other, MAX_EVENT_DEPTH, calls))
     bus.connect("a", fire_from_another_thread)
     bus.fire("e1", fl_ctx)
     assert len(calls) == 20

@@ -178,7 +178,7 @@ def test_who_launches_while_another_thread_starts_the_site_waits_until_earlier_j
 def test_of_ended_jobs_the_newest_are_kept_and_of_running_ones_all(
     make_site: Callable[..., Site], event_recorder: EventRecorder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(job_registry_module, "KEPT_ENDED", 2)
+    monkeypatch.setattr(job_registry_module, "KEPT_HANDLES", 2)
     site = make_site(launcher=Launcher())
     handles = [site.launch_job({"job_id": f"j{number}"}) for number in range(6)]
     for number in (4, 0, 3, 1):
@@ -193,7 +193,7 @@ def test_of_ended_jobs_the_newest_are_kept_and_of_running_ones_all(
 def test_a_job_that_was_launched_again_is_as_new_as_its_last_end(
     make_site: Callable[..., Site], event_recorder: EventRecorder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(job_registry_module, "KEPT_ENDED", 1)
+    monkeypatch.setattr(job_registry_module, "KEPT_HANDLES", 1)
     site = make_site(launcher=Launcher())
     site.launch_job(META).terminate()
     event_recorder.wait_for(EventType.JOB_ABORTED)

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from flcore.config.strict_json import MAX_BYTES, MAX_DEPTH, check_values, load_json, parse_json
+from flcore.config.strict_json import MAX_BYTES, MAX_JSON_DEPTH, check_values, load_json, parse_json
 from flcore.errors import ConfigError
 
 
@@ -46,7 +46,7 @@ def test_json_is_read(text: str, value: object) -> None:
         ('"a\\u0000b"', "the text 'a\\x00b' holds a NUL"),
         ('{"a\\u0000": 1}', "the text 'a\\x00' holds a NUL"),
         ('["\\ud800"]', "the text '\\ud800' holds half a character (a lone surrogate)"),
-        (nested(MAX_DEPTH + 2), "nested deeper than 32 levels"),
+        (nested(MAX_JSON_DEPTH + 2), "nested deeper than 32 levels"),
         (nested(100_000), "nested deeper than 32 levels"),
     ],
 )
@@ -57,7 +57,7 @@ def test_what_is_no_good_json_is_refused_with_its_source_and_its_reason(text: st
 
 
 def test_a_value_may_lie_32_levels_deep() -> None:
-    assert parse_json(nested(MAX_DEPTH + 1), "x.json")
+    assert parse_json(nested(MAX_JSON_DEPTH + 1), "x.json")
 
 
 def test_a_number_of_very_many_digits_is_refused_in_one_line() -> None:

@@ -230,7 +230,7 @@ def test_what_is_neither_file_folder_nor_link_is_not_copied(
 
 
 def test_an_app_that_is_too_deep_is_an_error(tmp_path: Path, folder: int) -> None:
-    (tmp_path / "app" / "/".join(["d"] * safe_files.MAX_DEPTH)).mkdir(parents=True)
+    (tmp_path / "app" / "/".join(["d"] * safe_files.MAX_FOLDER_DEPTH)).mkdir(parents=True)
     with pytest.raises(OSError, match="more than 64 folders lie within each other"):
         copy_tree(tmp_path / "app", "copy", folder)
 
@@ -290,7 +290,7 @@ def test_a_device_is_not_given(path: Path, folder: int) -> None:
 
 @AS_ROOT
 def test_what_lies_deeper_than_any_app_keeps_its_owner(path: Path, folder: int) -> None:
-    deep = path / "/".join(["d"] * (safe_files.MAX_DEPTH + 1))
+    deep = path / "/".join(["d"] * (safe_files.MAX_FOLDER_DEPTH + 1))
     deep.mkdir(parents=True)
     give(folder, *JOB)
     assert (deep.stat().st_uid, deep.parent.stat().st_uid) == (0, JOB[0])
