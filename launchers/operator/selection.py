@@ -29,7 +29,7 @@ def matching(views: Iterable[JobView], names: Sequence[str]) -> list[JobView]:
     return [view for view in views if id(view) in chosen]
 
 
-def shown(views: Iterable[JobView], args: argparse.Namespace) -> list[JobView]:
+def jobs_to_show(views: Iterable[JobView], args: argparse.Namespace) -> list[JobView]:
     """Return the jobs to be shown, the newest first: all that are active, and the last that have ended."""
     newest_first = sort(matching(views, args.job))
     if args.all or args.job:

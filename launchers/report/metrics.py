@@ -26,7 +26,7 @@ STEP_KEYS = ("round", "epoch", "step", "iteration", "batch")
 MAX_CURVES = 8
 MAX_POINTS = 10_000
 """What is beyond them is not shown."""
-_NAME_LENGTH = 60
+_LONGEST_NAME = 60
 
 
 class Curve(NamedTuple):
@@ -152,4 +152,4 @@ def _number(value: Any) -> float | None:
 
 
 def _name(key: str) -> str:
-    return plain(key, _NAME_LENGTH) or "(no name)"
+    return plain(key, _LONGEST_NAME) or "(no name)"

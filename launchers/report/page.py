@@ -14,7 +14,7 @@ from markupsafe import Markup
 from . import words
 from .findings import Findings
 from .jobs import Job
-from .overview import overview, row
+from .overview import job_row, overview
 
 DETAILED = 20
 """Jobs whose details a page has, if nothing else is said."""
@@ -104,7 +104,7 @@ class Page:
         return Fragment("overview", "overview", self._render("overview.html", overview=found, **about))
 
     def _jobs(self, findings: Findings, about: dict[str, Any]) -> Fragment:
-        rows = [row(job, findings.now) for job in findings.jobs[:MOST_ROWS]]
+        rows = [job_row(job, findings.now) for job in findings.jobs[:MOST_ROWS]]
         left_out = self._left_out(len(findings.jobs))
         return Fragment("jobs", "jobs", self._render("jobs.html", rows=rows, left_out=left_out, **about))
 
