@@ -94,6 +94,7 @@ class Printer:
         if not at_once:
             return sum(task() for task in tasks) > 0
         found: list[bool] = []
+        # Daemons, for Ctrl-C must not wait for one that waits for an engine.
         threads = [threading.Thread(target=lambda task=task: found.append(task()), daemon=True) for task in tasks]
         for thread in threads:
             thread.start()

@@ -140,6 +140,7 @@ def _changes(view: JobView, told: _Told | None) -> Iterator[_Change]:
         told = _Told(history.began_at, 0, "")
     previous, status = told.status, _status_to_tell(view)
     states = history.states[told.states :]
+    # Where the status is another word for the last state, or the result that came with it, one line tells of both.
     is_told_by_last = history.result or (states and states[-1].state == status)
     for entry in states[:-1] if is_told_by_last else states:
         if entry.state != previous:

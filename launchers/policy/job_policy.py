@@ -142,6 +142,7 @@ def container_name(name: str) -> str:
     """
     if _PLAIN_NAME.fullmatch(name) and not _LIKE_OURS.fullmatch(name):
         return name
+    # A name from JSON may hold half of a character, of which there is no UTF-8.
     digest = hashlib.sha256(name.encode(errors="surrogatepass")).hexdigest()[:12]
     readable = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") or "job"
     return f"{readable[: _NAME_LENGTH - 14].rstrip('-')}-h{digest}"
@@ -285,7 +286,7 @@ def _check_gpu_memory(job_meta: JobMeta, word: _Word, granted: Resources, policy
 
 
 def _parse_gpus(value: Any) -> int:
-    if type(value) is not int or value < 0:
+    if type(value) is not int or value < 0:  # not isinstance: true is an int
         raise ValueError("must be a number of GPUs")
     return value
 

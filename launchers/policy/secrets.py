@@ -47,7 +47,7 @@ class Secret:
         try:
             text = value.decode().removesuffix("\n")
             check_words([f"{self.to_env}={text}"])
-        except ValueError:
+        except ValueError:  # without its cause, which holds the value
             raise self.error(f"cannot be put into {self.to_env}: it is too long, no UTF-8, or holds a NUL") from None
         return text
 

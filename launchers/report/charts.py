@@ -117,6 +117,7 @@ def ticks(low: float, high: float, most: int = 4, unit: float = 1.0, *, inside: 
     """Return round numbers, a few, that two lie between, or that lie between the two; round in units of ``unit``."""
     raw = (high - low) / unit / most
     magnitude = 10.0 ** math.floor(math.log10(raw))
+    # What is more than a round step by a rounding error only is that step, not the next one.
     step = unit * magnitude * next(nice for nice in (1, 2, 5, 10) if nice * magnitude >= raw * 0.999)
     return _multiples(step, low, high) if inside else _multiples(step, *_around(step, low, high))
 

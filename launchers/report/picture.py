@@ -22,6 +22,9 @@ from .metrics import Metrics
 from .phases import Span, ended_at, overlapping, spans
 from .words import Verdict
 
+_LEAST_WIDTH = 0.4
+"""Of a bar, in percent: a shorter one could not be seen."""
+
 
 class Bar(NamedTuple):
     """A part of a line of time. Places are in percent of the line."""
@@ -141,13 +144,15 @@ def _run(view: JobView, log: LogTail, outages: Sequence[Outage], start: float, e
 
 def _bar(span: Span, start: float, end: float) -> Bar:
     x, width = _percent(span.start, start, end), 100 * span.seconds / (end - start)
-    return Bar(span.phase, x, max(0.4, width), f"{span.phase} {words.duration(span.seconds)}")
+    return Bar(span.phase, x, max(_LEAST_WIDTH, width), f"{span.phase} {words.duration(span.seconds)}")
 
 
 def _outage_bar(outage: Outage, start: float, end: float) -> Bar:
     until = outage.until or end
     x, width = _percent(outage.since, start, end), 100 * (until - outage.since) / (end - start)
-    return Bar("outage", x, max(0.4, width), f"the engine did not answer for {words.duration(until - outage.since)}")
+    return Bar(
+        "outage", x, max(_LEAST_WIDTH, width), f"the engine did not answer for {words.duration(until - outage.since)}"
+    )
 
 
 def _percent(value: float, start: float, end: float) -> float:
