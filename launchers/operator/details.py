@@ -21,7 +21,7 @@ from .scope import index_of
 from .selection import the_one_job
 from .terminal import Terminal, harmless, warn, wrapped
 
-LAST_LINES = 10
+LINES_SHOWN = 10
 """Lines of output that are shown."""
 _KEY = 12
 
@@ -125,13 +125,13 @@ class Report:
 
     def _request(self, request: Mapping[str, Any]) -> Iterator[str]:
         """Yield the settings, which were masked when they were written down."""
-        settings = [(path, value) for path, value in _settings(request) if not path.startswith("Labels.")]
+        settings = [(path, value) for path, value in _settings_of(request) if not path.startswith("Labels.")]
         column = max(len(path) for path, _ in settings)
         for path, value in settings:
             yield from self._fact(path, harmless(value), column)
 
 
-def _settings(request: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def _settings_of(request: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     for key, value in request.items():
         if isinstance(value, dict):
             yield from ((f"{key}.{name}", json.dumps(inner, ensure_ascii=False)) for name, inner in value.items())
@@ -154,7 +154,7 @@ def _clock(moment: float) -> str:
 def _last_lines(view: JobView) -> tuple[list[str], str]:
     """Return the last lines of a job's output, or why there are none."""
     try:
-        lines = list(output(view, LAST_LINES))
+        lines = list(output(view, LINES_SHOWN))
     except (OSError, FLCoreError) as error:
         return [], str(error)
     return [line.decode(errors="replace") for line in lines], "it has written nothing"

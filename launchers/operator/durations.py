@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+_SECONDS_OF = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _DURATION = re.compile(r"(?:\d{1,6}[smhd])+", re.ASCII)
 _PART = re.compile(r"(\d+)([smhd])", re.ASCII)
 
@@ -14,7 +14,7 @@ def parse_duration(text: str) -> float:
     """Return seconds from a text such as ``24h``, ``90s`` or ``1h30m``. Raises ValueError."""
     if not _DURATION.fullmatch(text):
         raise ValueError(f"must be a duration such as 30m, 24h or 7d, got {text!r}")
-    return float(sum(int(number) * _UNITS[unit] for number, unit in _PART.findall(text)))
+    return float(sum(int(number) * _SECONDS_OF[unit] for number, unit in _PART.findall(text)))
 
 
 def as_duration(seconds: float | None) -> str:

@@ -50,7 +50,6 @@ class JobIndex:
         self._engines = engines
         self._whole_machine = whole_machine
         self._runtimes: list[Runtime] | None = None
-        self._sites: dict[Path, SiteFiles] = {}
         self._outages: list[Outage] = []
         self._problems: list[str] = []
         self._lock = threading.Lock()
@@ -87,8 +86,7 @@ class JobIndex:
     def watched_paths(self) -> Sequence[Path]:
         """Return the folders in which something changes when a job does, of the sites that are there now."""
         with self._lock:
-            self._look_for_sites([])
-            return [path for site in self._sites.values() for path in site.watched_paths()]
+            return [path for site in self._sites_there([]) for path in site.watched_paths()]
 
     @property
     def problems(self) -> Sequence[str]:
@@ -141,19 +139,18 @@ class JobIndex:
             self._runtimes = [runtime for runtime in made.values() if runtime.remembers]
         return self._runtimes
 
-    def _look_for_sites(self, listed: Iterable[Listed]) -> None:
+    def _sites_there(self, listed: Iterable[Listed]) -> Iterable[SiteFiles]:
         found = [*self._find_sites()]
         if self._whole_machine:
             found += [site for one in listed if (site := _site_named_by(one))]
-        known = self._sites
-        self._sites = {}
-        for site in found:
-            self._sites.setdefault(site.folder.resolve(), known.get(site.folder.resolve(), site))
+        sites: dict[Path, SiteFiles] = {}
+        for site in found:  # the first of one folder counts: a config may say of its journal what no label does
+            sites.setdefault(site.folder.resolve(), site)
+        return sites.values()
 
     def _look_at_sites(self, listed: Iterable[Listed]) -> list[_SiteNow]:
-        self._look_for_sites(listed)
         found = []
-        for site in self._sites.values():
+        for site in self._sites_there(listed):
             try:
                 found.append(_SiteNow(site, site.site_id(), site.records(), site.history()))
             except OSError as error:

@@ -17,7 +17,7 @@ LEAST_OF_A_NOTE = 40
 """Where less is left of a line for the reasons, they have lines of their own."""
 _GAP = "  "
 _INDENT = "    "
-_STYLES = {DOCKER_STATE.RUNNING: "going", DOCKER_STATE.CREATED: "dim", LAUNCHING: "dim", LOST: "bad"}
+_STYLE_OF_STATE = {DOCKER_STATE.RUNNING: "going", DOCKER_STATE.CREATED: "dim", LAUNCHING: "dim", LOST: "bad"}
 
 
 class Row(NamedTuple):
@@ -37,7 +37,7 @@ HEADER = Row("JOB", "SITE", "STATUS", "EXIT", "AGE", "DURATION", "REASON", "stro
 _RIGHT = {HEADER._fields.index(name) for name in ("exit_code", "age", "duration")}
 
 
-def table(views: Iterable[JobView], terminal: Terminal, now: float) -> list[str]:
+def table_lines(views: Iterable[JobView], terminal: Terminal, now: float) -> list[str]:
     """Return a header and a line per job, no longer than the terminal is wide.
 
     Where it is too narrow for the reasons, each has a line of its own.
@@ -80,7 +80,7 @@ def status_of(view: JobView) -> tuple[str, str]:
     """Return a job's result, or else its state, and its style."""
     result = view.history.result
     if result is None:
-        return view.state, _STYLES.get(view.state, "odd")
+        return view.state, _STYLE_OF_STATE.get(view.state, "odd")
     if result.succeeded:
         return result.return_code.name, "good"
     return result.return_code.name, "odd" if result.ended_by else "bad"

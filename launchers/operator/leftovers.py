@@ -17,7 +17,7 @@ from .scope import index_of
 from .terminal import Terminal, harmless, warn
 
 
-class Verdict(NamedTuple):
+class Decision(NamedTuple):
     """Whether a container is to be removed, and why, or why not."""
 
     remove: bool
@@ -32,31 +32,31 @@ class Rules:
     """Seconds since the end, or since the creation of what never started."""
     now: float
 
-    def verdict(self, holding: Holding) -> Verdict:
+    def decide(self, holding: Holding) -> Decision:
         """Say what becomes of a container. May ask its engine. Raises FLCoreError."""
         state = holding.summary.state
         if state not in (*TERMINAL_STATES, DOCKER_STATE.CREATED):
-            return Verdict(
+            return Decision(
                 False, f"is {state}" + ("" if holding.is_followed else ", and no process of its site follows it")
             )
         if holding.is_followed:
-            return Verdict(False, "a process of its site follows it")
+            return Decision(False, "a process of its site follows it")
         if holding.is_on_record is None:
-            return Verdict(False, "may be on its site's record, which is not ours to read")
+            return Decision(False, "may be on its site's record, which is not ours to read")
         if holding.is_on_record:
-            return Verdict(False, "is on its site's record: the site's next start tells how it ended, and removes it")
+            return Decision(False, "is on its site's record: the site's next start tells how it ended, and removes it")
         return self._by_age(holding.runtime.inspect(holding.summary.id))
 
-    def _by_age(self, seen: ContainerState) -> Verdict:
+    def _by_age(self, seen: ContainerState) -> Decision:
         """The list is older than this look, which tells when it ended, too."""
         if effective_state(seen) not in TERMINAL_STATES and seen.state is not DOCKER_STATE.CREATED:
-            return Verdict(False, f"is {seen.state}")
+            return Decision(False, f"is {seen.state}")
         since = seen.finished_at or seen.created_at
         if since is None:
-            return Verdict(False, "is gone")
+            return Decision(False, "is gone")
         word = "ended" if seen.finished_at else "was made, and never started,"
         age = f"{word} {as_age(self.now - since)} ago"
-        return Verdict(self.now - since >= self.older_than, age)
+        return Decision(self.now - since >= self.older_than, age)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -77,14 +77,14 @@ def clear(index: JobIndex, rules: Rules, terminal: Terminal, *, dry: bool) -> bo
 def _deal_with(holding: Holding, rules: Rules, terminal: Terminal, *, dry: bool) -> bool:
     """Remove a container if it is to be removed, and say so; False if it cannot be."""
     try:
-        verdict = rules.verdict(holding)
-        if verdict.remove and not dry:
+        decision = rules.decide(holding)
+        if decision.remove and not dry:
             holding.runtime.remove(holding.summary.id)
     except FLCoreError as error:
         _say(terminal, "failed", holding, str(error))
         return False
     done = "would remove" if dry else "removed"
-    _say(terminal, done if verdict.remove else "left", holding, verdict.why)
+    _say(terminal, done if decision.remove else "left", holding, decision.why)
     return True
 
 

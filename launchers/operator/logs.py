@@ -28,7 +28,7 @@ RETRY_INTERVAL = 0.5
 """Seconds between two looks for a container that has not started yet."""
 LONGEST_LINE = 1 << 20
 """Bytes after which a kept line is broken."""
-_STYLES = ("going", "good", "odd", "strong")
+_SITE_STYLES = ("going", "good", "odd", "strong")
 
 Read = Callable[[JobView], Iterator[bytes]]
 """Returns a job's output, line by line, without their ends. May raise FLCoreError or OSError."""
@@ -90,10 +90,11 @@ class Printer:
 
     def print_all(self, read: Read, *, at_once: bool) -> bool:
         """Print all outputs, one after the other or as they come; return whether there is any."""
-        tasks = [partial(self._print, view, style, read) for view, style in zip(self._views, cycle(_STYLES))]
+        tasks = [partial(self._print, view, style, read) for view, style in zip(self._views, cycle(_SITE_STYLES))]
         if not at_once:
             return sum(task() for task in tasks) > 0
         found: list[bool] = []
+        # Daemons, for Ctrl-C must not wait for one that waits for an engine.
         threads = [threading.Thread(target=lambda task=task: found.append(task()), daemon=True) for task in tasks]
         for thread in threads:
             thread.start()
@@ -148,17 +149,17 @@ def _kept(view: JobView, tail: int | None = None, skip: int = 0) -> Iterator[byt
     path = view.log_path
     if path is None:
         raise NoOutputError("its container is gone, and its site's folder is not here")
-    if view.is_active and not view.record.get("kept"):
+    if view.is_active and not view.record.get("kept"):  # what stands in its file is of an earlier run
         raise NoOutputError(f"its output is not to be had from here; it is kept, when it ends, in {path}")
     try:
         with closing(open_folder(path.parent)) as folder, open_file(path.name, folder) as file:
             file.seek(skip)
-            lines = _lines(file)
+            lines = _lines_in(file)
             yield from lines if tail is None else deque(lines, tail)
     except FileNotFoundError as error:
         raise NoOutputError(f"no output of it is kept in {path}") from error
 
 
-def _lines(file: BinaryIO) -> Iterator[bytes]:
+def _lines_in(file: BinaryIO) -> Iterator[bytes]:
     while line := file.readline(LONGEST_LINE):
         yield line.removesuffix(b"\n")

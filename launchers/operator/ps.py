@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from flcore.cli.command import EXIT_OK
 
 from .job_json import as_dict
-from .job_table import table
+from .job_table import table_lines
 from .job_view import JobView
 from .scope import index_of
-from .selection import shown
+from .selection import jobs_to_show
 from .terminal import Terminal, warn
 from .watch import watch
 
@@ -24,7 +24,7 @@ def run(args: argparse.Namespace) -> int:
     with index_of(args) as index:
         if args.watch:
             return watch(index, args, terminal)
-        views = shown(index.jobs(), args)
+        views = jobs_to_show(index.jobs(), args)
         for problem in index.problems:
             warn(problem)
         show(views, terminal, as_json=args.json)
@@ -38,4 +38,4 @@ def show(views: Sequence[JobView], terminal: Terminal, *, as_json: bool) -> None
         for view in views:
             terminal.print(json.dumps(as_dict(view, now)))
     else:
-        terminal.print(*table(views, terminal, now))
+        terminal.print(*table_lines(views, terminal, now))

@@ -29,7 +29,7 @@ def matching(views: Iterable[JobView], names: Sequence[str]) -> list[JobView]:
     return [view for view in views if id(view) in chosen]
 
 
-def shown(views: Iterable[JobView], args: argparse.Namespace) -> list[JobView]:
+def jobs_to_show(views: Iterable[JobView], args: argparse.Namespace) -> list[JobView]:
     """Return the jobs to be shown, the newest first: all that are active, and the last that have ended."""
     newest_first = sort(matching(views, args.job))
     if args.all or args.job:
@@ -63,6 +63,7 @@ def the_one_job(views: Iterable[JobView], name: str) -> list[JobView]:
 def _matching_one(views: list[JobView], name: str) -> list[JobView]:
     site, _, job = name.rpartition("/")
     there = [view for view in views if site in ("", view.history.site)]
+    # First by the whole id: one that another begins with could not be named otherwise.
     exact = [view for view in there if view.history.job_id == job]
     found = exact or [view for view in there if job and view.history.job_id.startswith(job)]
     if not found:

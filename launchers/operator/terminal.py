@@ -27,7 +27,7 @@ def harmless(text: str) -> str:
 
 def width_of(text: str) -> int:
     """Return how many cells of a terminal a harmless text takes."""
-    return len(text) if text.isascii() else sum(map(_cells, text))
+    return len(text) if text.isascii() else sum(map(_cells_of, text))
 
 
 def cut(text: str, width: int) -> str:
@@ -86,7 +86,7 @@ def warn(problem: str) -> None:
     print(f"flcore: warning: {harmless(problem)}", file=sys.stderr, flush=True)
 
 
-def _cells(c: str) -> int:
+def _cells_of(c: str) -> int:
     if unicodedata.combining(c):
         return 0
     return 2 if unicodedata.east_asian_width(c) in "WF" else 1

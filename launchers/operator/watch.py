@@ -21,12 +21,12 @@ from flcore.cli.command import EXIT_INTERRUPTED
 from .durations import as_time
 from .job_index import JobIndex
 from .job_json import as_dict
-from .job_table import note_of, status_of, table
+from .job_table import note_of, status_of, table_lines
 from .job_view import LAUNCHING, JobView
-from .selection import matching, shown
+from .selection import jobs_to_show, matching
 from .terminal import Terminal, cut, harmless, warn
 
-LOOK_INTERVAL = 0.2
+FILES_INTERVAL = 0.2
 """Seconds between two looks at the files."""
 LIST_INTERVAL = 5.0
 """Seconds after which an engine is asked though no file has changed."""
@@ -61,7 +61,7 @@ def looks(index: JobIndex) -> Iterator[None]:
         if now != seen or time.monotonic() >= due:
             seen, due = now, time.monotonic() + LIST_INTERVAL
             yield
-        time.sleep(LOOK_INTERVAL)  # Ctrl-C ends it
+        time.sleep(FILES_INTERVAL)  # Ctrl-C ends it
 
 
 class ChangeLines:
@@ -80,7 +80,7 @@ class ChangeLines:
         self._problems = list(problems)
         known, self._told = self._told, {_key(view): _Told.of(view) for view in views}
         if known is None:
-            for view in reversed(shown(views, self._args)):
+            for view in reversed(jobs_to_show(views, self._args)):
                 self._print(_Change(view, "", _status_to_tell(view), time.time()))
             return
         for view in matching(views, self._args.job):
@@ -140,6 +140,7 @@ def _changes(view: JobView, told: _Told | None) -> Iterator[_Change]:
         told = _Told(history.began_at, 0, "")
     previous, status = told.status, _status_to_tell(view)
     states = history.states[told.states :]
+    # Where the status is another word for the last state, or the result that came with it, one line tells of both.
     is_told_by_last = history.result or (states and states[-1].state == status)
     for entry in states[:-1] if is_told_by_last else states:
         if entry.state != previous:
@@ -173,7 +174,7 @@ class LiveTable:
         self._live = Live(console=console, get_renderable=self._render, refresh_per_second=4)
 
     def show(self, views: Sequence[JobView], problems: Sequence[str]) -> None:
-        self._views, self._problems = shown(views, self._args), list(problems)
+        self._views, self._problems = jobs_to_show(views, self._args), list(problems)
 
     def _render(self) -> Any:
         from rich.text import Text
@@ -183,7 +184,7 @@ class LiveTable:
     def lines(self) -> list[str]:
         """Return what fits on the screen."""
         width = self._terminal.width or 0
-        lines = table(self._views, self._terminal, time.time())
+        lines = table_lines(self._views, self._terminal, time.time())
         below = [self._terminal.styled(cut(harmless(problem), width), "odd") for problem in self._problems]
         room = max(self._terminal.height - len(below) - 2, 2)
         hidden = len(lines) - room

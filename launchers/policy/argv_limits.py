@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Iterable
 
@@ -11,6 +12,8 @@ MAX_WORD = (128 << 10) - 1
 """Bytes of one argument, or of one variable with its name (Linux: MAX_ARG_STRLEN, with the NUL behind it)."""
 MAX_WORDS = 1 << 20
 """Bytes of all arguments, or all variables: half of what Linux takes of both with the usual limit of the stack."""
+VARIABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}", re.ASCII)
+"""What a shell can name, too, and of a length that somebody means."""
 
 
 def split(text: str) -> list[str]:

@@ -115,10 +115,10 @@ def mounts(key: str, value: Any) -> tuple[Mount, ...]:
     """Return mounts from objects with ``source``, ``target``, and ``read_only`` (true where it is not said)."""
     if not isinstance(value, list | tuple):
         raise ValueError(f"{key} must be a list, got {value!r}")  # noqa: TRY004 - as for every wrong argument
-    return tuple(_mount(f"{key}[{index}]", entry) for index, entry in enumerate(value))
+    return tuple(_parse_mount(f"{key}[{index}]", entry) for index, entry in enumerate(value))
 
 
-def _mount(key: str, value: Any) -> Mount:
+def _parse_mount(key: str, value: Any) -> Mount:
     if not isinstance(value, Mapping) or not {"source", "target"} <= set(value) <= {"source", "target", "read_only"}:
         raise ValueError(f"{key} must be an object with source, target, and perhaps read_only, got {value!r}")
     return Mount(
@@ -202,6 +202,7 @@ def _not_own_network(name: str) -> str:
 
 
 def _turns_off(option: str) -> bool:
+    # seccomp=unconfined, systempaths=unconfined; label=disable; no-new-privileges=false
     return "unconfined" in option or option.endswith(("disable", "false"))
 
 

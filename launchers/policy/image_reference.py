@@ -17,7 +17,7 @@ _HOST = r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:[0-9]{1,5})?"
 _COMPONENT = r"[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*"
 _TAG = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}"
 _DIGEST = r"sha256:[0-9a-f]{64}"
-_NAME = re.compile(rf"({_HOST}/)?{_COMPONENT}(/{_COMPONENT})*(:{_TAG})?(@{_DIGEST})?", re.ASCII)
+_IMAGE_NAME = re.compile(rf"({_HOST}/)?{_COMPONENT}(/{_COMPONENT})*(:{_TAG})?(@{_DIGEST})?", re.ASCII)
 _ID = re.compile(r"(sha256:)?[0-9a-f]{1,64}", re.ASCII)
 """What an engine may take for an id, or the beginning of one: it would find whatever image is there."""
 _PATTERN = re.compile(rf"[A-Za-z0-9._/:*?\[\]!-]+(@{_DIGEST})?", re.ASCII)
@@ -41,7 +41,7 @@ class ImageName(_Parts):
 
         Raises ValueError for what is no name, or could be an id.
         """
-        if not isinstance(text, str) or len(text) > _LENGTH or _ID.fullmatch(text) or not _NAME.fullmatch(text):
+        if not isinstance(text, str) or len(text) > _LENGTH or _ID.fullmatch(text) or not _IMAGE_NAME.fullmatch(text):
             example = "'python:3.12' or 'registry.example.com/team/job:1'"
             raise ValueError(f"must be the name of an image, such as {example}")
         name = cls(*_take_apart(text))
@@ -111,4 +111,5 @@ def _split_tag(name: str) -> tuple[str, str]:
 
 
 def _is_registry(part: str) -> bool:
+    # As Docker decides it: a dot, a port or a capital letter is in no user's name.
     return "." in part or ":" in part or part == "localhost" or part != part.lower()

@@ -61,12 +61,12 @@ def job_command(python: str, job_args: JobArgs, names: tuple[str, ...], place: C
     """
     if Arg.EXE_MODULE not in job_args:
         raise ValueError(f"the job arguments name no {Arg.EXE_MODULE}: which module should the process run?")
-    command = [python, "-u"]
+    command = [python, "-u"]  # unbuffered: what it has written can be read at once, and is there if it is killed
     for name in names:
         flag, value = _pair(name, job_args.get(name, _MISSING))
         if value is not None:
-            words = [flag, *_words(name, place(str(value)) if name in _PATHS else str(value))]
-            _check(name, words)
+            words = [flag, *_split_value(name, place(str(value)) if name in _PATHS else str(value))]
+            _check_argument(name, words)
             command += words
     return command
 
@@ -77,7 +77,7 @@ def credentials(job_args: JobArgs) -> dict[str, str]:
     return {variable: str(value) for variable, value in values.items() if value is not None}
 
 
-def _check(name: str, words: list[str]) -> None:
+def _check_argument(name: str, words: list[str]) -> None:
     try:
         check_words(words)
     except ValueError as error:
@@ -90,7 +90,7 @@ def _pair(name: str, value: Any) -> tuple[str, Any]:
     return value[0], value[1]
 
 
-def _words(name: str, value: str) -> list[str]:
+def _split_value(name: str, value: str) -> list[str]:
     """Return an argument's value as words: one, except for the options, which are ``k=v k=v …``."""
     if name != Arg.OPTIONS:
         return [value]

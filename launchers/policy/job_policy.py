@@ -18,7 +18,7 @@ from flcore.config.sizes import UNITS, parse_size
 from flcore.fl_constant import JobMetaKey
 from flcore.job_meta import JobMeta, check_metadata, get_deployments, get_job_id, get_object, rejection
 
-from .argv_limits import check_words
+from .argv_limits import VARIABLE_NAME, check_words
 from .image_reference import ImageName, ImageRule, allowed_digests
 
 DEFAULT_SPEC = "default"
@@ -31,7 +31,6 @@ _NAME_LENGTH = 63
 _PLAIN_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", re.ASCII)
 _LIKE_OURS = re.compile(r".*-h[0-9a-f]{12}|[0-9a-f]{12,}", re.ASCII)
 """Plain names that could be one with a hash, or a container's id."""
-_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}", re.ASCII)
 _RESERVED_VARIABLE = re.compile(
     r"LD_.*|PATH|PYTHON.*|.*_PROXY|DOCKER_.*|NVFLARE_.*|FLCORE_.*|HOME|IFS|NVIDIA_.*|CUDA_VISIBLE_DEVICES|CUDA_DEVICE_ORDER",
     re.IGNORECASE,
@@ -109,7 +108,9 @@ def resolve(job_meta: JobMeta, site: str, policy: SitePolicy, mode: str = "docke
     """
     check_metadata(job_meta)
     launcher_spec = _launcher_spec(job_meta, site, mode)
-    resource_spec = _words(_section(job_meta, JobMetaKey.RESOURCE_SPEC, site, _RESOURCE_KEYS), f"resource_spec.{site}")
+    resource_spec = _as_words(
+        _section(job_meta, JobMetaKey.RESOURCE_SPEC, site, _RESOURCE_KEYS), f"resource_spec.{site}"
+    )
     for spec in (launcher_spec, resource_spec):
         if "num_of_gpus" in spec:
             _check_gpus(job_meta, spec["num_of_gpus"], policy)
@@ -141,6 +142,7 @@ def container_name(name: str) -> str:
     """
     if _PLAIN_NAME.fullmatch(name) and not _LIKE_OURS.fullmatch(name):
         return name
+    # A name from JSON may hold half of a character, of which there is no UTF-8.
     digest = hashlib.sha256(name.encode(errors="surrogatepass")).hexdigest()[:12]
     readable = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") or "job"
     return f"{readable[: _NAME_LENGTH - 14].rstrip('-')}-h{digest}"
@@ -175,11 +177,11 @@ def _launcher_spec(job_meta: JobMeta, site: str, mode: str) -> dict[str, _Word]:
     default, legacy = JobMetaKey.LAUNCHER_SPEC, JobMetaKey.RESOURCE_SPEC
     words: dict[str, _Word] = {}
     for key, who in ((legacy, site), (default, DEFAULT_SPEC), (default, site)):  # the last one has the last word
-        words |= _words(_mode(job_meta, key, who, mode), f"{key}.{who}.{mode}")
+        words |= _as_words(_mode(job_meta, key, who, mode), f"{key}.{who}.{mode}")
     return words
 
 
-def _words(spec: JobMeta, path: str) -> dict[str, _Word]:
+def _as_words(spec: JobMeta, path: str) -> dict[str, _Word]:
     return {key: _Word(value, f"{path}.{key}") for key, value in spec.items() if value is not None}
 
 
@@ -223,7 +225,7 @@ def _digests(job_meta: JobMeta, word: _Word, site: str, policy: SitePolicy) -> t
 
 def _env(job_meta: JobMeta, value: Any, path: str, prefixes: tuple[str, ...]) -> dict[str, str]:
     for name, text in get_object(job_meta, path, value).items():
-        if not isinstance(name, str) or not _VARIABLE.fullmatch(name) or _RESERVED_VARIABLE.fullmatch(name):
+        if not isinstance(name, str) or not VARIABLE_NAME.fullmatch(name) or _RESERVED_VARIABLE.fullmatch(name):
             raise rejection(job_meta, path, "a job may not set this variable", name)
         if not name.startswith(prefixes):
             raise rejection(job_meta, path, "begins with no prefix that the site allows ('job_env_prefixes')", name)
@@ -284,7 +286,7 @@ def _check_gpu_memory(job_meta: JobMeta, word: _Word, granted: Resources, policy
 
 
 def _parse_gpus(value: Any) -> int:
-    if type(value) is not int or value < 0:
+    if type(value) is not int or value < 0:  # not isinstance: true is an int
         raise ValueError("must be a number of GPUs")
     return value
 

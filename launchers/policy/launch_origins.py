@@ -17,7 +17,7 @@ DEFAULT, FIXED = "default", "fixed"
 AT_LAUNCH = "(at launch)"
 
 _SECRET = re.compile(r"TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIAL|SIGNATURE|_KEY$|^KEY$|SSID", re.IGNORECASE)
-_SITE_KEYS = {
+_KEYS_OF_A_PART = {
     "Image": "image",
     "User": "user",
     "HostConfig.NetworkMode": "network",
@@ -65,7 +65,7 @@ def masked(spec: ContainerSpec) -> ContainerSpec:
 
 def origins(body: Mapping[str, Any], request: JobRequest, site: SiteKeys) -> dict[str, str]:
     """Return by whom, and by which key, each part of a runtime's request was decided."""
-    return {path: _origin(path, request, site) for path in _paths(body)}
+    return {path: _origin_of(path, request, site) for path in _paths(body)}
 
 
 def _paths(body: Mapping[str, Any]) -> Iterator[str]:
@@ -78,17 +78,17 @@ def _paths(body: Mapping[str, Any]) -> Iterator[str]:
             yield key
 
 
-def _origin(path: str, request: JobRequest, site: SiteKeys) -> str:
+def _origin_of(path: str, request: JobRequest, site: SiteKeys) -> str:
     if path in _RESOURCES:
         return _origin_of_resource(_RESOURCES[path], request, site)
     if path.startswith("Env."):
         return _origin_of_variable(path.removeprefix("Env."), request, site)
     if path == "Image" and "image" in request.origins:
         return f"job: {request.origins['image']}"
-    keys = [key for key in _SITE_KEYS.get(path, "").split() if key in site.given]
+    keys = [key for key in _KEYS_OF_A_PART.get(path, "").split() if key in site.given]
     if keys:
         return f"site: {', '.join(keys)}"
-    return DEFAULT if path in _SITE_KEYS else FIXED
+    return DEFAULT if path in _KEYS_OF_A_PART else FIXED
 
 
 def _origin_of_variable(name: str, request: JobRequest, site: SiteKeys) -> str:

@@ -12,12 +12,11 @@ from typing import Any
 from flcore.config.strict_json import shown
 from flcore.errors import JobLaunchError
 
-from .argv_limits import check_words
+from .argv_limits import VARIABLE_NAME, check_words
 
 SECRET_PREFIX = "FLCORE_SECRET_"  # noqa: S105 - a variable's name
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", re.ASCII)
-_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}", re.ASCII)
+_SECRET_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +47,7 @@ class Secret:
         try:
             text = value.decode().removesuffix("\n")
             check_words([f"{self.to_env}={text}"])
-        except ValueError:
+        except ValueError:  # without its cause, which holds the value
             raise self.error(f"cannot be put into {self.to_env}: it is too long, no UTF-8, or holds a NUL") from None
         return text
 
@@ -71,12 +70,12 @@ def parse_secrets(key: str, value: Any) -> tuple[Secret, ...]:
 
 def _parse_secret(key: str, name: str, value: Any) -> Secret:
     known = {"file", "env", "to_env"}
-    if not _NAME.fullmatch(name):
+    if not _SECRET_NAME.fullmatch(name):
         raise ValueError(f"{key}: a name is 1 to 64 letters, digits, '.', '_' or '-', a letter or digit first")
     if not isinstance(value, Mapping) or not set(value) <= known or len({"file", "env"} & set(value)) != 1:
         raise ValueError(f'{key} must be {{"file": …}} or {{"env": …}}, each perhaps with "to_env", got {_keys(value)}')
     for what in value.keys() - {"file"}:
-        if not isinstance(value[what], str) or not _VARIABLE.fullmatch(value[what]):
+        if not isinstance(value[what], str) or not VARIABLE_NAME.fullmatch(value[what]):
             raise ValueError(f"{key}.{what} must be the name of a variable, got {shown(value[what])}")
     if "file" in value and not (isinstance(value["file"], str) and PurePosixPath(value["file"]).is_absolute()):
         raise ValueError(f"{key}.file must be an absolute path, got {shown(value['file'])}")

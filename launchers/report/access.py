@@ -85,6 +85,7 @@ def read_token(path: Path) -> str:
 
 
 def _is_same(text: str, wanted: str) -> bool:
+    # Digests are of one length, whatever was sent: else the time would tell how long the token is.
     both = (hashlib.sha256(each.encode(errors="surrogatepass")).digest() for each in (text, wanted))
     return hmac.compare_digest(*both)
 

@@ -19,7 +19,7 @@ WIDTH, HEIGHT = 420, 200
 """Of the drawing's own coordinates: it is shown as large as there is room."""
 MOST_POINTS = 120
 """Points of a line; of more, every so many are drawn."""
-MOST_ROWS = 25
+MOST_VALUES = 25
 """Of the table beside a chart."""
 COLORS = 8
 """Lines that the style sheet can tell apart."""
@@ -94,10 +94,10 @@ def draw(chart: Chart) -> Markup:
     return Markup(drawing.render(is_unicode=True))  # noqa: S704 - what it was given went through an XML writer
 
 
-def table(chart: Chart) -> list[list[str]]:
+def value_rows(chart: Chart) -> list[list[str]]:
     """Return the rows of a table of a chart's values: x, and each line's value there."""
-    values = [dict(thinned(line.points, MOST_ROWS)) for line in chart.lines]
-    steps = sorted({x for line in values for x in line})[: 2 * MOST_ROWS]
+    values = [dict(thinned(line.points, MOST_VALUES)) for line in chart.lines]
+    steps = sorted({x for line in values for x in line})[: 2 * MOST_VALUES]
     return [[chart.say_x(x), *(chart.say_y(line[x]) if x in line else "" for line in values)] for x in steps]
 
 
@@ -117,6 +117,7 @@ def ticks(low: float, high: float, most: int = 4, unit: float = 1.0, *, inside: 
     """Return round numbers, a few, that two lie between, or that lie between the two; round in units of ``unit``."""
     raw = (high - low) / unit / most
     magnitude = 10.0 ** math.floor(math.log10(raw))
+    # What is more than a round step by a rounding error only is that step, not the next one.
     step = unit * magnitude * next(nice for nice in (1, 2, 5, 10) if nice * magnitude >= raw * 0.999)
     return _multiples(step, low, high) if inside else _multiples(step, *_around(step, low, high))
 
@@ -127,7 +128,7 @@ def is_drawable(values: Iterable[float]) -> bool:
     return max(abs(low), abs(high)) < _HUGE and high - low > max(_TINY, 1e-9 * max(abs(low), abs(high)))
 
 
-def seconds(value: float) -> str:
+def short_time(value: float) -> str:
     """Return a time on an axis: short."""
     return f"{value:g} s" if value < 60 else duration(value)
 

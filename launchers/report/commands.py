@@ -39,7 +39,7 @@ def add_commands(commands: Commands) -> None:
     add_job(report, nargs="*")
     report.add_argument("-o", "--output", metavar="FILE", default="report.html", help="'-' is standard output")
     report.add_argument(
-        "--details", metavar="N", type=_count, default=None, help="give the details of the newest N jobs (20)"
+        "--details", metavar="N", type=_whole_number, default=None, help="give the details of the newest N jobs (20)"
     )
     add_scope(report)
     serve = add_command(commands, "serve", run_serve, "serve a page of jobs that follows what happens", _SERVE_EXAMPLE)
@@ -59,7 +59,7 @@ def run_report(args: argparse.Namespace) -> int:
     with _needing_extra():
         from .findings import Findings
         from .page import DETAILED, Page
-        from .words import size
+        from .words import byte_size
     with index_of(args) as index:
         findings = Findings.of(index, args.job)
         detailed = args.details if args.details is not None else max(DETAILED, len(args.job))
@@ -73,7 +73,7 @@ def run_report(args: argparse.Namespace) -> int:
     except OSError as error:
         raise ConfigError(f"--output: {args.output} cannot be written: {error.strerror}") from error
     count = len(findings.jobs)
-    print(f"{args.output}: {count} job{'s' if count != 1 else ''}, {size(len(data))}")
+    print(f"{args.output}: {count} job{'s' if count != 1 else ''}, {byte_size(len(data))}")
     return EXIT_OK
 
 
@@ -112,7 +112,7 @@ def _needing_extra() -> Iterator[None]:
         raise ConfigError(f"{error.name} is not installed: pip install 'flcore[web]'") from error
 
 
-def _count(text: str) -> int:
+def _whole_number(text: str) -> int:
     if not text.isdecimal():
         raise argparse.ArgumentTypeError(f"must be a whole number, got {text!r}")
     return int(text)

@@ -48,6 +48,7 @@ class LivePage:
         self._events = f"/job/{job_id}/events" if job_id else "/events"
         self._page = Page(DETAILED, links="/job/")
         self._findings = Findings((), (), (), 0.0)
+        # A browser that has outlived a page, or this process, asks with a moment of another run: such a one gets all.
         self._run = secrets.token_hex(4)
         self._revision = 0
         self._fragments: dict[str, tuple[int, Fragment]] = {}
@@ -99,6 +100,8 @@ class LivePages:
         self._interval = interval
         self._pages: dict[str | None, LivePage] = {}
         self._changed = asyncio.Condition()
+        # One page is read at a time, whoever asks: a page is made for one thread at a time, and however many readers
+        # come at once, this host reads no two journals at once for them.
         self._reading = asyncio.Lock()
         self._closing = asyncio.Event()
         self._next_look = 0.0
@@ -106,8 +109,8 @@ class LivePages:
     async def page(self, job_id: str | None = None) -> LivePage:
         """Return a page as it is now. Raises NoSuchJobError."""
         page = self._pages.get(job_id) or LivePage(self._index, job_id)
-        await self._refresh(page)
-        page = self._pages.setdefault(job_id, page)
+        await self._refresh(page)  # before it is kept: whatever job somebody makes up, nothing stays of it
+        page = self._pages.setdefault(job_id, page)  # another reader's, if that one was faster
         page.asked_at = time.monotonic()
         return page
 
@@ -130,6 +133,7 @@ class LivePages:
             paths = await asyncio.to_thread(self._index.watched_paths)
             async for _ in self._hints(paths):
                 await self._look()
+                # A site that came, or went, changes what is to be watched, which only a new round does.
                 if self._is_looked_at() and await asyncio.to_thread(self._index.watched_paths) != paths:
                     break
 
@@ -175,6 +179,7 @@ class LivePages:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._closing.wait(), wait)
         began = time.monotonic()
+        # A list of its own: while one page is read, readers may come and go.
         for page in [page for page in self._pages.values() if page.readers]:
             try:
                 await self._refresh(page)

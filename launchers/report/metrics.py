@@ -26,7 +26,7 @@ STEP_KEYS = ("round", "epoch", "step", "iteration", "batch")
 MAX_CURVES = 8
 MAX_POINTS = 10_000
 """What is beyond them is not shown."""
-_NAME_LENGTH = 60
+_LONGEST_NAME = 60
 
 
 class Curve(NamedTuple):
@@ -132,6 +132,7 @@ def _is_table(value: Any) -> bool:
 
 def _columns(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
     keys = dict.fromkeys(key for row in rows for key in row)
+    # Each row may have keys of its own: without a limit, the table would be as large as their square.
     return {key: [row.get(key) for row in rows] for key in list(keys)[:100]}
 
 
@@ -142,7 +143,7 @@ def _points(steps: Sequence[Any], column: Sequence[Any]) -> Iterator[tuple[float
 
 
 def _number(value: Any) -> float | None:
-    if type(value) not in (int, float):
+    if type(value) not in (int, float):  # true and false are of a type of their own, which is an int, too
         return None
     try:
         number = float(value)
@@ -152,4 +153,4 @@ def _number(value: Any) -> float | None:
 
 
 def _name(key: str) -> str:
-    return plain(key, _NAME_LENGTH) or "(no name)"
+    return plain(key, _LONGEST_NAME) or "(no name)"

@@ -27,7 +27,7 @@ _ALWAYS_COUNTED = (words.ACTIVE, words.OK, words.FAILED)
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class JobRow:
     """A job in the table of all jobs."""
 
     job_id: str
@@ -75,11 +75,11 @@ class Overview:
     problems: Sequence[str]
 
 
-def row(job: Job, now: float) -> Row:
+def job_row(job: Job, now: float) -> JobRow:
     """Return a job's row in the table of all jobs."""
     sites = [view.history.site for view in job.views]
     began = words.moment(job.began_at) if job.began_at else ""
-    return Row(job.job_id, job.name, job.verdict, job.why, ", ".join(sites), began, job.took(now))
+    return JobRow(job.job_id, job.name, job.verdict, job.why, ", ".join(sites), began, job.took(now))
 
 
 def overview(jobs: Sequence[Job], outages: Sequence[Outage], problems: Sequence[str], now: float) -> Overview:

@@ -14,7 +14,7 @@ from markupsafe import Markup
 from . import words
 from .findings import Findings
 from .jobs import Job
-from .overview import overview, row
+from .overview import job_row, overview
 
 DETAILED = 20
 """Jobs whose details a page has, if nothing else is said."""
@@ -83,6 +83,8 @@ class Page:
         return f"{self._policy(script)}; frame-ancestors 'none'"
 
     def _policy(self, script: str) -> str:
+        # What is ours is known by its hash: were a template ever to let something of a job's through, no browser would
+        # run it, or fetch anything for it.
         nothing = "default-src 'none'; base-uri 'none'; form-action 'none'; img-src data:"
         return f"{nothing}; style-src {_hash(self._style)}; script-src {script}"
 
@@ -104,7 +106,7 @@ class Page:
         return Fragment("overview", "overview", self._render("overview.html", overview=found, **about))
 
     def _jobs(self, findings: Findings, about: dict[str, Any]) -> Fragment:
-        rows = [row(job, findings.now) for job in findings.jobs[:MOST_ROWS]]
+        rows = [job_row(job, findings.now) for job in findings.jobs[:MOST_ROWS]]
         left_out = self._left_out(len(findings.jobs))
         return Fragment("jobs", "jobs", self._render("jobs.html", rows=rows, left_out=left_out, **about))
 

@@ -74,12 +74,12 @@ def _with_pulls(found: Iterable[Span], pulls: Sequence[ImagePull]) -> Iterator[S
     """Take the time in which its image was pulled out of the time in which a run was launched."""
     for span in found:
         if span.phase == LAUNCHING and pulls:
-            yield from _split(span, max(span.start, pulls[0].since), min(span.end, pulls[-1].until))
+            yield from _split_by_pull(span, max(span.start, pulls[0].since), min(span.end, pulls[-1].until))
         else:
             yield span
 
 
-def _split(launching: Span, start: float, end: float) -> Iterator[Span]:
+def _split_by_pull(launching: Span, start: float, end: float) -> Iterator[Span]:
     if end <= start:
         yield launching
         return

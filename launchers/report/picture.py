@@ -22,6 +22,9 @@ from .metrics import Metrics
 from .phases import Span, ended_at, overlapping, spans
 from .words import Verdict
 
+_LEAST_WIDTH = 0.4
+"""Of a bar, in percent: a shorter one could not be seen."""
+
 
 class Bar(NamedTuple):
     """A part of a line of time. Places are in percent of the line."""
@@ -112,7 +115,7 @@ def picture(
         began=words.moment(start) if start else "",
         took=job.took(now),
         runs=runs,
-        ticks=[Tick(_percent(x, 0, end - start), charts.seconds(x)) for x in charts.time_ticks(0, end - start)],
+        ticks=[Tick(_percent(x, 0, end - start), charts.short_time(x)) for x in charts.time_ticks(0, end - start)],
         charts=[_drawn(chart) for chart in [*_metric_charts(metrics), *_usage_charts(job)]],
         numbers=[(_of(site, name, metrics), words.number(n)) for site, found in metrics for name, n in found.numbers],
         notes=[f"{site}: metrics.json: {note}" for site, found in metrics for note in _metric_notes(found)],
@@ -141,13 +144,15 @@ def _run(view: JobView, log: LogTail, outages: Sequence[Outage], start: float, e
 
 def _bar(span: Span, start: float, end: float) -> Bar:
     x, width = _percent(span.start, start, end), 100 * span.seconds / (end - start)
-    return Bar(span.phase, x, max(0.4, width), f"{span.phase} {words.duration(span.seconds)}")
+    return Bar(span.phase, x, max(_LEAST_WIDTH, width), f"{span.phase} {words.duration(span.seconds)}")
 
 
 def _outage_bar(outage: Outage, start: float, end: float) -> Bar:
     until = outage.until or end
     x, width = _percent(outage.since, start, end), 100 * (until - outage.since) / (end - start)
-    return Bar("outage", x, max(0.4, width), f"the engine did not answer for {words.duration(until - outage.since)}")
+    return Bar(
+        "outage", x, max(_LEAST_WIDTH, width), f"the engine did not answer for {words.duration(until - outage.since)}"
+    )
 
 
 def _percent(value: float, start: float, end: float) -> float:
@@ -211,9 +216,9 @@ def _usage_charts(job: Job) -> Iterable[charts.Chart]:
     start = job.began_at
     cores = [charts.Line(view.history.site, _cores(view.history, start)) for view in measured]
     memory = [charts.Line(view.history.site, _memory(view.history.usage, start)) for view in measured]
-    over_time: dict[str, Any] = {"x_title": "time", "say_x": charts.seconds, "is_over_time": True, "from_zero": True}
+    over_time: dict[str, Any] = {"x_title": "time", "say_x": charts.short_time, "is_over_time": True, "from_zero": True}
     yield charts.Chart("CPU, in cores", lines=cores, say_y=_cores_said, **over_time)
-    yield charts.Chart("Memory", lines=memory, say_y=words.size, is_of_bytes=True, **over_time)
+    yield charts.Chart("Memory", lines=memory, say_y=words.byte_size, is_of_bytes=True, **over_time)
 
 
 def _cores(history: JobHistory, start: float) -> list[tuple[float, float]]:
@@ -233,4 +238,4 @@ def _cores_said(value: float) -> str:
 
 
 def _drawn(chart: charts.Chart) -> ChartPicture:
-    return ChartPicture(chart, charts.draw(chart), charts.table(chart))
+    return ChartPicture(chart, charts.draw(chart), charts.value_rows(chart))

@@ -60,7 +60,7 @@ def make_app(pages: LivePages, access: Access) -> Starlette:
     async def events(request: Request) -> Response:
         job_id = request.path_params.get("job_id")
         await pages.page(job_id)  # an unknown job is told as such, not by a stream that ends
-        if request.method == "HEAD":
+        if request.method == "HEAD":  # an answer without a body; the stream's would never end
             return Response(media_type="text/event-stream")
         moment = request.headers.get("last-event-id") or request.query_params.get("seen", "")
         return EventSourceResponse(_sent(pages, job_id, moment), ping=PING_INTERVAL)

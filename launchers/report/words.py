@@ -14,7 +14,7 @@ from ..operator.job_view import UNKNOWN as UNKNOWN_STATE
 from ..operator.job_view import JobView
 from ..operator.terminal import harmless
 
-_UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
+_BYTE_UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
 _SECOND_UNITS = ((86_400, "d", 3_600, "h"), (3_600, "h", 60, "min"), (60, "min", 1, "s"))
 
 
@@ -68,10 +68,10 @@ def duration(seconds: float) -> str:
     raise AssertionError("60 is the last")
 
 
-def size(count: float) -> str:
+def byte_size(count: float) -> str:
     """Return a number of bytes."""
-    for unit in _UNITS:
-        if abs(count) < 1024 or unit == _UNITS[-1]:
+    for unit in _BYTE_UNITS:
+        if abs(count) < 1024 or unit == _BYTE_UNITS[-1]:
             return f"{count:.1f}".removesuffix(".0") + f" {unit}"
         count /= 1024
     raise AssertionError("the last unit returns")

@@ -100,6 +100,7 @@ def tell_of_sockets(client: Any, tell: Callable[[Any], None]) -> None:
 def _telling_pools(find_pool: Callable[..., Any], tell: Callable[[Any], None]) -> Callable[..., Any]:
     def find_telling_pool(*args: Any, **kwargs: Any) -> Any:
         pool = find_pool(*args, **kwargs)
+        # urllib3 and the SDK's own pools have no public name for what hands out a connection.
         pool._get_conn = _telling_connections(pool._get_conn, tell)
         return pool
 

@@ -17,7 +17,7 @@ def create_request(spec: ContainerSpec) -> dict[str, Any]:
         "Image": spec.image,
         "Entrypoint": list(spec.command[:1]),
         "Cmd": list(spec.command[1:]),
-        "Env": [f"{name}={value}" for name, value in (spec.environment | _gpu_variables(spec)).items()],
+        "Env": [f"{name}={value}" for name, value in (spec.environment | _nvidia_variables(spec)).items()],
         "WorkingDir": spec.working_dir,
         "User": spec.user,
         "Labels": spec.labels,
@@ -92,6 +92,6 @@ def _device_requests(spec: ContainerSpec) -> dict[str, Any]:
     return {"DeviceRequests": [gpus]}
 
 
-def _gpu_variables(spec: ContainerSpec) -> dict[str, str]:
+def _nvidia_variables(spec: ContainerSpec) -> dict[str, str]:
     """Return what the NVIDIA runtime obeys where it is the engine's default: images set it to ``all``."""
     return {"NVIDIA_VISIBLE_DEVICES": ",".join(spec.gpu_ids) or "void"}

@@ -10,7 +10,7 @@ from ..docker_state import DOCKER_STATE, ContainerState
 from .base import ContainerSummary, ContainerUsage, OutputChunk
 
 _HAS_A_PROCESS = (DOCKER_STATE.RUNNING, DOCKER_STATE.PAUSED, DOCKER_STATE.RESTARTING)
-_NOTHING = ContainerUsage(0.0, 0)
+_NO_USAGE = ContainerUsage(0.0, 0)
 
 
 @dataclass
@@ -21,7 +21,7 @@ class FakeContainer:
     spec: ContainerSpec
     state: ContainerState
     output: bytes = b""
-    used: ContainerUsage = _NOTHING
+    used: ContainerUsage = _NO_USAGE
 
     @property
     def has_process(self) -> bool:

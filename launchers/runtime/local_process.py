@@ -131,7 +131,7 @@ class LocalProcess:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 cwd=spec.working_dir,
-                env=inherited | spec.environment | _gpu_variables(spec),
+                env=inherited | spec.environment | _cuda_variables(spec),
                 pass_fds=spec.inherited,
                 start_new_session=True,
             )
@@ -166,7 +166,7 @@ class LocalProcess:
         return DOCKER_STATE.PAUSED if _is_stopped(self.popen.pid) else DOCKER_STATE.RUNNING
 
 
-def _gpu_variables(spec: ContainerSpec) -> dict[str, str]:
+def _cuda_variables(spec: ContainerSpec) -> dict[str, str]:
     """Return what keeps CUDA from other GPUs than the job's own. The order makes its indices those of nvidia-smi."""
     return {"CUDA_VISIBLE_DEVICES": ",".join(spec.gpu_ids), "CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
 

@@ -401,7 +401,7 @@ def test_gc_looks_again_before_it_removes(lab: OperatorLab) -> None:
     with lab.index(whole_machine=True) as index:
         [holding] = [holding for holding in index.holdings() if holding.summary.name == "old"]
         container.state = replace(container.state, state=DOCKER_STATE.RUNNING, finished_at=None)
-        assert not Rules(24 * HOUR, time.time()).verdict(holding).remove
+        assert not Rules(24 * HOUR, time.time()).decide(holding).remove
 
 
 def test_gc_says_that_an_engine_does_not_answer(lab: OperatorLab) -> None:

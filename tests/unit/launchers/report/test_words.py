@@ -6,7 +6,7 @@ import re
 import pytest
 
 from flcore import JobResult, JobReturnCode
-from launchers.report.words import Verdict, duration, number, plain, size, verdict, worst
+from launchers.report.words import Verdict, byte_size, duration, number, plain, verdict, worst
 from tests.job_views import FAILED, HOSTILE, SUCCEEDED, job_view, running
 
 
@@ -31,7 +31,7 @@ def test_a_length_of_time_has_the_units_that_matter(seconds: float, said: str) -
     ("count", "said"), [(12, "12 B"), (1536, "1.5 KiB"), (3 << 30, "3 GiB"), (1 << 62, "4096 PiB")]
 )
 def test_a_size_has_one_unit(count: int, said: str) -> None:
-    assert size(count) == said
+    assert byte_size(count) == said
 
 
 @pytest.mark.parametrize(
