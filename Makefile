@@ -39,9 +39,10 @@ test: check ## check the code and run all tests; without a Docker Engine, those 
 		export DOCKER_HOST=$$host; \
 		.venv/bin/python configs/docker/prepare.py; \
 		$(run_unit_tests) --cov --cov-report= --cov-fail-under=0; \
-		exec .venv/bin/python -m pytest tests/integration --cov --cov-append; \
+		exec .venv/bin/python -m pytest tests/packaging tests/integration --cov --cov-append; \
 	else \
 		$(run_unit_tests); \
+		.venv/bin/python -m pytest tests/packaging; \
 		echo "NOT RUN: tests/integration and the check of coverage, for want of a Docker Engine (see above)"; \
 		[[ $${CI:-} != true ]]; \
 	fi
