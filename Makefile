@@ -13,6 +13,11 @@ EXTRAS := cli,dev
 quietly = out=$$($(1) 2>&1) || { echo "$$out" >&2; exit 1; }
 apt_get = DEBIAN_FRONTEND=noninteractive apt-get -qq -y -o DPkg::Lock::Timeout=120
 
+# Several processes share the unit tests, one more than there are cores, for some tests wait. What they compile is kept:
+# else each of them, and each process that a test starts, compiles all of it again.
+unexport PYTHONDONTWRITEBYTECODE
+run_unit_tests = .venv/bin/python -m pytest tests/unit -n $$(($$(nproc) + 1)) --dist worksteal
+
 .PHONY: help demo test test-compat test-web check unit bench faults fuzz engine-stop clean
 
 help: ## list these targets
@@ -33,9 +38,11 @@ test: check ## check the code and run all tests; without a Docker Engine, those 
 	@if host=$$(.ci/engine start); then \
 		export DOCKER_HOST=$$host; \
 		.venv/bin/python configs/docker/prepare.py; \
-		exec .venv/bin/python -m pytest tests/unit tests/integration --cov; \
+		$(run_unit_tests) --cov --cov-report= --cov-fail-under=0; \
+		exec .venv/bin/python -m pytest tests/packaging tests/integration --cov --cov-append; \
 	else \
-		.venv/bin/python -m pytest tests/unit; \
+		$(run_unit_tests); \
+		.venv/bin/python -m pytest tests/packaging; \
 		echo "NOT RUN: tests/integration and the check of coverage, for want of a Docker Engine (see above)"; \
 		[[ $${CI:-} != true ]]; \
 	fi
@@ -56,7 +63,7 @@ check: $(VENV) ## check style, types and imports
 	@$(call quietly,.venv/bin/lint-imports)
 
 unit: $(VENV) ## run the tests that need no Docker Engine
-	@.venv/bin/python -m pytest tests/unit
+	@$(run_unit_tests)
 
 bench: $(VENV) ## measure; all, or ONLY="fire_event launch_job"; with PEERS=1 beside NVIDIA FLARE's packages
 	@export DOCKER_HOST=$$(.ci/engine start); \

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,6 +33,23 @@ pytest_plugins = ["flcore.testing"]
 def pytest_sessionstart() -> None:
     """Heed interrupts, which tests send: what a shell has put into the background, or nohup runs, ignores them."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_report_to_serializable() -> Generator[None, Any, Any]:
+    """Escape what no channel between a run's processes can carry: tests log half characters, as hostile jobs do."""
+    return sendable((yield))
+
+
+def sendable(value: Any) -> Any:
+    """Return the same with each half character escaped."""
+    if isinstance(value, str):
+        return value.encode(errors="backslashreplace").decode()
+    if isinstance(value, dict):
+        return {sendable(key): sendable(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(map(sendable, value))
+    return value
 
 
 class PlainHandle(JobHandleSpec):

@@ -25,7 +25,7 @@ from launchers.records.job_record import JobIdentity, RecordStore
 IDS = ("0", "1", "2", "3")
 STEPS = ("open", "fcntl.", "os.mkdir", "os.symlink", "os.remove", "os.listdir", "os.scandir")
 """What Python itself tells of, as an audit event, before it is done."""
-SECONDS = 2.0
+SECONDS = 1.0
 TAKERS = 4
 
 
@@ -100,7 +100,7 @@ def contend(folder: Path) -> dict[str, Any]:
     takers = [start_taker(folder) for _ in range(TAKERS)]
     killed, until = 0, time.monotonic() + SECONDS
     while time.monotonic() < until:
-        time.sleep(chance.uniform(0.02, 0.2))
+        time.sleep(chance.uniform(0.01, 0.1))
         bury(folder, takers.pop(0))
         takers.append(start_taker(folder))
         killed += 1
