@@ -12,7 +12,6 @@ changes the config.
 
 from __future__ import annotations
 
-import difflib
 import importlib.util
 import inspect
 import re
@@ -225,6 +224,8 @@ def _is_component_config(value: Mapping[str, Any]) -> bool:
 
 
 def _did_you_mean(word: Any, known: Any) -> str:
+    import difflib  # only a config that is wrong has need of it
+
     close = difflib.get_close_matches(str(word), [str(name) for name in known], n=1)
     return f"; did you mean {close[0]!r}?" if close else ""
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import errno
 import os
 import secrets
-import shutil
 import stat
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -192,6 +191,8 @@ def _copy_folder(old: int, name: str, within: int, depth: int) -> None:
 
 
 def _copy_file(name: str, old: int, new: int) -> None:
+    import shutil  # which brings every compression with it, and few who import flcore copy an app
+
     with open_file(name, old) as source:
         info = os.fstat(source.fileno())
         with create_file(name, new, 0o700 if info.st_mode & stat.S_IXUSR else 0o600) as copy:
