@@ -115,7 +115,9 @@ def test_nothing_is_raised_while_nobody_asks(launch: Launch) -> None:
 
 
 @pytest.mark.parametrize(
-    "step", [lambda launch: launch.hand_over(Launcher()), Launch.begin_start, Launch.wait_for_turn], ids=str
+    "step",
+    [lambda launch: launch.hand_over(Launcher()), Launch.begin_start, Launch.wait_for_turn],
+    ids=["hand_over", "begin_start", "wait_for_turn"],
 )
 def test_a_launch_that_is_not_wanted_does_not_go_on(launch: Launch, step: Callable[[Launch], None]) -> None:
     launch.request_end("the operator")
