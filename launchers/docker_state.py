@@ -24,6 +24,8 @@ class DOCKER_STATE(StrEnum):
 
 TERMINAL_STATES = frozenset({DOCKER_STATE.EXITED, DOCKER_STATE.DEAD})
 """EXITED: the process ran and ended, its exit code is known. DEAD: it never ran, or its end was not seen."""
+RUN_OR_OVER = frozenset({DOCKER_STATE.RUNNING, *TERMINAL_STATES})
+"""What a start leads to, sooner or later: who waits for it waits for one of these."""
 
 _PASSED_ON = frozenset(
     {

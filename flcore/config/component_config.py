@@ -249,7 +249,7 @@ def _with_article(noun: str) -> str:
 
 
 def _describe(error: Exception) -> str:
-    return f"{type(error).__name__}: {_on_one_line(error)}"
+    return f"{type(error).__name__}: {_unfolded(error)}"
 
 
 def _lines(error: Exception) -> list[str]:
@@ -257,5 +257,5 @@ def _lines(error: Exception) -> list[str]:
     return [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
 
 
-def _on_one_line(error: Exception) -> str:
+def _unfolded(error: Exception) -> str:
     return " ".join(str(error).split())

@@ -20,7 +20,7 @@ from flcore.errors import (
 from flcore.launch import Launch, launch_aborted
 
 from ..container_spec import ContainerSpec
-from ..docker_state import DOCKER_STATE, GONE, TERMINAL_STATES
+from ..docker_state import DOCKER_STATE, GONE, RUN_OR_OVER
 from ..runtime.base import FoundImage, Runtime
 from ..settings import JobSettings
 from ..tracking.state_tracker import StateTracker
@@ -32,7 +32,6 @@ logger = logging.getLogger(__name__)
 LAST_LOOK_TIMEOUT = 2.0
 """Seconds to see how a container ended whose start failed, before it is removed."""
 _RETRY_INTERVAL = 0.5
-_STARTED = frozenset({DOCKER_STATE.RUNNING, *TERMINAL_STATES})
 
 
 @dataclass(slots=True)
@@ -155,7 +154,7 @@ class JobLaunch:
             raise
         tracker.poke(job)
         timeout = self._pad.settings.start_timeout
-        if timeout is not None and not job.enter_states(_STARTED, timeout):
+        if timeout is not None and not job.enter_states(RUN_OR_OVER, timeout):
             late = f"did not run within {timeout:g} s ('timeout')"
             job.request_end(f"the launcher: it {late}", time.time(), delivered=True)  # for it is removed now
             raise JobStartError(f"{job.identity}: {late}")
@@ -188,7 +187,7 @@ class JobLaunch:
     def _see_whether_it_started(self, error: RuntimeUnavailableError) -> None:
         job = self._job
         self._pad.tracker.poke(job)
-        if not job.enter_states(_STARTED, self._pad.settings.launch_patience):
+        if not job.enter_states(RUN_OR_OVER, self._pad.settings.launch_patience):
             raise self._outcome_unknown(error)
         if job.result and DOCKER_STATE.RUNNING not in job.entered:
             raise JobStartError(f"{job.identity}: {job.result.error}")

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from flcore.errors import FLCoreError, RuntimeUnavailableError
 
 from ..container_spec import hidden
-from ..docker_state import DOCKER_STATE, TERMINAL_STATES, effective_state
+from ..docker_state import RUN_OR_OVER, TERMINAL_STATES, effective_state
 from ..runtime.base import OutputChunk, Runtime
 from .tracked_job import TrackedJob
 
@@ -24,7 +24,6 @@ REOPEN_DELAY = 0.5
 """Seconds before a stream that ended early is opened again."""
 _STYLE = re.compile(r"\x1b\[[0-9;]*m")
 """What makes a terminal show colours."""
-_STARTED = frozenset({DOCKER_STATE.RUNNING, *TERMINAL_STATES})
 
 
 def last_output(runtime: Runtime, container_id: str, secrets: Iterable[str] = ()) -> str:
@@ -53,7 +52,7 @@ def follow(runtime: Runtime, job: TrackedJob, tail: int | None) -> Iterator[str]
 
     job.begin_following()  # first: a job that ends now keeps its container a little for this reader
     try:
-        job.enter_states(_STARTED)
+        job.enter_states(RUN_OR_OVER)
         for line in lines_of(follow_chunks(runtime, job.identity.container_id, tail, wait)):
             yield line.decode(errors="replace")
     finally:

@@ -36,7 +36,7 @@ from .worker_loop import WorkerLoop
 
 logger = logging.getLogger(__name__)
 
-CLOSE_TIMEOUT = 10.0
+THREAD_TIMEOUT = 10.0
 """Seconds that closing waits for each thread. A listener may block for ever; the site must not."""
 CLEANERS_TIMEOUT = 30.0
 """Seconds that closing waits for clean-ups."""
@@ -169,12 +169,12 @@ class StateTracker:
         # A job may have ended, and its event be still on its way here: else its end would be told by the next process
         # only, and its container stay till then.
         self._loop.post(self._lister.list_for_the_last_time)
-        self._loop.finish(CLOSE_TIMEOUT)  # no more changes
-        self._reader.join(CLOSE_TIMEOUT)
+        self._loop.finish(THREAD_TIMEOUT)  # no more changes
+        self._reader.join(THREAD_TIMEOUT)
         self._cleaner.close(CLEANERS_TIMEOUT)
         if self._engine.answers:
             self._cleaner.try_for_the_last_time()
-        self._notifier.finish(CLOSE_TIMEOUT)  # no more listeners
+        self._notifier.finish(THREAD_TIMEOUT)  # no more listeners
 
     def _heed_event(self, container_id: str) -> None:
         """In the reader's thread. Events of containers that nobody waits for are none of the worker's business."""

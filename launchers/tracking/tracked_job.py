@@ -145,11 +145,6 @@ class TrackedJob:
         with self._changed:
             return self._changed.wait_for(lambda: self._cleaned_up, timeout)
 
-    def wait_for_end_request(self, timeout: float) -> bool:
-        """Wait until somebody asks for the end; False after ``timeout`` seconds."""
-        with self._changed:
-            return self._changed.wait_for(lambda: self._end_request is not None, timeout)
-
     def request_end(self, by: str, now: float, delivered: bool | None = None) -> None:
         """Note, on disk too, that somebody asks for the end. The first request counts, and none after the end.
 
