@@ -51,7 +51,7 @@ def follow(runtime: Runtime, job: TrackedJob, tail: int | None) -> Iterator[str]
         logger.debug("%s: its output is followed again: %s", job.identity, error)
         return job.wait_for_clean_up(seconds)
 
-    job.begin_following()
+    job.begin_following()  # first: a job that ends now keeps its container a little for this reader
     try:
         job.enter_states(_STARTED)
         for line in lines_of(follow_chunks(runtime, job.identity.container_id, tail, wait)):
@@ -72,12 +72,14 @@ def follow_chunks(
     over = False
     while not over:
         try:
+            # Before the stream is opened: only one that was opened after the end is sure to bring all, for an engine
+            # that goes away ends a stream in just the same way as a job does.
             over = effective_state(runtime.inspect(container_id)) in TERMINAL_STATES
             with runtime.follow(container_id, place.position, tail) as chunks:
                 yield from place.rest_of(chunks)
         except RuntimeUnavailableError as error:
             over = wait(REOPEN_DELAY, error)
-        tail = None if place.position else tail
+        tail = None if place.position else tail  # the last lines are others by now, and the place says where to go on
 
 
 class _Place:
@@ -89,7 +91,7 @@ class _Place:
 
     def rest_of(self, chunks: Iterable[OutputChunk]) -> Iterator[bytes]:
         """Yield what comes behind the place. A stream that is opened again begins at its position, or before."""
-        skip = self._count
+        skip = self._count  # several pieces may have one position, so it alone does not say which were read
         for chunk in chunks:
             if chunk.position < self.position:
                 continue

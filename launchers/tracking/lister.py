@@ -156,11 +156,7 @@ class Lister:
     def _report_unknown(self, summaries: list[ContainerSummary]) -> None:
         unknown = [summary for summary in summaries if summary.id not in self._watcher.watches]
         if unknown and self._on_unknown and not self._closing.is_set():
-            self._loop.ask(partial(self._on_unknown, unknown), _nothing, self._not_dealt_with)
+            self._loop.ask(partial(self._on_unknown, unknown), lambda _: None, self._not_dealt_with)
 
     def _not_dealt_with(self, error: Exception) -> None:
         logger.warning("%s: an unknown container was not dealt with: %s", self._runtime.name, error, extra=self._about)
-
-
-def _nothing(_: object) -> None:
-    """What follows an answer that needs none."""

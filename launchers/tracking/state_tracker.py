@@ -38,7 +38,7 @@ logger = logging.getLogger(__name__)
 
 CLOSE_TIMEOUT = 10.0
 """Seconds that closing waits for each thread. A listener may block for ever; the site must not."""
-CLEAN_UP_TIMEOUT = 30.0
+CLEANERS_TIMEOUT = 30.0
 """Seconds that closing waits for clean-ups."""
 
 
@@ -73,6 +73,7 @@ class StateTracker:
         self._loop = WorkerLoop("worker")
         self._engine = Reachability(self._engine_has_changed)
         self._cleaner = JobCleaner(self._loop)
+        # Each needs the other: a watcher in doubt has all listed, and a list says what to look at.
         self._watcher = JobWatcher(
             self, runtime, self._loop, self._engine, self._cleaner, self._notifier, lambda: self._lister.list_all()
         )
@@ -170,7 +171,7 @@ class StateTracker:
         self._loop.post(self._lister.list_for_the_last_time)
         self._loop.finish(CLOSE_TIMEOUT)  # no more changes
         self._reader.join(CLOSE_TIMEOUT)
-        self._cleaner.close(CLEAN_UP_TIMEOUT)
+        self._cleaner.close(CLEANERS_TIMEOUT)
         if self._engine.answers:
             self._cleaner.try_for_the_last_time()
         self._notifier.finish(CLOSE_TIMEOUT)  # no more listeners

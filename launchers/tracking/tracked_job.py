@@ -160,7 +160,7 @@ class TrackedJob:
                 return
             self._end_request = EndRequest(by, now, delivered)
             self._changed.notify_all()
-        self._note_end_request()
+        self._note_end_request()  # without the lock: nobody who waits for the job waits for a disk
 
     def add_done_callback(self, callback: Callable[[], None]) -> None:
         """Have ``callback`` called after the listener got the last change; at once if it did already."""
@@ -216,12 +216,13 @@ class TrackedJob:
             return
         request = _as_end_request(self.hooks.record.noted("end_request"))
         with self._changed:
+            # Somebody here may have asked while the file was read. That request counts then.
             if self._end_request is None and self._result is None:
                 self._end_request = request
 
     def observe(self, seen: ContainerState, now: float, output: str = "") -> list[JobStateChange]:
         """Take in an inspection: the result first, then the bell."""
-        seen = replace(seen, error=hidden(seen.error, self.hooks.secrets))
+        seen = replace(seen, error=hidden(seen.error, self.hooks.secrets))  # an engine may quote what it was asked for
         with self._changed:
             transitions = self._machine.observe(seen, now)
             if self._result is None:
@@ -236,7 +237,7 @@ class TrackedJob:
         try:
             if self.hooks.on_change:
                 self.hooks.on_change(change)
-        finally:
+        finally:  # a listener that raised was told, too
             self._note_told(change)
 
     def announce(self) -> None:
@@ -255,7 +256,7 @@ class TrackedJob:
                 self.hooks.clean_up(self)
             except (FLCoreError, CleanUpDelayedError):
                 raise
-            except Exception:
+            except Exception:  # a bug does not go away by trying again, and who waits must not wait for ever
                 logger.exception("%s: an error in its clean-up", self.identity)
         with self._changed:
             self._cleaned_up = True
@@ -270,6 +271,7 @@ class TrackedJob:
 
     def _as_change(self, transition: Transition) -> JobStateChange:
         who = self.identity
+        # One look may lead through several states. Only the last of them has the result.
         is_last = self._result is not None and transition.state is self._machine.state
         return JobStateChange(
             job_id=who.job_id,
@@ -293,6 +295,7 @@ class TrackedJob:
             self.hooks.record.note(end_request=asdict(self._end_request))
 
     def _forget_if_done(self) -> None:
+        # Listeners and cleaners are threads of their own. While either is not done, a next process must find the job.
         if self.hooks.record and self._announced and self._cleaned_up:
             self.hooks.record.forget()
 

@@ -20,7 +20,7 @@ _RETRY_DELAYS = (1.0, 2.0, 5.0, 10.0, 30.0)
 
 
 class Timer:
-    """A call that is due some time."""
+    """A call that is due some time. For the loop that made it only."""
 
     __slots__ = ("_due", "_number", "call")
 
@@ -76,7 +76,7 @@ class WorkerLoop:
         """Have the pool ask, and the loop go on with the answer or the error. For calls that run in the loop only."""
         self._asking += 1
 
-        def ask() -> None:
+        def ask_and_post() -> None:
             try:
                 answer = question()
             except Exception as error:  # noqa: BLE001 - it is handed on
@@ -84,10 +84,12 @@ class WorkerLoop:
             else:
                 self.post(partial(self._answered, then, answer))
 
-        self._askers.submit(ask)
+        self._askers.submit(ask_and_post)
 
     def finish(self, timeout: float) -> None:
         """End when no question is left without an answer, ``timeout`` seconds at most. Timers are forgotten."""
+        # What goes on with the last answer may ask again: so the loop itself says when it has come to rest. A call that
+        # the loop runs cannot wait for that; then all that is posted already is done, and no more.
         if threading.current_thread() is not self._thread:
             self.post(self._begin_to_finish)
             self._quiet.wait(timeout)
@@ -99,7 +101,7 @@ class WorkerLoop:
     def _answered(self, go_on: Callable[[T], object], answer: T) -> None:
         self._asking -= 1
         try:
-            go_on(answer)
+            go_on(answer)  # this may ask something new, and only then is it known whether all is quiet
         finally:
             self._note_if_quiet()
 
@@ -117,6 +119,7 @@ class WorkerLoop:
 
     def _next(self) -> Callable[[], object] | None:
         while True:
+            # A timer that is due comes first, however many calls there are: else a busy loop would never list again.
             patience = self._timers[0].patience() if self._timers else None
             if patience is not None and patience <= 0:
                 return heappop(self._timers).call

@@ -41,6 +41,7 @@ class WorkerPool:
         with self._changed:
             self._closed = True
             self._calls.put(None)
+            # One of the calls may be this one: a thread cannot wait for its own end.
             self._changed.wait_for(lambda: not self._threads - {threading.current_thread()}, timeout)
 
     def _add_thread(self) -> None:
@@ -52,13 +53,13 @@ class WorkerPool:
 
     def _run(self) -> None:
         while (call := self._next()) or not self._may_end():
-            if call:
+            if call:  # None is a rest without work, or the end, and this thread may still be needed
                 logged(call)
 
     def _next(self) -> Callable[[], object] | None:
         """Return the next call; None after a while without any."""
         with suppress(Empty):
-            return self._calls.get_nowait()
+            return self._calls.get_nowait()  # who has work at hand is never counted as idle, nor takes the lock
         with self._changed:
             self._idle += 1
         try:
@@ -72,9 +73,9 @@ class WorkerPool:
     def _may_end(self) -> bool:
         with self._changed:
             if self._closed:
-                self._calls.put(None)  # for the next thread
+                self._calls.put(None)  # the end is for all threads, and this one has taken it
             elif not self._calls.empty():
-                return False
+                return False  # it was submitted while this thread still counted as idle, so that no other was made
             self._threads.discard(threading.current_thread())
             self._changed.notify_all()  # who closes waits for this
             return True

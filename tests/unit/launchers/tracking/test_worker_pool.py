@@ -1,4 +1,4 @@
-"""Threads come with the work and go with it; a loop does one thing after the other, and never waits for an answer."""
+"""Threads come with the work and go with it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from queue import SimpleQueue
 import pytest
 
 from launchers.tracking import worker_pool
-from launchers.tracking.worker_loop import WorkerLoop
 from launchers.tracking.worker_pool import WorkerPool
 
 TIMEOUT = 10.0
@@ -108,67 +107,3 @@ def test_a_call_may_close_its_own_pool() -> None:
 
     pool.submit(close)
     assert closed.wait(TIMEOUT)
-
-
-# --- the loop ---
-
-
-@pytest.fixture
-def loop() -> Iterator[WorkerLoop]:
-    loop = WorkerLoop("test")
-    loop.start()
-    yield loop
-    loop.finish(TIMEOUT)
-
-
-def test_a_loop_does_one_thing_after_the_other(loop: WorkerLoop) -> None:
-    done: SimpleQueue[int] = SimpleQueue()
-    for number in range(100):
-        loop.post(partial(done.put, number))
-    assert [done.get(timeout=TIMEOUT) for _ in range(100)] == list(range(100))
-
-
-def test_timers_come_in_the_order_in_which_they_are_due(loop: WorkerLoop) -> None:
-    done: SimpleQueue[str] = SimpleQueue()
-
-    def set_timers() -> None:
-        loop.after(0.02, lambda: done.put("late"))
-        loop.after(0.01, lambda: done.put("never")).cancel()
-        loop.after(0, lambda: done.put("first"))
-        loop.after(0, lambda: done.put("second"))
-
-    loop.post(set_timers)
-    assert [done.get(timeout=TIMEOUT) for _ in range(3)] == ["first", "second", "late"]
-
-
-def test_a_question_holds_up_nothing_and_its_answer_comes_in_the_loop(loop: WorkerLoop) -> None:
-    go_on, done = threading.Event(), SimpleQueue[tuple[str, str]]()
-
-    def note(what: object) -> None:
-        done.put((str(what), threading.current_thread().name))
-
-    def question() -> str:
-        assert go_on.wait(TIMEOUT)
-        return "the answer"
-
-    loop.post(lambda: loop.ask(question, note, note))
-    loop.post(lambda: note("meanwhile"))
-    assert done.get(timeout=TIMEOUT) == ("meanwhile", "flcore-test")
-    go_on.set()
-    assert done.get(timeout=TIMEOUT) == ("the answer", "flcore-test")
-
-
-def test_a_question_that_raises_is_answered_by_its_error(loop: WorkerLoop) -> None:
-    done: SimpleQueue[object] = SimpleQueue()
-    loop.post(lambda: loop.ask(lambda: 1 / 0, done.put, done.put))
-    assert isinstance(done.get(timeout=TIMEOUT), ZeroDivisionError)
-
-
-def test_a_loop_ends_when_its_questions_are_answered() -> None:
-    loop = WorkerLoop("test")
-    answers: list[int] = []
-    loop.start()
-    loop.post(lambda: loop.ask(lambda: 1, lambda one: loop.ask(lambda: one + 1, answers.append, print), print))
-    loop.finish(TIMEOUT)
-    assert answers == [2]
-    assert threads("test") == []
