@@ -73,7 +73,7 @@ class StateTracker:
         self._loop = WorkerLoop("worker")
         self._engine = Reachability(self._engine_has_changed)
         self._cleaner = JobCleaner(self._loop)
-        # The watcher is in doubt and has all listed; a list says what to look at. So one of them comes first.
+        # Each needs the other: a watcher in doubt has all listed, and a list says what to look at.
         self._watcher = JobWatcher(
             self, runtime, self._loop, self._engine, self._cleaner, self._notifier, lambda: self._lister.list_all()
         )
