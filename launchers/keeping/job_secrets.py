@@ -138,7 +138,7 @@ class JobSecrets:
         return folder
 
     def _check_in_memory(self, folder: int) -> None:
-        kind = _file_system(folder)
+        kind = file_system_of(folder)
         if kind not in _IN_MEMORY:
             place = f"{self._folder} is on {kind or 'a disk'}"
             raise JobLaunchError(f"'secrets_dir' must be in memory (tmpfs), but {place}")
@@ -216,7 +216,7 @@ def _give(name: str, file: int, user: str) -> None:
         raise JobLaunchError(f"the secret {name}: {no_gift(user)}") from error
 
 
-def _file_system(folder: int) -> str:
+def file_system_of(folder: int) -> str:
     """Return the kind of file system on which an open folder is; empty if that cannot be found out."""
     device = os.fstat(folder).st_dev
     number = f"{os.major(device)}:{os.minor(device)}"

@@ -40,7 +40,7 @@ def memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder that passes for one in memory."""
     folder = tmp_path / "memory"
     folder.mkdir()
-    monkeypatch.setattr("launchers.keeping.job_secrets._file_system", lambda _: "tmpfs")
+    monkeypatch.setattr("launchers.keeping.job_secrets.file_system_of", lambda _: "tmpfs")
     return folder
 
 
