@@ -50,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = _parser()
     complete_if_asked(parser)
     args = parser.parse_args(argv)
-    _log_to_stderr(_level(args.verbose))
+    log_to_stderr(_level(args.verbose))
     sys.path.insert(0, str(Path.cwd()))  # as `python -m` does, so that configs can name classes of this folder
     try:
         return int(args.command(args))
@@ -149,7 +149,7 @@ def _level(verbose: int) -> int:
     return (logging.WARNING, logging.INFO, logging.DEBUG)[min(verbose, 2)]
 
 
-def _log_to_stderr(level: int) -> None:
+def log_to_stderr(level: int) -> None:
     """Log what no site's own log writes to standard error."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setLevel(level)  # a site's log may have the root logger let more pass

@@ -75,7 +75,7 @@ class EngineLab:
     def finish(self, handle: DockerJobHandle) -> None:
         """Have a job end, and return when it is cleaned up."""
         handle.terminate()
-        handle._job.wait_for_clean_up(TIMEOUT)
+        handle.wait_for_clean_up(TIMEOUT)
 
     def run(self, command: str) -> str:
         """Create and start the like of a job's container by two calls of docker-py; return its id."""

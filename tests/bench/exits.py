@@ -33,7 +33,7 @@ def _wait_of_ours(lab: EngineLab, durations: random.Random) -> dict[str, float]:
     handle = lab.launch(a_nap(durations))
     handle.wait()
     known = time.time()
-    handle._job.wait_for_clean_up(TIMEOUT)
+    handle.wait_for_clean_up(TIMEOUT)
     return _since_the_end(lab, handle.identity.container_id, known)
 
 

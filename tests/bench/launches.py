@@ -65,7 +65,7 @@ def _forty_launches(lab: EngineLab, command: str, threads: int) -> dict[str, flo
         handle.wait()
     ended = time.perf_counter() - began
     for handle in handles:
-        handle._job.wait_for_clean_up(TIMEOUT)
+        handle.wait_for_clean_up(TIMEOUT)
     return {"s, ended": ended, "s, cleaned up": time.perf_counter() - began}
 
 

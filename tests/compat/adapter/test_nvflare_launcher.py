@@ -50,12 +50,16 @@ class Recorder(FLComponent):  # type: ignore[misc]  # its base is of a package w
         super().__init__()
         self.changes: list[JobStateChange] = []
         self.jobs: list[str] = []
+        self.recovered: dict[str, Any] = {}
+        """The handles of jobs of a dead parent, by job id."""
 
     def handle_event(self, event_type: str, fl_ctx: Any) -> None:
         change = fl_ctx.get_prop(OurContextKey.JOB_STATE_CHANGE)
         if event_type == "_job_state_changed" and change:
             self.changes.append(change)
             self.jobs.append(fl_ctx.get_job_id())
+        if event_type == "_job_recovered":
+            self.recovered[fl_ctx.get_job_id()] = fl_ctx.get_prop(OurContextKey.JOB_HANDLE)
 
 
 class JobManager:
@@ -479,8 +483,8 @@ def test_a_job_of_a_dead_parent_is_ended_and_its_output_kept(parent: Parent, cap
     die(parent)
     again = Parent(parent.folder, runtime=parent.runtime)
     again.fire_event(EventType.SYSTEM_START, again.context())
-    handle = again.launcher._handles[JOB]
-    handle._job.wait(TIMEOUT)
+    handle = again.recorder.recovered[JOB]
+    assert handle.enter_states("exited", TIMEOUT)
     assert handle.wait_for_clean_up(TIMEOUT)
     assert f"job {JOB}: found again" in caplog.text
     until_sent(again)
@@ -518,8 +522,8 @@ def test_a_servers_job_that_nobody_takes_up_is_given_up(server: Parent, known: l
     again = Parent(server.folder, "server", runtime=server.runtime)
     again.job_manager.unfinished = known
     again.fire_event(EventType.SYSTEM_START, again.context())
-    handle = again.launcher._handles[JOB]
-    handle._job.wait(TIMEOUT)
+    handle = again.recorder.recovered[JOB]
+    assert handle.enter_states("exited", TIMEOUT)
     until_sent(again)
     assert again.job_manager.statuses.get(JOB) == status
 
@@ -531,12 +535,7 @@ def until_sent(parent: Parent) -> None:
 
 def die(parent: Parent) -> None:
     """Have a parent let go of all that it knows, as its death does, and of nothing that runs."""
-    keeper = parent.launcher.launcher._keeper
-    assert keeper
-    parent.launcher._handles.clear()
-    keeper.tracker.close()
-    if keeper._store:
-        keeper._store.close()
+    parent.launcher.launcher.close()
 
 
 def test_a_state_that_is_no_end_has_no_code(parent: Parent) -> None:

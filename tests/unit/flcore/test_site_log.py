@@ -299,7 +299,7 @@ def test_flcore_run_does_not_say_what_a_site_says_on_standard_error(
     opened: Open, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(logging.getLogger(), "handlers", [])
-    cli._log_to_stderr(logging.WARNING)
+    cli.log_to_stderr(logging.WARNING)
     log = opened()
     logger.info("a detail", extra={"site": "site-1"})
     logger.warning("of a library")

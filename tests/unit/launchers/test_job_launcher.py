@@ -29,7 +29,7 @@ from launchers.container_spec import LABEL_JOB_ID, LABEL_LAUNCHER, LABEL_SITE
 from launchers.docker_launcher import DockerJobLauncher
 from launchers.docker_state import ContainerState
 from launchers.job_handle import ContainerJobHandle
-from launchers.runtime.base import Runtime
+from launchers.runtime.base import ContainerSummary, Runtime
 from launchers.runtime.fake import FakeRuntime
 
 TIMEOUT = 10.0
@@ -517,7 +517,7 @@ def test_a_clean_up_that_is_tried_again_keeps_the_output(lab: Lab) -> None:
     handle = lab.launch()
     lab.runtime.write(NAME, b"output")
     lab.runtime.exit(NAME, 0)
-    assert handle._job.wait_for_clean_up(TIMEOUT)
+    assert handle.wait_for_clean_up(TIMEOUT)
     assert runtime.removals == 2
     assert lab.log.read_bytes() == b"output"
     assert [path.name for path in lab.log.parent.iterdir()] == ["site-1.log"]
@@ -582,13 +582,14 @@ def test_every_change_has_a_fresh_context(tmp_path: Path) -> None:
 
 
 def test_an_engine_that_goes_away_and_comes_back_is_told(lab: Lab) -> None:
-    handle = lab.launch()
+    launcher = lab.launcher()
+    handle = launcher.launch_job(META, lab.ctx)
     assert handle.enter_states("running", TIMEOUT)
     lab.runtime.reachable = False
-    handle._tracker.poke(handle._job)
+    launcher.open_keeper(lab.ctx).tracker.doubt()
     lab.recorder.wait_for(EventType.ENGINE_UNREACHABLE)
     lab.runtime.reachable = True
-    handle._tracker.poke(handle._job)
+    launcher.open_keeper(lab.ctx).tracker.doubt()
     lab.recorder.wait_for(EventType.ENGINE_REACHABLE)
 
 
@@ -640,9 +641,9 @@ class AskedRuntime(FakeRuntime):
         super().__init__()
         self.asked_in_vain = threading.Event()
 
-    def inspect(self, container_id: str) -> ContainerState:
+    def list_containers(self) -> list[ContainerSummary]:
         try:
-            return super().inspect(container_id)
+            return super().list_containers()
         except RuntimeUnavailableError:
             self.asked_in_vain.set()
             raise
@@ -651,10 +652,11 @@ class AskedRuntime(FakeRuntime):
 def test_a_context_without_an_engine_tells_nobody_and_harms_nothing(lab: Lab) -> None:
     runtime = lab.runtime = AskedRuntime()
     foreign: Any = ForeignContext(None)
-    handle = lab.launcher().launch_job(META, foreign)
+    launcher = lab.launcher()
+    handle = launcher.launch_job(META, foreign)
     assert handle.enter_states("running", TIMEOUT)
     runtime.reachable = False
-    handle._tracker.poke(handle._job)
+    launcher.open_keeper(foreign).tracker.doubt()
     assert runtime.asked_in_vain.wait(TIMEOUT)
     runtime.reachable = True
     lab.finish(handle, 3)
@@ -748,10 +750,10 @@ def test_it_says_what_is_missing(lab: Lab, tmp_path: Path) -> None:
 
 def test_a_question_between_launches_does_not_keep_the_engines_state_from_being_told(lab: Lab) -> None:
     launcher = lab.launcher()
-    handle = launcher.launch_job(META, lab.ctx)
+    launcher.launch_job(META, lab.ctx)
     list(launcher.check())
     lab.runtime.reachable = False
-    handle._tracker.poke(handle._job)
+    launcher.open_keeper(lab.ctx).tracker.doubt()
     lab.recorder.wait_for(EventType.ENGINE_UNREACHABLE)
 
 

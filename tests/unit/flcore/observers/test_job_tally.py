@@ -128,8 +128,11 @@ def test_an_id_that_is_used_again_is_another_job(tally: JobTally) -> None:
 def test_what_is_kept_in_mind_of_ended_jobs_is_bounded(tally: JobTally) -> None:
     for number in range(2 * KEPT_ENDED):
         tally.changed(change("exited", SUCCEEDED, f"j{number}"), "launcher")
-    assert len(tally._ended) == KEPT_ENDED
     assert counted(tally, "ends") == {"SUCCESS": 2 * KEPT_ENDED}
+    tally.ended(f"j{KEPT_ENDED}", SUCCEEDED, None)
+    assert counted(tally, "ends") == {"SUCCESS": 2 * KEPT_ENDED}
+    tally.ended(f"j{KEPT_ENDED - 1}", SUCCEEDED, None)
+    assert counted(tally, "ends") == {"SUCCESS": 2 * KEPT_ENDED + 1}  # it is forgotten, so this passes for another
 
 
 def test_the_time_of_a_launch_is_counted_when_it_has_succeeded(tally: JobTally) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from flcore import EventType, FLComponent, FLContext, JobReturnCode
-from flcore.errors import JobAbortedError, OutcomeUnknownError, RuntimeUnavailableError
+from flcore.errors import JobAbortedError, OutcomeUnknownError, RuntimeUnavailableError, TerminateTimeout
 from flcore.fl_constant import FLContextKey
 from flcore.testing import EventRecorder, FakeFLContext
 from launchers.container_spec import LABEL_LAUNCHER, LABEL_NONCE, LABEL_SITE_ID, ContainerSpec
@@ -333,7 +333,9 @@ def test_a_request_to_end_is_carried_out_by_the_next_process(lab: Lab) -> None:
     first = lab.life()
     handle = first.launch()
     lab.runtime.set_reachable(False)
-    handle._job.request_end("the operator", time.time())
+    handle.confirm_timeout = 0
+    with pytest.raises(TerminateTimeout):
+        handle.terminate(by="the operator")
     first.end()
     lab.runtime.set_reachable(True)
     result = lab.life().recorder.wait_for_end("job-1")

@@ -437,9 +437,7 @@ def test_an_engine_that_does_not_answer_a_create_leaves_none(lab: Lab) -> None:
 
 def test_the_next_process_takes_back_what_a_killed_one_left(lab: Lab, tmp_path: Path, memory: Path, file: Path) -> None:
     lab.launch()
-    store = lab.launcher._keeper._store  # type: ignore[union-attr]
-    assert store is not None
-    store.close()  # as a death does
+    lab.launcher.close()  # which leaves what a death leaves
     next_life = Lab(tmp_path, memory, lab.runtime, file=str(file))
     next_life.launcher.dispatch_event(EventType.SYSTEM_START, next_life.ctx)
     assert next_life.made() == ["db"]
