@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import re
 import signal
 import threading
 from collections.abc import Callable, Generator, Iterator, Mapping
@@ -113,6 +115,17 @@ class At(FLComponent):
             except FLCoreError as error:
                 self.errors.append(error)
             self.done.set()
+
+
+class Terminal(io.StringIO):
+    """What a command takes for a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+    def text(self) -> str:
+        """Return what was written, without the escape sequences."""
+        return re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", self.getvalue()).replace("\r", "\n")
 
 
 def recover(site: Site, job_id: str, handle: JobHandleSpec | None) -> None:

@@ -1,6 +1,5 @@
-"""The ``flcore`` command and how it shows a job, with real processes and jobs of one line."""
+"""The ``flcore`` command, with real processes and jobs of one line."""
 
-import io
 import json
 import re
 import signal
@@ -9,7 +8,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, ClassVar
+from typing import Any
 
 import pytest
 
@@ -19,21 +18,18 @@ from flcore import (
     FLContext,
     FLContextKey,
     JobHandleSpec,
-    JobResult,
     JobReturnCode,
     JobStateChange,
     JobWorkflow,
     Site,
 )
 from flcore.cli import main
-from flcore.cli.view import JsonView, LiveView, PlainView, View, last_lines, launches_as_text, printable, table
+from flcore.cli.view import launches_as_text
 from flcore.errors import RuntimeUnavailableError
 from flcore.job_launcher_spec import Check
 from flcore.submitted_job import SubmittedJob
 from flcore.testing import FakeFLContext
-from tests.conftest import Launcher, PlainHandle, recover
-
-ESCAPE = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]")
+from tests.conftest import Launcher, PlainHandle, Terminal, recover
 
 
 @pytest.fixture(autouse=True)
@@ -120,7 +116,9 @@ def test_a_run_does_not_care_for_jobs_of_other_runs_that_are_found_again(
             if event_type == EventType.SYSTEM_START:
                 handle = PlainHandle()
                 recover(fl_ctx.get_engine(), "j1", handle)
-                tell(fl_ctx.get_engine(), "j1", change("exited"))
+                change = JobStateChange("j1", "site-1", "site-1-j1", "c0ffee", None, "exited", 1000.0, None)
+                told = FakeFLContext(job_id="j1", props={FLContextKey.JOB_STATE_CHANGE: change})
+                fl_ctx.get_engine().fire_event(EventType.JOB_STATE_CHANGED, told)
                 handle.end(JobReturnCode.EXCEPTION)
                 ended.append(handle)
 
@@ -343,170 +341,6 @@ def test_help_has_an_example_and_the_exit_statuses(command: str, capsys: pytest.
     shown = capsys.readouterr().out
     assert f"example:\n  flcore {command} configs/" in shown
     assert "exit status: 0 if " in shown
-
-
-# --- views ---
-
-
-class Terminal(io.StringIO):
-    def isatty(self) -> bool:
-        return True
-
-    def text(self) -> str:
-        """Return what was written, without the escape sequences."""
-        return ESCAPE.sub("", self.getvalue()).replace("\r", "\n")
-
-
-class Printing(PlainHandle):
-    """A handle whose job has written something."""
-
-    def __init__(self, output: str = "", error: Exception | None = None) -> None:
-        super().__init__()
-        self._output = output
-        self._error = error
-
-    def logs(self, tail: int | None = None, follow: bool = False) -> Any:
-        if self._error:
-            raise self._error
-        return "\n".join(self._output.splitlines()[-(tail or 0) :])
-
-
-class Shown(JobWorkflow):
-    """A workflow whose processes are what the test says."""
-
-    processes: ClassVar[dict[str, JobHandleSpec]] = {}
-
-    @property
-    def handles(self) -> dict[str, JobHandleSpec]:
-        return self.processes
-
-
-@pytest.fixture
-def workflow(make_job: Callable[..., str]) -> JobWorkflow:
-    """A workflow of the job j1 on server and site-1, to be shown."""
-    return Shown(SubmittedJob.read(make_job()), [Site("server"), Site("site-1")], "j1")
-
-
-def change(state: str, site: str = "site-1", result: JobResult | None = None, previous: str | None = None) -> Any:
-    return JobStateChange("j1", site, f"{site}-j1", "c0ffee", previous, state, 1000.0, result)
-
-
-def tell(view: View | Site, job_id: str, one: JobStateChange) -> None:
-    fl_ctx = FakeFLContext(job_id=job_id, props={FLContextKey.JOB_STATE_CHANGE: one})
-    handle = view.fire_event if isinstance(view, Site) else view.dispatch_event
-    handle(EventType.JOB_STATE_CHANGED, fl_ctx)
-
-
-@pytest.fixture
-def terminal(monkeypatch: pytest.MonkeyPatch) -> Terminal:
-    monkeypatch.setenv("TERM", "xterm")
-    monkeypatch.setenv("COLUMNS", "100")
-    return Terminal()
-
-
-def test_a_view_shows_the_changes_of_its_own_job_only(workflow: JobWorkflow) -> None:
-    out = io.StringIO()
-    view = JsonView(workflow, out)
-    tell(view, "other", change("created"))
-    tell(view, "j1", change("running"))
-    view.dispatch_event(EventType.JOB_COMPLETED, FakeFLContext(job_id="j1"))
-    assert [json.loads(line)["state"] for line in out.getvalue().splitlines()] == ["running"]
-
-
-def test_a_view_that_shows_nothing_is_a_view_too(workflow: JobWorkflow) -> None:
-    view = View(workflow)
-    with view:
-        tell(view, "j1", change("running"))
-    view.show_results({})
-
-
-def test_a_plain_view_shows_an_error_of_the_job_on_its_line_without_escapes(workflow: JobWorkflow) -> None:
-    out = io.StringIO()
-    failed = JobResult(JobReturnCode.EXECUTION_ERROR, error="no\n\x1b[2Jluck")
-    tell(PlainView(workflow, out), "j1", change("exited", result=failed, previous="running"))
-    assert out.getvalue() == "    0.0 s  site-1          running -> exited  no  [2Jluck\n"
-
-
-def test_a_live_view_shows_a_line_per_site_with_its_last_line_of_output(
-    workflow: JobWorkflow, terminal: Terminal
-) -> None:
-    Shown.processes = {"site-1": Printing("round 1\nround 2 \x1b[31m[bold]loss")}
-    view = LiveView(workflow, terminal)
-    tell(view, "j1", change("running"))
-    with view:
-        pass
-    assert re.search(r"^server +waiting *$", terminal.text(), re.MULTILINE)
-    assert re.search(r"^site-1 +running +\d+\.\d s +round 2  \[31m\[bold\]loss *$", terminal.text(), re.MULTILINE)
-
-
-def test_a_live_view_keeps_the_last_line_if_the_engine_is_away(workflow: JobWorkflow, terminal: Terminal) -> None:
-    Shown.processes = {"site-1": Printing(error=RuntimeUnavailableError("away"))}
-    view = LiveView(workflow, terminal)
-    tell(view, "j1", change("running"))
-    with view:
-        pass
-    assert re.search(r"^site-1 +running +\d+\.\d s *$", terminal.text(), re.MULTILINE)
-
-
-@pytest.mark.parametrize(
-    ("result", "line"),
-    [
-        (JobResult(JobReturnCode.SUCCESS, 0), r"site-1 +exited +0\.0 s"),
-        (
-            JobResult(JobReturnCode.EXECUTION_ERROR, 3, error="exit\ncode 3"),
-            r"site-1 +EXECUTION_ERROR +0\.0 s +exit code 3",
-        ),
-    ],
-)
-def test_a_live_view_shows_how_a_site_ended(
-    workflow: JobWorkflow, terminal: Terminal, result: JobResult, line: str
-) -> None:
-    Shown.processes = {}
-    view = LiveView(workflow, terminal)
-    with view:
-        tell(view, "j1", change("running"))
-        tell(view, "j1", change("exited", result=result))
-    assert re.search(rf"^{line} *$", terminal.text(), re.MULTILINE)
-
-
-def test_the_table_lines_up_whatever_the_names() -> None:
-    results = {
-        "server": JobResult(JobReturnCode.SUCCESS, 0, started_at=1.0, finished_at=13.5),
-        "site-of-the-hospital": JobResult(JobReturnCode.ABORTED, error="not\tstarted"),
-    }
-    assert table(results) == [
-        "site                  result   exit code  duration",
-        "server                SUCCESS          0    12.5 s",
-        "site-of-the-hospital  ABORTED          -         -  not started",
-    ]
-
-
-@pytest.mark.parametrize(
-    ("text", "shown"),
-    [
-        ("loss 0.5 %, é, 漢字", "loss 0.5 %, é, 漢字"),
-        ("\x1b[2J\x1b]0;owned\x07", " [2J ]0;owned "),
-        ("a\rb\nc\td\0e", "a b c d e"),
-        ("\x9b31m\x7f", " 31m "),
-        ("\u202egpj.exe\u2066", " gpj.exe "),
-        ("\ud800", " "),
-    ],
-)
-def test_what_is_printable_does_nothing_to_a_terminal(text: str, shown: str) -> None:
-    assert printable(text) == shown
-
-
-def test_the_last_lines_of_a_job_are_safe_to_print() -> None:
-    assert last_lines(Printing("one\ntwo\x1b[2J\nthree"), 2) == ["two [2J", "three"]
-
-
-@pytest.mark.parametrize("handle", [None, Printing(), Printing(error=RuntimeUnavailableError("away"))])
-def test_a_job_without_output_has_no_last_lines(handle: JobHandleSpec | None) -> None:
-    assert last_lines(handle, 10) == []
-
-
-def test_nobody_is_asked_for_no_lines() -> None:
-    assert last_lines(Printing(error=AssertionError("asked")), 0) == []
 
 
 # --- run --dry-run, check --job ---

@@ -15,7 +15,6 @@ from typing import Any
 import pytest
 
 from flcore.errors import JobLaunchError, JobRejectedError, NoGpuError
-from launchers.policy.gpu_ids import parse_gpu_ids
 from launchers.records.gpu_leases import GpuLeases, Lease
 from launchers.records.job_record import JobIdentity, JobRecord, RecordStore
 
@@ -58,36 +57,6 @@ def two(tmp_path: Path) -> Iterator[Parent]:
     parent = Parent("site-2", tmp_path)
     yield parent
     parent.store.close()
-
-
-@pytest.mark.parametrize("ids", [[], ["0"], ["0", "10"], UUIDS, list(UUIDS)])
-def test_a_site_names_its_gpus_by_index_or_by_uuid(ids: Any) -> None:
-    assert parse_gpu_ids(ids) == tuple(ids)
-
-
-@pytest.mark.parametrize(
-    ("ids", "why"),
-    [
-        (["0", "0"], "names a device twice"),
-        (["0", UUIDS[0]], "all indices or all UUIDs"),
-        (["00"], "whole UUIDs"),
-        (["-1"], "whole UUIDs"),
-        (["1000"], "whole UUIDs"),
-        (["٣"], "whole UUIDs"),
-        (["0\n"], "whole UUIDs"),
-        ([0], "whole UUIDs"),
-        (["GPU-8932f937"], "whole UUIDs"),
-        ([UUIDS[0].upper()], "whole UUIDs"),
-        (["../0"], "whole UUIDs"),
-        ([""], "whole UUIDs"),
-        ("0", "whole UUIDs"),
-        (None, "whole UUIDs"),
-        ({"0": 1}, "whole UUIDs"),
-    ],
-)
-def test_a_name_by_which_a_device_could_have_two_names_is_refused(ids: Any, why: str) -> None:
-    with pytest.raises(ValueError, match=why):
-        parse_gpu_ids(ids)
 
 
 def test_two_parents_get_different_devices(one: Parent, two: Parent) -> None:
