@@ -15,7 +15,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("flcore", "launchers")
-NEED_NVFLARE = {"launchers.nvflare_launcher"}
+NEED_NVFLARE = {"launchers.flare.job_failure", "launchers.flare.job_handle", "launchers.nvflare_launcher"}
 """What only a site of NVIDIA FLARE imports: that is not installed here, and has dependencies of its own."""
 IMPORT_ALL = """
 import importlib, json, sys
