@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import argparse
+import io
 import json
+import re
 import threading
 import time
 from collections.abc import Callable
@@ -12,8 +15,9 @@ from typing import Any, ClassVar, NamedTuple
 
 import pytest
 
-from flcore import FLContext, JobHandleSpec, Site
+from flcore import FLContext, JobHandleSpec, JobResult, JobReturnCode, Site
 from flcore.cli import main
+from flcore.observers.job_history import JobHistory, StateEntry
 from launchers.docker_launcher import DockerJobLauncher
 from launchers.operator.job_index import JobIndex
 from launchers.operator.job_view import JobView
@@ -22,6 +26,14 @@ from launchers.runtime.base import Runtime
 from launchers.runtime.fake import FakeRuntime
 
 TIMEOUT = 10.0
+HOSTILE = [
+    "<script>alert(1)</script>",
+    "\x1b[31mred\x1b[0m\x1b]0;title\x07\x1b[2J",
+    "line\nflcore: error: a fake line\r\x1b[1A",
+    "\x9b31m\u202eevil\u2028next\x7f",
+    "\x1bP+q544e\x1b\\\x1bc",
+]
+"""What a job may say or be called."""
 
 
 class FakeLauncher(DockerJobLauncher):
@@ -120,3 +132,31 @@ def until(condition: Callable[[], object], timeout: float = TIMEOUT) -> None:
         if time.monotonic() > deadline:
             raise TimeoutError(f"not so within {timeout:g} s")
         pause.wait(0.01)
+
+
+class Screen(io.StringIO):
+    """A terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def view_of(job_id: str, site: str = "site-1", began_at: float = 1000.0, error: str | None = None) -> JobView:
+    """A job that runs, or one that has failed."""
+    states = [StateEntry("created", began_at), StateEntry("running", began_at + 1)]
+    result = None
+    if error is not None:
+        states.append(StateEntry("exited", began_at + 11))
+        result = JobResult(
+            JobReturnCode.EXECUTION_ERROR, 3, error=error, started_at=began_at + 1, finished_at=began_at + 11
+        )
+    history = JobHistory(job_id, site, launching_at=began_at, states=states, result=result)
+    return JobView(history, states[-1].state, has_parent=result is None)
+
+
+def options(**given: Any) -> argparse.Namespace:
+    return argparse.Namespace(**{"job": [], "all": False, "last": 10, "json": False} | given)
+
+
+def plain(line: str) -> str:
+    return re.sub(r"\x1b\[[0-9;]*m", "", line)

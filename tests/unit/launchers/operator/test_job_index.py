@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,13 +19,6 @@ from launchers.runtime.base import Runtime
 from tests.operator_lab import OperatorLab, until
 
 NAME = "site-1-job-1"
-
-
-@pytest.fixture
-def lab(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[OperatorLab]:
-    lab = OperatorLab(tmp_path, capsys)
-    yield lab
-    lab.close()
 
 
 def labels_of(lab: OperatorLab, name: str = NAME) -> dict[str, str]:

@@ -1,48 +1,23 @@
-"""``flcore stop``, ``logs`` and ``gc``: with and without a living process of the site."""
+"""``flcore stop``: with and without a living process of the site."""
 
 from __future__ import annotations
 
-import io
-import re
 import threading
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from flcore import JobReturnCode
 from flcore.errors import JobAbortedError
-from launchers.container_spec import LABEL_JOB_ID, LABEL_NONCE, LABEL_SITE_ID, LABEL_STATE_DIR, ContainerSpec
-from launchers.docker_state import DOCKER_STATE, ContainerState
-from launchers.operator import logs, stop
-from launchers.operator.leftovers import Rules, clear
-from launchers.operator.terminal import Terminal
+from launchers.container_spec import LABEL_JOB_ID, LABEL_SITE_ID, LABEL_STATE_DIR, ContainerSpec
+from launchers.operator import stop
 from launchers.records.job_record import JobRecord
-from launchers.tracking import ending
 from tests.operator_lab import TIMEOUT, OperatorLab, until
 
 NAME = "site-1-job-1"
-HOUR = 3600.0
-
-
-@pytest.fixture
-def lab(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Iterator[OperatorLab]:
-    monkeypatch.setenv("LOGNAME", "alice")
-    monkeypatch.setattr(stop, "LOOK_INTERVAL", 0.01)
-    monkeypatch.setattr(ending, "KILL_INTERVAL", 0.05)
-    monkeypatch.setattr(stop, "CONFIRM_TIMEOUT", 0.2)
-    monkeypatch.setattr(stop, "LAUNCH_TIMEOUT", 0.2)
-    monkeypatch.setattr(logs, "RETRY_INTERVAL", 0.01)
-    lab = OperatorLab(tmp_path, capsys)
-    yield lab
-    lab.close()
-
-
-# --- stop ---
 
 
 def test_a_living_site_tells_of_the_job_as_aborted_and_who_asked(lab: OperatorLab) -> None:
@@ -227,193 +202,3 @@ def test_a_job_without_a_record_is_ended_and_it_is_said_what_that_means(lab: Ope
         [outcome] = stop.stop_all(index, [view])
     assert outcome.ok
     assert outcome.text.startswith("has ended (exit code 143); its site is not here")
-
-
-# --- logs ---
-
-
-def test_a_running_jobs_output_is_the_engines(lab: OperatorLab) -> None:
-    lab.launch(lab.site())
-    lab.runtime.write(NAME, b"one\ntwo\nthree\n")
-    assert lab.flcore("logs", "job-1").lines == ["one", "two", "three"]
-    assert lab.flcore("logs", "job-1", "--tail", "1").lines == ["three"]
-
-
-def test_an_ended_jobs_output_is_that_which_is_kept(lab: OperatorLab) -> None:
-    handle = lab.launch(lab.site())
-    lab.runtime.write(NAME, b"one\ntwo\nthree")
-    lab.runtime.exit(NAME, 0)
-    handle.wait()
-    until(lambda: not lab.records())
-    assert lab.flcore("logs", "job-1").lines == ["one", "two", "three"]
-    assert lab.flcore("logs", "job-1", "--tail", "2").lines == ["two", "three"]
-    assert lab.flcore("logs", "job-1", "--follow").lines == ["one", "two", "three"]
-
-
-def test_a_jobs_output_is_followed_until_its_end(lab: OperatorLab) -> None:
-    lab.launch(lab.site())
-    lab.runtime.write(NAME, b"one\ntwo\n")
-    with ThreadPoolExecutor(1) as pool:
-        following = pool.submit(lab.flcore, "logs", "job-1", "--follow", "--tail", "1")
-        until(lambda: lab.runtime.followers)
-        lab.runtime.write(NAME, b"three\n")
-        lab.runtime.exit(NAME, 0)
-        assert following.result(TIMEOUT).lines == ["two", "three"]
-
-
-def test_where_there_are_several_sites_each_line_begins_with_its_own(lab: OperatorLab) -> None:
-    for name in ("server", "site-1"):
-        lab.launch(lab.site(name))
-        lab.runtime.write(f"{name}-job-1", f"hello from {name}\n".encode())
-    done = lab.flcore("logs", "job-1", sites=("server", "site-1"))
-    assert done.lines == ["server  | hello from server", "site-1  | hello from site-1"]
-
-
-def test_an_output_that_is_not_to_be_had_is_told(lab: OperatorLab) -> None:
-    lab.launch(lab.site())
-    lab.runtime.set_reachable(False)
-    done = lab.flcore("logs", "job-1")
-    assert (done.status, done.out) == (1, "")
-    assert "site-1: its output is not to be had from here; it is kept, when it ends, in " in done.err
-
-
-def test_a_link_in_place_of_the_output_is_not_followed(lab: OperatorLab) -> None:
-    handle = lab.launch(lab.site())
-    lab.runtime.exit(NAME, 0)
-    handle.wait()
-    until(lambda: not lab.records())
-    log = lab.workspace() / "job-1/site-1.log"
-    secret = lab.folder / "secret"
-    secret.write_text("secret\n")
-    log.unlink()
-    log.symlink_to(secret)
-    done = lab.flcore("logs", "job-1")
-    assert (done.status, done.out) == (1, "")
-
-
-OUTPUT = b"\x1b[31mred\x1b[0m\nfake\rflcore: error: no\n\xff\xfe\x9b2J\n\x1b]0;title\x07done\n<script>\n"
-
-
-def test_what_a_job_writes_does_nothing_to_the_terminal(lab: OperatorLab) -> None:
-    lab.launch(lab.site())
-    lab.runtime.write(NAME, OUTPUT)
-    done = lab.flcore("logs", "job-1")
-    assert all(line.isprintable() for line in done.out.split("\n"))
-    assert (done.lines[0], done.lines[1], done.lines[3]) == ("red", "fake flcore: error: no", "done")
-
-
-def test_raw_output_is_the_jobs_own_and_goes_to_no_terminal(lab: OperatorLab, monkeypatch: pytest.MonkeyPatch) -> None:
-    lab.launch(lab.site())
-    lab.runtime.write(NAME, OUTPUT)
-    view = lab.view()
-    printer = logs.Printer(Terminal(io.StringIO()), [view], raw=True)
-    written = io.BytesIO()
-    monkeypatch.setattr("sys.stdout", io.TextIOWrapper(written))
-    assert printer.print_all(lambda view: logs.output(view, None), at_once=False)
-    assert written.getvalue() == OUTPUT
-
-
-# --- gc ---
-
-
-def orphan(lab: OperatorLab, name: str, *, ended_ago: float | None, **labels: str) -> None:
-    """Have a container of a site that is not here, or of another one."""
-    ours = lab.runtime.container(NAME).spec.labels
-    elsewhere = {LABEL_SITE_ID: "other", LABEL_STATE_DIR: "/no/such/.flcore", LABEL_NONCE: name, LABEL_JOB_ID: name}
-    lab.runtime.start(
-        lab.runtime.create(ContainerSpec(name, "job:1", ("sleep",), labels={**ours, **elsewhere, **labels}))
-    )
-    container = lab.runtime.container(name)
-    if ended_ago is not None:
-        lab.runtime.exit(name, 0)
-        container.state = replace(container.state, finished_at=time.time() - ended_ago)
-
-
-def end_long_ago(lab: OperatorLab, name: str) -> None:
-    container = lab.runtime.container(name)
-    container.state = replace(container.state, started_at=time.time() - 26 * HOUR)
-    lab.runtime.exit(name, 0)
-    container.state = replace(container.state, finished_at=time.time() - 25 * HOUR)
-
-
-def gc(lab: OperatorLab, *, dry: bool = False) -> dict[str, str]:
-    """Clear the whole machine; return what is said to be done, by container."""
-    out = io.StringIO()
-    with lab.index(whole_machine=True) as index:
-        assert clear(index, Rules(24 * HOUR, time.time()), Terminal(out), dry=dry)
-    words = [re.fullmatch(r"(.*)  (\S+) \(\w+\): .*", line) for line in out.getvalue().splitlines()]
-    return {match[2]: match[1] for match in words if match}
-
-
-def names(lab: OperatorLab) -> set[str]:
-    return {container.spec.name for container in lab.runtime.containers()}
-
-
-def test_gc_removes_what_is_nobodys_and_leaves_the_rest(lab: OperatorLab) -> None:
-    site = lab.site()
-    lab.launch(site)
-    orphan(lab, "old", ended_ago=25 * HOUR)
-    orphan(lab, "young", ended_ago=HOUR)
-    orphan(lab, "running", ended_ago=None)
-    lab.runtime.create(ContainerSpec("foreign", "job:1", ("sleep",)))
-    assert gc(lab) == {"old": "removed", "young": "left", "running": "left", NAME: "left"}
-    assert names(lab) == {NAME, "young", "running", "foreign"}
-
-
-def test_a_dry_run_removes_nothing(lab: OperatorLab) -> None:
-    lab.launch(lab.site())
-    orphan(lab, "old", ended_ago=25 * HOUR)
-    assert gc(lab, dry=True)["old"] == "would remove"
-    assert "old" in names(lab)
-
-
-def test_gc_leaves_what_is_on_record_to_the_sites_next_start(lab: OperatorLab) -> None:
-    site = lab.site()
-    lab.launch(site)
-    site.close()
-    end_long_ago(lab, NAME)
-    assert gc(lab) == {NAME: "left"}
-    lab.records()[0].unlink()
-    assert gc(lab) == {NAME: "removed"}
-
-
-def test_gc_leaves_what_a_living_site_follows(lab: OperatorLab) -> None:
-    handle = lab.launch(lab.site(keep=True))
-    end_long_ago(lab, NAME)
-    handle.wait()
-    until(lambda: not lab.records())
-    assert gc(lab) == {NAME: "left"}
-
-
-def test_gc_removes_what_was_never_started(lab: OperatorLab) -> None:
-    lab.launch(lab.site())
-    orphan(lab, "unstarted", ended_ago=None)
-    container = lab.runtime.container("unstarted")
-    long_ago = time.time() - 25 * HOUR
-    container.state = ContainerState(DOCKER_STATE.CREATED, created_at=long_ago)
-    assert gc(lab)["unstarted"] == "removed"
-
-
-def test_gc_looks_again_before_it_removes(lab: OperatorLab) -> None:
-    lab.launch(lab.site())
-    orphan(lab, "old", ended_ago=25 * HOUR)
-    container = lab.runtime.container("old")
-    with lab.index(whole_machine=True) as index:
-        [holding] = [holding for holding in index.holdings() if holding.summary.name == "old"]
-        container.state = replace(container.state, state=DOCKER_STATE.RUNNING, finished_at=None)
-        assert not Rules(24 * HOUR, time.time()).decide(holding).remove
-
-
-def test_gc_says_that_an_engine_does_not_answer(lab: OperatorLab) -> None:
-    lab.launch(lab.site())
-    lab.runtime.set_reachable(False)
-    done = lab.flcore("gc")
-    assert (done.status, done.out, done.err) == (1, "", "flcore: warning: fake runtime does not answer\n")
-
-
-def test_gc_is_told_how_old_a_leftover_must_be(lab: OperatorLab, capsys: pytest.CaptureFixture[str]) -> None:
-    lab.config()
-    assert lab.flcore("gc", "--older-than", "7d").status == 0
-    with pytest.raises(SystemExit, match="2"):
-        lab.flcore("gc", "--older-than", "soon")
-    assert "must be a duration such as 30m, 24h or 7d, got 'soon'" in capsys.readouterr().err

@@ -1,0 +1,43 @@
+"""``flcore inspect``: all that is known of a job."""
+
+from __future__ import annotations
+
+import re
+
+from tests.operator_lab import OperatorLab, until
+
+NAME = "site-1-job-1"
+
+
+def test_inspect_says_all_that_is_known(lab: OperatorLab) -> None:
+    handle = lab.launch(lab.site(env={"API_TOKEN": "s3cret"}), name="digits")
+    lab.runtime.write(NAME, b"round 1\nround 2\n")
+    lab.runtime.exit(NAME, 3)
+    handle.wait()
+    until(lambda: not lab.records())
+    done = lab.flcore("inspect", "job")
+    facts = dict(re.findall(r"^  (\S[\w ]*?)  +(.*)$", done.out.replace("\nrequest\n  name", ""), re.MULTILINE))
+    assert facts["name"] == "digits"
+    assert facts["status"] == "EXECUTION_ERROR, exit code 3"
+    assert facts["reason"] == "exit code 3; its last output: round 1 | round 2"
+    assert done.lines[-2:] == ["  round 1", "  round 2"]
+    assert [state for state in ("launching", "created", "running", "exited") if state in facts] == [
+        *("launching", "created", "running", "exited"),
+    ]
+    assert "s3cret" not in done.out
+
+
+def test_inspect_says_who_follows_a_job(lab: OperatorLab) -> None:
+    site = lab.site()
+    lab.launch(site)
+    assert "a process of its site" in lab.flcore("inspect", "job-1").out
+    site.close()
+    assert "nobody; the next start of its site" in lab.flcore("inspect", "job-1").out
+
+
+def test_inspect_gives_json_too(lab: OperatorLab) -> None:
+    lab.launch(lab.site())
+    lab.runtime.write(NAME, b"\x1b[31mround 1\n")
+    [job] = lab.flcore("inspect", "job-1", "--json").objects
+    assert job["last_lines"] == ["\x1b[31mround 1"]
+    assert job["request"]["name"] == NAME

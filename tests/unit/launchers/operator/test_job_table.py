@@ -1,0 +1,70 @@
+"""The table of jobs: as wide as the terminal, and no wider."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+
+from launchers.operator.job_table import table_lines
+from launchers.operator.job_view import LOST
+from launchers.operator.terminal import Terminal, width_of
+from tests.operator_lab import HOSTILE, Screen, plain, view_of
+
+
+def test_no_line_is_longer_than_the_terminal_is_wide(screen: Terminal) -> None:
+    lines = table_lines([view_of("job-1", error="a reason " * 20)], screen, 2000)
+    assert max(width_of(plain(line)) for line in lines) == 80
+    assert plain(lines[2]).startswith("    a reason a reason")  # a line of its own: beside the rest is too little room
+
+
+def test_a_wide_terminal_has_the_reasons_beside_the_rest(screen: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "120")
+    lines = table_lines([view_of("job-1", error="a reason " * 20)], screen, 2000)
+    assert [width_of(plain(line)) for line in lines[1:]] == [120]
+
+
+def test_ids_are_cut_to_what_fits_and_tells_them_apart(screen: Terminal) -> None:
+    ids = ["2f1c0b7e-3d55-4a6e-9f9b-0f6a7f6d9c11", "2f1c0b7e-3d55-5a6e-9f9b-0f6a7f6d9c11"]
+    lines = table_lines([view_of(job_id, "a-site-of-a-long-name", error="") for job_id in ids], screen, 2000)
+    assert max(width_of(plain(line)) for line in lines) <= 80
+    shown_ids = [plain(line).split()[0] for line in lines[1:]]
+    assert len(set(shown_ids)) == 2
+    assert all(job_id.startswith(cut_id) for job_id, cut_id in zip(ids, shown_ids, strict=True))
+
+
+def test_the_reason_of_a_failure_is_the_last_that_it_wrote() -> None:
+    view = view_of("job-1", error="exit code 3; its last output: loading | ValueError: no such column")
+    out = Terminal(io.StringIO())
+    assert table_lines([view], out, 2000)[1].endswith("  ValueError: no such column")
+
+
+def test_where_there_is_no_terminal_nothing_is_cut() -> None:
+    job_id, reason = "j" * 100, "a reason " * 100
+    lines = table_lines([view_of(job_id, error=reason)], Terminal(io.StringIO()), 2000)
+    assert job_id in lines[1]
+    assert reason.strip() in lines[1]
+    assert "\x1b" not in "".join(lines)
+
+
+def test_wide_characters_take_two_cells(screen: Terminal) -> None:
+    lines = table_lines([view_of("job-1", error="失敗" * 50)], screen, 2000)
+    assert width_of(plain(lines[2])) in (79, 80)
+
+
+def test_colours_are_for_terminals_that_want_them(screen: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "\x1b[31mEXECUTION_ERROR" in table_lines([view_of("job-1", error="no")], screen, 2000)[1]
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert "\x1b" not in "".join(table_lines([view_of("job-1", error="no")], Terminal(Screen()), 2000))
+
+
+def test_a_lost_job_says_what_that_means() -> None:
+    view = view_of("job-1")
+    view.state, view.has_parent = LOST, False
+    assert "nothing is left of it" in table_lines([view], Terminal(io.StringIO()), 2000)[1]
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_a_reason_does_nothing_to_the_terminal(screen: Terminal, text: str) -> None:
+    for line in table_lines([view_of("job-1", error=text)], screen, 2000):
+        assert plain(line).isprintable()
