@@ -13,10 +13,10 @@ EXTRAS := cli,dev
 quietly = out=$$($(1) 2>&1) || { echo "$$out" >&2; exit 1; }
 apt_get = DEBIAN_FRONTEND=noninteractive apt-get -qq -y -o DPkg::Lock::Timeout=120
 
-# Several processes share the unit tests, one more than there are cores, for some tests wait. What they compile is kept:
+# Several processes share the unit tests, two more than there are cores, for many tests wait. What they compile is kept:
 # else each of them, and each process that a test starts, compiles all of it again.
 unexport PYTHONDONTWRITEBYTECODE
-run_unit_tests = .venv/bin/python -m pytest tests/unit -n $$(($$(nproc) + 1)) --dist worksteal
+run_unit_tests = .venv/bin/python -m pytest tests/unit -n $$(($$(nproc) + 2)) --dist worksteal
 
 .PHONY: help demo test test-compat test-web check unit bench faults fuzz engine-stop clean
 

@@ -38,9 +38,10 @@ def pytest_sessionstart() -> None:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_report_to_serializable() -> Generator[None, Any, Any]:
+def pytest_report_to_serializable(report: Any) -> Generator[None, Any, Any]:
     """Escape what no channel between a run's processes can carry: tests log half characters, as hostile jobs do."""
-    return sendable((yield))
+    data = yield
+    return data if report.passed and not report.sections else sendable(data)
 
 
 def sendable(value: Any) -> Any:

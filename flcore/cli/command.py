@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
-from importlib.metadata import entry_points
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
 from typing import TypeAlias
 
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
@@ -36,5 +37,10 @@ def add_command(
 
 def add_commands_of_packages(commands: Commands) -> None:
     """Add what other packages have registered, in the order of their names."""
-    for entry_point in sorted(entry_points(group=COMMANDS_GROUP), key=lambda found: found.name):
+    for entry_point in _registered_commands():
         entry_point.load()(commands)
+
+
+@cache
+def _registered_commands() -> list[EntryPoint]:
+    return sorted(entry_points(group=COMMANDS_GROUP), key=lambda found: found.name)

@@ -16,12 +16,16 @@ import importlib.util
 import inspect
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
 from ..errors import ConfigError
 from ..fl_component import FLComponent
 from .problems import Problems
 from .strict_json import check_values, shown
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoints
 
 COMPONENTS_GROUP = "flcore.components"
 
@@ -156,9 +160,7 @@ class ComponentBuilder:
         return found
 
     def _registered(self, name: str, where: str) -> Any:
-        from importlib.metadata import entry_points  # here: it takes a quarter of the time of importing flcore
-
-        registered = entry_points(group=COMPONENTS_GROUP)
+        registered = _registered_components()
         if name not in registered.names:
             raise self._error(where, f"no installed package registers {name!r}{_did_you_mean(name, registered.names)}")
         return self._import(registered[name].value.replace(":", "."), where)
@@ -215,6 +217,14 @@ def check_keys(config: Iterable[Any], known: Any, where: str) -> None:
             hint = _did_you_mean(key, known) or f"; known are {', '.join(sorted(known)) or 'none'}"
             problems.lines.append(f"{where}: unknown key {key!r}{hint}")
     problems.raise_all(ConfigError)
+
+
+@cache
+def _registered_components() -> EntryPoints:
+    """Return what installed packages register; all their metadata are read for that, so once."""
+    from importlib.metadata import entry_points  # here: it takes a quarter of the time of importing flcore
+
+    return entry_points(group=COMPONENTS_GROUP)
 
 
 def _is_component_config(value: Mapping[str, Any]) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -43,15 +44,6 @@ class Page:
     def __init__(self, detailed: int = DETAILED, links: str = "") -> None:
         self._detailed = detailed
         self._links = links
-        self._templates = jinja2.Environment(
-            loader=jinja2.FileSystemLoader(_TEMPLATES),
-            autoescape=True,
-            undefined=jinja2.StrictUndefined,
-            trim_blocks=True,
-            lstrip_blocks=True,
-            keep_trailing_newline=True,
-        )
-        self._templates.globals["symbols"] = words.SYMBOLS
         self._style = Markup(_source("style.css"))  # noqa: S704 - ours
         self._script = Markup(_source("live.js"))  # noqa: S704 - ours
         self._drawn: dict[str, tuple[Any, Fragment]] = {}
@@ -91,7 +83,8 @@ class Page:
     def _whole(self, findings: Findings, fragments: Sequence[Fragment], title: str, **about: Any) -> str:
         sites = findings.sites
         shown = sites if len(sites) <= _SITES_SHOWN else [f"{len(sites)} sites"]
-        return self._templates.get_template("page.html").render(
+        template = _templates().get_template("page.html")
+        return template.render(
             title=title,
             made=words.moment(findings.now),
             sites=shown,
@@ -125,7 +118,22 @@ class Page:
         return fingerprint, Fragment(f"job-{job.job_id}", "job", html)
 
     def _render(self, template: str, **about: Any) -> str:
-        return Markup(self._templates.get_template(template).render(**about))  # noqa: S704 - a template's, so escaped
+        return Markup(_templates().get_template(template).render(**about))  # noqa: S704 - a template's, so escaped
+
+
+@cache
+def _templates() -> jinja2.Environment:
+    """Return our templates, for all pages: each is compiled once."""
+    templates = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_TEMPLATES),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    templates.globals["symbols"] = words.SYMBOLS
+    return templates
 
 
 def _source(name: str) -> str:
