@@ -66,10 +66,11 @@ class JobEndings:
 
     def _call_back(self, launch: Launch, by: str) -> None:
         """Have a launch raise, if it is not too late; else the site ends what it has launched."""
-        in_time, launcher = launch.request_end(by), launch.launcher
-        if not in_time or launcher is None:
+        launch.request_end(by)
+        launcher = launch.launcher
+        if launcher is None:
             return
-        try:
+        try:  # be it too late or not: a launcher that tries once more has begun anew, and alone knows of that
             launcher.abort_launch(launch.job_id, by)
         except Exception:  # the launch goes on, and who asked is known to it
             what, about = "cannot call the job back; it is ended later", {"site": self._site, "job_id": launch.job_id}

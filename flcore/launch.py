@@ -41,6 +41,7 @@ class LaunchState(Enum):
     """Nothing was launched."""
 
 
+_CAN_BE_CALLED_BACK = frozenset({LaunchState.WAITING, LaunchState.ADMITTED, LaunchState.LAUNCHING})
 _OVER = frozenset({LaunchState.LAUNCHED, LaunchState.FAILED})
 
 
@@ -62,9 +63,15 @@ class Launch:
 
     @classmethod
     def of(cls, fl_ctx: FLContext, job_id: str) -> Self:
-        """Return the launch that a context is about; a new one where the framework puts none there."""
+        """Return the launch of a job that a context is about; a new one where none can still be called back.
+
+        So a framework that puts none there has one, and a launcher that launches something beside the job, or once more
+        after a start that failed, too.
+        """
         launch = fl_ctx.get_prop(FLContextKey.LAUNCH)
-        return launch if isinstance(launch, cls) else cls(job_id)
+        if isinstance(launch, cls) and launch.job_id == job_id and launch.state in _CAN_BE_CALLED_BACK:
+            return launch
+        return cls(job_id)
 
     @property
     def state(self) -> LaunchState:
@@ -81,6 +88,11 @@ class Launch:
         return self._launcher
 
     # Its end
+
+    @property
+    def is_wanted(self) -> bool:
+        """Whether nobody has asked for the end before the point of no return."""
+        return self._ended_by is None
 
     @property
     def ended_by(self) -> str:
@@ -193,7 +205,8 @@ class Launch:
         try:
             callback()
         except Exception:  # whoever asks for the end has asked for it, and the other callbacks wait
-            logger.exception("job %s: a callback failed when its end was asked for", self.job_id)
+            about = {"job_id": self.job_id}
+            logger.exception("job %s: a callback failed when its end was asked for", self.job_id, extra=about)
 
 
 def launch_aborted(job_id: str, by: str) -> JobAbortedError:

@@ -13,8 +13,8 @@ from .launch import Launch
 from .workspace import Workspace
 
 
-class Engine(Protocol):
-    """What a context's engine must be able to do: the site is one."""
+class Firing(Protocol):
+    """What is asked of the site."""
 
     name: str
     workspace: Workspace
@@ -27,7 +27,7 @@ class Engine(Protocol):
 class SiteEvents:
     """Fires a site's own events, and makes their contexts. All methods may be called from any thread."""
 
-    def __init__(self, site: Engine) -> None:
+    def __init__(self, site: Firing) -> None:
         self._site = site
 
     def fire(self, event_type: str) -> None:
@@ -46,13 +46,13 @@ class SiteEvents:
         self, job_id: str, job_meta: Mapping[str, Any], job_args: JobArgs | None, launch: Launch | None = None
     ) -> FLContext:
         """Return the context of a launch, or (without a ``launch``) of what is only described."""
-        fl_ctx, private = self._context_of(job_id), (True, False)
+        fl_ctx, private_not_sticky = self._context_of(job_id), (True, False)
         fl_ctx.put_all(
             {
-                FLContextKey.LAUNCH: (launch, private),
-                FLContextKey.JOB_META: (dict(job_meta), private),
-                FLContextKey.WORKSPACE_OBJECT: (self._site.workspace, private),
-                FLContextKey.JOB_PROCESS_ARGS: (dict(job_args or {}), private),
+                FLContextKey.LAUNCH: (launch, private_not_sticky),
+                FLContextKey.JOB_META: (dict(job_meta), private_not_sticky),
+                FLContextKey.WORKSPACE_OBJECT: (self._site.workspace, private_not_sticky),
+                FLContextKey.JOB_PROCESS_ARGS: (dict(job_args or {}), private_not_sticky),
             }
         )
         return fl_ctx

@@ -77,7 +77,8 @@ class DockerJobLauncher(JobLauncher):
         host_paths: where the engine's host has what this process sees, ``path here -> path there``; for an engine of
             another host. Of a site in a container of the engine, what is mounted into that is found out.
         docker_host: the engine, such as ``unix:///var/run/docker.sock``; by default what Docker's own command uses.
-        kwargs: see :class:`JobLauncher`. Where ``limits`` names no memory, it is three quarters of this machine's.
+        kwargs: see :class:`launchers.launch_plan.LaunchPlanner`. Where ``limits`` names no memory, it is three quarters
+            of this machine's.
     """
 
     mode = "docker"
@@ -138,7 +139,7 @@ class DockerJobLauncher(JobLauncher):
             timeout=checked(site_args.optional_seconds, "pull_timeout", pull_timeout),
             stall_timeout=checked(site_args.optional_seconds, "pull_stall_timeout", pull_stall_timeout),
         )
-        self.settings = replace(self.settings, pull=pull)
+        self.job_settings = replace(self.job_settings, pull=pull)  # which are there even if another argument is wrong
         self.secrets_dir = checked(site_args.absolute_path, "secrets_dir", secrets_dir)
         self.host_paths = checked(docker_args.host_paths, "host_paths", host_paths or {})
         self.docker_host = docker_host
@@ -206,7 +207,7 @@ class DockerJobLauncher(JobLauncher):
                 raise JobLaunchError(f"job {plan.request.job_id}: {key}: {source} leads to {place}, {why}; {meant}")
 
     def make_handle(self, tracking: Tracking, log_path: Path | None) -> DockerJobHandle:
-        return DockerJobHandle(None, self.settings.start_timeout, tracking=tracking, log_path=log_path)
+        return DockerJobHandle(None, self.job_settings.start_timeout, tracking=tracking, log_path=log_path)
 
 
 class ClientDockerJobLauncher(ClientJobLauncher, DockerJobLauncher):

@@ -20,14 +20,18 @@ class JobEvents:
     Args:
         launcher: who fires.
         job_context: returns a fresh context of a job, by an engine and the job's id.
+        handle_of: returns a job's handle; None when the launcher has let go of its jobs.
     """
 
-    handle_of: Callable[[TrackedJob], JobHandleSpec]
-    """Returns a job's handle. There as soon as there is a keeper, so before any job is found again."""
-
-    def __init__(self, launcher: FLComponent, job_context: Callable[[Any, str], FLContext]) -> None:
+    def __init__(
+        self,
+        launcher: FLComponent,
+        job_context: Callable[[Any, str], FLContext],
+        handle_of: Callable[[TrackedJob], JobHandleSpec | None],
+    ) -> None:
         self._launcher = launcher
         self._job_context = job_context
+        self._handle_of = handle_of
         self.engine: Any = None
         """Of the site. None: there is nobody to tell."""
 
@@ -35,8 +39,8 @@ class JobEvents:
         self._fire_about(change.job_id, EventType.JOB_STATE_CHANGED, FLContextKey.JOB_STATE_CHANGE, change)
 
     def job_recovered(self, job: TrackedJob) -> None:
-        handle = self.handle_of(job)
-        self._fire_about(job.identity.job_id, EventType.JOB_RECOVERED, FLContextKey.JOB_HANDLE, handle)
+        if self.engine is not None and (handle := self._handle_of(job)):
+            self._fire_about(job.identity.job_id, EventType.JOB_RECOVERED, FLContextKey.JOB_HANDLE, handle)
 
     def engine_changed(self, reachable: bool, reason: str) -> None:
         event_type = EventType.ENGINE_REACHABLE if reachable else EventType.ENGINE_UNREACHABLE

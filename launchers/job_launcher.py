@@ -12,14 +12,9 @@ from typing import Any
 
 from flcore.errors import JobLaunchError, RuntimeUnavailableError
 from flcore.event_type import EventType
-from flcore.fl_constant import FLContextKey, JobProcessArgs
+from flcore.fl_constant import FLContextKey
 from flcore.fl_context import FLContext
-from flcore.job_launcher_spec import (
-    Check,
-    LauncherFigures,
-    LaunchRequest,
-    add_launcher,
-)
+from flcore.job_launcher_spec import Check, LauncherFigures, LaunchRequest, add_launcher
 from flcore.job_meta import JobMeta, get_job_id
 from flcore.launch import Launch
 from flcore.workspace import STATE_DIR
@@ -33,7 +28,6 @@ from .keeping.job_secrets import JobSecrets
 from .keeping.loans import Loans
 from .launch_plan import LaunchPlan, LaunchPlanner
 from .policy.gpu_ids import ALL_GPUS
-from .policy.job_command import CLIENT_ARGS, SERVER_ARGS
 from .policy.launch_origins import SiteKeys
 from .records.gpu_leases import GpuLeases
 from .records.job_record import RecordStore
@@ -55,14 +49,14 @@ class JobLauncher(LaunchPlanner):
         super().__init__(**kwargs)
         self._runtime = runtime
         self._keeper: JobKeeper | None = None
-        self._events = JobEvents(self, self.job_context)
+        self._events = JobEvents(self, self.job_context, self._handle_of)
         self._lock = threading.Lock()
 
     # What a subclass may change: hooks.
 
     @abstractmethod
     def make_runtime(self) -> Runtime:
-        """Return the runtime of this launcher's jobs. Called once, at the first launch."""
+        """Return the runtime of this launcher's jobs. Called once, when it is first needed."""
 
     def can_launch(self, job_meta: JobMeta, fl_ctx: FLContext) -> bool:  # noqa: ARG002 - for subclasses
         """Whether to volunteer for a job. What it asks for is checked later, so that a refusal has its reason."""
@@ -89,7 +83,7 @@ class JobLauncher(LaunchPlanner):
 
     def make_handle(self, tracking: Tracking, log_path: Path | None) -> ContainerJobHandle:
         """Return the handle of a job, new or recovered."""
-        return ContainerJobHandle(tracking, self.settings.start_timeout, log_path)
+        return ContainerJobHandle(tracking, self.job_settings.start_timeout, log_path)
 
     def end_of(self, log_path: Path | None, seen: ContainerState) -> ContainerState:  # noqa: ARG002 - for subclasses
         """Return how an ended job ended, from what the runtime says of that; the output goes to ``log_path``."""
@@ -129,17 +123,16 @@ class JobLauncher(LaunchPlanner):
         with closing(JobFolder(job_id, plan.folder, plan.spec.user)) as folder:
             steps = partial(self.prepare, plan, folder), folder.confirm
             job = keeper.launch(Launch.of(fl_ctx, job_id), plan.spec, *steps, plan.gpus)
-        asked = partial(plan.describe, self._get_runtime(), self.make_secrets(), self._keys())
-        fl_ctx.set_prop(FLContextKey.LAUNCH_REQUEST, asked, private=True, sticky=False)
+        fl_ctx.set_prop(FLContextKey.LAUNCH_REQUEST, partial(self._describe, plan), private=True, sticky=False)
         return self._handle(keeper, job)
 
     def describe_launch(self, job_meta: dict[str, Any], fl_ctx: FLContext) -> LaunchRequest:
         """Return what :meth:`launch_job` would ask the runtime for. Asks the engine only for the image's id."""
-        plan, runtime = self.plan(job_meta, fl_ctx), self._get_runtime()
+        plan = self.plan(job_meta, fl_ctx)
         found = None
         with suppress(RuntimeUnavailableError):
-            found = runtime.find_image(plan.spec.image)
-        return plan.describe(runtime, self.make_secrets(), self._keys(), found.id if found else "")
+            found = self._get_runtime().find_image(plan.spec.image)
+        return self._describe(plan, found.id if found else "")
 
     def abort_launch(self, job_id: str, by: str) -> bool:
         """Have a launch that is under way raise JobAbortedError; False if it is too late for that, or there is none."""
@@ -185,8 +178,9 @@ class JobLauncher(LaunchPlanner):
             self._runtime = self._runtime or self.make_runtime()
             return self._runtime
 
-    def _keys(self) -> SiteKeys:
-        return SiteKeys(self.given, self.policy, self.env, self.secrets)
+    def _describe(self, plan: LaunchPlan, image: str = "") -> LaunchRequest:
+        keys = SiteKeys(self.given, self.policy, self.env, self.secrets)
+        return plan.describe(self._get_runtime(), self.make_secrets(), keys, image)
 
     def _gpu_leases(self, state_dir: Path | None) -> GpuLeases | None:
         """Return where GPUs are leased: None for a context without a workspace, unless the site's config says where."""
@@ -204,18 +198,20 @@ class JobLauncher(LaunchPlanner):
 
     def _make_keeper(self, runtime: Runtime, fl_ctx: FLContext) -> JobKeeper:
         state_dir, log_path = _state_dir(fl_ctx), _log_paths(fl_ctx)
-        keeper = JobKeeper(
+        return JobKeeper(
             (fl_ctx.get_identity_name(), self.name),
             runtime,
             RecordStore(state_dir) if state_dir else None,
             log_path,
-            self.settings,
+            self.job_settings,
             Loans(self.make_secrets(), self._gpu_leases(state_dir)),
             self._events,
             end_of=lambda job_id, seen: self.end_of(log_path(job_id), seen),
         )
-        self._events.handle_of = partial(self._handle, keeper)
-        return keeper
+
+    def _handle_of(self, job: TrackedJob) -> ContainerJobHandle | None:
+        keeper = self._keeper
+        return self._handle(keeper, job) if keeper else None
 
     def _handle(self, keeper: JobKeeper, job: TrackedJob) -> ContainerJobHandle:
         tracking = Tracking(job, keeper.tracker, keeper.runtime)
@@ -233,9 +229,7 @@ class ClientJobLauncher(JobLauncher):
 
     def get_command(self, job_meta: dict[str, Any], fl_ctx: FLContext) -> tuple[str, str]:
         """Return ``<site>-<job id>`` and the command of a client's job process."""
-        return f"{fl_ctx.get_identity_name()}-{get_job_id(job_meta)}", self.process_command(
-            fl_ctx, self.job_args(fl_ctx), CLIENT_ARGS
-        )
+        return f"{fl_ctx.get_identity_name()}-{get_job_id(job_meta)}", self.client_command(fl_ctx)
 
 
 class ServerJobLauncher(JobLauncher):
@@ -243,9 +237,7 @@ class ServerJobLauncher(JobLauncher):
 
     def get_command(self, job_meta: dict[str, Any], fl_ctx: FLContext) -> tuple[str, str]:
         """Return ``server-<job id>`` and the command of the server's job process."""
-        listen = {JobProcessArgs.SERVICE_HOST: ("--host", self.service_host)}
-        job_args = listen | dict(self.job_args(fl_ctx))
-        return f"server-{get_job_id(job_meta)}", self.process_command(fl_ctx, job_args, SERVER_ARGS)
+        return f"server-{get_job_id(job_meta)}", self.server_command(fl_ctx)
 
 
 def _state_dir(fl_ctx: FLContext) -> Path | None:

@@ -16,7 +16,7 @@ from typing import Any, Self
 
 from flcore.config.problems import Problems
 from flcore.errors import JobLaunchError
-from flcore.fl_constant import FLContextKey
+from flcore.fl_constant import FLContextKey, JobProcessArgs
 from flcore.fl_context import FLContext
 from flcore.job_launcher_spec import JobArgs, JobLauncherSpec, LaunchRequest
 
@@ -36,7 +36,7 @@ from .keeping.job_secrets import JobSecrets
 from .policy import site_args
 from .policy.argv_limits import check_words, split
 from .policy.gpu_ids import ALL_GPUS
-from .policy.job_command import credentials, job_command
+from .policy.job_command import CLIENT_ARGS, SERVER_ARGS, credentials, job_command
 from .policy.job_policy import JobRequest, SitePolicy, check_policy, container_name, resolve
 from .policy.launch_origins import AT_LAUNCH, SiteKeys, masked, origins
 from .runtime.base import Runtime
@@ -174,7 +174,7 @@ class LaunchPlanner(JobLauncherSpec):
         self.env = checked(site_args.text_map, "env", env or {})
         self.datasets = checked(site_args.datasets, "datasets", datasets or {})
         self.secrets = checked(site_args.secrets, "secrets", {} if secrets is None else secrets, self.env)
-        self.settings = JobSettings(
+        self.job_settings = JobSettings(
             start_timeout=None if timeout is None else checked(site_args.seconds, "timeout", timeout),
             run_timeout=checked(site_args.optional_seconds, "run_timeout", run_timeout),
             idle_timeout=checked(site_args.optional_seconds, "idle_timeout", idle_timeout),
@@ -216,7 +216,7 @@ class LaunchPlanner(JobLauncherSpec):
 
     @abstractmethod
     def get_command(self, job_meta: dict[str, Any], fl_ctx: FLContext) -> tuple[str, str]:
-        """Return the container's name and the launch command. Called once per launch.
+        """Return the container's name and the launch command.
 
         The command is split as a shell would split it, and run without a shell.
         """
@@ -229,6 +229,15 @@ class LaunchPlanner(JobLauncherSpec):
         """Return the arguments of the job's process: the context's JOB_PROCESS_ARGS."""
         job_args: JobArgs = fl_ctx.get_prop(FLContextKey.JOB_PROCESS_ARGS) or {}
         return job_args
+
+    def client_command(self, fl_ctx: FLContext) -> str:
+        """Return the command of a client's job process, by the context's JOB_PROCESS_ARGS."""
+        return self.process_command(fl_ctx, self.job_args(fl_ctx), CLIENT_ARGS)
+
+    def server_command(self, fl_ctx: FLContext) -> str:
+        """Return the command of a server's job process, by the context's JOB_PROCESS_ARGS."""
+        listen = {JobProcessArgs.SERVICE_HOST: ("--host", self.service_host)}
+        return self.process_command(fl_ctx, listen | dict(self.job_args(fl_ctx)), SERVER_ARGS)
 
     def process_command(self, fl_ctx: FLContext, job_args: JobArgs, names: Sequence[str]) -> str:
         """Return the command of a job's process with those of its arguments that have these names, in their order."""

@@ -39,7 +39,7 @@ from .container_spec import Mount
 from .docker_launcher import DockerJobLauncher
 from .docker_state import ContainerState
 from .flare import process as flare_process
-from .flare.job_failure import TELLS_FAILURES, tell_server
+from .flare.job_failure import TELLS_FAILURES, return_code_of, tell_server
 from .flare.job_handle import NVFlareJobHandle, end_in_background
 from .flare.kit import KIT_FILES, FlareKit, is_readable, storage
 from .flare.process import RETURN_CODE_FILE, value_of
@@ -49,6 +49,14 @@ from .launch_plan import LaunchPlan
 from .policy import site_args
 from .policy.job_command import CREDENTIAL_VARIABLES
 from .policy.job_policy import JobRequest
+
+__all__ = [
+    "ClientDockerJobLauncher",
+    "KitLauncher",
+    "NVFlareJobHandle",
+    "ServerDockerJobLauncher",
+    "return_code_of",
+]
 
 HOST_WORKSPACE = "NVFL_DOCKER_WORKSPACE"
 """NVIDIA FLARE's variable of a parent in a container: where the engine's host has the kit."""

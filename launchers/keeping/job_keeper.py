@@ -37,7 +37,7 @@ from ..tracking.state_tracker import StateTracker
 from ..tracking.tracked_job import CleanUpDelayedError, JobHooks, TrackedJob
 from .image_puller import ImagePuller
 from .job_recovery import JobRecovery
-from .launch import JobLaunch, Launchpad
+from .launch_steps import Launchpad, LaunchSteps
 from .loans import Loans
 
 logger = logging.getLogger(__name__)
@@ -186,14 +186,15 @@ class JobKeeper:
     # Launching
 
     @contextmanager
-    def _under_way(self, launch: Launch, job: TrackedJob) -> Iterator[JobLaunch]:
+    def _under_way(self, launch: Launch, job: TrackedJob) -> Iterator[LaunchSteps]:
         """Have a launch be known while it is under way, and leave nothing of it if it fails."""
+        steps = LaunchSteps(self.launchpad, launch, job)
         with self._lock:
-            if self._launching.setdefault(launch.job_id, launch) is not launch:
+            if launch.job_id in self._launching:
                 raise NameInUseError(f"job {launch.job_id} is being launched already")
-        launch.on_end_request(partial(self._call_back, launch, job))  # called at once, if somebody was faster
-        steps = JobLaunch(self.launchpad, launch, job)
+            self._launching[launch.job_id] = launch
         try:
+            launch.on_end_request(partial(self._call_back, launch, job))  # called at once, if somebody was faster
             yield steps
         except BaseException as error:  # an interrupt, too, must leave nothing behind
             self._loans.take_secrets_back(job)
@@ -208,8 +209,11 @@ class JobKeeper:
 
     def _call_back(self, launch: Launch, job: TrackedJob) -> None:
         """Write down who has asked for a launch's end, in case this process does not live to give it up."""
-        job.request_end(launch.ended_by, time.time())
         self.launchpad.puller.wake()
+        try:
+            job.request_end(launch.ended_by, time.time())
+        except OSError as error:
+            logger.warning("%s: who has asked for its end cannot be written down: %s", job.identity, error)
 
     def _wait_for_clean_up_of(self, name: str) -> None:
         """Let an ended job of the same name be cleaned up first: its container and its files are in the way."""

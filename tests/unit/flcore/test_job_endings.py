@@ -59,7 +59,7 @@ def test_the_launcher_that_is_at_a_launch_is_asked_to_call_it_back(
     assert launcher.calls == [("j1", "the operator")]
 
 
-def test_past_the_point_of_no_return_nobody_is_asked_and_what_was_launched_is_ended(
+def test_past_the_point_of_no_return_a_launcher_is_asked_all_the_same_and_what_was_launched_is_ended(
     endings: JobEndings, pool: ThreadPoolExecutor
 ) -> None:
     launch, launcher, handle = Launch("j1"), CalledBack(), PlainHandle()
@@ -68,7 +68,7 @@ def test_past_the_point_of_no_return_nobody_is_asked_and_what_was_launched_is_en
     ending = pool.submit(endings.end, launch, "the operator")
     launch.succeed(handle)
     assert ending.result(TIMEOUT) is ABORTED
-    assert (handle.ended_by, launcher.calls) == (["the operator"], [])
+    assert (handle.ended_by, launcher.calls) == (["the operator"], [("j1", "the operator")])
 
 
 def test_who_is_called_by_the_launch_itself_does_not_wait_for_it(endings: JobEndings) -> None:

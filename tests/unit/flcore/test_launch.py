@@ -288,3 +288,18 @@ def test_where_the_framework_has_none_a_launcher_gets_one_of_its_own() -> None:
     launch = Launch.of(FakeFLContext(), "j2")
     assert (launch.job_id, launch.ended_by, launch.is_of_this_thread) == ("j2", "", True)
     launch.begin_start()
+
+
+def test_what_is_launched_beside_a_contexts_job_is_a_launch_of_its_own() -> None:
+    fl_ctx = FakeFLContext()
+    fl_ctx.put(FLContextKey.LAUNCH, Launch("j1"), private=True, sticky=False)
+    assert Launch.of(fl_ctx, "beside").job_id == "beside"
+
+
+def test_who_launches_once_more_after_a_start_that_failed_can_be_called_back_again() -> None:
+    fl_ctx, first = FakeFLContext(), Launch("j1")
+    fl_ctx.put(FLContextKey.LAUNCH, first, private=True, sticky=False)
+    first.begin_start()
+    again = Launch.of(fl_ctx, "j1")
+    assert again.request_end("the operator")
+    assert not again.is_wanted

@@ -48,8 +48,8 @@ class Lab:
     def parent(self, site: str = "site-1", **kwargs: Any) -> Parent:
         given: dict[str, Any] = {"image": "job:1", "runtime": self.runtime, "gpu_ids": IDS, "stop_grace": 0} | kwargs
         launcher = ClientDockerJobLauncher(gpu_lease_dir=str(self.folder / "gpus"), **given)
-        hasty = replace(launcher.settings, launch_patience=0.05, creation_grace=0.05, relist_interval=0.02)
-        launcher.settings = hasty
+        hasty = replace(launcher.job_settings, launch_patience=0.05, creation_grace=0.05, relist_interval=0.02)
+        launcher.job_settings = hasty
         self._launchers.append(launcher)
         return Parent(self, site, launcher)
 

@@ -24,6 +24,7 @@ from flcore.errors import (
 )
 from flcore.fl_constant import FLContextKey
 from flcore.job_launcher_spec import Check
+from flcore.launch import Launch
 from flcore.testing import EventRecorder, FakeFLContext
 from launchers.container_spec import LABEL_JOB_ID, LABEL_LAUNCHER, LABEL_SITE
 from launchers.docker_launcher import DockerJobLauncher
@@ -76,7 +77,7 @@ class Lab:
     def launcher(self, **kwargs: Any) -> DockerJobLauncher:
         arguments: dict[str, Any] = {"image": "job:1", "runtime": self.runtime, "stop_grace": 0}
         launcher = self.keep(TrainLauncher(**arguments | kwargs))
-        launcher.settings = replace(launcher.settings, launch_patience=0.05)
+        launcher.job_settings = replace(launcher.job_settings, launch_patience=0.05)
         return launcher
 
     def keep(self, launcher: DockerJobLauncher) -> DockerJobLauncher:
@@ -792,7 +793,7 @@ def test_a_wrong_argument_is_a_value_error_by_its_name(arguments: dict[str, Any]
 
 @pytest.mark.parametrize("stop_grace", [0, 2.5])
 def test_the_grace_is_the_sites_to_choose(stop_grace: float) -> None:
-    assert TrainLauncher(stop_grace=stop_grace).settings.stop_grace == stop_grace
+    assert TrainLauncher(stop_grace=stop_grace).job_settings.stop_grace == stop_grace
 
 
 def test_two_datasets_of_one_variable_are_refused() -> None:
@@ -810,6 +811,13 @@ def test_a_job_can_be_launched_again_as_soon_as_it_has_ended(lab: Lab) -> None:
         assert handle.result is not None
         assert handle.result.exit_code == exit_code
         assert handle.logs() == f"run {exit_code}"
+
+
+def test_what_is_launched_beside_a_job_in_its_context_is_known_by_its_own_id(lab: Lab) -> None:
+    lab.ctx.put(FLContextKey.LAUNCH, Launch("job-1"), private=True, sticky=False)
+    launcher = lab.launcher()
+    handles = [launcher.launch_job({"job_id": job_id}, lab.ctx) for job_id in ("job-1", "beside")]
+    assert [handle.identity.job_id for handle in handles] == ["job-1", "beside"]
 
 
 def test_arguments_are_copied() -> None:

@@ -37,7 +37,7 @@ MIB = 1 << 20
 class QuickLauncher(ClientDockerJobLauncher):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.settings = replace(self.settings, relist_interval=0.05)
+        self.job_settings = replace(self.job_settings, relist_interval=0.05)
 
 
 class Wall(FLComponent):

@@ -18,7 +18,7 @@ from flcore.testing import EventRecorder, FakeFLContext
 from launchers.container_spec import LABEL_LAUNCHER, LABEL_NONCE, LABEL_SITE_ID, ContainerSpec
 from launchers.docker_launcher import DockerJobLauncher
 from launchers.job_handle import ContainerJobHandle
-from launchers.keeping.launch import JobLaunch
+from launchers.keeping.launch_steps import LaunchSteps
 from launchers.runtime.fake import FakeRuntime
 
 TIMEOUT = 10.0
@@ -60,8 +60,8 @@ class Life:
         self.ctx = FakeFLContext(workspace=workspace, components=[self.handles])
         given = {"image": "job:1", "runtime": runtime, "stop_grace": 0}
         self.launcher = SleepLauncher(**{**given, **arguments})
-        hasty = replace(self.launcher.settings, launch_patience=0.05, creation_grace=0.05, relist_interval=0.02)
-        self.launcher.settings = hasty
+        hasty = replace(self.launcher.job_settings, launch_patience=0.05, creation_grace=0.05, relist_interval=0.02)
+        self.launcher.job_settings = hasty
         self.launcher.dispatch_event(EventType.SYSTEM_START, self.ctx)
 
     @property
@@ -292,7 +292,7 @@ class DeadError(BaseException):
 @pytest.fixture
 def sudden_death(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have a launch that is cut off do nothing any more, as that of a process which was killed."""
-    monkeypatch.setattr(JobLaunch, "give_up", lambda *_: False)
+    monkeypatch.setattr(LaunchSteps, "give_up", lambda *_: False)
 
 
 @pytest.mark.usefixtures("sudden_death")
@@ -479,7 +479,7 @@ def has_answered(life: Life) -> None:
 def test_an_unanswered_creation_is_repeated_and_makes_one_container(lab: Lab, does_it: bool) -> None:
     lab.runtime = SilentRuntime(answers_later=True, does_it=does_it)
     life = lab.life()
-    life.launcher.settings = replace(life.launcher.settings, launch_patience=TIMEOUT)
+    life.launcher.job_settings = replace(life.launcher.job_settings, launch_patience=TIMEOUT)
     has_answered(life)
     handle = life.launch()
     assert [container.id for container in lab.runtime.containers()] == [handle.identity.container_id]
@@ -543,7 +543,7 @@ class HalfDeafRuntime(FakeRuntime):
 def test_an_unanswered_start_that_worked_is_a_launch(lab: Lab) -> None:
     lab.runtime = HalfDeafRuntime(starts=True)
     life = lab.life()
-    life.launcher.settings = replace(life.launcher.settings, launch_patience=TIMEOUT)
+    life.launcher.job_settings = replace(life.launcher.job_settings, launch_patience=TIMEOUT)
     handle = life.launch()
     lab.runtime.exit(NAME, 3)
     assert handle.wait() is JobReturnCode.EXECUTION_ERROR

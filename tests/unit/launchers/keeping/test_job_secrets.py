@@ -291,8 +291,8 @@ class Lab:
             secrets_dir=str(memory),
             secrets={"db": source | {"to_env": "DB"}},
         )
-        hasty = replace(self.launcher.settings, launch_patience=0.05, creation_grace=0.05, relist_interval=0.02)
-        self.launcher.settings = hasty
+        hasty = replace(self.launcher.job_settings, launch_patience=0.05, creation_grace=0.05, relist_interval=0.02)
+        self.launcher.job_settings = hasty
         self.ctx = FakeFLContext(workspace=self.workspace, job_args=ARGS)
 
     @property
@@ -337,7 +337,7 @@ def test_they_go_at_the_end_even_if_the_engine_is_away_then(lab: Lab) -> None:
 
 
 def test_a_container_that_is_kept_has_none_any_more(lab: Lab) -> None:
-    lab.launcher.settings = replace(lab.launcher.settings, keep=True)
+    lab.launcher.job_settings = replace(lab.launcher.job_settings, keep=True)
     handle = lab.launch()
     lab.runtime.exit(NAME)
     handle.wait()
@@ -419,7 +419,7 @@ def test_the_next_process_takes_back_what_one_left_that_died_before_there_was_a_
         assert died.returncode == 9
         assert [path.name for path in memory.rglob("*") if path.is_file()] == ["db"]
         launcher = ClientDockerJobLauncher(image="job:1", runtime=FakeRuntime(), secrets_dir=name)
-        launcher.settings = replace(launcher.settings, creation_grace=0.05, relist_interval=0.02)
+        launcher.job_settings = replace(launcher.job_settings, creation_grace=0.05, relist_interval=0.02)
         with Site("site-1", {"launcher": launcher}, tmp_path / "ws") as site:
             site.jobs()["job-1"].wait()
         assert list(memory.iterdir()) == []

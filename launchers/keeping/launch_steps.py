@@ -1,4 +1,4 @@
-"""One launch: its image is there, its container is made once, its process is started once; or nothing is left."""
+"""The steps of one launch: its image is there, its container is made once, its process is started once; or nothing."""
 
 from __future__ import annotations
 
@@ -55,11 +55,11 @@ class Launchpad:
         return self.has_answered and time.monotonic() <= give_up_at
 
 
-class JobLaunch:
-    """One launch of a job's container; its steps are called in order, by one thread.
+class LaunchSteps:
+    """What one launch does, to be called in order, by one thread.
 
-    Anybody may ask for the launch's end meanwhile, by its :class:`flcore.launch.Launch`; then the next step, or what it
-    waits for, raises JobAbortedError.
+    Until the start, anybody may ask for the launch's end, by its :class:`flcore.launch.Launch`; then the next step, or
+    what this one waits for, raises JobAbortedError.
     """
 
     def __init__(self, pad: Launchpad, launch: Launch, job: TrackedJob) -> None:
@@ -83,7 +83,7 @@ class JobLaunch:
         give_up_at: float | None = None
         while True:
             try:
-                self._pad.puller.ensure(image, lambda: self._launch.ended_by != "")
+                self._pad.puller.ensure(image, lambda: not self._launch.is_wanted)
                 self._launch.raise_if_ended()
                 return self._pad.runtime.find_image(image)
             except RuntimeUnavailableError:
@@ -178,7 +178,8 @@ class JobLaunch:
             except RuntimeUnavailableError as error:
                 if error.reached:
                     self._see_whether_it_started(error)
-                elif time.monotonic() < give_up_at and not self._launch.wait_for_end_request(_RETRY_INTERVAL):
+                elif time.monotonic() < give_up_at:
+                    time.sleep(_RETRY_INTERVAL)  # nobody can call the launch back any more
                     continue
                 else:
                     raise
