@@ -85,6 +85,9 @@ class DockerClients:
             # The SDK would keep a connection of a local socket open for each of the last 25 URLs, and use none again:
             # every container has URLs of its own, so these would only take up descriptors here and in the engine.
             client.api.headers["Connection"] = "close"
+            # No proxy stands before a socket of this host, and no login for one: to read all variables for that, at
+            # each call, is a third of what a call costs.
+            client.api.trust_env = False
             client.api.close()  # the one on which it asked for the version; it makes others when it needs them
         return client
 
