@@ -85,7 +85,8 @@ class LaunchPlanner(JobLauncherSpec):
         timeout: seconds a container may take to run; None is for ever. Also ``enter_states``'s own default.
         image: for jobs that name none.
         images: the images that a job may name: names whose parts may be globs, as in ``registry.example.com/team/*``.
-            One without a tag allows every tag; one with a digest holds what it covers to that digest.
+            One without a tag allows every tag and digest, one with a tag no digest, which Docker would heed in its
+            place; one with a digest holds what it covers to that digest.
         env: variables for every job.
         job_env_prefixes: what the variables that a job asks for may begin with.
         datasets: ``name -> path`` of the site's data; a job sees each read-only, at the path in its variable

@@ -1,7 +1,8 @@
 """Names of images, taken apart as Docker takes them apart, and the site's rules for them. Pure.
 
 A rule is compared part by part, registry with registry: ``python*`` allows ``python:3.12``, which is also called
-``docker.io/library/python:3.12``, and never ``python.example.com/python``.
+``docker.io/library/python:3.12``, and never ``python.example.com/python``. Beside a digest Docker ignores a tag, so such a
+name is one of a digest alone, and no rule that has a tag is about it but one that has a digest, too.
 """
 
 from __future__ import annotations
@@ -49,7 +50,10 @@ class ImageName(_Parts):
 
 
 class ImageRule(_Parts):
-    """An entry of a site's list: an image's name, whose parts may be globs. Without a tag it stands for every tag."""
+    """An entry of a site's list: an image's name, whose parts may be globs.
+
+    Without a tag, or with the tag ``*``, it stands for every tag and every digest; with another, for tags alone.
+    """
 
     __slots__ = ()
 
@@ -71,8 +75,12 @@ class ImageRule(_Parts):
         return (
             fnmatchcase(image.registry, self.registry)
             and fnmatchcase(image.path, self.path)
-            and (not self.tag or fnmatchcase(image.tag, self.tag))
+            and (self.tag in ("", "*") or self._covers_tag_of(image))
         )
+
+    def _covers_tag_of(self, image: ImageName) -> bool:
+        says_what_runs = not image.digest or bool(self.digest)
+        return says_what_runs and fnmatchcase(image.tag, self.tag)
 
 
 def allowed_digests(image: ImageName, rules: Iterable[ImageRule]) -> tuple[str, ...] | None:

@@ -151,6 +151,8 @@ NOT_LISTED: dict[str, Any] = {
     "a listed name as the tag of another": "evil:flcore-demo",
     "another digest than the listed one": f"pinned@sha256:{'2' * 64}",
     "another digest behind a tag": f"pinned:1@sha256:{'2' * 64}",
+    "a digest behind a listed tag, which Docker ignores": f"job:1.2@sha256:{'2' * 64}",
+    "a digest behind a listed name and tag": f"flcore-demo:latest@sha256:{'2' * 64}",
 }
 
 BY_ENTRY: Place = ("deploy_map", "app", 1, "image")

@@ -29,6 +29,9 @@ def digests(image: str, *rules: str) -> tuple[str, ...] | None:
         ("eu.example.com/job", "*.example.com/job"),
         (f"python@{A}", "python"),
         (f"python:3.12@{A}", f"python@{A}"),
+        (f"python:3.12@{A}", f"python:3.*@{A}"),
+        (f"python:3.12@{A}", "python"),
+        (f"python@{A}", "python:*"),
         ("anything.example.com/at/all:1", "*"),
     ],
 )
@@ -54,6 +57,16 @@ def test_a_rule_covers_an_image_however_it_is_written(image: str, rule: str) -> 
 )
 def test_a_rule_covers_nothing_that_only_looks_like_it(image: str, rule: str) -> None:
     assert digests(image, rule) is None
+
+
+@pytest.mark.parametrize("tag", ["3.12", "3.*", "?*", "latest"])
+def test_a_rule_with_a_tag_allows_no_digest_that_a_job_names_beside_the_tag(tag: str) -> None:
+    assert digests(f"python:3.12@{B}", f"python:{tag}") is None
+    assert digests(f"python:latest@{B}", f"python:{tag}", f"python@{A}") is None
+
+
+def test_a_digest_beside_a_tag_is_allowed_where_a_rule_lists_it() -> None:
+    assert digests(f"python:3.12@{A}", "python:3.*", f"python@{A}") == (A,)
 
 
 @pytest.mark.parametrize(
