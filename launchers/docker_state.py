@@ -166,11 +166,10 @@ def result_of(seen: ContainerState, end_request: EndRequest | None = None, outpu
     SUCCESS, NVIDIA FLARE's codes 101 to 104 are passed on, any other is EXECUTION_ERROR. A container that could not be
     started is an EXECUTION_ERROR, and one that vanished an INFRASTRUCTURE_ERROR: "lost" is not "succeeded".
     """
-    never_started = seen.started_at is None and seen.state is DOCKER_STATE.CREATED
-    code = seen.exit_code if effective_state(seen) is DOCKER_STATE.EXITED or never_started else None
+    code = _exit_code(seen)
     asked = end_request if end_request and _came_after(seen, end_request) else None
     return JobResult(
-        return_code=JobReturnCode.ABORTED if asked else _return_code(code),
+        return_code=JobReturnCode.ABORTED if asked else _return_code(seen, code),
         exit_code=code,
         signal=_signal(code),
         oom_killed=seen.oom_killed and code != 0,
@@ -197,9 +196,22 @@ def _came_after(seen: ContainerState, request: EndRequest) -> bool:
     return seen.finished_at is None or seen.finished_at >= request.time
 
 
-def _return_code(exit_code: int | None) -> JobReturnCode:
+def _exit_code(seen: ContainerState) -> int | None:
+    """Return the code of a process that has ended, or what the engine says of one that it could not start.
+
+    Some engines (Podman 5) have a 0 where no process has ever run: that is nobody's code.
+    """
+    never_started = seen.started_at is None and seen.state is DOCKER_STATE.CREATED
+    ended = effective_state(seen) is DOCKER_STATE.EXITED
+    if not ended and not never_started:
+        return None
+    return None if seen.started_at is None and seen.exit_code == 0 else seen.exit_code
+
+
+def _return_code(seen: ContainerState, exit_code: int | None) -> JobReturnCode:
     if exit_code is None:
-        return JobReturnCode.INFRASTRUCTURE_ERROR
+        could_not_start = seen.started_at is None and seen.exit_code == 0 and seen.error
+        return JobReturnCode.EXECUTION_ERROR if could_not_start else JobReturnCode.INFRASTRUCTURE_ERROR
     return JobReturnCode(exit_code) if exit_code in _PASSED_ON else JobReturnCode.EXECUTION_ERROR
 
 

@@ -330,3 +330,13 @@ def test_a_job_that_had_ended_before_it_was_asked_keeps_its_result() -> None:
 
 def test_a_container_that_vanished_after_somebody_asked_is_aborted() -> None:
     assert result_of(GONE, EndRequest("the test", 2.5)).return_code is JobReturnCode.ABORTED
+
+
+@pytest.mark.parametrize("state", [DOCKER_STATE.CREATED, DOCKER_STATE.EXITED])
+@pytest.mark.parametrize("error", ["crun: executable file `no-such` not found", ""])
+def test_what_never_started_never_succeeded_whatever_code_stands_there(state: DOCKER_STATE, error: str) -> None:
+    result = result_of(ContainerState(state, exit_code=0, error=error))
+    assert not result.succeeded
+    assert (result.return_code, result.exit_code) != (JobReturnCode.SUCCESS, 0)
+    assert result.exit_code is None
+    assert error in result.error
