@@ -36,6 +36,8 @@ class FLContextKey:
     JOB_META = "__job_meta__"
     JOB_PROCESS_ARGS = "__job_process_args__"
     JOB_LAUNCHER = "_job_launcher"
+    JOB_BLOCK_REASON = "__job_block_reason"
+    """Set by a component that hears BEFORE_JOB_LAUNCH: why the job must not be launched."""
 
     JOB_STATE_CHANGE = "__job_state_change__"
     """The ``JobStateChange`` of a JOB_STATE_CHANGED event."""

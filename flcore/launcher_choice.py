@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
-from .errors import JobRejectedError, NoLauncherError
+from .errors import JobLaunchError, JobRejectedError, NoLauncherError
 from .fl_component import FLComponent
 from .fl_constant import FLContextKey
 from .fl_context import FLContext
@@ -14,14 +14,15 @@ from .job_launcher_spec import JobLauncherSpec
 def choose_launcher(fl_ctx: FLContext, components: Mapping[str, FLComponent], *, strict: bool) -> JobLauncherSpec:
     """Return the first that volunteered at the BEFORE_JOB_LAUNCH of this context.
 
-    Raises JobRejectedError if a component refused the job, NoLauncherError if nobody volunteered, or several did and
-    the site is ``strict``. ``components`` are the site's, by their ids: the error names the launchers among them.
+    Raises JobRejectedError, or another JobLaunchError, if a component has refused the job, whoever volunteered;
+    NoLauncherError if nobody did, or several did and the site is ``strict``. ``components`` are the site's, by their
+    ids: the error names the launchers among them.
     """
     job_id, site = fl_ctx.get_job_id(), fl_ctx.get_identity_name()
     volunteers: list[JobLauncherSpec] = fl_ctx.get_prop(FLContextKey.JOB_LAUNCHER, [])
     errors: Mapping[str, Exception] = fl_ctx.get_prop(FLContextKey.EXCEPTIONS, {})
+    _raise_refusal(job_id, errors, components, fl_ctx.get_prop(FLContextKey.JOB_BLOCK_REASON))
     if not volunteers:
-        _raise_refusal(errors.values())
         known = _known_launchers(components)
         failed = "".join(f"; {name} failed: {error!r}" for name, error in errors.items())
         raise NoLauncherError(f"job {job_id}: no launcher of site {site} volunteered ({known}{failed})")
@@ -31,11 +32,17 @@ def choose_launcher(fl_ctx: FLContext, components: Mapping[str, FLComponent], *,
     return volunteers[0]
 
 
-def _raise_refusal(errors: Iterable[Exception]) -> None:
-    """Raise what a component said of the job: it says more than that nobody volunteered."""
-    refusal = next((error for error in errors if isinstance(error, JobRejectedError)), None)
-    if refusal:
-        raise refusal
+def _raise_refusal(
+    job_id: str, errors: Mapping[str, Exception], components: Mapping[str, FLComponent], block_reason: object
+) -> None:
+    """Raise the first refusal: what a component has raised, by its name, or the reason that one has put down."""
+    for name, error in errors.items():
+        if isinstance(error, JobLaunchError):
+            if not isinstance(components.get(name), JobLauncherSpec):  # a launcher's own words say what it is about
+                error.args = (f"job {job_id}: refused by the component {name}: {error}", *error.args[1:])
+            raise error
+    if block_reason:
+        raise JobRejectedError(f"job {job_id}: a component has blocked it: {block_reason}")
 
 
 def _known_launchers(components: Mapping[str, FLComponent]) -> str:

@@ -1,8 +1,8 @@
 """Names of images, taken apart as Docker takes them apart, and the site's rules for them. Pure.
 
 A rule is compared part by part, registry with registry: ``python*`` allows ``python:3.12``, which is also called
-``docker.io/library/python:3.12``, and never ``python.example.com/python``. Beside a digest Docker ignores a tag, so such a
-name is one of a digest alone, and no rule that has a tag is about it but one that has a digest, too.
+``docker.io/library/python:3.12``, and never ``python.example.com/python``. Beside a digest Docker ignores a tag, so
+such a name is one of a digest alone, and no rule that has a tag is about it but one that has a digest, too.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 import pytest
 
 from flcore import FLComponent, FLContextKey, JobLauncherSpec, add_launcher
-from flcore.errors import JobRejectedError, NoLauncherError
+from flcore.errors import JobLaunchError, JobRejectedError, NoGpuError, NoLauncherError
 from flcore.launcher_choice import choose_launcher
 from flcore.testing import FakeFLContext
 from tests.conftest import Launcher
@@ -63,3 +63,26 @@ def test_a_refusal_says_more_than_that_nobody_volunteered() -> None:
     with pytest.raises(JobRejectedError) as raised:
         choose_launcher(context_of(gpu=OSError("no"), docker=refusal), named("docker"), strict=False)
     assert raised.value is refusal
+
+
+@pytest.mark.parametrize("refusal", [JobRejectedError("not today"), NoGpuError("none is free")], ids=repr)
+def test_any_component_may_refuse_whoever_volunteered(refusal: JobLaunchError) -> None:
+    launchers = named("docker")
+    fl_ctx = context_of(launchers["docker"], gate=refusal, later=JobRejectedError("nor tomorrow"))
+    with pytest.raises(type(refusal)) as raised:
+        choose_launcher(fl_ctx, launchers, strict=False)
+    assert str(raised.value).endswith(f"refused by the component gate: {refusal.args[0].rpartition(': ')[2]}")
+
+
+def test_a_component_may_block_a_job_by_a_reason() -> None:
+    launchers = named("docker")
+    fl_ctx = context_of(launchers["docker"])
+    fl_ctx.put(FLContextKey.JOB_BLOCK_REASON, "the budget is spent", private=True, sticky=False)
+    with pytest.raises(JobRejectedError, match="a component has blocked it: the budget is spent"):
+        choose_launcher(fl_ctx, launchers, strict=False)
+
+
+def test_a_component_that_fails_refuses_nothing() -> None:
+    launchers = named("docker")
+    fl_ctx = context_of(launchers["docker"], monitor=ValueError("a bug"))
+    assert choose_launcher(fl_ctx, launchers, strict=False) is launchers["docker"]

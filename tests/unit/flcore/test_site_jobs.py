@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from flcore.errors import (
     ImageError,
     JobAbortedError,
     JobLaunchError,
+    JobRejectedError,
     NameInUseError,
     TerminateTimeout,
     UnknownJobError,
@@ -541,3 +543,22 @@ def test_a_wrong_word_for_the_end_is_named() -> None:
     with pytest.raises(ConfigError) as raised:
         Site("site-1", at_end="stop")
     assert str(raised.value) == "site site-1: at_end: must be 'leave' or 'end' (the running jobs), got 'stop'"
+
+
+def test_what_a_component_refuses_is_not_launched_and_leaves_nothing(
+    make_site: Callable[..., Site], event_recorder: EventRecorder, tmp_path: Path
+) -> None:
+    class Gate(FLComponent):
+        def handle_event(self, event_type: str, fl_ctx: FLContext) -> None:
+            if event_type == EventType.BEFORE_JOB_LAUNCH:
+                raise JobRejectedError("not on my watch")
+
+    app, launcher = tmp_path / "apps" / "app", Launcher()
+    app.mkdir(parents=True)
+    site = make_site(launcher=launcher, gate=Gate())
+    with site, pytest.raises(JobRejectedError, match="job j1: refused by the component gate: not on my watch"):
+        site.launch_job({"job_id": "j1"}, app=app)
+    assert launcher.launched == []
+    assert event_recorder.event_types.count(EventType.JOB_ABORTED) == 1
+    assert not (tmp_path / "j1").exists()
+    assert site.load == (0, 0, 0)
