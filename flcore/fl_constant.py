@@ -31,6 +31,8 @@ class FLContextKey:
     CURRENT_RUN = ReservedKey.RUN_NUM
     CURRENT_JOB_ID = "__current_job_id__"
     APP_ROOT = "__app_root__"
+    """Where the app of a job is that is launched. At BEFORE_JOB_LAUNCH that is the copy that will run, which only the
+    site can change; at AFTER_JOB_LAUNCH it is in the job's folder."""
     WORKFLOW = "__workflow__"
     ARGS = "__args__"
     JOB_META = "__job_meta__"

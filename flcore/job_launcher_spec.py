@@ -284,6 +284,10 @@ class LauncherFigures:
 class JobLauncherSpec(FLComponent, ABC):
     """A component that volunteers at BEFORE_JOB_LAUNCH (:func:`add_launcher`) and can launch a job."""
 
+    deploys = False
+    """Whether :meth:`launch_job` calls the context's ``Launch.deploy`` itself, when nothing but the start can fail any
+    more. If not, the job's files are in its folder before ``launch_job`` is called; if that raises, they go again."""
+
     def check_job(self, job_meta: dict[str, Any], fl_ctx: FLContext) -> None:
         """Raise JobRejectedError, or another JobLaunchError, for a job that :meth:`launch_job` would refuse.
 

@@ -58,6 +58,7 @@ class Launch:
         self._callbacks: list[Callable[[], None]] = []
         self._launcher: JobLauncherSpec | None = None
         self._handle: JobHandleSpec | None = None
+        self._deploy: Callable[[], None] | None = None
         self._code = JobReturnCode.ABORTED
         self._changed = threading.Condition(threading.Lock())
 
@@ -163,6 +164,20 @@ class Launch:
             self.raise_if_ended()
             self._launcher = launcher
             self._go_on_to(LaunchState.LAUNCHING)
+
+    def deploy_by(self, deploy: Callable[[], None]) -> None:
+        """Note what puts the job's files into its folder, in place of those of an earlier run."""
+        self._deploy = deploy
+
+    def deploy(self) -> bool:
+        """Have the job's files put into its folder, if that is not done; return whether it was done now.
+
+        To be called by the launching thread. Raises JobLaunchError.
+        """
+        deploy, self._deploy = self._deploy, None
+        if deploy:
+            deploy()
+        return deploy is not None
 
     def begin_start(self) -> None:
         """Pass the point of no return. Raises JobAbortedError if somebody has asked for the end.

@@ -222,10 +222,11 @@ class Site:
         """Launch a job's process and return its handle.
 
         Waits for its turn first, if the site's ``admission`` says so; a handler of the site's or a launcher's events
-        does not wait. ``app`` is the folder with the job's app, copied into the site's workspace. BEFORE_JOB_LAUNCH is
-        fired, one of the launchers that volunteered is chosen, checks the job and launches, AFTER_JOB_LAUNCH is fired;
-        when the job ends, JOB_ABORTED follows if somebody asked for its end, else JOB_COMPLETED. The copy of a job that
-        is refused goes again.
+        does not wait. ``app`` is the folder with the job's app: a copy is made, which is in the context's APP_ROOT.
+        BEFORE_JOB_LAUNCH is fired, one of the launchers that volunteered is chosen, checks the job and launches,
+        AFTER_JOB_LAUNCH is fired; when the job ends, JOB_ABORTED follows if somebody asked for its end, else
+        JOB_COMPLETED. The copy comes into the job's folder when all is ready for the start; before, and if the launch
+        fails, what an earlier run of the job has left there is untouched.
 
         A launch that fails raises JobLaunchError (or ConfigError if the app cannot be copied), and nothing of the job
         runs: SiteBusyError if too many jobs run and wait already, JobAbortedError if somebody ended it meanwhile. It
@@ -283,20 +284,17 @@ class Site:
 
     def _launch(self, launch: Launch, fl_ctx: FLContext, app: str | Path | None) -> JobHandleSpec:
         self._admission.enter(launch)
-        job_id, job_meta = launch.job_id, fl_ctx.get_prop(FLContextKey.JOB_META)
+        job_meta = fl_ctx.get_prop(FLContextKey.JOB_META)
         check_metadata(job_meta)
-        with self.workspace.deployed(job_meta, None if app is None else Path(app)):
+        with self.workspace.staged(job_meta, None if app is None else Path(app)) as files:
+            fl_ctx.put(FLContextKey.APP_ROOT, files.app_dir, private=True, sticky=False)
             self._events.fire_in(fl_ctx, EventType.BEFORE_JOB_LAUNCH)
             launcher = choose_launcher(fl_ctx, self.components(), strict=self.strict)
             launch.hand_over(launcher)
-            with _at_work(launcher, job_id):
-                launcher.check_job(job_meta, fl_ctx)
-        # from here on the copy stays, whatever comes of the launch: the folder may have been given to the job
-        with _at_work(launcher, job_id):
-            handle = launcher.launch_job(job_meta, fl_ctx)
-        if not isinstance(handle, JobHandleSpec):
-            raise JobLaunchError(f"job {job_id}: the launcher {launcher.name} returned {handle!r}, no JobHandleSpec")
-        return handle
+            launch.deploy_by(files.put)
+            handle = _launch_by(launcher, launch, job_meta, fl_ctx)
+            fl_ctx.put(FLContextKey.APP_ROOT, files.app_dir, private=True, sticky=False)
+            return handle
 
     def _launch_failed(self, launch: Launch, error: BaseException) -> None:
         self._jobs.failed(launch, error)
@@ -349,6 +347,19 @@ class Site:
         self._admission.reopen()
         with self._lock:
             self._closing = False
+
+
+def _launch_by(launcher: JobLauncherSpec, launch: Launch, job_meta: dict[str, Any], fl_ctx: FLContext) -> JobHandleSpec:
+    """Have a launcher check a job and launch it."""
+    with _at_work(launcher, launch.job_id):
+        launcher.check_job(job_meta, fl_ctx)
+        if not launcher.deploys:
+            launch.deploy()
+        handle = launcher.launch_job(job_meta, fl_ctx)
+        launch.deploy()  # for a subclass of one that deploys, which launches in a way of its own
+    if not isinstance(handle, JobHandleSpec):
+        raise JobLaunchError(f"job {launch.job_id}: the launcher {launcher.name} returned {handle!r}, no JobHandleSpec")
+    return handle
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 ::
 
     <root>/.flcore/                    what the site must not forget of its jobs; no job sees it
+    <root>/.staged-<random>/           the files of one that is being launched; nobody but the site sees it
     <root>/<job id>/                   the job's own folder: all that it may write, and nobody else's business
     <root>/<job id>/meta.json          its metadata
     <root>/<job id>/<site>.log         its output, once it has ended
@@ -13,15 +14,18 @@
 from __future__ import annotations
 
 import json
-import os
+import logging
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from .disk.safe_files import closing, copy_tree, make_private, remove, write_new
-from .errors import ConfigError
+from .disk.safe_files import copy_tree, write_new
+from .disk.staged_files import StagedFiles, staged
+from .errors import ConfigError, JobLaunchError, OutcomeUnknownError
 from .fl_constant import JobConstants
 from .job_meta import JobMeta, get_job_id
+
+logger = logging.getLogger(__name__)
 
 STATE_DIR = ".flcore"
 """The folder, in a site's workspace, of what the site must not forget of its jobs. No job's id can be its name."""
@@ -48,33 +52,72 @@ class Workspace:
         return str(Path(self.get_app_dir(job_id)) / "custom")
 
     @contextmanager
-    def deployed(self, job_meta: JobMeta, app: Path | None) -> Iterator[None]:
-        """Put a job's metadata and a copy of its app into the job's folder, in place of those of an earlier run.
+    def staged(self, job_meta: JobMeta, app: Path | None) -> Iterator[JobFiles]:
+        """Have a job's metadata, and a copy of its app, beside its folder, until :meth:`JobFiles.put`.
 
-        A folder that was not there before goes again if the block raises. Links in the app are copied as links, and
-        none that an earlier run left is followed. Nothing is done without an app. Raises ConfigError if it cannot be
-        copied.
+        If the block raises, the job's folder is again as an earlier run of the job left it, or not there; only what may
+        run (OutcomeUnknownError) keeps its files. Links in the app are copied as links, and none that an earlier run
+        left is followed. Nothing is done without an app. Raises ConfigError if it cannot be copied.
         """
-        run_dir = Path(self.get_run_dir(get_job_id(job_meta)))
-        is_new = not os.path.lexists(run_dir)
+        job_id = get_job_id(job_meta)
+        run_dir, app_dir = Path(self.get_run_dir(job_id)), self.get_app_dir(job_id)
+        if app is None:
+            yield JobFiles(job_id, app_dir)
+            return
+        with ExitStack() as stack:
+            try:
+                files = stack.enter_context(staged(self._root, run_dir))
+                with files.opened() as folder:
+                    copy_tree(app, Path(app_dir).name, folder)
+                    meta = json.dumps(dict(job_meta), indent=2) + "\n"
+                    write_new(JobConstants.META_FILE, folder, [meta.encode()], 0o644)
+            except (OSError, TypeError, ValueError) as error:
+                raise ConfigError(f"job {job_id}: its app {app} cannot be copied to {run_dir}: {error}") from error
+            job_files = JobFiles(job_id, app_dir, files)
+            with job_files.taken_back_on_failure():
+                yield job_files
+
+
+class JobFiles:
+    """A job's metadata and app, while its launch is under way: beside the job's folder first, then in it."""
+
+    def __init__(self, job_id: str, app_dir: str, files: StagedFiles | None = None) -> None:
+        self._job_id = job_id
+        self._place = app_dir
+        self._files = files
+        self._are_put = files is None
+
+    @property
+    def app_dir(self) -> str:
+        """Where the app is now. Nobody but the site can change it before it is :meth:`put`."""
+        return self._place if self._are_put or not self._files else str(self._files.path / Path(self._place).name)
+
+    def put(self) -> None:
+        """Put them into the job's folder, in place of those of an earlier run. Raises JobLaunchError."""
+        if self._are_put or not self._files:
+            return
         try:
-            if app is not None:
-                self._deploy(job_meta, app, run_dir)
+            self._files.put()
+        except OSError as error:
+            where = Path(self._place).parent
+            raise JobLaunchError(f"job {self._job_id}: its app cannot be put into {where}: {error}") from error
+        self._are_put = True
+
+    @contextmanager
+    def taken_back_on_failure(self) -> Iterator[None]:
+        """Have the folder be as it was if the block raises, unless the job may run all the same."""
+        try:
             yield
+        except OutcomeUnknownError:
+            raise
         except BaseException:
-            if app is not None and is_new:
-                with suppress(OSError):
-                    remove(run_dir)
+            self._take_back()
             raise
 
-    def _deploy(self, job_meta: JobMeta, app: Path, run_dir: Path) -> None:
-        job_id = get_job_id(job_meta)
+    def _take_back(self) -> None:
         try:
-            with closing(make_private(run_dir)) as folder:
-                app_dir = Path(self.get_app_dir(job_id)).name
-                remove(app_dir, folder)
-                copy_tree(app, app_dir, folder)
-                meta = json.dumps(dict(job_meta), indent=2) + "\n"
-                write_new(JobConstants.META_FILE, folder, [meta.encode()], 0o644)
-        except (OSError, TypeError, ValueError) as error:
-            raise ConfigError(f"job {job_id}: its app {app} cannot be copied to {run_dir}: {error}") from error
+            if self._files:
+                self._files.take_back()
+        except OSError as error:
+            about = {"job_id": self._job_id}
+            logger.warning("job %s: its files cannot be taken back: %s", self._job_id, error, extra=about)

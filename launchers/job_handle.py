@@ -139,6 +139,8 @@ class ContainerJobHandle(JobHandleSpec):
         """Return the output that is kept in the job's folder; None before the end, or if it is not kept."""
         if self._log_path is None or self._job.result is None:
             return None
+        if DOCKER_STATE.RUNNING not in self._job.entered:  # it has written nothing: that file is an earlier run's
+            return b""
         self._job.wait_for_clean_up(KEPT_OUTPUT_TIMEOUT)
         try:
             with closing(open_folder(self._log_path.parent)) as folder, open_file(self._log_path.name, folder) as file:

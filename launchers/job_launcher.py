@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import closing, suppress
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -44,6 +44,8 @@ class JobLauncher(LaunchPlanner):
         runtime: where to run, for tests; by default the launcher makes its own.
         kwargs: see :class:`launchers.launch_plan.LaunchPlanner`.
     """
+
+    deploys = True
 
     def __init__(self, *, runtime: Runtime | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -120,9 +122,10 @@ class JobLauncher(LaunchPlanner):
         plan = self.plan(job_meta, fl_ctx)
         keeper = self.open_keeper(fl_ctx)
         job_id = plan.request.job_id
-        with closing(JobFolder(job_id, plan.folder, plan.spec.user)) as folder:
-            steps = partial(self.prepare, plan, folder), folder.confirm
-            job = keeper.launch(Launch.of(fl_ctx, job_id), plan.spec, *steps, plan.gpus)
+        launch = Launch.of(fl_ctx, job_id)
+        with JobFolder(job_id, plan.folder, plan.spec.user) as folder:
+            steps = partial(self.prepare, plan, folder), partial(_deploy, launch, folder)
+            job = keeper.launch(launch, plan.spec, *steps, plan.gpus)
         fl_ctx.set_prop(FLContextKey.LAUNCH_REQUEST, partial(self._describe, plan), private=True, sticky=False)
         return self._handle(keeper, job)
 
@@ -238,6 +241,14 @@ class ServerJobLauncher(JobLauncher):
     def get_command(self, job_meta: dict[str, Any], fl_ctx: FLContext) -> tuple[str, str]:
         """Return ``server-<job id>`` and the command of the server's job process."""
         return f"server-{get_job_id(job_meta)}", self.server_command(fl_ctx)
+
+
+def _deploy(launch: Launch, folder: JobFolder) -> None:
+    """Put a job's files into its folder, as late as can be: nothing but the start may fail any more."""
+    folder.confirm()
+    if launch.deploy():
+        folder.give()
+        folder.confirm()
 
 
 def _state_dir(fl_ctx: FLContext) -> Path | None:

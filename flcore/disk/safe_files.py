@@ -131,6 +131,13 @@ def give(folder: int, uid: int, gid: int, depth: int = MAX_FOLDER_DEPTH) -> None
     os.fchown(folder, uid, gid)  # last: until then a new owner can put nothing in the way
 
 
+def move(name: str, within: int, to: int, new_name: str | None = None) -> None:
+    """Move what is there, a folder, or whatever else, to another folder of the same file system."""
+    with suppress(NotADirectoryError):
+        os.close(_open_up(name, within))  # who moves a folder must be allowed to write to it
+    os.rename(name, new_name or name, src_dir_fd=within, dst_dir_fd=to)
+
+
 def _unlink(name: str | Path, within: int | None) -> bool:
     """Remove what is no folder; False if it is one."""
     try:
@@ -157,8 +164,7 @@ def _empty(folder: int) -> None:
 
 def _move_up(name: str, within: int, up: int) -> str:
     new_name = secrets.token_hex(16)
-    os.close(_open_up(name, within))  # who moves a folder must be allowed to write to it
-    os.rename(name, new_name, src_dir_fd=within, dst_dir_fd=up)
+    move(name, within, up, new_name)
     return new_name
 
 

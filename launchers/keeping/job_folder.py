@@ -1,18 +1,24 @@
-"""A job's own folder on the host, while its job is launched: made, given to the job's user, and seen to be still it."""
+"""A job's own folder on the host, while its job is launched: made, given to the job's user, and seen to be still it.
+
+One that a launch has made goes again if the launch fails.
+"""
 
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
+from typing import Self
 
 from flcore.disk.safe_files import give, make_private
-from flcore.errors import JobLaunchError
+from flcore.errors import JobLaunchError, OutcomeUnknownError
 
 
 class JobFolder:
     """One launch's folder. Making one touches no disk; to be closed.
 
-    It stays open until the launch is over: so nothing else can have its number meanwhile.
+    It stays open until the launch is over: so nothing else can have its number meanwhile. As a context manager around
+    the launch it is closed at the end, and goes again if it was made, the launch fails, and it is empty.
 
     Args:
         job_id: for errors.
@@ -25,6 +31,7 @@ class JobFolder:
         self._path = path
         self._user = user
         self._folder = -1
+        self._is_new = False
 
     def make(self) -> None:
         """Make it if need be, closed to everybody but the job's user, who gets all that is in it.
@@ -34,6 +41,7 @@ class JobFolder:
         if self._path is None:
             return
         try:
+            self._is_new = not os.path.lexists(self._path)
             self._folder = make_private(self._path)
             self._give()
         except OSError as error:
@@ -50,6 +58,15 @@ class JobFolder:
         if not same:
             raise JobLaunchError(f"job {self._job_id}: its folder was replaced during the launch: {self._path}")
 
+    def give(self) -> None:
+        """Give what has come into it since to the job's user, too. Raises JobLaunchError."""
+        try:
+            self._give()
+        except OSError as error:
+            raise JobLaunchError(
+                f"job {self._job_id}: its files cannot be given away: {self._path}: {error}"
+            ) from error
+
     def close(self) -> None:
         """Idempotent."""
         folder, self._folder = self._folder, -1
@@ -58,12 +75,21 @@ class JobFolder:
 
     def _give(self) -> None:
         uid, gid = owner(self._user)
-        if (uid, gid) == (os.geteuid(), os.getegid()):
+        if self._folder < 0 or (uid, gid) == (os.geteuid(), os.getegid()):
             return
         try:
             give(self._folder, uid, gid)
         except PermissionError as error:
             raise JobLaunchError(f"job {self._job_id}: {no_gift(self._user)}: {error}") from error
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, _: object, error: BaseException | None, trace: object) -> None:
+        self.close()
+        if error and self._is_new and self._path and not isinstance(error, OutcomeUnknownError):
+            with suppress(OSError):  # somebody has put something there
+                self._path.rmdir()
 
 
 def owner(user: str) -> tuple[int, int]:

@@ -29,7 +29,7 @@ from ..container_spec import (
     ContainerSpec,
     hidden,
 )
-from ..docker_state import ContainerState
+from ..docker_state import DOCKER_STATE, ContainerState
 from ..records.job_record import JobIdentity, JobRecord, RecordStore
 from ..runtime.base import ContainerSummary, FoundImage, Runtime
 from ..settings import JobSettings
@@ -278,7 +278,7 @@ class JobKeeper:
     def _keep_output(self, log_path: Path | None, job: TrackedJob) -> None:
         job.wait_for_followers(FOLLOWER_PATIENCE)  # who read from the engine, which forgets the output by a removal
         try:
-            if log_path:
+            if log_path and DOCKER_STATE.RUNNING in job.entered:  # else what is there is an earlier run's, and stays
                 with closing(open_private(log_path.parent)) as folder:
                     write_new(log_path.name, folder, self.runtime.logs(job.identity.container_id), LOG_MODE)
         except OSError as error:

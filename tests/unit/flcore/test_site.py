@@ -270,21 +270,25 @@ def test_the_launcher_gets_metadata_arguments_and_workspace(make_site: Callable[
     assert (fl_ctx.get_job_id(), fl_ctx.get_engine()) == ("j1", site)
 
 
-def test_the_app_is_put_into_the_workspace_before_anybody_hears_of_the_job(
+def test_all_who_hear_of_a_job_can_look_at_the_copy_of_its_app_that_runs(
     make_site: Callable[..., Site], tmp_path: Path
 ) -> None:
-    seen: list[bool] = []
+    seen: dict[str, tuple[str, int]] = {}
 
     class Looking(FLComponent):
         def handle_event(self, event_type: str, fl_ctx: FLContext) -> None:
-            if event_type == EventType.BEFORE_JOB_LAUNCH:
-                app_dir = fl_ctx.get_prop(FLContextKey.WORKSPACE_OBJECT).get_app_dir("j1")
-                seen.append(Path(app_dir, "code.py").exists())
+            if event_type in (EventType.BEFORE_JOB_LAUNCH, EventType.AFTER_JOB_LAUNCH):
+                app_dir = fl_ctx.get_prop(FLContextKey.APP_ROOT)
+                seen[event_type] = app_dir, Path(app_dir, "code.py").stat().st_ino
 
     (tmp_path / "app").mkdir()
     (tmp_path / "app" / "code.py").touch()
-    make_site(looking=Looking(), launcher=Launcher()).launch_job(META, app=tmp_path / "app").terminate()
-    assert seen == [True]
+    site = make_site(looking=Looking(), launcher=Launcher())
+    site.launch_job(META, app=tmp_path / "app").terminate()
+    (before, looked_at), (after, runs) = seen.values()
+    assert looked_at == runs
+    assert after == site.workspace.get_app_dir("j1")
+    assert not Path(before).exists()
 
 
 def test_the_handles_of_all_jobs_are_known_by_their_ids(site: Site, runtime: FakeRuntime) -> None:

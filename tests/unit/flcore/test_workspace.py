@@ -1,14 +1,15 @@
 """Workspace: the layout of a site's folder, and what is put into a job's."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from flcore.errors import ConfigError, JobRejectedError
+from flcore.errors import ConfigError, JobLaunchError, JobRejectedError, OutcomeUnknownError
 from flcore.job_meta import is_identifier
-from flcore.workspace import STATE_DIR, Workspace
+from flcore.workspace import STATE_DIR, JobFiles, Workspace
 
 META: dict[str, Any] = {"job_id": "j1", "name": "x"}
 
@@ -31,8 +32,8 @@ def run_dir(workspace: Workspace) -> Path:
 
 
 def deploy(workspace: Workspace, job_meta: Any, app: Path) -> None:
-    with workspace.deployed(job_meta, app):
-        pass
+    with workspace.staged(job_meta, app) as files:
+        files.put()
 
 
 def test_the_layout_is_that_of_nvidia_flare(tmp_path: Path) -> None:
@@ -117,16 +118,105 @@ def test_a_job_whose_id_leads_out_of_the_workspace_is_rejected(workspace: Worksp
         deploy(workspace, {"job_id": "../up"}, app)
 
 
-def test_a_folder_that_was_made_for_a_job_goes_again_if_the_job_is_refused(tmp_path: Path, app: Path) -> None:
-    workspace = Workspace(tmp_path / "root", "site-1")
-    with pytest.raises(KeyError), workspace.deployed(META, app):
-        raise KeyError
+def fail(
+    workspace: Workspace,
+    app: Path,
+    at: Callable[[JobFiles], object] = JobFiles.put,
+    error: Exception | None = None,
+) -> None:
+    """Launch the job once more, under another name; the launch fails after ``at``."""
+    with workspace.staged(META | {"name": "y"}, app) as files:
+        at(files)
+        raise error or KeyError
+
+
+def test_a_folder_that_was_made_for_a_job_goes_again_if_the_launch_fails(workspace: Workspace, app: Path) -> None:
+    with pytest.raises(KeyError):
+        fail(workspace, app)
     assert not run_dir(workspace).exists()
 
 
-def test_what_an_earlier_run_left_stays_even_if_the_job_is_refused_now(tmp_path: Path, app: Path) -> None:
-    workspace = Workspace(tmp_path / "root", "site-1")
+def all_in(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def an_earlier_run(workspace: Workspace, app: Path) -> dict[str, bytes]:
+    """Have a run's files there, with what it wrote; then change the app. Return the files."""
     deploy(workspace, META, app)
-    with pytest.raises(KeyError), workspace.deployed(META, app):
-        raise KeyError
-    assert run_dir(workspace).exists()
+    (run_dir(workspace) / "model.bin").write_bytes(b"trained")
+    (app / "custom" / "client.py").write_text("print(2)\n")
+    (app / "custom" / "more.py").write_text("")
+    return all_in(run_dir(workspace))
+
+
+@pytest.mark.parametrize("at", [JobFiles.put, id], ids=["put", "not yet put"])
+def test_a_failed_launch_leaves_an_earlier_run_as_it_was(
+    workspace: Workspace, app: Path, at: Callable[[JobFiles], object]
+) -> None:
+    before = an_earlier_run(workspace, app)
+    with pytest.raises(KeyError):
+        fail(workspace, app, at)
+    assert all_in(run_dir(workspace)) == before
+
+
+def test_what_may_run_keeps_its_files(workspace: Workspace, app: Path) -> None:
+    an_earlier_run(workspace, app)
+    with pytest.raises(OutcomeUnknownError):
+        fail(workspace, app, error=OutcomeUnknownError("nobody knows"))
+    assert json.loads((run_dir(workspace) / "meta.json").read_text())["name"] == "y"
+
+
+def test_an_earlier_run_is_untouched_until_the_files_are_put(workspace: Workspace, app: Path) -> None:
+    before = an_earlier_run(workspace, app)
+    with workspace.staged(META | {"name": "y"}, app) as files:
+        assert all_in(run_dir(workspace)) == before
+        assert all_in(Path(files.app_dir)) == all_in(app)
+        files.put()
+        assert files.app_dir == workspace.get_app_dir("j1")
+    assert all_in(Path(workspace.get_app_dir("j1"))) == all_in(app)
+    assert (run_dir(workspace) / "model.bin").read_bytes() == b"trained"
+
+
+def test_files_that_cannot_be_put_leave_an_earlier_run_as_it_was(workspace: Workspace, app: Path) -> None:
+    before = an_earlier_run(workspace, app)
+    hidden = run_dir(workspace).with_name("moved")
+
+    def put(files: JobFiles) -> None:
+        run_dir(workspace).rename(hidden)
+        run_dir(workspace).symlink_to(hidden)
+        files.put()
+
+    with pytest.raises(JobLaunchError, match="job j1: its app cannot be put into"):
+        fail(workspace, app, put)
+    assert all_in(hidden) == before
+
+
+def test_what_a_killed_process_has_left_beside_goes_with_the_next_launch(workspace: Workspace, app: Path) -> None:
+    root = Path(workspace.get_root_dir())
+    left = root / ".staged-0123" / "new" / "app_site-1"
+    left.mkdir(parents=True)
+    with workspace.staged(META, app), workspace.staged(META | {"job_id": "j2"}, app):
+        assert not left.exists()
+        assert len(list(root.iterdir())) == 2, "those that are in use stay"
+    assert list(root.iterdir()) == []
+
+
+def test_a_metadata_file_that_another_site_has_put_since_stays(tmp_path: Path, app: Path) -> None:
+    one, other = (Workspace(tmp_path / "root", name) for name in ("site-1", "site-2"))
+
+    def put(files: JobFiles) -> None:
+        files.put()
+        deploy(other, META | {"name": "other"}, app)
+
+    with pytest.raises(KeyError):
+        fail(one, app, put)
+    assert sorted(path.name for path in run_dir(one).iterdir()) == ["app_site-2", "meta.json"]
+    assert json.loads((run_dir(one) / "meta.json").read_text())["name"] == "other"
+
+
+def test_without_an_app_nothing_is_made(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path / "root", "site-1")
+    with workspace.staged(META, None) as files:
+        files.put()
+        assert files.app_dir == workspace.get_app_dir("j1")
+    assert list(tmp_path.iterdir()) == []
