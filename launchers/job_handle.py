@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import time
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import nullcontext
+from io import SEEK_END, BytesIO
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, overload
+from typing import Any, BinaryIO, Literal, NamedTuple, overload
 
 from flcore.disk.safe_files import closing, open_file, open_folder
 from flcore.errors import TerminateTimeout
 from flcore.job_launcher_spec import JobHandleSpec, JobResult, JobReturnCode, JobUsage
 
 from .docker_state import DOCKER_STATE, as_states
+from .output_lines import chunks_of, last_bytes, lines_of, seek_last_lines
 from .records.job_record import JobIdentity
 from .runtime.base import Runtime
 from .settings import STOP_GRACE, JobSettings
@@ -25,7 +27,8 @@ from .tracking.tracked_job import JobHooks, TrackedJob
 KEPT_OUTPUT_TIMEOUT = 10.0
 """Seconds that ``logs`` waits, after the end, for the output to be kept."""
 MOST_OUTPUT = 1 << 30
-"""Bytes that are read of a kept output, its end: a later run of the job could put any file there."""
+"""Bytes that are read of an output, its end: a process may write for ever, and a later run of the job could put any
+file in the place of a kept one."""
 
 
 class Tracking(NamedTuple):
@@ -122,36 +125,39 @@ class ContainerJobHandle(JobHandleSpec):
         """Return the output so far, or its last ``tail`` lines; after the end, too.
 
         With ``follow``, yield it line by line as it comes, until the job's end; an engine that goes away meanwhile
-        makes no gap and no duplicate. Raises RuntimeUnavailableError if the engine does not answer (without
-        ``follow``), or the site was closed.
+        makes no gap and no duplicate. A line of more than 64 KiB comes in pieces of that size, each counted as a line.
+        Raises RuntimeUnavailableError if the engine does not answer (without ``follow``), or the site was closed.
         """
-        kept = self._kept_output(tail)
-        if follow:
-            return follow_output(self._runtime, self._job, tail) if kept is None else iter(_lines_of(kept))
-        if kept is None:
-            kept = b"".join(self._runtime.logs(self.identity.container_id, tail))
-        return kept.decode(errors="replace")
+        kept = self._open_kept(tail)
+        with kept or nullcontext():
+            if follow:
+                return self._kept_lines(tail) if kept else follow_output(self._runtime, self._job, tail)
+            chunks = chunks_of(kept) if kept else self._runtime.logs(self.identity.container_id, tail)
+            return last_bytes(chunks, MOST_OUTPUT).decode(errors="replace")
 
     def add_done_callback(self, callback: Callable[[JobHandleSpec], None]) -> None:
         self._job.add_done_callback(lambda: callback(self))
 
-    def _kept_output(self, tail: int | None) -> bytes | None:
-        """Return the output that is kept in the job's folder; None before the end, or if it is not kept."""
+    def _open_kept(self, tail: int | None) -> BinaryIO | None:
+        """Open the output that is kept in the job's folder, at its last lines; None before the end, or without one."""
         if self._log_path is None or self._job.result is None:
             return None
         if DOCKER_STATE.RUNNING not in self._job.entered:  # it has written nothing: that file is an earlier run's
-            return b""
+            return BytesIO()
         self._job.wait_for_clean_up(KEPT_OUTPUT_TIMEOUT)
         try:
-            with closing(open_folder(self._log_path.parent)) as folder, open_file(self._log_path.name, folder) as file:
-                file.seek(max(0, os.fstat(file.fileno()).st_size - MOST_OUTPUT))
-                return b"".join(deque(file, tail))
+            with closing(open_folder(self._log_path.parent)) as folder:
+                file = open_file(self._log_path.name, folder)
         except OSError:  # a later run of the job could leave anything there
             return None
+        begin = 0 if tail is None else seek_last_lines(file, tail)
+        file.seek(max(begin, file.seek(0, SEEK_END) - MOST_OUTPUT))
+        return file
 
-
-def _lines_of(output: bytes) -> list[str]:
-    return [line.decode(errors="replace") for line in output.removesuffix(b"\n").split(b"\n")] if output else []
+    def _kept_lines(self, tail: int | None) -> Iterator[str]:
+        with self._open_kept(tail) or BytesIO() as file:
+            for line in lines_of(chunks_of(file)):
+                yield line.decode(errors="replace")
 
 
 class DockerJobHandle(ContainerJobHandle):

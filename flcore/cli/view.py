@@ -21,6 +21,8 @@ LOG_INTERVAL = 1.0
 TAIL_OF_SERVER = 20
 TAIL_OF_FAILED = 10
 """Lines of output that are shown at the end."""
+_MOST_SHOWN = 1 << 16
+"""Characters of them: a job may never end its line."""
 
 
 class View(FLComponent):
@@ -194,9 +196,10 @@ def last_lines(handle: JobHandleSpec | None, count: int) -> list[str]:
     if handle is None or count == 0:
         return []
     try:
-        return [printable(line) for line in handle.logs(tail=count).splitlines()]
+        output = handle.logs(tail=count)[-_MOST_SHOWN:]
     except FLCoreError:
         return []
+    return [printable(line) for line in output.splitlines()]
 
 
 def printable(text: str) -> str:

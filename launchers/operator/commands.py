@@ -30,7 +30,7 @@ examples:
 
 JOB is a job's id, or the beginning of one that no other has; SITE/JOB means it at that site only. Where there are
 several sites, each line begins with its site. What would make a terminal do something is left out; --raw leaves it in,
-and writes to no terminal.
+and writes to no terminal. A line of more than 64 KiB comes in pieces of that size, each a line of its own.
 
 exit status: 0; 1 if no site has any output; 2 for an error, such as a job that is not there; 130 after Ctrl-C"""
 _STOP = f"""{_SCOPE}

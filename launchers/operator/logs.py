@@ -6,18 +6,18 @@ import argparse
 import sys
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from itertools import cycle
-from typing import BinaryIO
 
 from flcore.cli.command import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK
 from flcore.disk.safe_files import closing, open_file, open_folder
 from flcore.errors import ConfigError, FLCoreError, RuntimeUnavailableError
 
 from ..docker_state import DOCKER_STATE, GONE
-from ..tracking.job_output import follow_chunks, lines_of
+from ..output_lines import chunks_of, lines_of, seek_last_lines
+from ..runtime.base import Runtime
+from ..tracking.job_output import follow_chunks
 from .job_index import JobIndex
 from .job_view import LAUNCHING, JobView
 from .scope import index_of
@@ -26,8 +26,6 @@ from .terminal import Terminal, harmless, warn
 
 RETRY_INTERVAL = 0.5
 """Seconds between two looks for a container that has not started yet."""
-LONGEST_LINE = 1 << 20
-"""Bytes after which a kept line is broken."""
 _SITE_STYLES = ("going", "good", "odd", "strong")
 
 Read = Callable[[JobView], Iterator[bytes]]
@@ -60,21 +58,34 @@ def output(view: JobView, tail: int | None) -> Iterator[bytes]:
     if view.container and view.runtime:
         yield from lines_of(view.runtime.logs(view.container.id, tail))
     else:
-        yield from _kept(view, tail)
+        yield from lines_of(_kept(view, tail))
 
 
 def followed(index: JobIndex, view: JobView, tail: int | None) -> Iterator[bytes]:
     """Yield a job's lines, or the last ones, and then what comes until its end."""
     view = _when_started(index, view)
     if not (view.container and view.runtime):
-        yield from _kept(view, tail)
+        yield from lines_of(_kept(view, tail))
         return
+    failed: list[Exception] = []
+    yield from lines_of(_followed_chunks(view, view.runtime, view.container.id, tail, failed.append))
+    for error in failed:
+        raise error
+
+
+def _followed_chunks(
+    view: JobView, runtime: Runtime, container_id: str, tail: int | None, on_error: Callable[[Exception], None]
+) -> Iterator[bytes]:
+    """Yield the output as it comes, then what is kept of it that the engine may not have sent before the removal."""
     read = 0
-    for line in lines_of(follow_chunks(view.runtime, view.container.id, tail, _Patience().wait)):
-        read += len(line) + 1
-        yield line
-    if tail is None and view.log_path and view.runtime.inspect(view.container.id) == GONE:
-        yield from _kept(view, skip=read)  # what the engine may not have sent before it was removed
+    for chunk in follow_chunks(runtime, container_id, tail, _Patience().wait):
+        read += len(chunk)
+        yield chunk
+    if tail is None and view.log_path and runtime.inspect(container_id) == GONE:
+        try:
+            yield from _kept(view, skip=read)
+        except (OSError, FLCoreError) as error:  # told when the last line, which may have no end, was
+            on_error(error)
 
 
 class Printer:
@@ -145,7 +156,7 @@ def _when_started(index: JobIndex, view: JobView) -> JobView:
 
 
 def _kept(view: JobView, tail: int | None = None, skip: int = 0) -> Iterator[bytes]:
-    """Yield the lines that are kept of a job, from a byte on."""
+    """Yield what is kept of a job's output, from a byte or its last lines on."""
     path = view.log_path
     if path is None:
         raise NoOutputError("its container is gone, and its site's folder is not here")
@@ -153,13 +164,7 @@ def _kept(view: JobView, tail: int | None = None, skip: int = 0) -> Iterator[byt
         raise NoOutputError(f"its output is not to be had from here; it is kept, when it ends, in {path}")
     try:
         with closing(open_folder(path.parent)) as folder, open_file(path.name, folder) as file:
-            file.seek(skip)
-            lines = _lines_in(file)
-            yield from lines if tail is None else deque(lines, tail)
+            file.seek(skip if tail is None else seek_last_lines(file, tail))
+            yield from chunks_of(file)
     except FileNotFoundError as error:
         raise NoOutputError(f"no output of it is kept in {path}") from error
-
-
-def _lines_in(file: BinaryIO) -> Iterator[bytes]:
-    while line := file.readline(LONGEST_LINE):
-        yield line.removesuffix(b"\n")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +11,7 @@ from flcore.disk.safe_files import closing, open_file, open_folder
 from flcore.errors import FLCoreError
 
 from ..operator.job_view import JobView
+from ..output_lines import last_bytes
 from .words import plain
 
 LINES = 40
@@ -53,19 +54,19 @@ def _from_engine(view: JobView) -> LogTail:
     if view.runtime is None or view.container is None:
         return LogTail(note="no output is kept" if not view.is_active else "no output can be read yet")
     try:
-        return _tail(_last(view.runtime.logs(view.container.id, LINES)), is_cut=False)
+        return _tail(last_bytes(_first(view.runtime.logs(view.container.id, LINES)), _BYTES), is_cut=False)
     except FLCoreError as error:
         return LogTail(note=f"its output cannot be read: {plain(str(error), 200)}")
 
 
-def _last(chunks: Iterable[bytes]) -> bytes:
-    data, count = b"", 0
+def _first(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield no more than what is asked of an engine."""
+    count = 0
     for chunk in chunks:
-        data = (data + chunk)[-_BYTES:]
+        yield chunk
         count += len(chunk)
         if count > _MOST:
             break
-    return data
 
 
 def _tail(data: bytes, is_cut: bool) -> LogTail:

@@ -20,11 +20,11 @@ from flcore.job_launcher_spec import Check
 
 from ..container_spec import ContainerSpec
 from ..docker_state import GONE, ContainerState
+from ..output_lines import chunks_of, seek_last_lines
 from .base import ContainerSummary, ContainerUsage, FoundImage, OutputChunk, PullProgress, PullStream
 from .local_process import LocalProcess
 from .nvidia import query_gpus
 
-_CHUNK = 1 << 16
 _FOLLOW_INTERVAL = 0.2
 """Seconds between two looks at an output that somebody follows."""
 
@@ -128,10 +128,9 @@ class ProcessRuntime:
         if process is None:
             return
         with contextlib.suppress(FileNotFoundError), process.log.open("rb") as file:
-            if tail is None:
-                yield from iter(lambda: file.read(_CHUNK), b"")
-            else:
-                yield from deque(file, tail)
+            if tail is not None:
+                seek_last_lines(file, tail)
+            yield from chunks_of(file)
 
     @contextmanager
     def follow(self, container_id: str, position: str = "", tail: int | None = None) -> Iterator[Iterator[OutputChunk]]:
@@ -251,13 +250,11 @@ def _follow(process: LocalProcess, file: BinaryIO, position: str, tail: int | No
     """Yield what a process writes, and where it begins in its file, until its end."""
     begin = int(position or 0)
     if tail is not None and not position:
-        size = sum(map(len, file))
-        file.seek(0)
-        begin = size - sum(map(len, deque(file, tail)))
+        begin = seek_last_lines(file, tail)
     file.seek(begin)
     while True:
         ended = process.wait(0)  # asked before the reading, so that what was written last is read
-        while data := file.read(_CHUNK):
+        for data in chunks_of(file):
             yield OutputChunk(f"{begin:020d}", data)
             begin += len(data)
         if ended:

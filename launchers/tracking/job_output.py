@@ -10,6 +10,7 @@ from flcore.errors import FLCoreError, RuntimeUnavailableError
 
 from ..container_spec import hidden
 from ..docker_state import RUN_OR_OVER, TERMINAL_STATES, effective_state
+from ..output_lines import last_bytes, lines_of
 from ..runtime.base import OutputChunk, Runtime
 from .tracked_job import TrackedJob
 
@@ -18,6 +19,8 @@ logger = logging.getLogger(__name__)
 LAST_LINES = 10
 LAST_CHARACTERS = 600
 """How much of a failed job's output stands in its error."""
+LAST_BYTES = 1 << 16
+"""How much of it is looked at for that."""
 LINE_BREAK = " | "
 """What stands there for the end of a line."""
 REOPEN_DELAY = 0.5
@@ -29,18 +32,22 @@ _STYLE = re.compile(r"\x1b\[[0-9;]*m")
 def last_output(runtime: Runtime, container_id: str, secrets: Iterable[str] = ()) -> str:
     """Return the last lines of a container's output as one line that is safe to print and to log; "" without any."""
     try:
-        output = b"".join(runtime.logs(container_id, LAST_LINES))
+        output = last_bytes(runtime.logs(container_id, LAST_LINES), LAST_BYTES)
     except FLCoreError as error:
         about = {"container_id": container_id}
         logger.debug("container %s: its last output cannot be read: %s", container_id[:12], error, extra=about)
         return ""
-    text = hidden(output.decode(errors="replace"), secrets)  # before a part of one is cut off
+    text = hidden(output.decode(errors="replace"), secrets := tuple(secrets))  # before a part of one is cut off
+    if len(output) == LAST_BYTES:  # which one may have been
+        text = text[max(map(len, secrets), default=0) :]
     lines = (_printable(line).strip() for line in text.splitlines())
     return LINE_BREAK.join(line for line in lines if line)[-LAST_CHARACTERS:]
 
 
 def follow(runtime: Runtime, job: TrackedJob, tail: int | None) -> Iterator[str]:
     """Yield a job's output line by line as it comes, until its end: all of it, or from its last ``tail`` lines on.
+
+    A line that is longer than ``LONGEST_LINE`` comes in pieces of that size.
 
     The stream is opened again, without gap or duplicate, if the engine goes away meanwhile. The reader's own thread
     and one connection serve it. Raises RuntimeUnavailableError if the site is closed meanwhile.
@@ -101,16 +108,6 @@ class _Place:
                 continue
             self._count += 1
             yield chunk.data
-
-
-def lines_of(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    """Yield whole lines, without their ends; what is behind the last end, at the end."""
-    rest = b""
-    for chunk in chunks:
-        *lines, rest = (rest + chunk).split(b"\n")
-        yield from lines
-    if rest:
-        yield rest
 
 
 def _printable(line: str) -> str:

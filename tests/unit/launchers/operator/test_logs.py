@@ -9,6 +9,7 @@ import pytest
 
 from launchers.operator import logs
 from launchers.operator.terminal import Terminal
+from launchers.output_lines import LONGEST_LINE
 from tests.operator_lab import TIMEOUT, OperatorLab, until
 
 NAME = "site-1-job-1"
@@ -41,6 +42,19 @@ def test_a_jobs_output_is_followed_until_its_end(lab: OperatorLab) -> None:
         lab.runtime.write(NAME, b"three\n")
         lab.runtime.exit(NAME, 0)
         assert following.result(TIMEOUT).lines == ["two", "three"]
+
+
+def test_a_line_that_never_ends_is_shown_in_pieces_and_so_is_a_kept_one(lab: OperatorLab) -> None:
+    handle = lab.launch(lab.site())
+    lab.runtime.write(NAME, b"x" * (LONGEST_LINE + 1))
+    pieces = ["x" * LONGEST_LINE, "x"]
+    assert lab.flcore("logs", "job-1").lines == pieces
+    lab.runtime.exit(NAME, 0)
+    handle.wait()
+    until(lambda: not lab.records())
+    assert lab.flcore("logs", "job-1").lines == pieces
+    assert lab.flcore("logs", "job-1", "--follow").lines == pieces
+    assert list(handle.logs(follow=True)) == pieces
 
 
 def test_where_there_are_several_sites_each_line_begins_with_its_own(lab: OperatorLab) -> None:

@@ -12,11 +12,12 @@ import pytest
 from flcore.errors import RuntimeUnavailableError
 from launchers.container_spec import ContainerSpec
 from launchers.job_handle import ContainerJobHandle, Tracking
+from launchers.output_lines import LONGEST_LINE
 from launchers.records.job_record import JobIdentity
 from launchers.runtime.base import OutputChunk
 from launchers.runtime.fake import FakeRuntime
 from launchers.settings import JobSettings
-from launchers.tracking.job_output import LAST_CHARACTERS, last_output
+from launchers.tracking.job_output import LAST_BYTES, LAST_CHARACTERS, last_output
 from launchers.tracking.state_tracker import StateTracker
 from launchers.tracking.tracked_job import JobHooks, TrackedJob
 
@@ -101,6 +102,16 @@ def test_a_job_can_be_followed_before_it_starts(make_bench: MakeBench) -> None:
     assert following.result(TIMEOUT) == ["hello"]
 
 
+def test_a_line_that_never_ends_comes_in_pieces_while_the_job_runs(make_bench: MakeBench) -> None:
+    bench = make_bench()
+    bench.start()
+    bench.runtime.write("one", b"x" * (2 * LONGEST_LINE + 1))
+    lines = bench.handle.logs(follow=True)
+    assert [len(next(lines)), len(next(lines))] == [LONGEST_LINE, LONGEST_LINE]
+    bench.runtime.exit("one", 0)
+    assert list(lines) == ["x"]
+
+
 def test_an_outage_makes_no_gap_and_no_duplicate(make_bench: MakeBench) -> None:
     bench = make_bench()
     bench.start()
@@ -181,6 +192,16 @@ def test_it_is_cut_and_keeps_its_end() -> None:
     cut = last_of(b"x" * 100_000 + b"the end")
     assert len(cut) == LAST_CHARACTERS
     assert cut.endswith("the end")
+
+
+@pytest.mark.parametrize("place", [-4, 0])
+def test_no_part_of_a_secret_is_told_where_the_output_is_cut(place: int) -> None:
+    runtime = FakeRuntime()
+    container_id = runtime.create(ContainerSpec("one", "job:1", ("run",)))
+    coloured = b"\x1b[31m" * (LAST_BYTES // 5)
+    runtime.write("one", b"x" * 99 + b"TOPSECRET" + coloured[: LAST_BYTES - 4 + place] + b"end")
+    assert "SECRET" not in last_output(runtime, container_id, ["TOPSECRET"])
+    assert "CRET" not in last_output(runtime, container_id, ["TOPSECRET"])
 
 
 def test_an_engine_that_does_not_answer_costs_only_the_explanation() -> None:
