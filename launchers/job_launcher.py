@@ -14,6 +14,7 @@ from flcore.errors import JobLaunchError, RuntimeUnavailableError
 from flcore.event_type import EventType
 from flcore.fl_constant import FLContextKey
 from flcore.fl_context import FLContext
+from flcore.forks import OwnProcess
 from flcore.job_launcher_spec import Check, LauncherFigures, LaunchRequest, add_launcher
 from flcore.job_meta import JobMeta, get_job_id
 from flcore.launch import Launch
@@ -50,6 +51,7 @@ class JobLauncher(LaunchPlanner):
         self._runtime = runtime
         self._keeper: JobKeeper | None = None
         self._events = JobEvents(self, self.job_context, self._handle_of)
+        self._process = OwnProcess(self)  # it gets its name only in its site
         self._lock = threading.Lock()
 
     # What a subclass may change: hooks.
@@ -136,6 +138,7 @@ class JobLauncher(LaunchPlanner):
 
     def abort_launch(self, job_id: str, by: str) -> bool:
         """Have a launch that is under way raise JobAbortedError; False if it is too late for that, or there is none."""
+        self._process.check()
         keeper = self._keeper
         return keeper is not None and keeper.abort_launch(job_id, by)
 
@@ -164,7 +167,9 @@ class JobLauncher(LaunchPlanner):
             return self._keeper
 
     def close(self) -> None:
-        """Let go of the runtime; jobs go on. Idempotent."""
+        """Let go of the runtime; jobs go on. Idempotent. In a fork of the launcher's process, nothing is done."""
+        if self._process.is_another:
+            return
         with self._lock:
             keeper, self._keeper = self._keeper, None
             runtime = self._runtime
@@ -172,8 +177,13 @@ class JobLauncher(LaunchPlanner):
             keeper.close()
         elif runtime:
             runtime.close()
+        self._process.let_go()
+
+    def __str__(self) -> str:
+        return f"launcher {self.name}"
 
     def _get_runtime(self) -> Runtime:
+        self._process.claim()
         with self._lock:
             self._runtime = self._runtime or self.make_runtime()
             return self._runtime

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from flcore.errors import FLCoreError, RuntimeUnavailableError
+from flcore.forks import OwnProcess
 from flcore.job_launcher_spec import JobResult, JobStateChange
 
 from ..container_spec import hidden
@@ -58,6 +59,7 @@ class TrackedJob:
         "_followers",
         "_machine",
         "_output",
+        "_process",
         "_result",
         "_told",
         "_tracked",
@@ -86,6 +88,8 @@ class TrackedJob:
         self.output_is_kept = False
         """Noted by who keeps it: a clean-up that is tried again must not keep what a removed container has no more."""
         self._done_callbacks: list[Callable[[], None]] = []
+        self._process = OwnProcess(identity)
+        self._process.claim()
         self._changed = threading.Condition(threading.Lock())
 
     @property
@@ -116,12 +120,17 @@ class TrackedJob:
         taken_over = self._told.state is not None
         return max(0.0, time.time() - started_at) if taken_over and started_at else 0.0
 
+    def check_process(self) -> None:
+        """Raise ForkedError in a fork of the process that tracks the job: nobody would ever wake who waits there."""
+        self._process.check()
+
     def enter_states(self, states: Collection[DOCKER_STATE], timeout: float | None = None) -> bool:
         """Wait until one of the states was entered, at whatever time.
 
         Returns False after ``timeout`` seconds, or as soon as the job has ended without entering one. Raises
         RuntimeUnavailableError if the tracker was closed meanwhile.
         """
+        self.check_process()
         wanted = frozenset(states)
         with self._changed:
             self._changed.wait_for(lambda: wanted & self._machine.entered or self._is_final(), timeout)
@@ -135,6 +144,9 @@ class TrackedJob:
 
         Raises RuntimeUnavailableError if the tracker was closed meanwhile.
         """
+        if self._result is not None:
+            return self._result
+        self.check_process()
         with self._changed:
             self._changed.wait_for(self._is_final, timeout)
             self._raise_if_untracked()
@@ -142,6 +154,7 @@ class TrackedJob:
 
     def wait_for_clean_up(self, timeout: float) -> bool:
         """Wait until nothing is left of the ended job but its files; False after ``timeout`` seconds."""
+        self.check_process()
         with self._changed:
             return self._changed.wait_for(lambda: self._cleaned_up, timeout)
 
@@ -150,6 +163,9 @@ class TrackedJob:
 
         ``delivered``: see ``EndRequest``; by default the tracker finds out.
         """
+        if self._result is not None:
+            return
+        self.check_process()
         with self._changed:
             if self._end_request is not None or self._result is not None:
                 return
@@ -159,6 +175,7 @@ class TrackedJob:
 
     def add_done_callback(self, callback: Callable[[], None]) -> None:
         """Have ``callback`` called after the listener got the last change; at once if it did already."""
+        self.check_process()
         with self._changed:
             if not self._announced:
                 self._done_callbacks.append(callback)
