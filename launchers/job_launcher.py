@@ -31,7 +31,7 @@ from .launch_plan import LaunchPlan, LaunchPlanner
 from .policy.gpu_ids import ALL_GPUS
 from .policy.launch_origins import SiteKeys
 from .records.gpu_leases import GpuLeases
-from .records.job_record import RecordStore
+from .records.job_record import RecordStore, check_records
 from .runtime.base import Runtime
 from .tracking.tracked_job import TrackedJob
 
@@ -148,14 +148,17 @@ class JobLauncher(LaunchPlanner):
         return keeper.tracker.figures() if keeper else None
 
     def check(self, fl_ctx: FLContext | None = None) -> Iterable[Check]:
-        """Say whether the runtime, image, network, datasets and secrets are there, and who has which GPU."""
+        """Say whether the runtime, image, network, datasets and secrets are there, who has which GPU, what is bad."""
         yield from self._get_runtime().check(self.policy.image, self.network)
         sources = ((name, self.dataset_source(name)) for name in self.datasets)
         yield from (Check(f"dataset {name}", source.exists(), str(source)) for name, source in sources)
         yield from self.make_secrets().check()
-        leases = self._gpu_leases(_state_dir(fl_ctx) if fl_ctx else None) if self.gpu_ids else None
+        state_dir = _state_dir(fl_ctx) if fl_ctx else None
+        leases = self._gpu_leases(state_dir) if self.gpu_ids else None
         if leases:
             yield leases.check()
+        if state_dir:
+            yield from check_records(state_dir)
 
     def open_keeper(self, fl_ctx: FLContext) -> JobKeeper:
         """Return the keeper of this launcher's jobs, made for the first context's site. Idempotent, until closed."""

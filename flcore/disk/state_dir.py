@@ -73,8 +73,9 @@ class StateDir:
             return True
 
     def bury_the_dead(self) -> None:
-        """Forget who is not alive. To be called :meth:`exclusively`."""
-        for path in self._parents.iterdir():
-            if not self.is_alive(path.name):
-                with suppress(OSError):  # it does no harm; nor does what is no file, and somebody has put there
-                    path.unlink(missing_ok=True)
+        """Forget who is not alive. To be called :meth:`exclusively`. Never raises: who stays does no harm."""
+        with suppress(OSError):
+            for path in self._parents.iterdir():
+                if not self.is_alive(path.name):
+                    with suppress(OSError):  # it is no file, or the disk refuses
+                        path.unlink(missing_ok=True)

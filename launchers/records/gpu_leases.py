@@ -29,7 +29,7 @@ from flcore.errors import JobLaunchError, JobRejectedError, NoGpuError
 from flcore.job_launcher_spec import Check
 
 from ..policy.gpu_ids import is_gpu_id, is_index, parse_gpu_ids
-from .job_record import JobIdentity, read_record
+from .job_record import JobIdentity, aside, read_record
 
 logger = logging.getLogger(__name__)
 
@@ -203,6 +203,8 @@ def _holder(link: Path) -> str:
         if record.suffix == _LOCK and not is_locked(record):
             return ""
     except FileNotFoundError:
+        if (kept := aside(record)).exists():
+            return f"a job whose record could not be read; if no job uses the device, remove {kept}"
         if record.parent.is_dir():  # the folder of records is there, so the record was removed: the job is over
             return ""
         return f"a job of {record.parent}, which is not there; if no job uses the device, remove {link}"

@@ -17,6 +17,7 @@ from ..container_spec import hidden
 from ..docker_state import DOCKER_STATE, ContainerState, EndRequest, Progress, StateMachine, Transition
 from ..records.gpu_leases import JobLock
 from ..records.job_record import JobIdentity, JobRecord
+from ..records.known_job import known_request
 from ..settings import JobSettings
 from .worker_pool import logged
 
@@ -63,6 +64,7 @@ class TrackedJob:
         "_result",
         "_told",
         "_tracked",
+        "_unwritten",
         "hooks",
         "identity",
         "output_is_kept",
@@ -85,6 +87,8 @@ class TrackedJob:
         self._announced = False
         self._cleaned_up = False
         self._followers = 0
+        self._unwritten = False
+        """The record could not be written the last time."""
         self.output_is_kept = False
         """Noted by who keeps it: a clean-up that is tried again must not keep what a removed container has no more."""
         self._done_callbacks: list[Callable[[], None]] = []
@@ -161,7 +165,8 @@ class TrackedJob:
     def request_end(self, by: str, now: float, delivered: bool | None = None) -> None:
         """Note, on disk too, that somebody asks for the end. The first request counts, and none after the end.
 
-        ``delivered``: see ``EndRequest``; by default the tracker finds out.
+        ``delivered``: see ``EndRequest``; by default the tracker finds out. A disk that refuses stops no end: then this
+        process knows of the request until it can be written down with what is next, at the latest with the end.
         """
         if self._result is not None:
             return
@@ -198,8 +203,21 @@ class TrackedJob:
             self._changed.wait_for(lambda: self._followers == 0, timeout)
 
     def final_fields(self) -> Mapping[str, Any]:
-        """Return the fields of a record from which :meth:`seen_at_end` makes this job's end again."""
-        return {"seen": asdict(self._machine.seen), "output": self._output}
+        """Return the fields of a record from which another process makes this job's end again."""
+        asked = {"end_request": asdict(self._end_request)} if self._end_request else {}
+        return {"seen": asdict(self._machine.seen), "output": self._output, **asked}
+
+    def note(self, **fields: Any) -> None:
+        """Write down what it is good to know, though all goes on without. That it cannot be is logged once."""
+        if self.hooks.record is None:
+            return
+        try:
+            self.hooks.record.note(**fields)
+            self._unwritten = False
+        except OSError as error:
+            level = logging.DEBUG if self._unwritten else logging.WARNING
+            self._unwritten = True
+            logger.log(level, "%s: its record cannot be written, and it goes on without: %s", self.identity, error)
 
     # For the tracker only
 
@@ -226,7 +244,11 @@ class TrackedJob:
         """
         if self.hooks.record is None or self._end_request is not None:
             return
-        request = _as_end_request(self.hooks.record.noted("end_request"))
+        try:
+            request = known_request(self.hooks.record.noted("end_request"))
+        except ValueError as error:
+            logger.warning("%s: who has asked for its end cannot be read: %s", self.identity, error)
+            return
         with self._changed:
             # Somebody here may have asked while the file was read. That request counts then.
             if self._end_request is None and self._result is None:
@@ -300,11 +322,11 @@ class TrackedJob:
         if self.hooks.record:
             self._told = told = self._told.then(DOCKER_STATE(change.state), change.time)
             last = self.final_fields() if change.result else {}
-            self.hooks.record.note(told=[told.state, sorted(told.entered), told.time], **last)
+            self.note(told=[told.state, sorted(told.entered), told.time], **last)
 
     def _note_end_request(self) -> None:
-        if self.hooks.record and self._end_request:
-            self.hooks.record.note(end_request=asdict(self._end_request))
+        if self._end_request:
+            self.note(end_request=asdict(self._end_request))
 
     def _forget_if_done(self) -> None:
         # Listeners and cleaners are threads of their own. While either is not done, a next process must find the job.
@@ -317,11 +339,3 @@ class TrackedJob:
     def _raise_if_untracked(self) -> None:
         if self._result is None and not self._tracked:
             raise RuntimeUnavailableError(f"{self.identity}: its site was closed; the job may go on without it")
-
-
-def _as_end_request(noted: Any) -> EndRequest | None:
-    """Return what a record says; None for what no version of this code has written."""
-    try:
-        return EndRequest(**noted) if noted else None
-    except TypeError:
-        return None
