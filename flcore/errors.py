@@ -19,7 +19,8 @@
     │   ├── RuntimeRefusedError      the engine answered, and refused for another reason
     │   ├── JobAbortedError          somebody asked for the job's end while it was being launched
     │   └── RuntimeUnavailableError  the engine does not answer
-    │       └── OutcomeUnknownError  ... and may have made a container: one that appears is removed
+    │       ├── OutcomeUnknownError  ... and may have made a container: one that appears is removed
+    │       └── ForkedError          it was not asked: this process is a fork of the one that may ask it
     └── TerminateTimeout             the engine did not confirm in time that a job has ended
 
 A message names the thing and the way out. Catching :class:`FLCoreError` catches all of them.
@@ -101,6 +102,13 @@ class RuntimeUnavailableError(JobLaunchError):
 
 class OutcomeUnknownError(RuntimeUnavailableError):
     """The engine did not answer a launch, so it may have made a container; if one appears, it is removed."""
+
+
+class ForkedError(RuntimeUnavailableError):
+    """A site, a launcher or a handle belongs to another process, of which this one is a fork. No engine was asked."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, reached=False)
 
 
 class JobAbortedError(JobLaunchError):

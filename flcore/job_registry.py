@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 
 from .config.strict_json import shown
 from .errors import NameInUseError, UnknownJobError
+from .forks import OwnProcess
 from .job_launcher_spec import JobHandleSpec, JobReturnCode
 from .launch import Launch
+
+logger = logging.getLogger(__name__)
 
 KEPT_HANDLES = 1000
 """How many handles of ended jobs a site keeps, the newest: what it holds must not grow for ever."""
 
 
 class JobRegistry:
-    """Who is launched, who runs, and who ran last. All methods may be called from any thread."""
+    """Who is launched, who runs, and who ran last. All methods may be called from any thread.
 
-    def __init__(self, site: str) -> None:
+    ``process`` is the site's; who asks for jobs in a fork of it gets a ForkedError.
+    """
+
+    def __init__(self, site: str, process: OwnProcess) -> None:
         self._site = site
+        self._process = process
         self._launches: dict[str, Launch] = {}
         self._handles: dict[str, JobHandleSpec] = {}
         self._ended: dict[str, None] = {}
@@ -27,11 +35,13 @@ class JobRegistry:
 
     def handles(self) -> dict[str, JobHandleSpec]:
         """Return the handles of all running jobs and of the newest ended ones."""
+        self._process.check()
         with self._lock:
             return dict(self._handles)
 
     def find(self, job_id: str) -> Launch | JobHandleSpec:
         """Return a job's launch while it is under way, else its handle. Raises UnknownJobError if there is none."""
+        self._process.check()
         with self._lock:
             job = self._launches.get(job_id) or self._handles.get(job_id)
         if job is None:
@@ -66,16 +76,22 @@ class JobRegistry:
             del self._launches[launch.job_id]
         launch.fail(error)
 
-    def recovered(self, job_id: str, handle: JobHandleSpec) -> Launch | None:
+    def recovered(self, job_id: str, handle: object) -> Launch | None:
         """Note the handle of a job that was found again, and return its launch, which an earlier process has done.
 
-        None if the job is launched or runs already.
+        None if it is no handle, or the job is launched or runs already; the log says so.
         """
+        if not isinstance(handle, JobHandleSpec):
+            self._warn(job_id, "has no handle")
+            return None
         with self._lock:
-            if job_id in self._launches or (self._runs(job_id) and job_id not in self._let_go):
-                return None
-            self._forget(job_id)
-            self._handles[job_id] = handle
+            known = job_id in self._launches or (self._runs(job_id) and job_id not in self._let_go)
+            if not known:
+                self._forget(job_id)
+                self._handles[job_id] = handle
+        if known:
+            self._warn(job_id, "is launched or runs already")
+            return None
         launch = Launch(job_id)
         launch.succeed(handle)
         return launch
@@ -92,6 +108,10 @@ class JobRegistry:
         """Note that the handles of running jobs may never tell of their end: the site was closed."""
         with self._lock:
             self._let_go = set(self._handles) - set(self._ended)
+
+    def _warn(self, job_id: str, why: str) -> None:
+        about = {"site": self._site, "job_id": job_id}
+        logger.warning("site %s: job %s was found again, but %s", self._site, job_id, why, extra=about)
 
     def _runs(self, job_id: str) -> bool:
         handle = self._handles.get(job_id)

@@ -17,6 +17,7 @@ from .event_type import EventType
 from .fl_component import FLComponent
 from .fl_constant import FLContextKey
 from .fl_context import FLContext, FLContextManager
+from .forks import OwnProcess
 from .job_endings import JobEndings
 from .job_launcher_spec import JobArgs, JobHandleSpec, JobLauncherSpec, JobResult, JobReturnCode, LaunchRequest
 from .job_meta import check_metadata, get_job_id, is_identifier
@@ -54,7 +55,8 @@ class Site:
     """One party's parent process: the composition root, and the engine of its components' contexts.
 
     Use it as a context manager, or call :meth:`start` and :meth:`close`: components get SYSTEM_BOOTSTRAP and
-    SYSTEM_START at the start, SYSTEM_END at the end. All methods may be called from any thread.
+    SYSTEM_START at the start, SYSTEM_END at the end. All methods may be called from any thread. A site that was started
+    is its process's: in a child by fork its methods raise ForkedError, and closing it there does nothing.
 
     Args:
         name: of the site; other sites know it by this.
@@ -94,13 +96,13 @@ class Site:
         self._components: dict[str, FLComponent] = {}
         self._disconnect: dict[str, Callable[[], None]] = {}
         self._admission = Admission(name, AdmissionLimits.read(admission or {}, f"site {name}: admission"))
-        self._jobs = JobRegistry(name)
+        self._process = OwnProcess(f"site {name}")
+        self._jobs = JobRegistry(name, self._process)
         self._endings = JobEndings(name)
         self._events = SiteEvents(self)
         self._lock = threading.Lock()
         self._starting = threading.RLock()  # re-entrant: a component may launch when it hears that the site starts
-        self._started = False
-        self._closing = False
+        self._started = self._closing = False
         for component_id, component in (components or {}).items():
             self.add_component(component_id, component)
 
@@ -157,6 +159,7 @@ class Site:
 
         The site itself is the first to hear of a JOB_RECOVERED.
         """
+        self._process.check()
         if event_type not in _OTHERS_WAIT_FOR:
             self._bus.fire(event_type, fl_ctx)
             return
@@ -172,6 +175,7 @@ class Site:
         Launchers find the jobs of an earlier process of this site again. Raises JobLaunchError while the site closes,
         and ConfigError if its log cannot be written.
         """
+        self._process.claim()
         with self._starting:  # who launches at the same time must know of earlier jobs, too
             with self._lock:
                 if self._closing:
@@ -190,6 +194,8 @@ class Site:
         ``end_jobs``, or, where it is None, if the site's ``at_end`` says so; what cannot be ended is logged. Else jobs
         go on. What of them has already ended is cleaned up before this returns.
         """
+        if self._process.goes_on_elsewhere():
+            return
         with self._lock:
             if not self._started:
                 return
@@ -210,10 +216,7 @@ class Site:
         return self._admission.load
 
     def jobs(self) -> dict[str, JobHandleSpec]:
-        """Return the handles of this site's jobs by job id: those that it launched, and those found again at its start.
-
-        All that run, and the 1,000 that ended last.
-        """
+        """Return its jobs' handles by job id, launched or found again: all that run, and the 1,000 that ended last."""
         return self._jobs.handles()
 
     def launch_job(
@@ -319,13 +322,9 @@ class Site:
     def _fire_recovered(self, fl_ctx: FLContext) -> None:
         """Take a job in that was found again, before the components hear of it; its end is told after that."""
         job_id, handle = fl_ctx.get_job_id(), fl_ctx.get_prop(FLContextKey.JOB_HANDLE)
-        launch = self._jobs.recovered(job_id, handle) if isinstance(handle, JobHandleSpec) else None
+        launch = self._jobs.recovered(job_id, handle)
         if launch:
             self._admission.enter_regardless(launch)
-        else:
-            why = "is launched or runs already" if handle else "has no handle"
-            about = {"site": self.name, "job_id": job_id}
-            logger.warning("site %s: job %s was found again, but %s", self.name, job_id, why, extra=about)
         try:
             self._bus.fire(EventType.JOB_RECOVERED, fl_ctx)
         finally:
@@ -347,6 +346,7 @@ class Site:
         self._admission.reopen()
         with self._lock:
             self._closing = False
+        self._process.let_go()
 
 
 def _launch_by(launcher: JobLauncherSpec, launch: Launch, job_meta: dict[str, Any], fl_ctx: FLContext) -> JobHandleSpec:

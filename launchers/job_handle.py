@@ -43,6 +43,9 @@ class ContainerJobHandle(JobHandleSpec):
     """A job in a container of any runtime. Made by a launcher.
 
     ``timeout``: seconds that ``enter_states`` waits by default; None is for ever.
+
+    It is that of the process that follows the job. In a child by fork only a result that was there before is told;
+    all else raises ForkedError, which is a RuntimeUnavailableError.
     """
 
     confirm_timeout = 30.0
@@ -78,6 +81,8 @@ class ContainerJobHandle(JobHandleSpec):
     def poll(self) -> JobReturnCode:
         """Return UNKNOWN while the job runs, then the same return code every time. Asks nobody, so never blocks."""
         result = self._job.result
+        if result is None:
+            self._job.check_process()
         return result.return_code if result else JobReturnCode.UNKNOWN
 
     def wait(self) -> JobReturnCode:
@@ -128,6 +133,7 @@ class ContainerJobHandle(JobHandleSpec):
         makes no gap and no duplicate. A line of more than 64 KiB comes in pieces of that size, each counted as a line.
         Raises RuntimeUnavailableError if the engine does not answer (without ``follow``), or the site was closed.
         """
+        self._job.check_process()
         kept = self._open_kept(tail)
         with kept or nullcontext():
             if follow:
@@ -192,6 +198,7 @@ class _SharedTrackers:
         self._trackers: dict[int, tuple[StateTracker, Runtime]] = {}
         self._jobs: Counter[int] = Counter()
         self._lock = threading.Lock()
+        os.register_at_fork(after_in_child=self._begin_anew)
 
     def track(self, container: Any, stop_grace: float) -> Tracking:
         from .runtime.docker import DockerRuntime
@@ -208,6 +215,10 @@ class _SharedTrackers:
         job.add_done_callback(lambda: self._release(key))
         tracking.tracker.watch(job)
         return tracking
+
+    def _begin_anew(self) -> None:
+        """In a child by fork: its trackers have no threads, and nobody else is here to let go of the lock."""
+        self._trackers, self._jobs, self._lock = {}, Counter(), threading.Lock()
 
     def _release(self, key: int) -> None:
         with self._lock:

@@ -14,6 +14,7 @@ from flcore.errors import JobLaunchError, RuntimeUnavailableError
 from flcore.event_type import EventType
 from flcore.fl_constant import FLContextKey
 from flcore.fl_context import FLContext
+from flcore.forks import OwnProcess
 from flcore.job_launcher_spec import Check, LauncherFigures, LaunchRequest, add_launcher
 from flcore.job_meta import JobMeta, get_job_id
 from flcore.launch import Launch
@@ -30,7 +31,7 @@ from .launch_plan import LaunchPlan, LaunchPlanner
 from .policy.gpu_ids import ALL_GPUS
 from .policy.launch_origins import SiteKeys
 from .records.gpu_leases import GpuLeases
-from .records.job_record import RecordStore
+from .records.job_record import RecordStore, check_records
 from .runtime.base import Runtime
 from .tracking.tracked_job import TrackedJob
 
@@ -52,6 +53,7 @@ class JobLauncher(LaunchPlanner):
         self._runtime = runtime
         self._keeper: JobKeeper | None = None
         self._events = JobEvents(self, self.job_context, self._handle_of)
+        self._process = OwnProcess(self)  # it gets its name only in its site
         self._lock = threading.Lock()
 
     # What a subclass may change: hooks.
@@ -139,6 +141,7 @@ class JobLauncher(LaunchPlanner):
 
     def abort_launch(self, job_id: str, by: str) -> bool:
         """Have a launch that is under way raise JobAbortedError; False if it is too late for that, or there is none."""
+        self._process.check()
         keeper = self._keeper
         return keeper is not None and keeper.abort_launch(job_id, by)
 
@@ -148,14 +151,17 @@ class JobLauncher(LaunchPlanner):
         return keeper.tracker.figures() if keeper else None
 
     def check(self, fl_ctx: FLContext | None = None) -> Iterable[Check]:
-        """Say whether the runtime, image, network, datasets and secrets are there, and who has which GPU."""
+        """Say whether the runtime, image, network, datasets and secrets are there, who has which GPU, what is bad."""
         yield from self._get_runtime().check(self.policy.image, self.network)
         sources = ((name, self.dataset_source(name)) for name in self.datasets)
         yield from (Check(f"dataset {name}", source.exists(), str(source)) for name, source in sources)
         yield from self.make_secrets().check()
-        leases = self._gpu_leases(_state_dir(fl_ctx) if fl_ctx else None) if self.gpu_ids else None
+        state_dir = _state_dir(fl_ctx) if fl_ctx else None
+        leases = self._gpu_leases(state_dir) if self.gpu_ids else None
         if leases:
             yield leases.check()
+        if state_dir:
+            yield from check_records(state_dir)
 
     def open_keeper(self, fl_ctx: FLContext) -> JobKeeper:
         """Return the keeper of this launcher's jobs, made for the first context's site. Idempotent, until closed."""
@@ -167,7 +173,9 @@ class JobLauncher(LaunchPlanner):
             return self._keeper
 
     def close(self) -> None:
-        """Let go of the runtime; jobs go on. Idempotent."""
+        """Let go of the runtime; jobs go on. Idempotent. In a fork of the launcher's process, nothing is done."""
+        if self._process.is_another:
+            return
         with self._lock:
             keeper, self._keeper = self._keeper, None
             runtime = self._runtime
@@ -175,8 +183,13 @@ class JobLauncher(LaunchPlanner):
             keeper.close()
         elif runtime:
             runtime.close()
+        self._process.let_go()
+
+    def __str__(self) -> str:
+        return f"launcher {self.name}"
 
     def _get_runtime(self) -> Runtime:
+        self._process.claim()
         with self._lock:
             self._runtime = self._runtime or self.make_runtime()
             return self._runtime

@@ -18,7 +18,7 @@ from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
-from .state_dir import exclusively
+from .locks import exclusively
 
 logger = logging.getLogger(__name__)
 

@@ -12,14 +12,15 @@ Several processes may share it. All functions raise OSError.
 
 from __future__ import annotations
 
-import fcntl
+import logging
 import os
 import secrets
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 
-_FILE_MODE = 0o600
+from .locks import FileLock, exclusively, is_locked, locked
+
+logger = logging.getLogger(__name__)
 
 
 class StateDir:
@@ -33,72 +34,48 @@ class StateDir:
         self.parent_id = secrets.token_hex(8)
         """Who uses it: says, on disk, that this process lives."""
         self._parents = self.folder / "parents"
-        self._lock_file: int | None = None
+        self._lock: FileLock | None = None
 
     def open(self) -> None:
         """Make the folder if need be, and register as alive. Idempotent."""
         for folder in (self.folder.parent, self.folder, self._parents):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         with self.exclusively():
-            if self._lock_file is None:
-                self._lock_file = locked(self._parents / self.parent_id)
+            if self._lock is None:
+                self._lock = locked(self._parents / self.parent_id)
 
     def close(self) -> None:
-        """Be no longer alive. Idempotent."""
-        lock_file, self._lock_file = self._lock_file, None
-        if lock_file is not None:
-            (self._parents / self.parent_id).unlink(missing_ok=True)
-            os.close(lock_file)
+        """Be no longer alive. Idempotent; never raises. In a child by fork the parent goes on to be alive."""
+        lock, self._lock = self._lock, None
+        if lock is None or not lock.is_ours:
+            return
+        path = self._parents / self.parent_id
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:  # unlocked it says nothing, and is removed by who buries the dead
+            logger.warning("%s: cannot be removed: %s", path, error)
+        lock.release()
 
     def exclusively(self) -> AbstractContextManager[None]:
         """One process, and one thread, at a time."""
         return exclusively(self.folder / "lock", os.O_RDWR | os.O_CREAT)
 
     def is_alive(self, parent_id: str) -> bool:
-        """Whether the process that has this id still lives."""
-        if parent_id == self.parent_id:
-            return self._lock_file is not None
+        """Whether the process that has this id still lives. Who cannot be asked about is not taken for dead."""
+        if parent_id == self.parent_id and self._lock and self._lock.is_ours:
+            return True
         try:
             return is_locked(self._parents / parent_id)
-        except OSError:
+        except FileNotFoundError:
             return False
+        except OSError as error:
+            logger.warning("%s: whether it lives cannot be found out: %s", self._parents / parent_id, error)
+            return True
 
     def bury_the_dead(self) -> None:
-        """Forget who is not alive. To be called :meth:`exclusively`."""
-        for path in self._parents.iterdir():
-            if not self.is_alive(path.name):
-                path.unlink(missing_ok=True)
-
-
-@contextmanager
-def exclusively(path: Path, flags: int) -> Iterator[None]:
-    """One process, and one thread, at a time, by a lock on a file or folder that is opened with these flags."""
-    descriptor = os.open(path, flags | os.O_CLOEXEC, _FILE_MODE)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
-
-
-def locked(path: Path) -> int:
-    """Make a file, and lock it until it is closed, or the process ends. Raises BlockingIOError if another holds it."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_CREAT, _FILE_MODE)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(descriptor)
-        raise
-    return descriptor
-
-
-def is_locked(path: Path) -> bool:
-    """Whether somebody holds a lock on a file that is there. Who asks is never taken for one who does."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(descriptor)
-    return False
+        """Forget who is not alive. To be called :meth:`exclusively`. Never raises: who stays does no harm."""
+        with suppress(OSError):
+            for path in self._parents.iterdir():
+                if not self.is_alive(path.name):
+                    with suppress(OSError):  # it is no file, or the disk refuses
+                        path.unlink(missing_ok=True)

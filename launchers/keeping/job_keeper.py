@@ -9,11 +9,11 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from flcore.disk.safe_files import closing, open_private, write_new
 from flcore.errors import JobLaunchError, NameInUseError
@@ -47,8 +47,10 @@ SAME_NAME_TIMEOUT = 10.0
 """Seconds that a launch waits for an ended job of the same name to be out of the way."""
 FOLLOWER_PATIENCE = 5.0
 """Seconds that an ended container stays for who follows its output."""
-_PASSING = frozenset({errno.ENOSPC, errno.EDQUOT})
-"""Errors of a disk that are nobody's fault, and may pass."""
+_PASSING = frozenset(
+    {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ESTALE}
+)
+"""Errors of a disk or of this process that no job can have brought about in its folder, and that may pass."""
 
 
 class KeeperListener(Protocol):
@@ -142,7 +144,7 @@ class JobKeeper:
             spec = self._loans.lend_secrets(job, spec)
             with _hiding(job.hooks.secrets):
                 steps.create(self._labelled(spec, who, image))
-                self._note(job, container_id=job.identity.container_id)
+                job.note(container_id=job.identity.container_id)
                 self.tracker.watch(job)  # before the start, so that no end is too quick to be seen
                 confirm()
                 steps.start()
@@ -164,14 +166,18 @@ class JobKeeper:
 
     def close(self) -> None:
         """Let go of the runtime and of the records; jobs go on. Idempotent."""
-        self.launchpad.puller.close()  # first: whoever waits for an image gives its launch up, and is done
-        self.tracker.close()
-        self.runtime.close()
+        with ExitStack() as stack:  # done from the last to the first, each even if one before it raises
+            if self._store:
+                stack.callback(self._store.close)
+            stack.callback(self._let_go_of_locks)
+            stack.callback(self.runtime.close)
+            stack.callback(self.tracker.close)
+            stack.callback(self.launchpad.puller.close)  # whoever waits for an image gives its launch up, and is done
+
+    def _let_go_of_locks(self) -> None:
         for job in list(self._jobs.values()):
             if job.hooks.lock:  # the job's own process has inherited it, and holds it as long as it lives
                 job.hooks.lock.let_go()
-        if self._store:
-            self._store.close()
 
     def _make_recovery(self) -> JobRecovery | None:
         if not self._store:
@@ -202,6 +208,8 @@ class JobKeeper:
                 self._drop(job)
                 if job.hooks.record:
                     job.hooks.record.forget()
+            if isinstance(error, OSError):  # no step should let one out; none of them is for who launches to know
+                raise JobLaunchError(f"job {launch.job_id}: it cannot be launched: {error}") from error
             raise
         finally:
             with self._lock:
@@ -210,10 +218,7 @@ class JobKeeper:
     def _call_back(self, launch: Launch, job: TrackedJob) -> None:
         """Write down who has asked for a launch's end, in case this process does not live to give it up."""
         self.launchpad.puller.wake()
-        try:
-            job.request_end(launch.ended_by, time.time())
-        except OSError as error:
-            logger.warning("%s: who has asked for its end cannot be written down: %s", job.identity, error)
+        job.request_end(launch.ended_by, time.time())
 
     def _wait_for_clean_up_of(self, name: str) -> None:
         """Let an ended job of the same name be cleaned up first: its container and its files are in the way."""
@@ -293,14 +298,6 @@ class JobKeeper:
             except OSError as error:
                 raise CleanUpDelayedError(f"its result cannot be written down: {error}") from error
         job.output_is_kept = True
-
-    def _note(self, job: TrackedJob, **fields: Any) -> None:
-        """Write down what it is good to know, though all could be found out without it."""
-        if job.hooks.record:
-            try:
-                job.hooks.record.note(**fields)
-            except OSError as error:
-                logger.warning("%s: its record cannot be written: %s", job.identity, error)
 
 
 @contextmanager

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
+from functools import partial
+
+from flcore.errors import RuntimeUnavailableError
 
 from ..container_spec import LABEL_JOB_ID, LABEL_LAUNCHER, LABEL_PARENT, LABEL_SITE, LABEL_SITE_ID
-from ..docker_state import DOCKER_STATE, TERMINAL_STATES, ContainerState, EndRequest, Progress
+from ..docker_state import TERMINAL_STATES
 from ..records.job_record import JobIdentity, JobRecord, RecordStore
+from ..records.known_job import KnownJob, known_job
 from ..runtime.base import ContainerSummary, Runtime
 from ..settings import IGNORE, STOP, JobSettings
 from ..tracking.state_tracker import StateTracker
 from ..tracking.tracked_job import JobHooks, TrackedJob
+from ..tracking.worker_loop import retry_delay
 
 logger = logging.getLogger(__name__)
 
@@ -37,7 +41,7 @@ class JobRecovery:
         launcher: str,
         store: RecordStore,
         jobs: dict[str, TrackedJob],
-        hooks: Callable[[str, JobRecord, str], JobHooks],
+        hooks: Callable[[str, JobRecord | None, str], JobHooks],
         on_recovered: Callable[[TrackedJob], None],
         settings: JobSettings,
     ) -> None:
@@ -48,56 +52,85 @@ class JobRecovery:
         self._on_recovered = on_recovered
         self._settings = settings
         self._ignored: set[str] = set()
+        self._failures = 0
+        """How often the records could not be taken over."""
 
     def take_over(self, tracker: StateTracker) -> None:
         """Take over the jobs on record of processes that are dead, and have the tracker look for what is not.
 
-        Nothing is done for a site that has no records, not even asked of an engine.
+        Nothing is done for a site that has no records, not even asked of an engine. Where a disk refuses, it is tried
+        again, in the pool, until the tracker is closed.
         """
         if not self._store.exists:
             return
-        self._store.open()
-        for record in self._store.take_over(self._launcher):
+        try:
+            self._store.open()
+            records = self._store.take_over(self._launcher)
+        except OSError as error:
+            delay = retry_delay(self._failures)
+            level = logging.DEBUG if self._failures else logging.ERROR
+            self._failures += 1
+            logger.log(level, "the jobs of earlier processes cannot be found, will be in %g s: %s", delay, error)
+            tracker.ask_later(delay, partial(self.take_over, tracker))
+            return
+        for record in records:
             try:
                 self._take_over(record, tracker)
-            except (KeyError, TypeError, ValueError):
-                about = {key: record.fields.get(key) for key in ("site", "job_id")}
-                unreadable = "the record of a job cannot be read; its container may be an orphan"
-                logger.exception("%s: %s", record.path, unreadable, extra=about)
+            except Exception:  # it costs this job only
+                about = {key: record.fields[key] for key in ("site", "job_id")}
+                logger.exception("%s: its job cannot be taken over", record.path, extra=about)
         tracker.sweep()
 
     def deal_with(self, unknown: list[ContainerSummary], runtime: Runtime, tracker: StateTracker) -> None:
         """Adopt, stop or ignore those of the containers, listed but not tracked, that are orphans."""
         for summary in unknown:
-            if self._is_orphan(summary):
-                # The list is older than this. A young container may be one whose launcher, in this or another process,
-                # has its id not yet: it has asked for it, and will find it by its nonce.
-                seen = runtime.inspect(summary.id)
-                if seen.created_at is None or time.time() - seen.created_at < self._settings.creation_grace:
-                    continue  # gone, or so young that it will be listed again
-                if self._settings.keep and seen.state in TERMINAL_STATES:
-                    self._ignored.add(summary.id)
-                elif self._settings.orphans == IGNORE:
-                    self._ignore(summary)
-                else:
-                    self._adopt(summary, tracker)
+            try:
+                self._deal_with(summary, runtime, tracker)
+            except RuntimeUnavailableError:
+                raise  # so will be what is asked for the others
+            except Exception as error:  # noqa: BLE001 - whatever is wrong with one, the others are dealt with
+                about = {"container_name": summary.name, "container_id": summary.id}
+                what = "cannot be dealt with, will be tried again"
+                logger.warning("container %s: %s: %r", summary.name, what, error, extra=about)
+
+    def _deal_with(self, summary: ContainerSummary, runtime: Runtime, tracker: StateTracker) -> None:
+        if not self._is_orphan(summary):
+            return
+        # The list is older than this. A young container may be one whose launcher, in this or another process, has its
+        # id not yet: it has asked for it, and will find it by its nonce.
+        seen = runtime.inspect(summary.id)
+        if seen.created_at is None or time.time() - seen.created_at < self._settings.creation_grace:
+            return  # gone, or so young that it will be listed again
+        if self._settings.keep and seen.state in TERMINAL_STATES:
+            self._ignored.add(summary.id)
+        elif self._settings.orphans == IGNORE:
+            self._ignore(summary)
+        else:
+            self._adopt(summary, tracker)
 
     def _take_over(self, record: JobRecord, tracker: StateTracker) -> None:
-        known = record.fields
-        who = JobIdentity(known["job_id"], known["site"], known["name"], known.get("container_id", ""), known["nonce"])
-        job = TrackedJob(who, self._hooks(who.job_id, record, _INTERRUPTED_LAUNCH), _progress(known.get("told")))
-        if request := known.get("end_request"):
-            job.restore_end_request(EndRequest(**request))
-        job.output_is_kept = known.get("kept", False)
+        record, known = self._read(record)
+        job = TrackedJob(known.who, self._hooks(known.who.job_id, record, _INTERRUPTED_LAUNCH), known.told)
+        if known.end_request:
+            job.restore_end_request(known.end_request)
+        job.output_is_kept = known.output_is_kept
         self._add(job)  # told first: whatever comes of it is told of a job that the site's components know
         # The record says how far it had come: its end was seen, so nobody need be asked; it had a container; or the
         # engine may have been asked for one, and that may appear as long as the engine may take for it.
-        if seen := known.get("seen"):
-            tracker.restore(job, _state_on_record(seen), known.get("output", ""))
-        elif who.container_id:
+        if known.seen:
+            tracker.restore(job, known.seen, known.output)
+        elif known.who.container_id:
             tracker.watch(job)
         else:
-            tracker.expect(job, asked_ago=max(0.0, time.time() - known["time"]))
+            tracker.expect(job, asked_ago=max(0.0, time.time() - known.asked_at))
+
+    def _read(self, record: JobRecord) -> tuple[JobRecord, KnownJob]:
+        """Return what a record says; what can be found out anew, where the rest cannot be read."""
+        try:
+            return record, known_job(record.fields)
+        except ValueError as error:
+            record = self._store.begin_anew(record, error)
+            return record, known_job(record.fields)
 
     def _is_orphan(self, summary: ContainerSummary) -> bool:
         """Whether a container is this launcher's, and none that it or another living process keeps."""
@@ -118,13 +151,30 @@ class JobRecovery:
 
     def _adopt(self, summary: ContainerSummary, tracker: StateTracker) -> None:
         who = _identity_of(summary)
-        record = self._store.add(self._launcher, who)
+        try:
+            record = self._begin_record(who)
+        except FileExistsError:  # another process was faster
+            self._ignored.add(summary.id)
+            return
         job = TrackedJob(who, self._hooks(who.job_id, record, _INTERRUPTED_LAUNCH))
         if self._settings.orphans == STOP:
             job.request_end("the site, which had no record of it ('orphans')", time.time())
         logger.warning("%s: an orphan", who)
         self._add(job)
         tracker.watch(job)
+
+    def _begin_record(self, who: JobIdentity) -> JobRecord | None:
+        """Write down that we have an orphan now; None where the disk refuses: the next process finds it as we have.
+
+        Raises FileExistsError if another process has it already.
+        """
+        try:
+            return self._store.add(self._launcher, who)
+        except FileExistsError:
+            raise
+        except OSError as error:
+            logger.warning("%s: that it was found cannot be written down: %s", who, error)
+            return None
 
     def _add(self, job: TrackedJob) -> None:
         self._jobs[job.identity.nonce] = job
@@ -135,14 +185,3 @@ class JobRecovery:
 def _identity_of(summary: ContainerSummary) -> JobIdentity:
     labels = summary.labels
     return JobIdentity(labels[LABEL_JOB_ID], labels[LABEL_SITE], summary.name, summary.id, summary.nonce)
-
-
-def _progress(told: Any) -> Progress:
-    if told is None:
-        return Progress()
-    state, entered, last_time = told
-    return Progress(DOCKER_STATE(state), frozenset(map(DOCKER_STATE, entered)), last_time)
-
-
-def _state_on_record(seen: Mapping[str, Any]) -> ContainerState:
-    return ContainerState(**{**seen, "state": DOCKER_STATE(seen["state"])})

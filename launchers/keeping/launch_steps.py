@@ -67,7 +67,7 @@ class LaunchSteps:
         self._launch = launch
         self._job = job
         self._asked = False
-        """The engine was asked to create the container, and may have done so, or be about to."""
+        """The engine was asked to create the container, has not answered, and may have done so, or be about to."""
 
     def find_image(self, spec: ContainerSpec) -> FoundImage:
         """Have the image there, if the site's config lets it be pulled, and return which one it is."""
@@ -117,12 +117,16 @@ class LaunchSteps:
         try:
             container_id = self._pad.runtime.create(spec)
         except NameInUseError:
+            self._asked = asked_before
             found = self._find_own() if asked_before else None
             if found is None:
                 raise
             container_id = found
         except RuntimeUnavailableError as error:
             self._asked = asked_before or error.reached
+            raise
+        except JobLaunchError:
+            self._asked = asked_before  # this request was answered, and has made nothing
             raise
         self._pad.has_answered = True
         return container_id
@@ -199,8 +203,7 @@ class LaunchSteps:
         Then the job is tracked until that is gone: what cannot be done now is done when the engine answers.
         """
         job = self._job
-        refused = isinstance(error, JobLaunchError) and not isinstance(error, OutcomeUnknownError)
-        if not job.identity.container_id and (refused or not self._asked):
+        if not job.identity.container_id and not self._asked:
             return True
         by = error.by if isinstance(error, JobAbortedError) else f"the launcher, on {error!r}"[:200]
         job.request_end(by, time.time(), delivered=True)  # whatever it did, it is not what was asked for

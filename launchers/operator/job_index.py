@@ -79,6 +79,17 @@ class JobIndex:
             mine = [one for one in listed if self._whole_machine or one.site_id in sites]
             return [_holding(one, sites.get(one.site_id)) for one in mine]
 
+    def unreadable_records(self) -> list[Path]:
+        """Return the records that no start of their site could read, of the sites that are there now."""
+        with self._lock:
+            found: list[Path] = []
+            for site in self._sites_there([]):
+                try:
+                    found += site.unreadable_records()
+                except OSError as error:
+                    self._problems.append(f"{site.folder} cannot be read: {error}")
+            return found
+
     def outages(self) -> Sequence[Outage]:
         """Return when engines did not answer, by the journals, as :meth:`jobs` has found them the last time."""
         return self._outages

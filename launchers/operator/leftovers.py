@@ -1,4 +1,4 @@
-"""``flcore gc``: removes what jobs have left in engines, if it is nobody's any more."""
+"""``flcore gc``: removes what jobs have left in engines, if it is nobody's any more; names what a site cannot read."""
 
 from __future__ import annotations
 
@@ -62,7 +62,11 @@ class Rules:
 def run(args: argparse.Namespace) -> int:
     """Remove leftovers, a line for each; return the exit status."""
     with index_of(args) as index:
-        complete = clear(index, Rules(args.older_than, time.time()), Terminal(), dry=args.dry_run)
+        terminal = Terminal()
+        complete = clear(index, Rules(args.older_than, time.time()), terminal, dry=args.dry_run)
+        for record in index.unreadable_records():
+            what = "a job's record, which could not be read: look at it, and remove it when the job is over"
+            terminal.print(f"{terminal.styled('left', 'dim')}  {harmless(str(record))}: {what}")
         for problem in index.problems:
             warn(problem)
     return EXIT_OK if complete and not index.problems else EXIT_FAILED

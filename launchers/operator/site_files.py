@@ -15,7 +15,7 @@ from flcore.observers.job_history import SiteHistory
 from flcore.observers.job_journal import JOURNAL_NAME
 from flcore.workspace import STATE_DIR
 
-from ..records.job_record import read_record
+from ..records.job_record import read_record, unreadable_records
 
 logger = logging.getLogger(__name__)
 
@@ -51,9 +51,19 @@ class SiteFiles:
         """Return the records of what is left to be done, the oldest first."""
         found = []
         for path in sorted((self.folder / "jobs").glob("*.jsonl")):
-            with suppress(FileNotFoundError):  # its end has come meanwhile
+            try:
                 found.append(FoundRecord(path, read_record(path)))
+            except FileNotFoundError:  # its end has come meanwhile
+                continue
+            except PermissionError:
+                raise
+            except OSError as error:
+                logger.warning("%s: a record that cannot be read is passed over: %s", path, error)
         return sorted(filter(_is_whole, found), key=lambda record: record.fields["time"])
+
+    def unreadable_records(self) -> list[Path]:
+        """Return the records that no start of the site could read, and that are kept for somebody to look at."""
+        return unreadable_records(self.folder)
 
     def history(self) -> SiteHistory:
         """Return what the journal tells."""

@@ -16,6 +16,7 @@ Ids are compared as they are written, so all sites that share a folder must name
 from __future__ import annotations
 
 import json
+import logging
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -23,33 +24,43 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from flcore.disk.state_dir import exclusively, is_locked, locked
+from flcore.disk.locks import FileLock, exclusively, is_locked, locked
 from flcore.errors import JobLaunchError, JobRejectedError, NoGpuError
 from flcore.job_launcher_spec import Check
 
 from ..policy.gpu_ids import is_gpu_id, is_index, parse_gpu_ids
-from .job_record import JobIdentity, read_record
+from .job_record import JobIdentity, aside, read_record
+
+logger = logging.getLogger(__name__)
 
 _LOCK = ".lock"
 
 
 @dataclass(slots=True)
 class JobLock:
-    """What stands for the record of a job that has none: a file, locked by this process and those that inherit it."""
+    """What stands for the record of a job that has none: a file, locked by this process and the job's own.
+
+    That inherits it by its descriptor; a child by fork is no job's process, and does not.
+    """
 
     path: Path
-    descriptor: int
+    file: FileLock
+
+    @property
+    def descriptor(self) -> int:
+        return self.file.descriptor
 
     def let_go(self) -> None:
         """Leave it to the job's own process, which may go on. Idempotent."""
-        descriptor, self.descriptor = self.descriptor, -1
-        if descriptor >= 0:
-            os.close(descriptor)
+        self.file.leave()
 
     def end(self) -> None:
         """Give back what the job had. Idempotent."""
-        self.path.unlink(missing_ok=True)
-        self.let_go()
+        try:
+            self.path.unlink(missing_ok=True)
+        except OSError as error:  # unlocked it is worth nothing, and goes with the next lease
+            logger.warning("%s: a lease that is over cannot be removed: %s", self.path, error)
+        self.file.release()
 
 
 class Lease(NamedTuple):
@@ -192,6 +203,8 @@ def _holder(link: Path) -> str:
         if record.suffix == _LOCK and not is_locked(record):
             return ""
     except FileNotFoundError:
+        if (kept := aside(record)).exists():
+            return f"a job whose record could not be read; if no job uses the device, remove {kept}"
         if record.parent.is_dir():  # the folder of records is there, so the record was removed: the job is over
             return ""
         return f"a job of {record.parent}, which is not there; if no job uses the device, remove {link}"

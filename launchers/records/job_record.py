@@ -4,6 +4,7 @@
 
     <workspace>/.flcore/site-id                        the id that the labels of this site's containers carry
     <workspace>/.flcore/jobs/<job id>.<nonce>.jsonl    one job's record
+    <workspace>/.flcore/unreadable/                    records that could not be read, for somebody to look at
 
 A record is a JSON object per line, each with some of the fields, later ones in place of earlier ones. A line is one
 append that begins with the line's break, so that one which a full disk or a power cut tore spoils no other. The first
@@ -14,22 +15,36 @@ Several processes may share the folder: each takes over only the records of proc
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
+import math
 import os
 import secrets
 import time
+from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from flcore.disk.safe_files import open_file
 from flcore.disk.state_dir import StateDir
+from flcore.job_launcher_spec import Check
+from flcore.job_meta import is_identifier
 
 logger = logging.getLogger(__name__)
 
 _FILE_MODE = 0o600
+MAX_RECORD = 16 << 20
+"""Bytes of a record. No job of a site's writes as many."""
+_OURS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
+"""Errors that say nothing of the file that was to be opened."""
+UNREADABLE = "unreadable"
+"""The folder, beside that of the records, of those that could not be read."""
+_SETTLED = ".settled"
+"""Behind the name of such a one whose job has a new record."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,14 +73,20 @@ class JobIdentity:
 
 
 class JobRecord:
-    """One job's file. May be written from several threads; raises OSError where the disk refuses."""
+    """One job's file. May be written from several threads; raises OSError where the disk refuses.
 
-    __slots__ = ("fields", "path")
+    ``left`` gets it if it cannot be removed when nothing is left to be done: who has that tries again.
+    """
 
-    def __init__(self, path: Path, fields: Mapping[str, Any] | None = None) -> None:
+    __slots__ = ("_left", "fields", "path")
+
+    def __init__(
+        self, path: Path, fields: Mapping[str, Any] | None = None, left: deque[JobRecord] | None = None
+    ) -> None:
         self.path = path
+        self._left = left
         self.fields = fields or {}
-        """What a record said that was taken over; nothing for one of this process."""
+        """What it said when it was begun, or taken over."""
 
     def note(self, *, durable: bool = False, **fields: Any) -> None:
         """Add fields. ``durable``: return when they would survive a power cut; a killed process they always do.
@@ -85,8 +106,13 @@ class JobRecord:
             return None
 
     def forget(self) -> None:
-        """Remove the file. Idempotent."""
-        self.path.unlink(missing_ok=True)
+        """Remove the file, or have that be tried again later. Idempotent; never raises."""
+        try:
+            self.path.unlink(missing_ok=True)
+        except OSError as error:
+            if self._left is not None:
+                self._left.append(self)
+            logger.warning("%s: the record of a job that is over cannot be removed yet: %s", self.path, error)
 
 
 class RecordStore:
@@ -96,6 +122,9 @@ class RecordStore:
         self._state = StateDir(state_dir)
         self.folder = self._state.folder
         self._jobs = self.folder / "jobs"
+        self._unreadable = self.folder / UNREADABLE
+        self._left: deque[JobRecord] = deque()
+        """Records that nobody needs any more, and that could not be removed."""
         self.site_id = ""
         """What the labels of this site's containers carry; empty before :meth:`open`."""
 
@@ -117,7 +146,8 @@ class RecordStore:
             self.site_id = self._read_site_id()
 
     def close(self) -> None:
-        """Give up what is still on record, for others to take over. Idempotent."""
+        """Give up what is still on record, for others to take over. Idempotent; never raises."""
+        self._forget_what_is_left()
         self._state.close()
 
     def add(self, launcher: str, who: JobIdentity, **more: Any) -> JobRecord:
@@ -132,7 +162,8 @@ class RecordStore:
             "parent": self.parent_id,
             "time": time.time(),
         } | more
-        record = JobRecord(self._jobs / f"{who.job_id}.{who.nonce}.jsonl")
+        self._forget_what_is_left()
+        record = JobRecord(self._jobs / f"{who.job_id}.{who.nonce}.jsonl", whole, self._left)
         try:
             _append(record.path, whole, os.O_CREAT | os.O_EXCL, durable=True)
             _sync_folder(self._jobs)
@@ -141,35 +172,104 @@ class RecordStore:
         except OSError:
             record.forget()
             raise
+        self._settle(record.path.name)
         return record
 
     def take_over(self, launcher: str) -> list[JobRecord]:
         """Make the records of a launcher's dead processes ours, and return them."""
         with self._state.exclusively():
-            records = [record for record in self._read_all() if record.fields.get("launcher") == launcher]
+            records = [record for record in self._read_all() if record.fields["launcher"] == launcher]
             orphaned = [record for record in records if not self.is_alive(record.fields["parent"])]
             for record in orphaned:  # under the lock, so that of two that start at the same time one gets each
-                record.note(parent=self.parent_id)
+                self._make_ours(record)
             self._state.bury_the_dead()
         return orphaned
+
+    def begin_anew(self, record: JobRecord, why: object) -> JobRecord:
+        """Return a record in place of one that says who its job is, and else what cannot be read, which is kept aside.
+
+        If that cannot be written, the old one stays, and what is returned knows no more than who the job is.
+        """
+        known = {key: record.fields[key] for key in (*_TEXTS, "time")}
+        who = JobIdentity(known["job_id"], known["site"], known["name"], known["container_id"], known["nonce"])
+        self.set_aside(record.path, why)
+        try:
+            return self.add(known["launcher"], who, time=known["time"])
+        except OSError as error:
+            logger.warning("%s: cannot be written anew: %s", record.path, error, extra=who.log_fields())
+            return JobRecord(record.path, known, self._left)
+
+    def set_aside(self, path: Path, why: object) -> None:
+        """Move a record that cannot be read to where it is in nobody's way, and nothing of it is lost. Never raises."""
+        about = {"job_id": path.name.partition(".")[0]}
+        try:
+            self._unreadable.mkdir(mode=0o700, exist_ok=True)
+            kept = self._unreadable / path.name
+            while os.path.lexists(kept):
+                kept = self._unreadable / f"{path.name}.{secrets.token_hex(4)}"
+            path.rename(kept)
+        except OSError as error:
+            what = "the record of a job cannot be read, nor moved out of the way; do that by hand"
+            logger.error("%s: %s: %s; %s", path, what, why, error, extra=about)  # noqa: TRY400 - it is one line
+        else:
+            what = "the record of a job could not be read; if its container is there, it is an orphan; it is kept as"
+            logger.error("%s: %s %s: %s", path, what, kept, why, extra=about)
 
     def is_alive(self, parent_id: str) -> bool:
         """Whether the process that has this id still lives."""
         return self._state.is_alive(parent_id)
 
     def _read_all(self) -> Iterator[JobRecord]:
+        """Yield all records. One that cannot be read costs itself only, and is said once: it is moved aside.
+
+        Raises OSError for what is wrong with this process, or with the folder.
+        """
         for path in sorted(self._jobs.glob("*.jsonl")):
-            fields = read_record(path)
-            if "parent" in fields:
-                yield JobRecord(path, fields)
-            else:  # cut off before the engine was asked for anything
-                path.unlink(missing_ok=True)
+            record = JobRecord(path, left=self._left)
+            try:
+                content = _content(path)
+                if _is_cut_off(content):  # before the engine was asked for anything
+                    record.forget()
+                    continue
+                record.fields = {"container_id": "", "parent": _NOBODY} | _fields(path, content)
+                _check_identity(record.fields)
+                if not is_identifier(record.fields["parent"]):
+                    logger.warning("%s: who follows its job cannot be read, so nobody does", path)
+                    record.fields["parent"] = _NOBODY
+            except FileNotFoundError:  # its process has seen to its end meanwhile
+                continue
+            except (OSError, ValueError) as error:
+                if isinstance(error, OSError) and error.errno in _OURS:
+                    raise
+                self.set_aside(path, error)
+            else:
+                yield record
+
+    def _make_ours(self, record: JobRecord) -> None:
+        try:
+            record.note(parent=self.parent_id)
+        except OSError as error:  # whoever starts next takes it over, too; that is better than that nobody does
+            logger.warning("%s: that it is followed cannot be written down: %s", record.path, error)
+
+    def _settle(self, name: str) -> None:
+        """Have a record that is kept aside stand for its job no more, which has another one now."""
+        aside = self._unreadable / name
+        with suppress(OSError):
+            aside.rename(aside.with_name(name + _SETTLED))
+
+    def _forget_what_is_left(self) -> None:
+        for _ in range(len(self._left)):
+            self._left.popleft().forget()
 
     def _read_site_id(self) -> str:
         path = self.folder / "site-id"
         with suppress(FileNotFoundError):
-            if known := path.read_text():
+            known = path.read_bytes().decode(errors="replace")
+            if is_identifier(known):
                 return known
+            if known:
+                path.replace(path.with_suffix(".unreadable"))
+                logger.error("%s: the site's id cannot be read; it gets a new one, and has orphans", path)
         site_id = secrets.token_hex(8)
         part = path.with_suffix(".part")  # renamed when it is whole, so that the id is there as a whole or not at all
         part.write_text(site_id)
@@ -199,11 +299,76 @@ def _sync_folder(folder: Path) -> None:
 
 
 def read_record(path: Path) -> dict[str, Any]:
-    """Return a record's fields, whatever was torn; raises OSError."""
+    """Return a record's fields, whatever was torn; raises OSError, also for what is no file, or too large."""
+    return _fields(path, _content(path))
+
+
+def unreadable_records(state_dir: Path) -> list[Path]:
+    """Return what a site keeps of records that could not be read. Raises OSError."""
+    folder = state_dir / UNREADABLE
+    return sorted(folder.iterdir()) if folder.is_dir() else []
+
+
+def check_records(state_dir: Path) -> Iterator[Check]:
+    """Say which records could not be read; nothing if there are none."""
+    try:
+        kept = unreadable_records(state_dir)
+    except OSError as error:
+        yield Check("records", False, f"what could not be read cannot be listed: {error}")
+        return
+    if kept:
+        what = "could not be read: look at what is there, and remove what is of jobs that are over"
+        yield Check("records", False, f"{len(kept)} in {kept[0].parent} {what}")
+
+
+def aside(record: Path) -> Path:
+    """Return where a record is kept while it cannot be read, and its job has no other."""
+    return record.parent.parent / UNREADABLE / record.name
+
+
+def _content(path: Path) -> bytes:
+    with open_file(path) as file:
+        content = file.read(MAX_RECORD + 1)
+    if len(content) > MAX_RECORD:
+        raise OSError(errno.EFBIG, f"more than {MAX_RECORD >> 20} MiB are no record", str(path))
+    return content
+
+
+def _fields(path: Path, content: bytes) -> dict[str, Any]:
     fields: dict[str, Any] = {}
-    for line in path.read_bytes().splitlines():
+    for line in content.splitlines():
         try:
             fields |= json.loads(line or "{}")
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, RecursionError) as error:
             logger.warning("%s: a line that is no JSON object is passed over: %s", path, error)
     return fields
+
+
+def _is_cut_off(content: bytes) -> bool:
+    """Whether it is what a crash has left of the first line: a beginning of it, or zeros where it should be."""
+    line = content.removeprefix(b"\n").rstrip(b"\0")
+    begins_well = line[: len(_BEGINNING)] == _BEGINNING[: len(line)]
+    return begins_well and b"\n" not in line and not line.endswith(b"}")
+
+
+_BEGINNING = b'{"job_id"'
+_NOBODY = "nobody"
+"""In place of a process's id; no process has it."""
+_TEXTS = ("job_id", "site", "launcher", "name", "nonce", "container_id")
+
+
+def _check_identity(fields: Mapping[str, Any]) -> None:
+    """Raise ValueError unless a record says whose job it is, in which container."""
+    for key in _TEXTS:
+        if not isinstance(fields.get(key), str):
+            raise ValueError(f"{key!r} is {fields.get(key)!r:.80}, which is no text")  # noqa: TRY004 - of a file
+    for key in ("job_id", "site", "nonce"):
+        if not is_identifier(fields[key] or (key == "nonce" and "none")):  # an image's container may have no nonce
+            raise ValueError(f"{key!r} is {fields[key]!r:.80}, which cannot be in a path")
+    if not is_number(fields.get("time")):
+        raise ValueError(f"'time' is {fields.get('time')!r:.80}, which is no number")
+
+
+def is_number(value: Any) -> bool:
+    """Whether a value of a record is a finite number."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

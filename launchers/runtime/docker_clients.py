@@ -10,6 +10,7 @@ from typing import Any
 import docker
 
 from .docker_pull import tell_of_sockets
+from .docker_version import ApiVersion
 
 CALL_TIMEOUT = 60
 """Seconds for a call that changes something. A create of a loaded engine takes many."""
@@ -32,8 +33,11 @@ class DockerClients:
         self._given = given
         self._shared: dict[int, Any] = {}
         """By timeout."""
-        self._version: str | None = None
+        self._outdated: list[Any] = []
+        self._version = ApiVersion(self._begin_anew)
         """The API's, once an engine was asked for it: later clients need not ask again."""
+        self._undo: Callable[[], None] | None = None
+        """Has the given client be as it was."""
         self._lock = threading.Lock()
 
     @property
@@ -58,9 +62,19 @@ class DockerClients:
     def close(self) -> None:
         """Close what is shared. Idempotent; who asks afterwards gets a new client."""
         with self._lock:
-            shared, self._shared = self._shared, {}
-        for client in shared.values():
+            clients = [*self._shared.values(), *self._outdated]
+            self._shared, self._outdated = {}, []
+            undo, self._undo = self._undo, None
+        for client in clients:
             self._disconnect(client)
+        if undo:
+            undo()
+
+    def _begin_anew(self) -> None:
+        """Have new clients be made. Others may still be asking with the old ones, which therefore stay open."""
+        with self._lock:
+            self._outdated += self._shared.values()
+            self._shared = {}
 
     def _for_all(self, timeout: int) -> Any:
         known = self._shared.get(timeout)
@@ -75,12 +89,15 @@ class DockerClients:
 
     def _connect(self, timeout: int) -> Any:
         if self._given:
+            with self._lock:
+                self._undo = self._undo or self._version.heed(self._given.api)
             return self._given
         if self._docker_host:
-            client = docker.DockerClient(base_url=self._docker_host, version=self._version, timeout=timeout)
+            client = docker.DockerClient(base_url=self._docker_host, version=self._version.agreed, timeout=timeout)
         else:
-            client = docker.from_env(version=self._version, timeout=timeout)
-        self._version = client.api.api_version
+            client = docker.from_env(version=self._version.agreed, timeout=timeout)
+        self._version.note(client.api.api_version)
+        self._version.heed(client.api)
         if client.api.base_url.startswith("http+docker://"):
             # The SDK would keep a connection of a local socket open for each of the last 25 URLs, and use none again:
             # every container has URLs of its own, so these would only take up descriptors here and in the engine.

@@ -33,6 +33,7 @@ from .notifier import Notifier
 from .reachability import Reachability
 from .tracked_job import TrackedJob
 from .worker_loop import WorkerLoop
+from .worker_pool import logged
 
 logger = logging.getLogger(__name__)
 
@@ -112,6 +113,13 @@ class StateTracker:
         with self._lock:
             self._begin(None)
         self._loop.post(self._lister.begin_sweep)
+
+    def ask_later(self, seconds: float, call: Callable[[], object]) -> None:
+        """Have the pool make a call in some seconds, unless the tracker is closed before. What it raises is logged."""
+        with self._lock:
+            self._begin(None)
+        question = partial(self._loop.ask, partial(logged, call), lambda _: None, lambda _: None)
+        self._loop.post(partial(self._loop.after, seconds, question))
 
     def poke(self, job: TrackedJob) -> None:
         """Have a job's container looked at, without waiting for an event."""

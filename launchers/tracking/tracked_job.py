@@ -10,12 +10,14 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from flcore.errors import FLCoreError, RuntimeUnavailableError
+from flcore.forks import OwnProcess
 from flcore.job_launcher_spec import JobResult, JobStateChange
 
 from ..container_spec import hidden
 from ..docker_state import DOCKER_STATE, ContainerState, EndRequest, Progress, StateMachine, Transition
 from ..records.gpu_leases import JobLock
 from ..records.job_record import JobIdentity, JobRecord
+from ..records.known_job import known_request
 from ..settings import JobSettings
 from .worker_pool import logged
 
@@ -58,9 +60,11 @@ class TrackedJob:
         "_followers",
         "_machine",
         "_output",
+        "_process",
         "_result",
         "_told",
         "_tracked",
+        "_unwritten",
         "hooks",
         "identity",
         "output_is_kept",
@@ -83,9 +87,13 @@ class TrackedJob:
         self._announced = False
         self._cleaned_up = False
         self._followers = 0
+        self._unwritten = False
+        """The record could not be written the last time."""
         self.output_is_kept = False
         """Noted by who keeps it: a clean-up that is tried again must not keep what a removed container has no more."""
         self._done_callbacks: list[Callable[[], None]] = []
+        self._process = OwnProcess(identity)
+        self._process.claim()
         self._changed = threading.Condition(threading.Lock())
 
     @property
@@ -116,12 +124,17 @@ class TrackedJob:
         taken_over = self._told.state is not None
         return max(0.0, time.time() - started_at) if taken_over and started_at else 0.0
 
+    def check_process(self) -> None:
+        """Raise ForkedError in a fork of the process that tracks the job: nobody would ever wake who waits there."""
+        self._process.check()
+
     def enter_states(self, states: Collection[DOCKER_STATE], timeout: float | None = None) -> bool:
         """Wait until one of the states was entered, at whatever time.
 
         Returns False after ``timeout`` seconds, or as soon as the job has ended without entering one. Raises
         RuntimeUnavailableError if the tracker was closed meanwhile.
         """
+        self.check_process()
         wanted = frozenset(states)
         with self._changed:
             self._changed.wait_for(lambda: wanted & self._machine.entered or self._is_final(), timeout)
@@ -135,6 +148,9 @@ class TrackedJob:
 
         Raises RuntimeUnavailableError if the tracker was closed meanwhile.
         """
+        if self._result is not None:
+            return self._result
+        self.check_process()
         with self._changed:
             self._changed.wait_for(self._is_final, timeout)
             self._raise_if_untracked()
@@ -142,14 +158,19 @@ class TrackedJob:
 
     def wait_for_clean_up(self, timeout: float) -> bool:
         """Wait until nothing is left of the ended job but its files; False after ``timeout`` seconds."""
+        self.check_process()
         with self._changed:
             return self._changed.wait_for(lambda: self._cleaned_up, timeout)
 
     def request_end(self, by: str, now: float, delivered: bool | None = None) -> None:
         """Note, on disk too, that somebody asks for the end. The first request counts, and none after the end.
 
-        ``delivered``: see ``EndRequest``; by default the tracker finds out.
+        ``delivered``: see ``EndRequest``; by default the tracker finds out. A disk that refuses stops no end: then this
+        process knows of the request until it can be written down with what is next, at the latest with the end.
         """
+        if self._result is not None:
+            return
+        self.check_process()
         with self._changed:
             if self._end_request is not None or self._result is not None:
                 return
@@ -159,6 +180,7 @@ class TrackedJob:
 
     def add_done_callback(self, callback: Callable[[], None]) -> None:
         """Have ``callback`` called after the listener got the last change; at once if it did already."""
+        self.check_process()
         with self._changed:
             if not self._announced:
                 self._done_callbacks.append(callback)
@@ -181,8 +203,21 @@ class TrackedJob:
             self._changed.wait_for(lambda: self._followers == 0, timeout)
 
     def final_fields(self) -> Mapping[str, Any]:
-        """Return the fields of a record from which :meth:`seen_at_end` makes this job's end again."""
-        return {"seen": asdict(self._machine.seen), "output": self._output}
+        """Return the fields of a record from which another process makes this job's end again."""
+        asked = {"end_request": asdict(self._end_request)} if self._end_request else {}
+        return {"seen": asdict(self._machine.seen), "output": self._output, **asked}
+
+    def note(self, **fields: Any) -> None:
+        """Write down what it is good to know, though all goes on without. That it cannot be is logged once."""
+        if self.hooks.record is None:
+            return
+        try:
+            self.hooks.record.note(**fields)
+            self._unwritten = False
+        except OSError as error:
+            level = logging.DEBUG if self._unwritten else logging.WARNING
+            self._unwritten = True
+            logger.log(level, "%s: its record cannot be written, and it goes on without: %s", self.identity, error)
 
     # For the tracker only
 
@@ -209,7 +244,11 @@ class TrackedJob:
         """
         if self.hooks.record is None or self._end_request is not None:
             return
-        request = _as_end_request(self.hooks.record.noted("end_request"))
+        try:
+            request = known_request(self.hooks.record.noted("end_request"))
+        except ValueError as error:
+            logger.warning("%s: who has asked for its end cannot be read: %s", self.identity, error)
+            return
         with self._changed:
             # Somebody here may have asked while the file was read. That request counts then.
             if self._end_request is None and self._result is None:
@@ -283,11 +322,11 @@ class TrackedJob:
         if self.hooks.record:
             self._told = told = self._told.then(DOCKER_STATE(change.state), change.time)
             last = self.final_fields() if change.result else {}
-            self.hooks.record.note(told=[told.state, sorted(told.entered), told.time], **last)
+            self.note(told=[told.state, sorted(told.entered), told.time], **last)
 
     def _note_end_request(self) -> None:
-        if self.hooks.record and self._end_request:
-            self.hooks.record.note(end_request=asdict(self._end_request))
+        if self._end_request:
+            self.note(end_request=asdict(self._end_request))
 
     def _forget_if_done(self) -> None:
         # Listeners and cleaners are threads of their own. While either is not done, a next process must find the job.
@@ -300,11 +339,3 @@ class TrackedJob:
     def _raise_if_untracked(self) -> None:
         if self._result is None and not self._tracked:
             raise RuntimeUnavailableError(f"{self.identity}: its site was closed; the job may go on without it")
-
-
-def _as_end_request(noted: Any) -> EndRequest | None:
-    """Return what a record says; None for what no version of this code has written."""
-    try:
-        return EndRequest(**noted) if noted else None
-    except TypeError:
-        return None

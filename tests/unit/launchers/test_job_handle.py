@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import errno
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from queue import SimpleQueue
+from typing import Any
 
 import pytest
 
-from flcore import JobHandleSpec, JobReturnCode
+from flcore import FLContext, JobHandleSpec, JobReturnCode, Site
 from flcore.errors import RuntimeRefusedError, RuntimeUnavailableError, TerminateTimeout
 from launchers.container_spec import ContainerSpec
+from launchers.docker_launcher import DockerJobLauncher
 from launchers.docker_state import DOCKER_STATE
 from launchers.job_handle import ContainerJobHandle, Tracking
-from launchers.records.job_record import JobIdentity
+from launchers.records.job_record import JobIdentity, JobRecord, read_record
 from launchers.runtime.fake import FakeRuntime
 from launchers.settings import JobSettings
 from launchers.tracking import ending
@@ -436,3 +439,51 @@ def test_output_that_is_just_being_kept_is_read_whole(bench: Bench, tmp_path: Pa
         reading = pool.submit(handle.logs)
         may_go_on.set()
         assert reading.result(TIMEOUT) == "half of the output"
+
+
+# --- a disk that refuses ---
+
+
+class Train(DockerJobLauncher):
+    def get_command(self, job_meta: dict[str, Any], fl_ctx: FLContext) -> tuple[str, str]:
+        return f"{fl_ctx.get_identity_name()}-{job_meta['job_id']}", "train"
+
+
+def full_disk(*_: object, **__: object) -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+ENDS: dict[str, Callable[[Site, JobHandleSpec], JobReturnCode]] = {
+    "terminate": lambda _, handle: handle.terminate(by="me"),
+    "abort_job": lambda site, _: site.abort_job("job-1", by="me"),
+}
+
+
+@pytest.mark.parametrize("end", ENDS.values(), ids=ENDS)
+def test_a_job_is_ended_though_the_disk_is_full_and_that_is_said_once(
+    make_site: Callable[..., Site],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    end: Callable[[Site, JobHandleSpec], JobReturnCode],
+) -> None:
+    site = make_site(launcher=Train(image="job:1", runtime=FakeRuntime(), stop_grace=0))
+    handle = site.launch_job({"job_id": "job-1"})
+    with monkeypatch.context() as disk:
+        disk.setattr(JobRecord, "note", full_disk)
+        assert end(site, handle) is JobReturnCode.ABORTED
+    assert handle.result
+    assert "me" in handle.result.error
+    assert len([record for record in caplog.records if "its record cannot be written" in record.message]) == 1
+
+
+def test_a_wish_that_could_not_be_written_down_is_written_with_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "record"
+    path.touch()
+    job = TrackedJob(JobIdentity("job-1", "site-1", "c"), JobHooks(record=JobRecord(path)))
+    with monkeypatch.context() as disk:
+        disk.setattr(JobRecord, "note", full_disk)
+        job.request_end("me", 1.0)
+    job.note(**job.final_fields())
+    assert read_record(path)["end_request"] == {"by": "me", "time": 1.0, "delivered": None}

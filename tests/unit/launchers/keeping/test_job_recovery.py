@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -12,13 +13,21 @@ from typing import Any
 import pytest
 
 from flcore import EventType, FLComponent, FLContext, JobReturnCode
-from flcore.errors import JobAbortedError, OutcomeUnknownError, RuntimeUnavailableError, TerminateTimeout
+from flcore.errors import (
+    JobAbortedError,
+    OutcomeUnknownError,
+    RuntimeRefusedError,
+    RuntimeUnavailableError,
+    TerminateTimeout,
+)
 from flcore.fl_constant import FLContextKey
 from flcore.testing import EventRecorder, FakeFLContext
 from launchers.container_spec import LABEL_LAUNCHER, LABEL_NONCE, LABEL_SITE_ID, ContainerSpec
 from launchers.docker_launcher import DockerJobLauncher
+from launchers.docker_state import ContainerState
 from launchers.job_handle import ContainerJobHandle
 from launchers.keeping.launch_steps import LaunchSteps
+from launchers.records.job_record import JobRecord, RecordStore, unreadable_records
 from launchers.runtime.fake import FakeRuntime
 
 TIMEOUT = 10.0
@@ -449,6 +458,124 @@ def test_a_finished_job_leaves_no_record(lab: Lab) -> None:
     lab.until_nothing_is_left()
 
 
+# --- records and disks that are no good ---
+
+
+def full_disk(*_: object, **__: object) -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def spoil(lab: Lab, job_id: str, **fields: Any) -> None:
+    """Have a job's record say something, as another version would."""
+    (path,) = (lab.workspace / ".flcore" / "jobs").glob(f"{job_id}.*")
+    JobRecord(path).note(**fields)
+
+
+FROM_ANOTHER_VERSION = {
+    "how far it was told": {"told": {"state": "running"}},
+    "a state": {"told": ["hibernating", ["created"], 1.0]},
+    "when it was told": {"told": ["running", ["created", "running"], "at noon"]},
+    "a wish": {"end_request": "please"},
+    "when a wish was uttered": {"end_request": {"by": "x", "time": "at noon"}},
+    "an end": {"seen": ["exited", 0]},
+    "an exit code": {"seen": {"state": "exited", "exit_code": "nought"}},
+    "what was kept": {"kept": "yes"},
+}
+
+
+@pytest.mark.parametrize("fields", FROM_ANOTHER_VERSION.values(), ids=FROM_ANOTHER_VERSION)
+def test_what_another_version_has_written_costs_that_and_neither_its_job_nor_another(
+    lab: Lab, fields: dict[str, Any]
+) -> None:
+    first = lab.life()
+    for job_id in ("job-0", "job-1", "job-2"):
+        first.launch(job_id)
+    first.end()
+    spoil(lab, "job-1", **fields)
+    second = lab.life()
+    for job_id in ("job-0", "job-1", "job-2"):
+        handle = second.handles.wait_for(job_id)
+        lab.runtime.exit(f"site-1-{job_id}", 3)
+        assert handle.wait() is JobReturnCode.EXECUTION_ERROR
+    lab.until_nothing_is_left()
+    assert [path.name.partition(".")[0] for path in unreadable_records(lab.workspace / ".flcore")] == ["job-1"]
+
+
+def test_a_wish_of_a_newer_version_counts_as_far_as_it_is_understood(lab: Lab) -> None:
+    first = lab.life()
+    first.launch()
+    first.end()
+    spoil(lab, "job-1", end_request={"by": "me", "time": 1.0, "delivered": None, "why": "not known yet"})
+    handle = lab.life().handles.wait_for("job-1")
+    assert handle.wait() is JobReturnCode.ABORTED
+    assert unreadable_records(lab.workspace / ".flcore") == []
+
+
+def test_a_job_whose_record_cannot_be_read_at_all_is_found_by_its_container(lab: Lab) -> None:
+    first = lab.life()
+    first.launch()
+    first.end()
+    (path,) = (lab.workspace / ".flcore" / "jobs").iterdir()
+    path.unlink()
+    path.mkdir()
+    handle = lab.life().handles.wait_for("job-1")
+    lab.runtime.exit(NAME, 3)
+    assert handle.wait() is JobReturnCode.EXECUTION_ERROR
+    lab.until_nothing_is_left()
+
+
+def test_jobs_are_found_when_the_disk_is_well_again_that_was_full_at_the_start(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = lab.life()
+    first.launch()
+    first.end()
+    monkeypatch.setattr("launchers.keeping.job_recovery.retry_delay", lambda _: 0.01)
+    attempts = []
+    real = RecordStore.open
+
+    def open_later(store: RecordStore) -> None:
+        attempts.append(store)
+        if len(attempts) < 3:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        real(store)
+
+    monkeypatch.setattr(RecordStore, "open", open_later)
+    handle = lab.life().handles.wait_for("job-1")
+    lab.runtime.exit(NAME, 0)
+    assert handle.wait() is JobReturnCode.SUCCESS
+
+
+def test_an_orphan_that_cannot_be_dealt_with_keeps_no_other_from_being_adopted(lab: Lab) -> None:
+    class Particular(FakeRuntime):
+        def inspect(self, container_id: str) -> ContainerState:
+            if self.native(container_id) is self.container("site-1-job-1"):
+                raise RuntimeRefusedError("RWLayer is unexpectedly nil")
+            return super().inspect(container_id)
+
+    first = lab.life()
+    for job_id in ("job-1", "job-2"):
+        first.launch(job_id)
+    first.end()
+    for path in (lab.workspace / ".flcore" / "jobs").iterdir():
+        path.unlink()
+    lab.runtime.__class__ = Particular
+    lab.life().handles.wait_for("job-2")
+
+
+def test_an_orphan_is_adopted_though_that_cannot_be_written_down(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = lab.life()
+    first.launch()
+    first.end()
+    for path in (lab.workspace / ".flcore" / "jobs").iterdir():
+        path.unlink()
+
+    monkeypatch.setattr(RecordStore, "add", full_disk)
+    handle = lab.life().handles.wait_for("job-1")
+    lab.runtime.exit(NAME, 3)
+    assert handle.wait() is JobReturnCode.EXECUTION_ERROR
+
+
 # --- launches without an answer ---
 
 
@@ -512,6 +639,38 @@ def test_a_container_that_appears_when_nobody_waits_for_it_any_more_is_removed(l
     FakeRuntime.create(runtime, runtime.late_spec)
     life.launcher.open_keeper(life.ctx).tracker.sweep()
     lab.until_nothing_is_left()
+
+
+def test_a_creation_that_is_refused_after_an_unanswered_one_leaves_nothing_of_either(lab: Lab) -> None:
+    class Contrary(SilentRuntime):
+        def create(self, spec: ContainerSpec) -> str:
+            if self.creations:
+                raise RuntimeRefusedError("an error of the engine's own")
+            return super().create(spec)
+
+    lab.runtime = Contrary(answers_later=False)
+    life = lab.life()
+    life.launcher.job_settings = replace(life.launcher.job_settings, launch_patience=TIMEOUT)
+    has_answered(life)
+    with pytest.raises(RuntimeRefusedError):
+        life.launcher.launch_job(META, life.ctx)
+    lab.until_nothing_is_left()
+
+
+def test_what_an_unanswered_creation_made_is_removed_though_the_record_cannot_be_written(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class FillsTheDisk(SilentRuntime):
+        def create(self, spec: ContainerSpec) -> str:
+            monkeypatch.setattr(JobRecord, "note", full_disk)
+            return super().create(spec)
+
+    lab.runtime = FillsTheDisk(answers_later=False)
+    life = lab.life()
+    with pytest.raises(OutcomeUnknownError, match="if its container appears, it is removed"):
+        life.launcher.launch_job(META, life.ctx)
+    lab.until(lambda: not lab.runtime.containers())
+    monkeypatch.undo()
 
 
 def test_a_creation_that_never_got_there_is_known_to_have_made_nothing(lab: Lab) -> None:

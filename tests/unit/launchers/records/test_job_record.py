@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import multiprocessing
 import os
 import signal
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from launchers.records.job_record import JobIdentity, JobRecord, RecordStore
+from launchers.records.job_record import JobIdentity, JobRecord, RecordStore, check_records, unreadable_records
 
 NONCE = "0123456789abcdef"
 
@@ -173,12 +175,185 @@ def test_a_line_that_was_torn_spoils_no_other(store: RecordStore) -> None:
     assert (found.fields["container_id"], found.fields["kept"], "told" in found.fields) == ("abc", True, False)
 
 
-@pytest.mark.parametrize("content", [b"", b'\n{"job_id": "job', b"[]", b"\xff\xfe"])
+@pytest.mark.parametrize("content", [b"", b"\n", b"\0" * 512, b'\n{"jo', b'\n{"job_id": "job'])
 def test_a_record_without_its_first_line_is_no_record(store: RecordStore, content: bytes) -> None:
     path = store.folder / "jobs" / "job-1.0000.jsonl"
     path.write_bytes(content)
     assert store.take_over("docker") == []
     assert files(store) == []
+    assert unreadable_records(store.folder) == []
+
+
+def put_folder(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+def put_pipe(path: Path) -> None:
+    path.unlink()
+    os.mkfifo(path)
+
+
+def put_link(path: Path) -> None:
+    path.unlink()
+    path.symlink_to("/etc/passwd")
+
+
+def make_huge(path: Path) -> None:
+    with path.open("r+b") as file:
+        file.truncate(1 << 40)
+
+
+def overwrite(content: bytes) -> Callable[[Path], object]:
+    return lambda path: path.write_bytes(content)
+
+
+def add_fields(**fields: Any) -> Callable[[Path], object]:
+    return lambda path: JobRecord(path).note(**fields)
+
+
+UNREADABLE: dict[str, Callable[[Path], object]] = {
+    "a folder in its place": put_folder,
+    "a pipe": put_pipe,
+    "a link": put_link,
+    "a terabyte": make_huge,
+    "no text": overwrite(b"\xff\xfe"),
+    "no object": overwrite(b"[]"),
+    "another file": overwrite(b"\nhello\nworld"),
+    "nested without an end": overwrite(b"[" * 100_000),
+    "no job": add_fields(job_id=None),
+    "a path for a job": add_fields(job_id="../../etc"),
+    "a path for a nonce": add_fields(nonce="../x"),
+    "no launcher": add_fields(launcher=[1]),
+    "no time": add_fields(time="yesterday"),
+    "a time that no clock has": add_fields(time=float("nan")),
+}
+
+
+@pytest.mark.parametrize("spoil", UNREADABLE.values(), ids=UNREADABLE)
+def test_a_record_that_cannot_be_read_costs_itself_only_and_is_kept_aside(
+    store: RecordStore, spoil: Callable[[Path], object]
+) -> None:
+    bad, _ = add(store, "bad"), add(store, "good")
+    store.close()
+    spoil(bad.path)
+    found = opened(store).take_over("docker")
+    assert [record.fields["job_id"] for record in found] == ["good"]
+    assert [path.name for path in unreadable_records(store.folder)] == [bad.path.name]
+    assert not os.path.lexists(bad.path)
+
+
+def test_a_record_that_cannot_be_read_is_said_once(store: RecordStore, caplog: pytest.LogCaptureFixture) -> None:
+    put_folder(add(store).path)
+    for _ in range(2):
+        store.take_over("docker")
+    assert [record.levelname for record in caplog.records] == ["ERROR"]
+    assert "it is kept as" in caplog.text
+
+
+def test_a_check_says_that_records_could_not_be_read(store: RecordStore) -> None:
+    assert list(check_records(store.folder)) == []
+    put_folder(add(store).path)
+    store.take_over("docker")
+    (check,) = check_records(store.folder)
+    assert (check.what, check.ok) == ("records", False)
+    assert f"1 in {store.folder / 'unreadable'} could not be read" in check.detail
+
+
+def test_two_records_of_one_name_are_both_kept_aside(store: RecordStore) -> None:
+    for _ in range(2):
+        put_folder(add(store).path)
+        store.take_over("docker")
+    assert len(unreadable_records(store.folder)) == 2
+
+
+def test_a_process_that_can_open_no_file_blames_no_record(store: RecordStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    add(store)
+    store.close()
+    other = opened(store)
+    with monkeypatch.context() as too_many_files:
+        too_many_files.setattr("launchers.records.job_record.open_file", no_descriptor)
+        with pytest.raises(OSError, match="Too many open files"):
+            other.take_over("docker")
+    assert len(other.take_over("docker")) == 1
+
+
+def no_descriptor(*_: object) -> None:
+    raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+
+def test_a_record_that_goes_while_it_is_read_costs_no_other(
+    store: RecordStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone, _ = add(store, "a"), add(store, "b")
+    store.close()
+    other = opened(store)
+    listed = list((store.folder / "jobs").glob("*.jsonl"))
+    gone.forget()
+    monkeypatch.setattr(Path, "glob", lambda *_: listed)
+    assert [record.fields["job_id"] for record in other.take_over("docker")] == ["b"]
+    assert unreadable_records(store.folder) == []
+
+
+def test_a_record_that_says_of_nobody_that_he_follows_its_job_is_taken_over(store: RecordStore) -> None:
+    add(store).note(parent=None)
+    store.close()
+    assert len(opened(store).take_over("docker")) == 1
+
+
+def test_what_is_no_file_among_the_living_is_nobody_and_stops_nothing(store: RecordStore) -> None:
+    (store.folder / "parents" / "folder").mkdir()
+    os.mkfifo(store.folder / "parents" / "pipe")
+    add(store)
+    store.close()
+    assert len(opened(store).take_over("docker")) == 1
+
+
+def test_who_cannot_be_asked_about_is_not_taken_for_dead(store: RecordStore) -> None:
+    other = opened(store)
+    loop = store.folder / "parents" / "loop"
+    loop.symlink_to(loop)  # stands for a disk's error
+    assert other.is_alive("loop")
+
+
+def test_a_sites_id_that_cannot_be_read_is_kept_aside_too(store: RecordStore) -> None:
+    (store.folder / "site-id").write_bytes(b"\xff\xfe")
+    assert len(opened(store).site_id) == 16
+    assert (store.folder / "site-id.unreadable").read_bytes() == b"\xff\xfe"
+
+
+def test_a_disk_that_refuses_keeps_no_record_from_being_taken_over(
+    store: RecordStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add(store)
+    store.close()
+    other = opened(store)
+    monkeypatch.setattr(JobRecord, "note", full_disk)
+    assert len(other.take_over("docker")) == 1
+
+
+def test_a_record_that_cannot_be_removed_is_removed_later(store: RecordStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    record = add(store, "a")
+    with monkeypatch.context() as bad_disk:
+        bad_disk.setattr(Path, "unlink", full_disk)
+        record.forget()
+    assert files(store) == [record.path]
+    add(store, "b").forget()
+    assert files(store) == []
+
+
+def test_a_process_whose_file_cannot_be_removed_is_dead_after_its_end_even_so(
+    store: RecordStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = opened(store)
+    with monkeypatch.context() as bad_disk:
+        bad_disk.setattr(Path, "unlink", full_disk)
+        store.close()
+    assert not other.is_alive(store.parent_id)
+
+
+def full_disk(*_: object, **__: object) -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def test_a_record_is_never_overwritten(store: RecordStore) -> None:
