@@ -13,11 +13,13 @@ from typing import Any
 from .config.strict_json import check_values, shown
 from .errors import JobRejectedError
 from .fl_constant import JobConstants, JobMetaKey
+from .plain_text import visible
 
 _IDENTIFIER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}", re.ASCII)
 FOLDERS_OF_SITES = frozenset({"startup", "local", "transfer"})
 """What else NVIDIA FLARE has beside the jobs' folders in a site's workspace: its keys, its config, its files."""
 _NOTHING = object()
+_LONGEST_SHOWN = 200
 
 JobMeta = Mapping[str, Any]
 
@@ -125,7 +127,7 @@ def get_object(job_meta: JobMeta, path: str, value: Any, allowed: frozenset[str]
 
 def _on_one_line(text: str) -> str:
     """Return a text of the metadata with escapes for what is not printable, cut to 200 characters."""
-    return (text if text.isprintable() else repr(text)[1:-1])[:200]
+    return visible(text[:_LONGEST_SHOWN])[:_LONGEST_SHOWN]
 
 
 def _deployment(job_meta: JobMeta, app: str, entry: Any, path: str) -> Deployment:

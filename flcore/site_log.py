@@ -45,6 +45,7 @@ from typing import Any, Self
 from .config.component_config import check_keys
 from .config.strict_json import shown
 from .errors import ConfigError
+from .plain_text import visible
 
 FORMATS = ("text", "json")
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
@@ -209,7 +210,7 @@ class _TextFormatter(logging.Formatter):
         lines = [f"{head}: {record.getMessage()}"]
         if record.exc_info:
             lines += [f"    {line}" for line in self.formatException(record.exc_info).split("\n")]
-        return "\n".join(map(_escaped, lines))
+        return "\n".join(map(visible, lines))
 
 
 def _make_file_handler(file: Path) -> logging.Handler:
@@ -225,8 +226,3 @@ def _make_file_handler(file: Path) -> logging.Handler:
 
 def _time_of(record: logging.LogRecord) -> str:
     return datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
-
-
-def _escaped(text: str) -> str:
-    """Return a text as one line that does nothing to a terminal."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

@@ -8,6 +8,7 @@ import logging
 import os
 import signal
 import sys
+import traceback
 from collections.abc import Sequence
 from contextlib import ExitStack, closing
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import NoReturn
 from ..errors import FLCoreError
 from ..fl_constant import FLContextKey
 from ..job_launcher_spec import JobLauncherSpec
+from ..plain_text import visible
 from ..site import Site
 from ..site_config import SiteConfig
 from ..site_log import is_on_standard_error
@@ -56,8 +58,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return int(args.command(args))
     except FLCoreError as error:
         if args.debug:
-            raise
-        print(*(f"flcore: error: {line}" for line in str(error).splitlines()), sep="\n", file=sys.stderr)
+            print(*map(visible, "".join(traceback.format_exception(error)).splitlines()), sep="\n", file=sys.stderr)
+        print(*(f"flcore: error: {visible(line)}" for line in str(error).splitlines()), sep="\n", file=sys.stderr)
         return EXIT_ERROR
     except BrokenPipeError:  # nobody reads on, as in `flcore check … | head`; nor may Python write the rest at its exit
         with Path(os.devnull).open("w") as nothing:
@@ -127,7 +129,7 @@ def _check_launchers(site: Site) -> bool:
     for name, launcher in launchers.items():
         with closing(launcher):
             for found in launcher.check(fl_ctx):
-                print(f"  {'ok     ' if found.ok else 'MISSING'}  {name}: {found.what}: {found.detail}")
+                print(f"  {'ok     ' if found.ok else 'MISSING'}  {name}: {visible(f'{found.what}: {found.detail}')}")
                 complete &= found.ok
     return complete
 
@@ -154,7 +156,15 @@ def log_to_stderr(level: int) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setLevel(level)  # a site's log may have the root logger let more pass
     handler.addFilter(lambda record: not is_on_standard_error(record))
-    logging.basicConfig(level=level, format="%(levelname)s %(name)s: %(message)s", handlers=[handler])
+    handler.setFormatter(_PlainFormatter("%(levelname)s %(name)s: %(message)s"))
+    logging.basicConfig(level=level, handlers=[handler])
+
+
+class _PlainFormatter(logging.Formatter):
+    """A record's lines, which do nothing to a terminal."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return "\n".join(map(visible, super().format(record).split("\n")))
 
 
 def _terminated(number: int, _: object) -> NoReturn:

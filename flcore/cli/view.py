@@ -14,6 +14,7 @@ from ..event_type import EventType
 from ..fl_component import FLComponent
 from ..fl_context import FLContext
 from ..job_launcher_spec import JobHandleSpec, JobResult, JobStateChange, LaunchRequest
+from ..plain_text import harmless, visible
 from ..workflow import JobWorkflow
 
 LOG_INTERVAL = 1.0
@@ -85,7 +86,7 @@ class PlainView(View):
         return self
 
     def show_change(self, change: JobStateChange) -> None:
-        reason = f"  {printable(change.result.error)}" if change.result and change.result.error else ""
+        reason = f"  {harmless(change.result.error)}" if change.result and change.result.error else ""
         elapsed = max(0.0, change.time - self._started)
         self.print(f"{elapsed:7.1f} s  {change.site:<12} {change.previous or 'new':>10} -> {change.state}{reason}")
 
@@ -165,7 +166,7 @@ class _Row:
             self._ended = change.time
             self.style = "green" if change.result.succeeded else "red"
             if not change.result.succeeded:
-                self.state, self._line = change.result.return_code.name, printable(change.result.error)
+                self.state, self._line = change.result.return_code.name, harmless(change.result.error)
 
     def elapsed(self) -> str:
         if self._started is None:
@@ -199,18 +200,13 @@ def last_lines(handle: JobHandleSpec | None, count: int) -> list[str]:
         output = handle.logs(tail=count)[-_MOST_SHOWN:]
     except FLCoreError:
         return []
-    return [printable(line) for line in output.splitlines()]
-
-
-def printable(text: str) -> str:
-    """Return a text of a job as one line that does nothing to a terminal."""
-    return "".join(c if c.isprintable() else " " for c in text)
+    return [harmless(line) for line in output.splitlines()]
 
 
 def _cells(result: JobResult) -> tuple[str, str, str, str]:
     code = "-" if result.exit_code is None else str(result.exit_code)
     duration = "-" if result.duration is None else f"{result.duration:.1f} s"
-    return result.return_code.name, code, duration, printable(result.error)
+    return result.return_code.name, code, duration, harmless(result.error)
 
 
 def launches_as_json(launches: Mapping[str, LaunchRequest | FLCoreError | None]) -> str:
@@ -234,14 +230,14 @@ def _launch_lines(site: str, launch: LaunchRequest | FLCoreError | None) -> Iter
         yield f"{site}: its launcher cannot tell what it would ask for"
         return
     if isinstance(launch, FLCoreError):
-        yield f"{site}: REFUSED: {launch}"
+        yield f"{site}: REFUSED: {visible(str(launch))}"
         return
     yield f"{site}:"
     settings = list(_settings(launch))
     width = max(len(path) for path, _ in settings)
     origins = max(len(origin) for origin in launch.origins.values())
     for path, value in settings:
-        yield f"  {path:{width}}  {launch.origins[path]:{origins}}  {value}"
+        yield visible(f"  {path:{width}}  {launch.origins[path]:{origins}}  {value}")
 
 
 def _settings(launch: LaunchRequest) -> Iterator[tuple[str, str]]:

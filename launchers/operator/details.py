@@ -11,6 +11,7 @@ from typing import Any
 
 from flcore.cli.command import EXIT_OK
 from flcore.errors import FLCoreError
+from flcore.plain_text import harmless
 
 from .durations import as_age, as_duration, as_time
 from .job_json import as_full_dict
@@ -19,7 +20,7 @@ from .job_view import JobView
 from .logs import output
 from .scope import index_of
 from .selection import the_one_job
-from .terminal import Terminal, harmless, warn, wrapped
+from .terminal import Terminal, warn, wrapped
 
 LINES_SHOWN = 10
 """Lines of output that are shown."""

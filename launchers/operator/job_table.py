@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+from flcore.plain_text import harmless
+
 from ..docker_state import DOCKER_STATE, LAST_OUTPUT, TERMINAL_STATES
 from ..tracking.job_output import LINE_BREAK
 from .durations import as_age, as_duration
 from .job_view import LAUNCHING, LOST, UNKNOWN, JobView
-from .terminal import Terminal, cut, harmless, width_of
+from .terminal import Terminal, cut, width_of
 
 LEAST_OF_AN_ID = 12
 """Characters of a job's id that a narrow terminal shows at least."""

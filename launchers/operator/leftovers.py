@@ -9,12 +9,13 @@ from typing import NamedTuple
 
 from flcore.cli.command import EXIT_FAILED, EXIT_OK
 from flcore.errors import FLCoreError
+from flcore.plain_text import harmless
 
 from ..docker_state import DOCKER_STATE, TERMINAL_STATES, ContainerState, effective_state
 from .durations import as_age
 from .job_index import Holding, JobIndex
 from .scope import index_of
-from .terminal import Terminal, harmless, warn
+from .terminal import Terminal, warn
 
 
 class Decision(NamedTuple):

@@ -13,6 +13,7 @@ from itertools import cycle
 from flcore.cli.command import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK
 from flcore.disk.safe_files import closing, open_file, open_folder
 from flcore.errors import ConfigError, FLCoreError, RuntimeUnavailableError
+from flcore.plain_text import harmless
 
 from ..docker_state import DOCKER_STATE, GONE
 from ..output_lines import chunks_of, lines_of, seek_last_lines
@@ -22,7 +23,7 @@ from .job_index import JobIndex
 from .job_view import LAUNCHING, JobView
 from .scope import index_of
 from .selection import the_one_job
-from .terminal import Terminal, harmless, warn
+from .terminal import Terminal, warn
 
 RETRY_INTERVAL = 0.5
 """Seconds between two looks for a container that has not started yet."""

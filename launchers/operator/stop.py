@@ -18,6 +18,7 @@ from typing import NamedTuple
 from flcore.cli.command import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK
 from flcore.errors import FLCoreError, RuntimeUnavailableError
 from flcore.job_launcher_spec import JobResult
+from flcore.plain_text import harmless
 
 from ..docker_state import DOCKER_STATE, TERMINAL_STATES, ContainerState, EndRequest, effective_state, result_of
 from ..records.job_record import JobRecord
@@ -28,7 +29,7 @@ from .job_index import JobIndex
 from .job_view import LAUNCHING, LOST, JobView
 from .scope import index_of
 from .selection import the_one_job
-from .terminal import Terminal, harmless, warn
+from .terminal import Terminal, warn
 
 LOOK_INTERVAL = 0.2
 CONFIRM_TIMEOUT = 30.0

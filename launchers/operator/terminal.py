@@ -4,25 +4,15 @@ from __future__ import annotations
 
 import io
 import os
-import re
 import shutil
 import sys
 import unicodedata
 from collections.abc import Iterator
 from typing import TextIO
 
+from flcore.plain_text import harmless
+
 _STYLES = {"": "", "good": "32", "bad": "31", "going": "36", "odd": "33", "dim": "2", "strong": "1"}
-_ESCAPE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])")
-"""What ECMA-48 makes a terminal do things by: gone as a whole, so that no ``[31m`` is left of it."""
-_NARROW_TABS = 4
-
-
-def harmless(text: str) -> str:
-    """Return a text of a job as one line that does nothing to a terminal."""
-    if text.isascii() and text.isprintable():
-        return text
-    text = _ESCAPE.sub("", text.expandtabs(_NARROW_TABS))
-    return "".join(c if c.isprintable() else " " for c in text)
 
 
 def width_of(text: str) -> int:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol, Self
 
 from flcore.cli.command import EXIT_INTERRUPTED
+from flcore.plain_text import harmless
 
 from .durations import as_time
 from .job_index import JobIndex
@@ -24,7 +25,7 @@ from .job_json import as_dict
 from .job_table import note_of, status_of, table_lines
 from .job_view import LAUNCHING, JobView
 from .selection import jobs_to_show, matching
-from .terminal import Terminal, cut, harmless, warn
+from .terminal import Terminal, cut, warn
 
 FILES_INTERVAL = 0.2
 """Seconds between two looks at the files."""

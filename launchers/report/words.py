@@ -8,11 +8,11 @@ from typing import NamedTuple
 
 from flcore.job_launcher_spec import JobResult, JobReturnCode
 from flcore.observers.job_history import Outage
+from flcore.plain_text import harmless
 
 from ..operator.job_view import LOST as LOST_STATE
 from ..operator.job_view import UNKNOWN as UNKNOWN_STATE
 from ..operator.job_view import JobView
-from ..operator.terminal import harmless
 
 _BYTE_UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
 _SECOND_UNITS = ((86_400, "d", 3_600, "h"), (3_600, "h", 60, "min"), (60, "min", 1, "s"))

@@ -1,6 +1,7 @@
 """The ``flcore`` command, with real processes and jobs of one line."""
 
 import json
+import logging
 import re
 import signal
 import subprocess
@@ -24,6 +25,7 @@ from flcore import (
     Site,
 )
 from flcore.cli import main
+from flcore.cli.program import log_to_stderr
 from flcore.cli.view import launches_as_text
 from flcore.errors import RuntimeUnavailableError
 from flcore.job_launcher_spec import Check
@@ -138,7 +140,7 @@ def test_a_run_in_which_a_site_fails_shows_its_last_lines_and_exits_with_1(
     job = make_job(client="import sys; print('\\x1b[31mno data'); sys.exit(3)", min_clients=0)
     assert main(["run", job, *sites]) == 1
     shown = capsys.readouterr().out
-    assert "\noutput of site-1:\n   [31mno data\n" in shown
+    assert "\noutput of site-1:\n  no data\n" in shown
     assert re.search(
         r"^site-1 +EXECUTION_ERROR +3 +\d+\.\d s  exit code 3; its last output: no data$", shown, re.MULTILINE
     )
@@ -406,6 +408,41 @@ def test_a_check_with_a_job_prints_what_it_would_be_launched_with(
     configs = [write_site("server"), write_site("site-1")]
     assert main(["check", *configs, "--job", make_job()]) == 0
     assert re.search(r"^server:\n  name +fixed", capsys.readouterr().out, re.MULTILINE)
+
+
+HOSTILE = "\x9b2J\x9b1;1HEverything is fine\x9d0;owned\x9c \x7f \u202egnp.exe \u2028 next\u200b"
+
+
+def test_no_variable_of_a_job_does_anything_to_the_terminal_of_who_looks_at_the_job_first(
+    make_job: Callable[..., str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    configs = [write_site(name, job_env_prefixes=["JOB_"]) for name in ("server", "site-1")]
+    job = make_job(launcher_spec={"default": {"process": {"env": {"JOB_A": HOSTILE}}}})
+    assert main(["run", job, "--site", configs[0], "--site", configs[1], "--dry-run"]) == 0
+    assert main(["check", *configs, "--job", job]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line for line in lines if not line.isprintable()] == []
+    shown = r'"\x9b2J\x9b1;1HEverything is fine\x9d0;owned\x9c \x7f \u202egnp.exe \u2028 next\u200b"'
+    assert sum(line.endswith(shown) for line in lines) == 4
+
+
+def test_an_error_in_the_words_of_others_does_nothing_to_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check", f"{HOSTILE}.json"]) == main(["check", f"{HOSTILE}.json", "--debug"]) == 2
+    assert all(line.isprintable() for line in capsys.readouterr().err.splitlines())
+
+
+def test_what_is_logged_to_standard_error_does_nothing_to_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    root = logging.getLogger()
+    before, root.handlers = root.handlers, []
+    try:
+        log_to_stderr(logging.WARNING)
+        logging.getLogger("engine").error("it says: %s", HOSTILE, exc_info=ValueError(HOSTILE))
+    finally:
+        root.handlers = before
+    lines = capsys.readouterr().err.split("\n")
+    assert lines[0].startswith("ERROR engine: it says: \\x9b2J")
+    assert lines[1].startswith("ValueError: \\x9b2J")
+    assert all(line.isprintable() for line in lines)
 
 
 def test_all_errors_of_a_config_are_printed_a_line_each(

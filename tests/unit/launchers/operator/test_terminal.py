@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from launchers.operator.terminal import cut, harmless, width_of
+from flcore.plain_text import harmless
+from launchers.operator.terminal import cut, width_of
 from tests.operator_lab import HOSTILE
 
 
