@@ -56,6 +56,7 @@ from .docker_answer import (
     told_end,
 )
 from .docker_clients import DockerClients
+from .docker_output import output_so_far
 from .docker_parent import Parent, as_parent, own_container_id
 from .docker_pull import DockerPull, Entry, pull_error
 from .docker_request import create_request
@@ -250,13 +251,7 @@ class DockerRuntime:
 
     def logs(self, container_id: str, tail: int | None = None) -> Iterator[bytes]:
         with self._if_it_is_there(f"the logs of container {container_id[:12]}"):
-            if tail is not None:
-                yield self._clients.looks.api.logs(container_id, tail=tail)
-                return
-            # A client of its own: the reader may stop before the end, and docker-py lets go of a stream's connection
-            # only with its client.
-            with self._clients.private() as client:
-                yield from client.api.logs(container_id, stream=True, follow=False)
+            yield from output_so_far(self._clients.looks.api, container_id, tail)
 
     @contextmanager
     def follow(self, container_id: str, position: str = "", tail: int | None = None) -> Iterator[Iterator[OutputChunk]]:

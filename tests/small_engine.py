@@ -1,0 +1,88 @@
+"""A small engine: it answers some calls of the Docker API as one does whose oldest and newest versions are set."""
+
+from __future__ import annotations
+
+import json
+import re
+from http.server import BaseHTTPRequestHandler
+from pathlib import Path
+from socketserver import ThreadingMixIn, UnixStreamServer
+from typing import Any
+
+ANSWERS: dict[str, tuple[int, Any]] = {
+    "POST /containers/create": (201, {"Id": "0123", "Warnings": []}),
+    "POST /containers/0123/start": (204, None),
+    "POST /containers/0123/kill": (204, None),
+    "DELETE /containers/0123": (204, None),
+    "GET /containers/json": (200, []),
+    "GET /images/job:1/json": (200, {"Id": "sha256:1", "RepoDigests": []}),
+    "GET /events": (200, {"id": "0123", "Action": "start"}),
+    "GET /containers/0123/json": (200, {"Id": "0123", "Config": {"Tty": False}}),
+    "GET /containers/0123/logs": (200, b"\x01\0\0\0\0\0\0\x05hello"),
+    "POST /images/create": (200, {"status": "Pull complete", "id": "layer"}),
+}
+
+
+class SmallEngine(ThreadingMixIn, UnixStreamServer):
+    """Answers as an engine does whose oldest and newest version are set; keeps what it was asked for."""
+
+    daemon_threads = True
+    request_queue_size = 64
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(str(path), _Answer)
+        self.address = f"unix://{path}"
+        self.oldest, self.newest = "1.24", "1.41"
+        self.names = ""
+        """The version that it says it has, if not its newest."""
+        self.answers = dict(ANSWERS)
+        self.asked: list[str] = []
+
+    def upgrade(self, oldest: str, newest: str) -> None:
+        self.oldest, self.newest = oldest, newest
+        self.asked.clear()
+
+    def refusal(self, version: str) -> str:
+        if _number(version) < _number(self.oldest):
+            least = f"Minimum supported API version is {self.oldest}"
+            return f"client version {version} is too old. {least}, please upgrade your client to a newer version"
+        if _number(version) > _number(self.newest):
+            return f"client version {version} is too new. Maximum supported API version is {self.newest}"
+        return ""
+
+
+class _Answer(BaseHTTPRequestHandler):
+    server: SmallEngine
+
+    def _answer(self) -> None:
+        self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        path = self.path.partition("?")[0]
+        found = re.match(r"/v([0-9.]+)(/.*)", path)
+        version, path = (found[1], found[2]) if found else ("", path)
+        self.server.asked.append(f"{version} {self.command} {path}")
+        if version and (refusal := self.server.refusal(version)):
+            self._say(400, {"message": refusal})
+        elif path == "/version":
+            self._say(200, {"ApiVersion": self.server.names or self.server.newest, "Version": "x"})
+        else:
+            self._say(*self.server.answers[f"{self.command} {path}"])
+
+    do_GET = do_POST = do_DELETE = _answer  # noqa: N815 - the names of http.server
+
+    def _say(self, status: int, body: Any) -> None:
+        data = b"" if body is None else body if isinstance(body, bytes) else json.dumps(body).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    def address_string(self) -> str:
+        return "a socket"
+
+    def log_message(self, *_: Any) -> None:
+        """Say nothing."""
+
+
+def _number(version: str) -> tuple[int, ...]:
+    return tuple(map(int, version.split(".")))
