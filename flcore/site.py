@@ -19,7 +19,8 @@ from .fl_constant import FLContextKey
 from .fl_context import FLContext, FLContextManager
 from .forks import OwnProcess
 from .job_endings import JobEndings
-from .job_launcher_spec import JobArgs, JobHandleSpec, JobLauncherSpec, JobResult, JobReturnCode, LaunchRequest
+from .job_follower import JobFollower
+from .job_launcher_spec import JobArgs, JobHandleSpec, JobLauncherSpec, JobReturnCode, LaunchRequest
 from .job_meta import check_metadata, get_job_id, is_identifier
 from .job_registry import JobRegistry
 from .launch import Launch
@@ -100,6 +101,7 @@ class Site:
         self._jobs = JobRegistry(name, self._process)
         self._endings = JobEndings(name)
         self._events = SiteEvents(self)
+        self._follower = JobFollower(name, self._jobs, self._admission, self._events)
         self._lock = threading.Lock()
         self._starting = threading.RLock()  # re-entrant: a component may launch when it hears that the site starts
         self._started = self._closing = False
@@ -192,7 +194,8 @@ class Site:
 
         Launches that wait for their turn raise JobAbortedError. Running jobs and launches under way are ended first if
         ``end_jobs``, or, where it is None, if the site's ``at_end`` says so; what cannot be ended is logged. Else jobs
-        go on. What of them has already ended is cleaned up before this returns.
+        go on. Ends that have happened are told before SYSTEM_END, if that takes seconds at most, and what of these jobs
+        is left is cleaned up before this returns.
         """
         if self._process.goes_on_elsewhere():
             return
@@ -209,6 +212,7 @@ class Site:
             self._admission.close(by)  # first, or the places of the jobs that are ended would be taken
             if self.at_end == "end" if end_jobs is None else end_jobs:
                 self._endings.end_all(self._jobs.active(), by)
+            self._follower.tell_what_has_ended()
 
     @property
     def load(self) -> Load:
@@ -307,6 +311,7 @@ class Site:
 
     def _launched(self, launch: Launch, handle: JobHandleSpec, fl_ctx: FLContext) -> None:
         """Tell of the launch, then follow the job: its end is told last, however short it is."""
+        self._follower.expect(launch, handle)
         ended_by = self._jobs.launched(launch, handle)
         self._admission.launched(launch)
         try:
@@ -317,29 +322,20 @@ class Site:
             self._endings.end_launched(launch.job_id, handle, f"site {self.name}, on {type(error).__name__}")
             raise
         finally:
-            self._follow(launch, handle)
+            self._follower.follow(launch, handle)
 
     def _fire_recovered(self, fl_ctx: FLContext) -> None:
         """Take a job in that was found again, before the components hear of it; its end is told after that."""
         job_id, handle = fl_ctx.get_job_id(), fl_ctx.get_prop(FLContextKey.JOB_HANDLE)
         launch = self._jobs.recovered(job_id, handle)
         if launch:
+            self._follower.expect(launch, handle)
             self._admission.enter_regardless(launch)
         try:
             self._bus.fire(EventType.JOB_RECOVERED, fl_ctx)
         finally:
             if launch:
-                self._follow(launch, handle)
-
-    def _follow(self, launch: Launch, handle: JobHandleSpec) -> None:
-        """Have the job's end told to all, and make room for another."""
-
-        def on_end(_: JobHandleSpec) -> None:
-            self._jobs.ended(launch.job_id, handle)
-            self._admission.leave(launch)  # before it is told: a component may launch the next job when it hears of it
-            self._events.tell_of_end(launch.job_id, _final_result(handle))
-
-        handle.add_done_callback(on_end)
+                self._follower.follow(launch, handle)
 
     def _be_closed(self) -> None:
         self._jobs.let_go()
@@ -371,9 +367,3 @@ def _at_work(launcher: JobLauncherSpec, job_id: str) -> Iterator[None]:
         raise
     except Exception as error:
         raise JobLaunchError(f"job {job_id}: the launcher {launcher.name} failed: {error!r}") from error
-
-
-def _final_result(handle: JobHandleSpec) -> JobResult:
-    """Return the result of a job whose handle says that it is complete."""
-    lost = "the end of the job was not seen: its handle has no result"
-    return handle.result or JobResult(JobReturnCode.INFRASTRUCTURE_ERROR, error=lost)
