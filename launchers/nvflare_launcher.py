@@ -135,9 +135,8 @@ class KitLauncher(DockerJobLauncher):
         return super().place(path, fl_ctx) if self._is_moved else path
 
     def end_of(self, log_path: Path | None, seen: ContainerState) -> ContainerState:
-        """Return the end that the job has written down itself: up to 2.8 it may kill itself when all is done."""
-        code = flare_process.written_code(log_path.parent) if log_path else None
-        return seen if code is None or seen.exit_code is None else replace(seen, exit_code=code)
+        """Return the end that counts: the job may have written down one, and then been killed, or killed itself."""
+        return flare_process.counted_end(seen, flare_process.written_code(log_path.parent)) if log_path else seen
 
     def _folders_in_memory(self, fl_ctx: FLContext) -> dict[str, str]:
         """Return folders that are the job's user's: the workspace's own, and those in which a server stores all jobs.
@@ -183,7 +182,7 @@ class KitLauncher(DockerJobLauncher):
         if plan.folder:
             FlareKit(plan.folder.parent).make_decoy()
             with closing(open_folder(plan.folder)) as opened:
-                remove(RETURN_CODE_FILE, opened)  # of an earlier run
+                remove(RETURN_CODE_FILE, opened)  # of an earlier run: a launch fails if it cannot go
 
     def job_context(self, engine: Any, job_id: str) -> FLContext:
         fl_ctx: FLContext = engine.new_context()
@@ -258,7 +257,8 @@ class _NVFlareJobLauncher(JobLauncherSpec):  # type: ignore[misc]  # its base is
             self.logger.warning("job %s: not launched: %s", job_id, error)
             raise
         self._keep(handle)
-        return NVFlareJobHandle(handle, partial(self.job_failed, fl_ctx.get_engine(), job_id))
+        folder = Path(fl_ctx.get_prop(FLContextKey.WORKSPACE_OBJECT).get_run_dir(job_id))
+        return NVFlareJobHandle(handle, folder, partial(self.job_failed, fl_ctx.get_engine(), job_id))
 
     def job_failed(self, engine: Any, job_id: str, result: JobResult) -> None:
         """Do what is to be done for a job that has failed, beside returning the reason."""

@@ -22,6 +22,7 @@ from nvflare.fuel.common.exit_codes import ProcessExitCode
 from nvflare.private.defs import JobFailureMsgKey
 from nvflare.private.event import fire_event
 from nvflare.private.fed.client import client_executor
+from nvflare.private.fed.utils.fed_utils import get_return_code
 from nvflare.utils.job_launcher_utils import get_client_job_args
 
 from flcore.errors import JobLaunchError, JobRejectedError
@@ -388,6 +389,18 @@ def test_what_a_job_has_written_down_counts(parent: Parent, exit_code: int, writ
     parent.runtime.exit(parent.container, exit_code)
     handle.wait()
     assert handle.poll() == code
+
+
+@pytest.mark.parametrize(("exit_code", "oom_killed"), [(137, True), (139, False), (1, False)])
+def test_a_success_that_a_job_has_written_down_is_none_if_it_then_fails(
+    parent: Parent, exit_code: int, oom_killed: bool
+) -> None:
+    handle = parent.launch()
+    (parent.folder / JOB / "_process_rc.txt").write_text("0")
+    parent.runtime.exit(parent.container, exit_code, oom_killed)
+    handle.wait()
+    code = get_return_code(handle, JOB, str(parent.folder), logging.getLogger())  # what NVIDIA FLARE makes of it
+    assert code == handle.poll() != 0
 
 
 def test_what_an_earlier_run_has_written_down_does_not_count(parent: Parent) -> None:
