@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from .admission import Admission, AdmissionLimits, Load, no_waiting
-from .errors import ConfigError, FLCoreError, JobLaunchError
+from .errors import ConfigError, FLCoreError, JobLaunchError, JobRejectedError
 from .event_bus import EventBus
 from .event_type import EventType
 from .fl_component import FLComponent
@@ -28,7 +28,7 @@ from .launcher_choice import choose_launcher
 from .site_config import SiteConfig, check_at_end
 from .site_events import SiteEvents
 from .site_log import LogSettings, SiteLog
-from .workspace import Workspace
+from .workspace import JobFiles, Workspace
 
 logger = logging.getLogger(__name__)
 
@@ -230,10 +230,11 @@ class Site:
 
         Waits for its turn first, if the site's ``admission`` says so; a handler of the site's or a launcher's events
         does not wait. ``app`` is the folder with the job's app: a copy is made, which is in the context's APP_ROOT.
-        BEFORE_JOB_LAUNCH is fired, one of the launchers that volunteered is chosen, checks the job and launches,
-        AFTER_JOB_LAUNCH is fired; when the job ends, JOB_ABORTED follows if somebody asked for its end, else
-        JOB_COMPLETED. The copy comes into the job's folder when all is ready for the start; before, and if the launch
-        fails, what an earlier run of the job has left there is untouched.
+        BEFORE_JOB_LAUNCH is fired, one of the launchers that volunteered is chosen. It checks the job by its metadata,
+        as all components have left that in JOB_META, and launches; AFTER_JOB_LAUNCH is fired. When the job ends,
+        JOB_ABORTED follows if somebody asked for its end, else JOB_COMPLETED. The copy comes into the job's folder
+        when all is ready for the start; before, and if the launch fails, what an earlier run of the job has left there
+        is untouched.
 
         A launch that fails raises JobLaunchError (or ConfigError if the app cannot be copied), and nothing of the job
         runs: SiteBusyError if too many jobs run and wait already, JobAbortedError if somebody ended it meanwhile. It
@@ -297,6 +298,8 @@ class Site:
             fl_ctx.put(FLContextKey.APP_ROOT, files.app_dir, private=True, sticky=False)
             self._events.fire_in(fl_ctx, EventType.BEFORE_JOB_LAUNCH)
             launcher = choose_launcher(fl_ctx, self.components(), strict=self.strict)
+            job_meta = _heard_meta(launch.job_id, fl_ctx)
+            _write_down(files, job_meta)
             launch.hand_over(launcher)
             launch.deploy_by(files.put)
             handle = _launch_by(launcher, launch, job_meta, fl_ctx)
@@ -343,6 +346,23 @@ class Site:
         with self._lock:
             self._closing = False
         self._process.let_go()
+
+
+def _heard_meta(job_id: str, fl_ctx: FLContext) -> dict[str, Any]:
+    """Return a job's metadata as the components have left it, which may change all of it but the id."""
+    job_meta: dict[str, Any] = fl_ctx.get_prop(FLContextKey.JOB_META)
+    check_metadata(job_meta)
+    if get_job_id(job_meta) != job_id:
+        raise JobRejectedError(f"job {job_id}: a component has given it the id {get_job_id(job_meta)}; an id stays")
+    return job_meta
+
+
+def _write_down(files: JobFiles, job_meta: Mapping[str, Any]) -> None:
+    """Write down what the components have changed in a job's metadata: what lies in its folder is what is launched."""
+    try:
+        files.write_meta(job_meta)
+    except (OSError, TypeError, ValueError) as error:
+        raise JobLaunchError(f"job {get_job_id(job_meta)}: its metadata cannot be written down: {error}") from error
 
 
 def _launch_by(launcher: JobLauncherSpec, launch: Launch, job_meta: dict[str, Any], fl_ctx: FLContext) -> JobHandleSpec:
