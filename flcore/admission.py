@@ -195,3 +195,8 @@ def no_waiting() -> Iterator[None]:
         yield
     finally:
         _waiting_is_harmful.reset(token)
+
+
+def may_wait() -> bool:
+    """Whether nobody waits for this thread: false within :func:`no_waiting`."""
+    return not _waiting_is_harmful.get()

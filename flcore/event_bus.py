@@ -17,6 +17,7 @@ from typing import Any, cast
 import blinker
 
 from .errors import EventError, FLCoreError, JobLaunchError
+from .event_type import EventType
 from .fl_constant import FLContextKey
 from .fl_context import FLContext, Prop, log_fields
 
@@ -125,7 +126,8 @@ def _event_props(fl_ctx: FLContext) -> dict[str, Prop]:
 
 def _log(error: Exception, name: str, event_type: str, fl_ctx: FLContext) -> None:
     about = log_fields(fl_ctx)
-    if isinstance(error, JobLaunchError):  # a refusal: whoever launches the job tells of it
+    if isinstance(error, JobLaunchError) and event_type == EventType.BEFORE_JOB_LAUNCH:
+        # A refusal: whoever launches the job tells of it. At any other event it has no effect on the job.
         logger.info("%s refuses a job at the event %s: %s", name, event_type, error, extra=about)
         return
     failed = "%s failed to handle the event %s; the others go on"

@@ -291,7 +291,9 @@ class JobLauncherSpec(FLComponent, ABC):
     def check_job(self, job_meta: dict[str, Any], fl_ctx: FLContext) -> None:
         """Raise JobRejectedError, or another JobLaunchError, for a job that :meth:`launch_job` would refuse.
 
-        Touches nothing; a site asks before it lets ``launch_job`` do anything, which must look again.
+        Touches nothing; a site asks before it lets ``launch_job`` do anything, which must look again. One that
+        :attr:`deploys` looks in ``launch_job``, before it touches anything, and so only once; there, this is for what a
+        subclass refuses beside that.
         """
 
     @abstractmethod
@@ -308,7 +310,7 @@ class JobLauncherSpec(FLComponent, ABC):
     ) -> LaunchRequest | None:
         """Return what :meth:`launch_job` would ask for; None where a launcher cannot tell. Changes nothing.
 
-        May ask the engine. Raises what :meth:`check_job` raises.
+        May ask the engine. Raises what :meth:`launch_job` would raise for a job that it refuses.
         """
         return None
 

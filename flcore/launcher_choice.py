@@ -21,7 +21,7 @@ def choose_launcher(fl_ctx: FLContext, components: Mapping[str, FLComponent], *,
     job_id, site = fl_ctx.get_job_id(), fl_ctx.get_identity_name()
     volunteers: list[JobLauncherSpec] = fl_ctx.get_prop(FLContextKey.JOB_LAUNCHER, [])
     errors: Mapping[str, Exception] = fl_ctx.get_prop(FLContextKey.EXCEPTIONS, {})
-    _raise_refusal(job_id, errors, components, fl_ctx.get_prop(FLContextKey.JOB_BLOCK_REASON))
+    raise_refusal(job_id, fl_ctx, components)
     if not volunteers:
         known = _known_launchers(components)
         failed = "".join(f"; {name} failed: {error!r}" for name, error in errors.items())
@@ -32,15 +32,19 @@ def choose_launcher(fl_ctx: FLContext, components: Mapping[str, FLComponent], *,
     return volunteers[0]
 
 
-def _raise_refusal(
-    job_id: str, errors: Mapping[str, Exception], components: Mapping[str, FLComponent], block_reason: object
-) -> None:
-    """Raise the first refusal: what a component has raised, by its name, or the reason that one has put down."""
+def raise_refusal(job_id: str, fl_ctx: FLContext, components: Mapping[str, FLComponent]) -> None:
+    """Raise what a component has refused a job by, if one has, at the BEFORE_JOB_LAUNCH of this context.
+
+    That is the first JobLaunchError that was raised there, with the name of who did, or the reason in JOB_BLOCK_REASON.
+    The words of a launcher, which is one of ``components``, stay: they say what they are about.
+    """
+    errors: Mapping[str, Exception] = fl_ctx.get_prop(FLContextKey.EXCEPTIONS) or {}
     for name, error in errors.items():
         if isinstance(error, JobLaunchError):
-            if not isinstance(components.get(name), JobLauncherSpec):  # a launcher's own words say what it is about
+            if not isinstance(components.get(name), JobLauncherSpec):
                 error.args = (f"job {job_id}: refused by the component {name}: {error}", *error.args[1:])
             raise error
+    block_reason = fl_ctx.get_prop(FLContextKey.JOB_BLOCK_REASON)
     if block_reason:
         raise JobRejectedError(f"job {job_id}: a component has blocked it: {block_reason}")
 

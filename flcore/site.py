@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from .admission import Admission, AdmissionLimits, Load, no_waiting
-from .errors import ConfigError, FLCoreError, JobLaunchError
+from .errors import ConfigError, FLCoreError, JobLaunchError, JobRejectedError
 from .event_bus import EventBus
 from .event_type import EventType
 from .fl_component import FLComponent
@@ -19,7 +19,8 @@ from .fl_constant import FLContextKey
 from .fl_context import FLContext, FLContextManager
 from .forks import OwnProcess
 from .job_endings import JobEndings
-from .job_launcher_spec import JobArgs, JobHandleSpec, JobLauncherSpec, JobResult, JobReturnCode, LaunchRequest
+from .job_follower import JobFollower
+from .job_launcher_spec import JobArgs, JobHandleSpec, JobLauncherSpec, JobReturnCode, LaunchRequest
 from .job_meta import check_metadata, get_job_id, is_identifier
 from .job_registry import JobRegistry
 from .launch import Launch
@@ -27,7 +28,7 @@ from .launcher_choice import choose_launcher
 from .site_config import SiteConfig, check_at_end
 from .site_events import SiteEvents
 from .site_log import LogSettings, SiteLog
-from .workspace import Workspace
+from .workspace import JobFiles, Workspace
 
 logger = logging.getLogger(__name__)
 
@@ -100,6 +101,7 @@ class Site:
         self._jobs = JobRegistry(name, self._process)
         self._endings = JobEndings(name)
         self._events = SiteEvents(self)
+        self._follower = JobFollower(name, self._jobs, self._admission, self._events)
         self._lock = threading.Lock()
         self._starting = threading.RLock()  # re-entrant: a component may launch when it hears that the site starts
         self._started = self._closing = False
@@ -192,7 +194,8 @@ class Site:
 
         Launches that wait for their turn raise JobAbortedError. Running jobs and launches under way are ended first if
         ``end_jobs``, or, where it is None, if the site's ``at_end`` says so; what cannot be ended is logged. Else jobs
-        go on. What of them has already ended is cleaned up before this returns.
+        go on. Ends that have happened are told before SYSTEM_END, if that takes seconds at most, and what of these jobs
+        is left is cleaned up before this returns.
         """
         if self._process.goes_on_elsewhere():
             return
@@ -209,6 +212,7 @@ class Site:
             self._admission.close(by)  # first, or the places of the jobs that are ended would be taken
             if self.at_end == "end" if end_jobs is None else end_jobs:
                 self._endings.end_all(self._jobs.active(), by)
+            self._follower.tell_what_has_ended()
 
     @property
     def load(self) -> Load:
@@ -226,10 +230,11 @@ class Site:
 
         Waits for its turn first, if the site's ``admission`` says so; a handler of the site's or a launcher's events
         does not wait. ``app`` is the folder with the job's app: a copy is made, which is in the context's APP_ROOT.
-        BEFORE_JOB_LAUNCH is fired, one of the launchers that volunteered is chosen, checks the job and launches,
-        AFTER_JOB_LAUNCH is fired; when the job ends, JOB_ABORTED follows if somebody asked for its end, else
-        JOB_COMPLETED. The copy comes into the job's folder when all is ready for the start; before, and if the launch
-        fails, what an earlier run of the job has left there is untouched.
+        BEFORE_JOB_LAUNCH is fired, one of the launchers that volunteered is chosen. It checks the job by its metadata,
+        as all components have left that in JOB_META, and launches; AFTER_JOB_LAUNCH is fired. When the job ends,
+        JOB_ABORTED follows if somebody asked for its end, else JOB_COMPLETED. The copy comes into the job's folder
+        when all is ready for the start; before, and if the launch fails, what an earlier run of the job has left there
+        is untouched.
 
         A launch that fails raises JobLaunchError (or ConfigError if the app cannot be copied), and nothing of the job
         runs: SiteBusyError if too many jobs run and wait already, JobAbortedError if somebody ended it meanwhile. It
@@ -293,6 +298,8 @@ class Site:
             fl_ctx.put(FLContextKey.APP_ROOT, files.app_dir, private=True, sticky=False)
             self._events.fire_in(fl_ctx, EventType.BEFORE_JOB_LAUNCH)
             launcher = choose_launcher(fl_ctx, self.components(), strict=self.strict)
+            job_meta = _heard_meta(launch.job_id, fl_ctx)
+            _write_down(files, job_meta)
             launch.hand_over(launcher)
             launch.deploy_by(files.put)
             handle = _launch_by(launcher, launch, job_meta, fl_ctx)
@@ -307,6 +314,7 @@ class Site:
 
     def _launched(self, launch: Launch, handle: JobHandleSpec, fl_ctx: FLContext) -> None:
         """Tell of the launch, then follow the job: its end is told last, however short it is."""
+        self._follower.expect(launch, handle)
         ended_by = self._jobs.launched(launch, handle)
         self._admission.launched(launch)
         try:
@@ -317,29 +325,20 @@ class Site:
             self._endings.end_launched(launch.job_id, handle, f"site {self.name}, on {type(error).__name__}")
             raise
         finally:
-            self._follow(launch, handle)
+            self._follower.follow(launch, handle)
 
     def _fire_recovered(self, fl_ctx: FLContext) -> None:
         """Take a job in that was found again, before the components hear of it; its end is told after that."""
         job_id, handle = fl_ctx.get_job_id(), fl_ctx.get_prop(FLContextKey.JOB_HANDLE)
         launch = self._jobs.recovered(job_id, handle)
         if launch:
+            self._follower.expect(launch, handle)
             self._admission.enter_regardless(launch)
         try:
             self._bus.fire(EventType.JOB_RECOVERED, fl_ctx)
         finally:
             if launch:
-                self._follow(launch, handle)
-
-    def _follow(self, launch: Launch, handle: JobHandleSpec) -> None:
-        """Have the job's end told to all, and make room for another."""
-
-        def on_end(_: JobHandleSpec) -> None:
-            self._jobs.ended(launch.job_id, handle)
-            self._admission.leave(launch)  # before it is told: a component may launch the next job when it hears of it
-            self._events.tell_of_end(launch.job_id, _final_result(handle))
-
-        handle.add_done_callback(on_end)
+                self._follower.follow(launch, handle)
 
     def _be_closed(self) -> None:
         self._jobs.let_go()
@@ -347,6 +346,23 @@ class Site:
         with self._lock:
             self._closing = False
         self._process.let_go()
+
+
+def _heard_meta(job_id: str, fl_ctx: FLContext) -> dict[str, Any]:
+    """Return a job's metadata as the components have left it, which may change all of it but the id."""
+    job_meta: dict[str, Any] = fl_ctx.get_prop(FLContextKey.JOB_META)
+    check_metadata(job_meta)
+    if get_job_id(job_meta) != job_id:
+        raise JobRejectedError(f"job {job_id}: a component has given it the id {get_job_id(job_meta)}; an id stays")
+    return job_meta
+
+
+def _write_down(files: JobFiles, job_meta: Mapping[str, Any]) -> None:
+    """Write down what the components have changed in a job's metadata: what lies in its folder is what is launched."""
+    try:
+        files.write_meta(job_meta)
+    except (OSError, TypeError, ValueError) as error:
+        raise JobLaunchError(f"job {get_job_id(job_meta)}: its metadata cannot be written down: {error}") from error
 
 
 def _launch_by(launcher: JobLauncherSpec, launch: Launch, job_meta: dict[str, Any], fl_ctx: FLContext) -> JobHandleSpec:
@@ -371,9 +387,3 @@ def _at_work(launcher: JobLauncherSpec, job_id: str) -> Iterator[None]:
         raise
     except Exception as error:
         raise JobLaunchError(f"job {job_id}: the launcher {launcher.name} failed: {error!r}") from error
-
-
-def _final_result(handle: JobHandleSpec) -> JobResult:
-    """Return the result of a job whose handle says that it is complete."""
-    lost = "the end of the job was not seen: its handle has no result"
-    return handle.result or JobResult(JobReturnCode.INFRASTRUCTURE_ERROR, error=lost)

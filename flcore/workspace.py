@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from .disk.safe_files import copy_tree, write_new
+from .disk.safe_files import copy_tree, remove, write_new
 from .disk.staged_files import StagedFiles, staged
 from .errors import ConfigError, JobLaunchError, OutcomeUnknownError
 from .fl_constant import JobConstants
@@ -69,11 +69,10 @@ class Workspace:
                 files = stack.enter_context(staged(self._root, run_dir))
                 with files.opened() as folder:
                     copy_tree(app, Path(app_dir).name, folder)
-                    meta = json.dumps(dict(job_meta), indent=2) + "\n"
-                    write_new(JobConstants.META_FILE, folder, [meta.encode()], 0o644)
+                job_files = JobFiles(job_id, app_dir, files)
+                job_files.write_meta(job_meta)
             except (OSError, TypeError, ValueError) as error:
                 raise ConfigError(f"job {job_id}: its app {app} cannot be copied to {run_dir}: {error}") from error
-            job_files = JobFiles(job_id, app_dir, files)
             with job_files.taken_back_on_failure():
                 yield job_files
 
@@ -86,11 +85,23 @@ class JobFiles:
         self._place = app_dir
         self._files = files
         self._are_put = files is None
+        self._meta = ""
+        """What is written down."""
 
     @property
     def app_dir(self) -> str:
         """Where the app is now. Nobody but the site can change it before it is :meth:`put`."""
         return self._place if self._are_put or not self._files else str(self._files.path / Path(self._place).name)
+
+    def write_meta(self, job_meta: JobMeta) -> None:
+        """Write down the metadata by which the job is launched. Idempotent. Raises OSError, TypeError or ValueError."""
+        meta = json.dumps(dict(job_meta), indent=2) + "\n"
+        if not self._files or meta == self._meta:
+            return
+        with self._files.opened() as folder:
+            remove(JobConstants.META_FILE, folder)
+            write_new(JobConstants.META_FILE, folder, [meta.encode()], 0o644)
+        self._meta = meta
 
     def put(self) -> None:
         """Put them into the job's folder, in place of those of an earlier run. Raises JobLaunchError."""

@@ -111,17 +111,13 @@ class JobLauncher(LaunchPlanner):
         elif event_type == EventType.SYSTEM_END:
             self.close()
 
-    def check_job(self, job_meta: dict[str, Any], fl_ctx: FLContext) -> None:
-        """Raise what :meth:`plan` raises."""
-        self.plan(job_meta, fl_ctx)
-
     def launch_job(self, job_meta: dict[str, Any], fl_ctx: FLContext) -> ContainerJobHandle:
         """Check the job, create its container, track and start it, and return its handle.
 
         Raises JobLaunchError; then there is no container. Where the engine does not answer, that is an
         OutcomeUnknownError if it may have made one, which is removed as soon as it answers.
         """
-        plan = self.plan(job_meta, fl_ctx)
+        plan = self.plan(job_meta, fl_ctx)  # once, and first: who is refused has touched nothing
         keeper = self.open_keeper(fl_ctx)
         job_id = plan.request.job_id
         launch = Launch.of(fl_ctx, job_id)

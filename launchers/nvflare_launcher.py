@@ -34,6 +34,7 @@ from flcore.fl_constant import FLContextKey, JobProcessArgs
 from flcore.fl_context import FLContext
 from flcore.job_launcher_spec import JobArgs, JobResult, JobReturnCode
 from flcore.job_meta import get_job_id
+from flcore.launcher_choice import raise_refusal
 
 from .container_spec import Mount
 from .docker_launcher import DockerJobLauncher
@@ -135,9 +136,8 @@ class KitLauncher(DockerJobLauncher):
         return super().place(path, fl_ctx) if self._is_moved else path
 
     def end_of(self, log_path: Path | None, seen: ContainerState) -> ContainerState:
-        """Return the end that the job has written down itself: up to 2.8 it may kill itself when all is done."""
-        code = flare_process.written_code(log_path.parent) if log_path else None
-        return seen if code is None or seen.exit_code is None else replace(seen, exit_code=code)
+        """Return the end that counts: the job may have written down one, and then been killed, or killed itself."""
+        return flare_process.counted_end(seen, flare_process.written_code(log_path.parent)) if log_path else seen
 
     def _folders_in_memory(self, fl_ctx: FLContext) -> dict[str, str]:
         """Return folders that are the job's user's: the workspace's own, and those in which a server stores all jobs.
@@ -183,7 +183,7 @@ class KitLauncher(DockerJobLauncher):
         if plan.folder:
             FlareKit(plan.folder.parent).make_decoy()
             with closing(open_folder(plan.folder)) as opened:
-                remove(RETURN_CODE_FILE, opened)  # of an earlier run
+                remove(RETURN_CODE_FILE, opened)  # of an earlier run: a launch fails if it cannot go
 
     def job_context(self, engine: Any, job_id: str) -> FLContext:
         fl_ctx: FLContext = engine.new_context()
@@ -233,6 +233,8 @@ class _NVFlareJobLauncher(JobLauncherSpec):  # type: ignore[misc]  # its base is
         self._forgotten: set[str] = set()
         """Those of a dead parent, which NVIDIA FLARE has not taken up again."""
         self._lock = threading.Lock()
+        self._asked = threading.local()
+        """The job and the context of this thread's last BEFORE_JOB_LAUNCH, which is not the one of the launch."""
 
     def handle_event(self, event_type: str, fl_ctx: Any) -> None:
         """Volunteer before a launch; find, and end, what a dead parent has left; end all at the site's end."""
@@ -247,9 +249,13 @@ class _NVFlareJobLauncher(JobLauncherSpec):  # type: ignore[misc]  # its base is
             self.launcher.handle_event(event_type, fl_ctx)
 
     def launch_job(self, job_meta: dict[str, Any], fl_ctx: Any) -> NVFlareJobHandle:
-        """Launch a job in a container. Raises JobLaunchError; then nothing of it runs."""
+        """Launch a job in a container. Raises JobLaunchError; then nothing of it runs.
+
+        A component may have refused it at BEFORE_JOB_LAUNCH. NVIDIA FLARE itself heeds that at earlier events only.
+        """
         job_id = get_job_id(job_meta)
         try:
+            self._raise_refusal(job_id)
             if earlier := self._handles.get(job_id):  # of a parent that was killed
                 self._forgotten.discard(job_id)
                 earlier.terminate(by="NVIDIA FLARE, which launches it again")
@@ -258,7 +264,8 @@ class _NVFlareJobLauncher(JobLauncherSpec):  # type: ignore[misc]  # its base is
             self.logger.warning("job %s: not launched: %s", job_id, error)
             raise
         self._keep(handle)
-        return NVFlareJobHandle(handle, partial(self.job_failed, fl_ctx.get_engine(), job_id))
+        folder = Path(fl_ctx.get_prop(FLContextKey.WORKSPACE_OBJECT).get_run_dir(job_id))
+        return NVFlareJobHandle(handle, folder, partial(self.job_failed, fl_ctx.get_engine(), job_id))
 
     def job_failed(self, engine: Any, job_id: str, result: JobResult) -> None:
         """Do what is to be done for a job that has failed, beside returning the reason."""
@@ -268,6 +275,7 @@ class _NVFlareJobLauncher(JobLauncherSpec):  # type: ignore[misc]  # its base is
 
     def _volunteer(self, fl_ctx: Any) -> None:
         job_meta = fl_ctx.get_prop(FLContextKey.JOB_META)
+        self._asked.job = job_meta.get("job_id"), fl_ctx
         try:
             can = self.launcher.can_launch(job_meta, fl_ctx)
         except JobRejectedError:
@@ -276,6 +284,13 @@ class _NVFlareJobLauncher(JobLauncherSpec):  # type: ignore[misc]  # its base is
             add_launcher(self, fl_ctx)
         else:
             self.logger.warning("job %s names no image, and 'image' names none for all jobs", job_meta.get("job_id"))
+
+    def _raise_refusal(self, job_id: str) -> None:
+        """Look for refusals where all components have heard of the launch, those behind this one, too."""
+        asked_for, fl_ctx = getattr(self._asked, "job", (None, None))
+        self._asked.job = None, None
+        if fl_ctx is not None and asked_for == job_id:
+            raise_refusal(job_id, fl_ctx, {})
 
     def _keep(self, handle: ContainerJobHandle) -> None:
         job_id = handle.identity.job_id

@@ -6,6 +6,7 @@ import logging
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 
 from nvflare.apis.job_launcher_spec import JobHandleSpec
 
@@ -14,6 +15,7 @@ from flcore.job_launcher_spec import JobResult, JobReturnCode
 
 from ..job_handle import KEPT_OUTPUT_TIMEOUT, ContainerJobHandle
 from .job_failure import return_code_of
+from .process import forget_written_code
 
 logger = logging.getLogger(__name__)
 
@@ -21,11 +23,15 @@ _NO_FAILURE = (JobReturnCode.SUCCESS, JobReturnCode.ABORTED)
 
 
 class NVFlareJobHandle(JobHandleSpec):  # type: ignore[misc]  # its base is of a package without types
-    """A job's handle, as NVIDIA FLARE uses one: it waits, and then asks for the return code."""
+    """A job's handle, as NVIDIA FLARE uses one: it waits, and then asks for the return code.
 
-    def __init__(self, handle: ContainerJobHandle, on_failure: Callable[[JobResult], None]) -> None:
+    ``folder`` is the job's own.
+    """
+
+    def __init__(self, handle: ContainerJobHandle, folder: Path, on_failure: Callable[[JobResult], None]) -> None:
         self.handle = handle
         """This package's own."""
+        self._folder = folder
         self._on_failure = on_failure
 
     def wait(self) -> None:
@@ -33,6 +39,8 @@ class NVFlareJobHandle(JobHandleSpec):  # type: ignore[misc]  # its base is of a
         with suppress(RuntimeUnavailableError):  # the site was closed
             self.handle.wait()
             self.handle.wait_for_clean_up(KEPT_OUTPUT_TIMEOUT)  # then its folder may be packed and removed
+            # It is in the result, as far as it is believed; NVIDIA FLARE would believe it without a look at the end.
+            forget_written_code(self._folder)
             result = self.handle.result
             if result and result.return_code not in _NO_FAILURE:
                 self._on_failure(result)

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
-from flcore.disk.safe_files import closing, open_file, open_folder
+from flcore.disk.safe_files import closing, open_file, open_folder, remove
 from flcore.errors import JobLaunchError
 from flcore.fl_constant import JobProcessArgs
 from flcore.job_launcher_spec import JobArgs
 
 from ..container_spec import THIS_PROCESS
+from ..docker_state import ContainerState
 from ..policy.job_command import CREDENTIAL_VARIABLES
 
 PARENT_HOST = "flare-parent"
@@ -25,6 +28,10 @@ PARENT_ALONE = {"NVFLARE_BACKBONE_CONN_GEN": "1"}
 """Has a job's process make no connection but the one to its parent, which passes on what is meant for others."""
 
 _MOST_DIGITS = 16
+_KILLED_ITSELF = 137
+"""What the engine says of a process that was killed, be it by itself."""
+_HIGHEST_CODE = 128
+"""Above it, an exit code says which signal has ended the process."""
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _EVERY_ADDRESS = ("0.0.0.0", "::")  # noqa: S104 - to be told from others, not listened on
 _SHARED_FILE = "shared-file"
@@ -112,3 +119,26 @@ def written_code(folder: Path) -> int | None:
         return 0 if said == b"None" else int(said)  # up to 2.8 it writes None for a job that has returned nothing
     except (OSError, ValueError):
         return None
+
+
+def forget_written_code(folder: Path) -> None:
+    """Remove what a job has written down as its return code, if it has; what cannot be removed stays."""
+    with suppress(OSError), closing(open_folder(folder)) as opened:
+        remove(RETURN_CODE_FILE, opened)
+
+
+def counted_end(seen: ContainerState, written: int | None) -> ContainerState:
+    """Return the end that counts, of what the engine has seen and what the job had written down before."""
+    if written is None or seen.exit_code is None or not _is_believed(written, seen.exit_code, seen.oom_killed):
+        return seen
+    return replace(seen, exit_code=written)
+
+
+def _is_believed(written: int, exit_code: int, oom_killed: bool) -> bool:
+    """Whether a process has ended as one does that was done when it wrote its code, or has failed as it said.
+
+    Up to 2.8 such a process kills itself; nobody can tell that from another's SIGKILL, but from the kernel's it can be.
+    """
+    if exit_code == _KILLED_ITSELF:
+        return not oom_killed
+    return exit_code == 0 or (exit_code <= _HIGHEST_CODE and written != 0)

@@ -85,10 +85,10 @@ class LocalProcess:
             return True
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Wait for its end; False after ``timeout`` seconds."""
+        """Wait for its end; False after ``timeout`` seconds. One that was never started has nothing to wait for."""
         with self._lock:
             self._reap()
-            if self._finished_at is not None:
+            if self.popen is None or self._finished_at is not None:
                 return True
             # A copy to wait on without the lock: another thread may release the process meanwhile, and the number of a
             # closed descriptor may be another one's soon.

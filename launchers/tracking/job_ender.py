@@ -7,7 +7,7 @@ import time
 from functools import partial
 from typing import Protocol
 
-from ..docker_state import DOCKER_STATE
+from ..docker_state import DOCKER_STATE, TERMINAL_STATES, effective_state
 from ..runtime.base import Runtime
 from .ending import Ending
 from .tracked_job import TrackedJob
@@ -48,10 +48,15 @@ class JobEnder:
     def _end_process(self, job: TrackedJob, signal: str) -> bool:
         """In the pool: signal a container's process, or remove a container that has none. Whether that ended it."""
         container_id = job.identity.container_id
-        # The engine is asked once more: one that was started meanwhile would be killed without having been asked.
-        if job.state is DOCKER_STATE.CREATED and self._runtime.inspect(container_id).state is DOCKER_STATE.CREATED:
-            self._runtime.remove(container_id)
-            return True
+        if job.state is DOCKER_STATE.CREATED:
+            # The engine is asked once more: one that was started meanwhile would be killed without having been asked,
+            # and one whose start has failed has ended by itself.
+            state = effective_state(self._runtime.inspect(container_id))
+            if state is DOCKER_STATE.CREATED:
+                self._runtime.remove(container_id)
+                return True
+            if state in TERMINAL_STATES:
+                return False
         return self._runtime.send_signal(container_id, signal)
 
     def _signalled(self, job: TrackedJob, ending: Ending, delivered: bool) -> None:

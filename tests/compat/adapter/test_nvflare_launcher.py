@@ -6,7 +6,7 @@ import json
 import logging
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -22,6 +22,7 @@ from nvflare.fuel.common.exit_codes import ProcessExitCode
 from nvflare.private.defs import JobFailureMsgKey
 from nvflare.private.event import fire_event
 from nvflare.private.fed.client import client_executor
+from nvflare.private.fed.utils.fed_utils import get_job_launcher, get_return_code
 from nvflare.utils.job_launcher_utils import get_client_job_args
 
 from flcore.errors import JobLaunchError, JobRejectedError
@@ -90,6 +91,8 @@ class Parent:
         kind = ServerDockerJobLauncher if site == "server" else ClientDockerJobLauncher
         self.launcher = kind(**{"image": "job:1", "network": "flare", "stop_grace": 0, "runtime": self.runtime, **args})
         self.recorder = Recorder()
+        self.others: list[FLComponent] = []
+        """Components behind these."""
         self.sent: list[Any] = []
         self.job_manager = JobManager()
         self.client = SimpleNamespace(cell=SimpleNamespace(fire_and_forget=lambda **sent: self.sent.append(sent)))
@@ -101,7 +104,7 @@ class Parent:
         return self.contexts.new_context()
 
     def fire_event(self, event_type: str, fl_ctx: Any) -> None:
-        fire_event(event_type, [self.launcher, self.recorder], fl_ctx)
+        fire_event(event_type, [self.launcher, self.recorder, *self.others], fl_ctx)
 
     def get_component(self, name: str) -> JobManager:
         assert name == "job_manager"
@@ -357,6 +360,51 @@ def test_a_parent_in_a_container_says_where_the_host_has_its_kit(
     assert parent.launcher.launcher.host_paths == {str(parent.folder): "/srv/kits/site-1"}
 
 
+# --- refusals ---
+
+
+class Refusing(FLComponent):  # type: ignore[misc]  # its base is of a package without types
+    """A component of NVIDIA FLARE's that comes behind the launcher."""
+
+    def __init__(self, refuse: Callable[[Any], None]) -> None:
+        super().__init__()
+        self._refuse = refuse
+
+    def handle_event(self, event_type: str, fl_ctx: Any) -> None:
+        if event_type == EventType.BEFORE_JOB_LAUNCH:
+            self._refuse(fl_ctx)
+
+
+def refuse_by_error(fl_ctx: Any) -> None:
+    raise JobRejectedError("not on my watch")
+
+
+def refuse_by_reason(fl_ctx: Any) -> None:
+    fl_ctx.set_prop(FLContextKey.JOB_BLOCK_REASON, "not today", private=True, sticky=False)
+
+
+@pytest.mark.parametrize(
+    ("refuse", "words"),
+    [
+        (refuse_by_error, "refused by the component Refusing: not on my watch"),
+        (refuse_by_reason, "a component has blocked it: not today"),
+    ],
+)
+def test_any_component_may_refuse_a_launch(parent: Parent, refuse: Callable[[Any], None], words: str) -> None:
+    parent.others.append(Refusing(refuse))
+    launcher = get_job_launcher(dict(META), parent.context())
+    with pytest.raises(JobRejectedError, match=f"job {JOB}: {words}"):
+        launcher.launch_job(dict(META), parent.context())
+    assert parent.runtime.containers() == []
+
+
+def test_a_refusal_is_of_one_launch(parent: Parent) -> None:
+    parent.others.append(Refusing(refuse_by_reason))
+    get_job_launcher({**META, "job_id": "another"}, parent.context())
+    parent.launch()
+    assert parent.spec().name == parent.container
+
+
 # --- what NVIDIA FLARE is told ---
 
 
@@ -388,6 +436,18 @@ def test_what_a_job_has_written_down_counts(parent: Parent, exit_code: int, writ
     parent.runtime.exit(parent.container, exit_code)
     handle.wait()
     assert handle.poll() == code
+
+
+@pytest.mark.parametrize(("exit_code", "oom_killed"), [(137, True), (139, False), (1, False)])
+def test_a_success_that_a_job_has_written_down_is_none_if_it_then_fails(
+    parent: Parent, exit_code: int, oom_killed: bool
+) -> None:
+    handle = parent.launch()
+    (parent.folder / JOB / "_process_rc.txt").write_text("0")
+    parent.runtime.exit(parent.container, exit_code, oom_killed)
+    handle.wait()
+    code = get_return_code(handle, JOB, str(parent.folder), logging.getLogger())  # what NVIDIA FLARE makes of it
+    assert code == handle.poll() != 0
 
 
 def test_what_an_earlier_run_has_written_down_does_not_count(parent: Parent) -> None:

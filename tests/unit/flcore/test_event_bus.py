@@ -8,8 +8,8 @@ from collections.abc import Callable
 
 import pytest
 
-from flcore import FLContext, FLContextKey
-from flcore.errors import EventError
+from flcore import EventType, FLContext, FLContextKey
+from flcore.errors import EventError, JobRejectedError
 from flcore.event_bus import MAX_EVENT_DEPTH, EventBus, EventHandler
 from flcore.testing import FakeFLContext
 
@@ -144,6 +144,28 @@ def test_what_a_handler_raises_is_logged_with_its_traceback(
     assert record.getMessage() == "bad failed to handle the event my_event; the others go on"
     assert record.exc_info
     assert record.exc_info[1] is error
+
+
+def test_a_refusal_before_a_launch_is_told_by_who_launches(
+    bus: EventBus, fl_ctx: FakeFLContext, caplog: pytest.LogCaptureFixture
+) -> None:
+    bus.connect("gate", raising(JobRejectedError("no")))
+    with caplog.at_level(logging.INFO):
+        bus.fire(EventType.BEFORE_JOB_LAUNCH, fl_ctx)
+    (record,) = caplog.records
+    assert record.levelno == logging.INFO
+    assert record.getMessage() == f"gate refuses a job at the event {EventType.BEFORE_JOB_LAUNCH}: no"
+
+
+@pytest.mark.parametrize("event_type", [EventType.AFTER_JOB_LAUNCH, EventType.JOB_COMPLETED, "my_event"])
+def test_who_raises_an_error_of_a_launch_at_another_event_refuses_nothing(
+    bus: EventBus, fl_ctx: FakeFLContext, caplog: pytest.LogCaptureFixture, event_type: str
+) -> None:
+    bus.connect("late", raising(JobRejectedError("no")))
+    bus.fire(event_type, fl_ctx)
+    (record,) = caplog.records
+    assert record.levelno == logging.ERROR
+    assert record.getMessage() == f"late failed to handle the event {event_type}; the others go on: no"
 
 
 def test_what_a_handler_raises_is_kept_under_its_name(bus: EventBus, fl_ctx: FakeFLContext) -> None:

@@ -1,5 +1,6 @@
 """A site's jobs: handles old and new, jobs that were found again, ended at any phase, and at the site's end."""
 
+import json
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -562,3 +563,75 @@ def test_what_a_component_refuses_is_not_launched_and_leaves_nothing(
     assert event_recorder.event_types.count(EventType.JOB_ABORTED) == 1
     assert not (tmp_path / "j1").exists()
     assert site.load == (0, 0, 0)
+
+
+# --- what a component changes ---
+
+
+def changing(change: Callable[[FLContext], None]) -> FLComponent:
+    """Return a component that changes something in the context of a launch."""
+
+    class Changing(FLComponent):
+        def handle_event(self, event_type: str, fl_ctx: FLContext) -> None:
+            if event_type == EventType.BEFORE_JOB_LAUNCH:
+                change(fl_ctx)
+
+    return Changing()
+
+
+def change_in_place(fl_ctx: FLContext) -> None:
+    fl_ctx.get_prop(FLContextKey.JOB_META)["name"] = "changed"
+
+
+def change_for_another(fl_ctx: FLContext) -> None:
+    meta = fl_ctx.get_prop(FLContextKey.JOB_META) | {"name": "changed"}
+    fl_ctx.set_prop(FLContextKey.JOB_META, meta, private=True, sticky=False)
+
+
+@pytest.mark.parametrize("change", [change_in_place, change_for_another])
+def test_a_job_is_launched_by_the_metadata_that_the_components_behind_the_launcher_leave(
+    make_site: Callable[..., Site], tmp_path: Path, change: Callable[[FLContext], None]
+) -> None:
+    app, launcher = tmp_path / "apps" / "app", Launcher()
+    app.mkdir(parents=True)
+    site = make_site(launcher=launcher, changing=changing(change))
+    site.launch_job({"job_id": "j1", "name": "first"}, app=app)
+    ((meta, _),) = launcher.launched
+    assert meta["name"] == "changed"
+    assert json.loads(Path(site.workspace.get_run_dir("j1"), "meta.json").read_text())["name"] == "changed"
+
+
+@pytest.mark.parametrize(
+    ("meta", "words"),
+    [
+        ({"job_id": "j2"}, "job j1: a component has given it the id j2; an id stays"),
+        (None, "a job's metadata must be an object, not NoneType"),
+        ({"job_id": "j1", "name": "\ud800"}, "job j1: its metadata cannot be read: "),
+    ],
+)
+def test_what_a_component_leaves_is_checked_as_any_other_metadata(
+    make_site: Callable[..., Site], meta: Any, words: str
+) -> None:
+    launcher = Launcher()
+
+    def change(fl_ctx: FLContext) -> None:
+        fl_ctx.set_prop(FLContextKey.JOB_META, meta, private=True, sticky=False)
+
+    site = make_site(launcher=launcher, changing=changing(change))
+    with pytest.raises(JobRejectedError, match=words):
+        site.launch_job({"job_id": "j1"})
+    assert launcher.launched == []
+
+
+def test_a_command_is_asked_for_once_with_the_metadata_that_components_leave(make_site: Callable[..., Site]) -> None:
+    asked: list[Any] = []
+
+    class Own(ClientDockerJobLauncher):
+        def get_command(self, job_meta: dict[str, Any], fl_ctx: FLContext) -> tuple[str, str]:
+            asked.append(job_meta["name"])
+            return "own", "true"
+
+    launcher = Own(image="job:1", runtime=FakeRuntime())
+    site = make_site(launcher=launcher, changing=changing(change_for_another))
+    site.launch_job({"job_id": "j1", "name": "first"})
+    assert asked == ["changed"]

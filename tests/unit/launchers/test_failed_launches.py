@@ -37,7 +37,8 @@ class Lab:
         self.folder = folder
         self.runtime = FakeRuntime()
         self.launcher = ClientDockerJobLauncher(image="job:1", runtime=self.runtime, stop_grace=0.1, **launcher)
-        self.launcher.job_settings = replace(self.launcher.job_settings, relist_interval=0.02)
+        quick = replace(self.launcher.job_settings, relist_interval=0.02, launch_patience=0.0)
+        self.launcher.job_settings = quick  # before the first launch, by which they are taken over
         self.site = Site("site-1", {"launcher": self.launcher}, folder / "ws")
 
     @property
@@ -111,7 +112,6 @@ def misses_a_dataset(lab: Lab) -> None:
 
 
 def finds_the_engine_away(lab: Lab) -> None:
-    lab.launcher.job_settings = replace(lab.launcher.job_settings, launch_patience=0.0)
     lab.runtime.set_reachable(False)
     try:
         lab.launch_again()

@@ -12,11 +12,15 @@ from typing import Any
 import pytest
 
 from flcore.errors import JobLaunchError
+from flcore.job_launcher_spec import JobReturnCode
 from launchers.container_spec import THIS_PROCESS
+from launchers.docker_state import DOCKER_STATE, ContainerState, EndRequest, result_of
 from launchers.flare.process import (
     PARENT_HOST,
     RETURN_CODE_FILE,
+    counted_end,
     credential_flags,
+    forget_written_code,
     parent_hosts,
     reachable,
     server_hosts,
@@ -155,6 +159,67 @@ def test_a_link_that_a_job_has_left_in_its_place_is_not_followed(tmp_path: Path)
 def test_a_pipe_that_a_job_has_left_in_its_place_blocks_nobody(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / RETURN_CODE_FILE)
     assert written_code(tmp_path) is None
+
+
+NOTHING, OOM = None, True
+SUCCESS, FAILED, ABORTED = JobReturnCode.SUCCESS, JobReturnCode.EXECUTION_ERROR, JobReturnCode.ABORTED
+EXCEPTION, UNSAFE, LOST = (
+    JobReturnCode.EXCEPTION,
+    JobReturnCode.UNSAFE_COMPONENT,
+    JobReturnCode.INFRASTRUCTURE_ERROR,
+)
+ENDS = [
+    # written, exit code, OOM, the code that counts, how the job ended
+    (NOTHING, 0, False, 0, SUCCESS),
+    (NOTHING, 1, False, 1, FAILED),
+    (NOTHING, 137, False, 137, FAILED),
+    # it was done, and ended, or killed itself, as NVIDIA FLARE does up to 2.8
+    (0, 0, False, 0, SUCCESS),
+    (0, 0, OOM, 0, SUCCESS),  # a process beside it was killed
+    (0, 137, False, 0, SUCCESS),
+    (101, 0, False, 101, EXCEPTION),
+    (102, 0, False, 102, UNSAFE),
+    (102, 137, False, 102, UNSAFE),
+    # it had failed by its own account, and says so once more, in another way
+    (101, 101, False, 101, EXCEPTION),
+    (102, 1, False, 102, UNSAFE),
+    (102, 1, OOM, 102, UNSAFE),
+    # it said that all was well, and then it was not: no success
+    (0, 1, False, 1, FAILED),
+    (0, 1, OOM, 1, FAILED),
+    (0, 101, False, 101, EXCEPTION),
+    # the kernel has killed it
+    (0, 137, OOM, 137, FAILED),
+    (102, 137, OOM, 137, FAILED),
+    # another signal has ended it: SIGABRT, SIGBUS, SIGSEGV, SIGTERM
+    (0, 134, False, 134, FAILED),
+    (0, 135, False, 135, FAILED),
+    (0, 139, False, 139, FAILED),
+    (0, 143, False, 143, FAILED),
+    (102, 139, False, 139, FAILED),
+    # nobody has seen its end
+    (0, None, False, None, LOST),
+]
+
+
+@pytest.mark.parametrize(("written", "exit_code", "oom_killed", "counted", "return_code"), ENDS)
+def test_what_a_job_has_written_down_is_believed_as_far_as_its_end_bears_it_out(
+    written: int | None, exit_code: int | None, oom_killed: bool, counted: int | None, return_code: JobReturnCode
+) -> None:
+    state = DOCKER_STATE.DEAD if exit_code is None else DOCKER_STATE.EXITED
+    seen = ContainerState(state, exit_code, oom_killed, started_at=1.0, finished_at=None if exit_code is None else 3.0)
+    end = counted_end(seen, written)
+    assert (end.exit_code, result_of(end).return_code) == (counted, return_code)
+    assert result_of(end, EndRequest("somebody", 2.0, delivered=True)).return_code is ABORTED
+    assert result_of(end, EndRequest("somebody", 4.0, delivered=False)).return_code is return_code
+
+
+def test_what_a_job_has_written_down_can_be_forgotten(tmp_path: Path) -> None:
+    (tmp_path / RETURN_CODE_FILE).write_text("0")
+    forget_written_code(tmp_path)
+    forget_written_code(tmp_path)
+    forget_written_code(tmp_path / "gone")
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(("job_args", "value"), [({}, ""), ({"a": ("-a", None)}, ""), ({"a": ("-a", 1)}, "1")])

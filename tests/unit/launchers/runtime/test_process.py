@@ -308,3 +308,16 @@ def test_processes_need_no_image() -> None:
     pull = runtime.pull("no-such-image:1")
     assert list(pull) == []
     pull.close()
+
+
+def test_a_process_that_was_never_started_has_no_output_to_follow(lab: Lab) -> None:
+    with lab.runtime.follow(lab.create("echo 1")) as output:
+        assert list(output) == []
+
+
+def test_a_process_that_could_not_be_started_has_no_output_to_follow(lab: Lab) -> None:
+    container_id = lab.runtime.create(ContainerSpec("none", "", ("/no/such/program",)))
+    with pytest.raises(JobStartError):
+        lab.runtime.start(container_id)
+    with lab.runtime.follow(container_id) as output:
+        assert list(output) == []

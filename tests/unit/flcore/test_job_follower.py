@@ -1,0 +1,102 @@
+"""JobFollower: the ends of a site's jobs are told, and before the site's own."""
+
+import threading
+from collections.abc import Callable
+
+import pytest
+
+from flcore import EventType, JobHandleSpec, JobReturnCode, Site, job_follower
+from flcore.testing import EventRecorder
+from tests.conftest import At, Launcher, PlainHandle, recover
+
+META = {"job_id": "j1"}
+SUCCESS = JobReturnCode.SUCCESS
+
+
+class Unhurried(PlainHandle):
+    """Tells of its end only when somebody has asked for that after it: as a thread that gets its turn late."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._asked = threading.Event()
+
+    def poll(self) -> JobReturnCode:
+        code = super().poll()
+        if code is not JobReturnCode.UNKNOWN:
+            self._asked.set()
+        return code
+
+    def add_done_callback(self, callback: Callable[[JobHandleSpec], None]) -> None:
+        def call_when_asked() -> None:
+            self._asked.wait()
+            callback(self)
+
+        threading.Thread(target=call_when_asked, daemon=True).start()
+
+
+def test_an_end_that_has_happened_is_told_before_the_site_ends(
+    make_site: Callable[..., Site], event_recorder: EventRecorder
+) -> None:
+    site = make_site(launcher=Launcher(Unhurried))
+    handles = [site.launch_job({"job_id": job_id}) for job_id in ("j1", "j2")]
+    for handle in handles:
+        assert isinstance(handle, Unhurried)
+        handle.end(SUCCESS)
+    site.close()
+    types = event_recorder.event_types
+    assert types[-1] == EventType.SYSTEM_END
+    assert types.count(EventType.JOB_COMPLETED) == 2
+
+
+def test_the_end_of_a_job_that_was_found_again_is_told_before_the_site_ends(
+    make_site: Callable[..., Site], event_recorder: EventRecorder
+) -> None:
+    handle = Unhurried()
+    site = make_site()
+    site.start()
+    recover(site, "r1", handle)
+    handle.end(SUCCESS)
+    site.close()
+    assert event_recorder.event_types[-2:] == [EventType.JOB_COMPLETED, EventType.SYSTEM_END]
+
+
+def test_a_component_that_closes_the_site_when_it_hears_of_an_end_does_not_wait_for_itself(
+    make_site: Callable[..., Site], event_recorder: EventRecorder
+) -> None:
+    site = make_site(launcher=Launcher())
+    closing = At(EventType.JOB_COMPLETED, site.close)
+    site.add_component("closing", closing)
+    handle = site.launch_job(META)
+    assert isinstance(handle, PlainHandle)
+    handle.end(SUCCESS)
+    assert closing.done.wait(job_follower.TELLING_TIMEOUT / 2)
+
+
+def test_a_site_closes_though_an_end_is_not_told_in_time_and_says_so(
+    make_site: Callable[..., Site], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(job_follower, "TELLING_TIMEOUT", 0.01)
+
+    class Silent(PlainHandle):
+        def add_done_callback(self, callback: Callable[[JobHandleSpec], None]) -> None:
+            """Never call it."""
+
+    site = make_site(launcher=Launcher(Silent))
+    handle = site.launch_job(META)
+    assert isinstance(handle, Silent)
+    handle.end(SUCCESS)
+    site.close()
+    assert "site site-1 closes, but not all heard of the ends of these jobs: j1" in caplog.text
+
+
+def test_a_handle_that_cannot_say_whether_its_job_has_ended_keeps_no_site_from_closing(
+    make_site: Callable[..., Site], event_recorder: EventRecorder
+) -> None:
+    class Broken(PlainHandle):
+        def poll(self) -> JobReturnCode:
+            raise ValueError("broken")
+
+    site = make_site(launcher=Launcher(Broken))
+    site.launch_job(META)
+    site.close()
+    assert event_recorder.event_types[-1] == EventType.SYSTEM_END
