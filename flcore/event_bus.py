@@ -20,6 +20,7 @@ from .errors import EventError, FLCoreError, JobLaunchError
 from .event_type import EventType
 from .fl_constant import FLContextKey
 from .fl_context import FLContext, Prop, log_fields
+from .threads import as_exception, on_own_thread
 
 logger = logging.getLogger(__name__)
 
@@ -34,6 +35,7 @@ _depth: ContextVar[int] = ContextVar("depth of nested events", default=0)
 """Each thread has its own: events that several threads fire at the same time are not nested."""
 
 EventHandler = Callable[[str, FLContext], None]
+_Receive = Callable[[str, FLContext], BaseException | None]
 
 
 class _OrderedSet(dict[Any, None]):
@@ -51,20 +53,29 @@ class _OrderedSignal(blinker.Signal):
 
 
 class _Receiver:
-    """One connected handler. Its ``Exception`` is logged and kept in the context; it stops nobody else."""
+    """One connected handler. What it raises is logged and kept in the context; it stops nobody else."""
 
     def __init__(self, name: str, handler: EventHandler) -> None:
         self._name = name
         self._handler = handler
 
-    def receive(self, event_type: str, fl_ctx: FLContext) -> None:
+    def receive(self, event_type: str, fl_ctx: FLContext) -> BaseException | None:
+        """Call it. Returns what is more than an ``Exception`` and the caller's to heed, when all were called."""
         try:
             self._handler(event_type, fl_ctx)
         except EventError:
             raise  # events without an end: unwind all of them, or each level would start anew
         except Exception as error:  # noqa: BLE001 - it is logged, and kept for whoever fires the event
-            _log(error, self._name, event_type, fl_ctx)
-            _keep_exception(fl_ctx, self._name, error)
+            self._failed(error, event_type, fl_ctx)
+        except BaseException as error:  # noqa: BLE001 - it is returned, or there is nobody to heed it
+            if not on_own_thread():
+                return error
+            self._failed(as_exception(error), event_type, fl_ctx)
+        return None
+
+    def _failed(self, error: Exception, event_type: str, fl_ctx: FLContext) -> None:
+        _log(error, self._name, event_type, fl_ctx)
+        _keep_exception(fl_ctx, self._name, error)
 
 
 class EventBus:
@@ -73,7 +84,7 @@ class EventBus:
     def __init__(self) -> None:
         self._signal = _OrderedSignal()
         self._lock = threading.Lock()
-        self._receivers: tuple[EventHandler, ...] = ()  # a snapshot of the signal's, taken at each change
+        self._receivers: tuple[_Receive, ...] = ()  # a snapshot of the signal's, taken at each change
 
     def connect(self, name: str, handler: EventHandler) -> Callable[[], None]:
         """Add a handler behind all others, held by a strong reference.
@@ -89,22 +100,28 @@ class EventBus:
     def fire(self, event_type: str, fl_ctx: FLContext) -> None:
         """Call all handlers in order; return when the last is done.
 
-        What a handler raises is in ``FLContextKey.EXCEPTIONS`` afterwards (a ``BaseException`` propagates).
+        What a handler raises is in ``FLContextKey.EXCEPTIONS`` afterwards. Of what is more than an ``Exception``, such
+        as an interrupt, the first propagates when all were called; on a thread of this package's own, where nobody
+        would heed it, it counts as any other.
         Raises EventError if events are nested more than ``MAX_EVENT_DEPTH`` deep.
         """
         depth = _depth.get()
         if depth >= MAX_EVENT_DEPTH:
             raise EventError(f"event {event_type}: more than {MAX_EVENT_DEPTH} events fire one another")
         outer = _depth.set(depth + 1)
+        raised: list[BaseException] = []
         try:
             event = _event_props(fl_ctx)
             for receive in self._receivers:  # who comes or goes meanwhile does so from the next event on
                 fl_ctx.put_all(event)  # again for each: a nested event may have changed them
-                receive(event_type, fl_ctx)
+                if error := receive(event_type, fl_ctx):
+                    raised.append(error)
         finally:
             _depth.reset(outer)
+        if raised:
+            raise raised[0]
 
-    def _disconnect(self, receive: EventHandler) -> None:
+    def _disconnect(self, receive: _Receive) -> None:
         with self._lock:
             self._signal.disconnect(receive)
             self._take_snapshot()

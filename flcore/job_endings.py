@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 from .errors import FLCoreError
 from .job_launcher_spec import JobHandleSpec, JobReturnCode
 from .launch import Launch
+from .threads import make_all
 
 logger = logging.getLogger(__name__)
 
@@ -48,12 +49,13 @@ class JobEndings:
 
     def end_all(self, jobs: Sequence[Launch | JobHandleSpec], by: str) -> None:
         """End all of them at the same time; return when they have ended. What cannot be ended is logged."""
-        with ThreadPoolExecutor(min(MOST_AT_ONCE, len(jobs) or 1), thread_name_prefix="flcore-end") as pool:
-            for job in jobs:
-                if isinstance(job, Launch) and job.is_of_this_thread:
-                    self._call_back(job, by)  # another thread would wait for it, and it for this one
-                else:
-                    pool.submit(self._end_or_log, job, by)
+        others = []
+        for job in jobs:
+            if isinstance(job, Launch) and job.is_of_this_thread:
+                self._call_back(job, by)  # another thread would wait for it, and it for this one
+            else:
+                others.append(partial(self._end_or_log, job, by))
+        make_all("end", MOST_AT_ONCE, others)
 
     def _end_or_log(self, job: Launch | JobHandleSpec, by: str) -> None:
         about = {"site": self._site}

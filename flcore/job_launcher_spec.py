@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
@@ -15,6 +14,7 @@ from .errors import JobAbortedError, JobRejectedError, RuntimeUnavailableError
 from .fl_component import FLComponent
 from .fl_constant import FLContextKey
 from .fl_context import FLContext
+from .threads import OwnThread, logged
 
 logger = logging.getLogger(__name__)
 
@@ -247,17 +247,17 @@ class JobHandleSpec(ABC):
         """Have ``callback(self)`` called once when the job is complete, after its last state change was fired.
 
         On a thread of the launcher's, so it must not block. This default spends a thread on it; launchers that
-        track their jobs need none.
+        track their jobs need none. Raises RuntimeUnavailableError if no thread can be started.
         """
 
         def wait_then_call() -> None:
             try:
                 self.wait()
-            except Exception:
+            except BaseException:  # whatever it is, who waits for the call gets it
                 logger.exception("a job's end cannot be waited for; it counts as lost unless it says otherwise")
-            callback(self)
+            logged(lambda: callback(self))
 
-        threading.Thread(target=wait_then_call, name="flcore-job-done", daemon=True).start()
+        OwnThread("job-done", wait_then_call).start()
 
 
 @dataclass(frozen=True, slots=True)

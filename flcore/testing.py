@@ -18,6 +18,7 @@ from .fl_component import FLComponent
 from .fl_constant import FLContextKey, ReservedKey
 from .fl_context import FLContext
 from .job_launcher_spec import JobResult, JobStateChange
+from .threads import bounded
 from .workspace import Workspace
 
 DEFAULT_TIMEOUT = 10.0
@@ -80,7 +81,7 @@ class EventRecorder(FLComponent):
             return next(matching, None)
 
         with self._arrived:
-            event = self._arrived.wait_for(found, timeout)
+            event = self._arrived.wait_for(found, bounded(timeout))
             if event is None:
                 seen = [recorded.event_type for recorded in self._events]
                 raise TimeoutError(f"no event {event_type} in {timeout:g} s; there were {seen}")
@@ -89,7 +90,7 @@ class EventRecorder(FLComponent):
     def wait_for_states(self, states: list[str], timeout: float = DEFAULT_TIMEOUT, job_id: str | None = None) -> None:
         """Return when a job has entered these states, in this order. Raises TimeoutError with those it did enter."""
         with self._arrived:
-            if not self._arrived.wait_for(lambda: self.states(job_id)[: len(states)] == states, timeout):
+            if not self._arrived.wait_for(lambda: self.states(job_id)[: len(states)] == states, bounded(timeout)):
                 raise TimeoutError(f"not the states {states} in {timeout:g} s, but {self.states(job_id)}")
 
     def wait_for_end(self, job_id: str | None = None, timeout: float = DEFAULT_TIMEOUT) -> JobResult:
@@ -100,7 +101,7 @@ class EventRecorder(FLComponent):
             return next((change.result for change in changes if change.result), None)
 
         with self._arrived:
-            result = self._arrived.wait_for(found, timeout)
+            result = self._arrived.wait_for(found, bounded(timeout))
             if result is None:
                 raise TimeoutError(f"the job did not end in {timeout:g} s; its states were {self.states(job_id)}")
             return result

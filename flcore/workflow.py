@@ -7,7 +7,7 @@ import socket
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,7 @@ from .job_launcher_spec import JobArgs, JobHandleSpec, JobResult, JobReturnCode,
 from .job_meta import get_app
 from .launch import LONGEST_WAIT
 from .site import Site
+from .threads import make_all
 
 if TYPE_CHECKING:
     from .submitted_job import SubmittedJob
@@ -209,9 +210,8 @@ class JobWorkflow(Workflow):
 
     def _end_all(self, reason: str) -> None:
         """End everything that still runs, all at the same time, and return when it has ended."""
-        with ThreadPoolExecutor(max(1, len(self._handles)), thread_name_prefix="flcore-end") as pool:
-            for site, handle in self._handles.items():
-                pool.submit(self._end, site, handle, reason)
+        ends = [partial(self._end, site, handle, reason) for site, handle in self._handles.items()]
+        make_all("end", len(ends), ends)
 
     def _end(self, site: str, handle: JobHandleSpec, reason: str) -> None:
         try:

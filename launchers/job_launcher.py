@@ -53,6 +53,8 @@ class JobLauncher(LaunchPlanner):
         self._runtime = runtime
         self._keeper: JobKeeper | None = None
         self._events = JobEvents(self, self.job_context, self._handle_of)
+        self._must_recover = False
+        """It could not be done at the start."""
         self._process = OwnProcess(self)  # it gets its name only in its site
         self._lock = threading.Lock()
 
@@ -106,6 +108,8 @@ class JobLauncher(LaunchPlanner):
         if event_type == EventType.SYSTEM_START:
             self._recover_jobs(fl_ctx)
         elif event_type == EventType.BEFORE_JOB_LAUNCH:
+            if self._must_recover:
+                self._recover_jobs(fl_ctx)
             if self.can_launch(fl_ctx.get_prop(FLContextKey.JOB_META), fl_ctx):
                 add_launcher(self, fl_ctx)
         elif event_type == EventType.SYSTEM_END:
@@ -233,7 +237,14 @@ class JobLauncher(LaunchPlanner):
         """Find again the jobs of an earlier process. A site that has launched none asks no engine for them."""
         state_dir = _state_dir(fl_ctx)
         if state_dir and RecordStore(state_dir).exists:
-            self.open_keeper(fl_ctx).recover()
+            try:
+                self.open_keeper(fl_ctx).recover()
+            except RuntimeUnavailableError as error:
+                later = "the jobs of earlier processes are found again before the next launch, or at the next start"
+                self.log_error(fl_ctx, f"{later}: {error}")
+                self._must_recover = True
+            else:
+                self._must_recover = False
 
 
 class ClientJobLauncher(JobLauncher):

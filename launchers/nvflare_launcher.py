@@ -343,7 +343,10 @@ class ClientDockerJobLauncher(_NVFlareJobLauncher):
         for delay in _TELL_AGAIN:
             timer = threading.Timer(delay, tell_server, (engine, job_id, result))
             timer.daemon = True
-            timer.start()
+            try:
+                timer.start()
+            except RuntimeError as error:
+                self.logger.warning("job %s: the server is not told again: %s", job_id, error)
 
     def job_forgotten(self, engine: Any, job_id: str, result: JobResult) -> None:
         """Tell the server, which would wait for the job for ever."""

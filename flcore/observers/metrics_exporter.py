@@ -42,6 +42,7 @@ from ..fl_constant import FLContextKey
 from ..fl_context import FLContext
 from ..job_launcher_spec import JobLauncherSpec, JobResult, JobStateChange, JobUsage
 from ..site import Site
+from ..threads import no_thread
 from .job_tally import Distribution, JobTally, Values
 
 CLOSE_TIMEOUT = 10.0
@@ -169,6 +170,8 @@ class MetricsExporter(FLComponent):
         except OSError as error:
             where, way_out = f"{self._host}:{self._port}", f"set another 'port' (or 'host') of {self.name}"
             raise ConfigError(f"nobody can read the metrics of {site}: {where}: {error.strerror}; {way_out}") from error
+        except RuntimeError as error:
+            raise ConfigError(f"nobody can read the metrics of {site}: {no_thread(error)}") from error
         self._stop = lambda: _stop(server, thread)
         self.port = server.server_port
         if not _is_loopback(self._host):

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import math
 import threading
 import time
 from typing import Any, NamedTuple
 
-from ..errors import FLCoreError
+from ..errors import FLCoreError, RuntimeUnavailableError
 from ..event_type import EventType
 from ..fl_component import FLComponent
 from ..fl_constant import FLContextKey
 from ..fl_context import FLContext
 from ..job_launcher_spec import JobHandleSpec, JobReturnCode
+from ..threads import LONGEST_WAIT, OwnThread
 
 FIRST_AFTER = 0.2
 """Seconds from a job's launch to its first sample."""
@@ -64,11 +64,11 @@ class ResourceMonitor(FLComponent):
 
     def __init__(self, interval: float = 10.0) -> None:
         super().__init__()
-        if type(interval) not in (int, float) or not FIRST_AFTER <= interval < math.inf:
+        if type(interval) not in (int, float) or not interval >= FIRST_AFTER:
             raise ValueError(f"interval must be a number of seconds, {FIRST_AFTER:g} at least, got {interval!r}")
-        self._interval = interval
+        self._interval = min(interval, LONGEST_WAIT)
         self._watches: dict[str, _Watch] = {}
-        self._thread: threading.Thread | None = None
+        self._thread: OwnThread | None = None
         """There is one as long as there is a job."""
         self._rests_until = 0.0
         self._changed = threading.Condition()
@@ -83,6 +83,8 @@ class ResourceMonitor(FLComponent):
             self._forget_if_ended(fl_ctx.get_job_id())
         elif event_type == EventType.SYSTEM_END:
             self.close()
+        elif self._watches:
+            self._have_thread()  # that of a job's begin may not have come
 
     def close(self) -> None:
         """Measure no job any more, and return when the thread has ended. Idempotent."""
@@ -90,16 +92,26 @@ class ResourceMonitor(FLComponent):
             self._watches.clear()
             self._changed.notify_all()
             thread = self._thread
-        if thread and thread is not threading.current_thread():
+        if thread:
             thread.join(CLOSE_TIMEOUT)
 
     def _begin(self, sample: _Sample) -> None:
         with self._changed:
             self._watches[sample.job_id] = _Watch(sample)
             self._changed.notify_all()
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="flcore-monitor", daemon=True)
-                self._thread.start()
+        self._have_thread()
+
+    def _have_thread(self) -> None:
+        with self._changed:
+            if self._thread or not self._watches:
+                return
+            thread = OwnThread("monitor", self._run)
+            try:
+                thread.start()
+            except RuntimeUnavailableError as error:
+                self.logger.warning("jobs are not measured until the next event: %s", error)
+            else:
+                self._thread = thread
 
     def _forget_if_ended(self, job_id: str) -> None:
         """Forget a job, unless one of the same id runs already."""
@@ -142,7 +154,7 @@ class ResourceMonitor(FLComponent):
             self._measure(sample)
         except FLCoreError as error:
             self.logger.debug("job %s: not measured this time: %s", sample.job_id, error, extra=about)
-        except Exception:  # whatever a handle or a component raises, the other jobs are measured
+        except BaseException:  # whatever a handle or a component raises, the other jobs are measured
             self.logger.exception("job %s: cannot be measured, and will not be any more", sample.job_id, extra=about)
             self._forget(sample)
 

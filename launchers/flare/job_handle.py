@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 from nvflare.apis.job_launcher_spec import JobHandleSpec
 
 from flcore.errors import FLCoreError, RuntimeUnavailableError
 from flcore.job_launcher_spec import JobResult, JobReturnCode
+from flcore.threads import OwnThread
 
 from ..job_handle import KEPT_OUTPUT_TIMEOUT, ContainerJobHandle
 from .job_failure import return_code_of
@@ -55,10 +56,14 @@ class NVFlareJobHandle(JobHandleSpec):  # type: ignore[misc]  # its base is of a
         return self.poll()
 
 
-def end_in_background(handle: ContainerJobHandle, by: str) -> threading.Thread:
-    """End a job on a thread of its own, and return that."""
-    thread = threading.Thread(target=_end, args=(handle, by), name="flcore-end", daemon=True)
-    thread.start()
+def end_in_background(handle: ContainerJobHandle, by: str) -> OwnThread:
+    """End a job on a thread of its own, and return that; on this one where none can be started."""
+    thread = OwnThread("end", partial(_end, handle, by))
+    try:
+        thread.start()
+    except RuntimeUnavailableError as error:
+        logger.warning("job %s: it is ended before anything else is done: %s", handle.identity.job_id, error)
+        _end(handle, by)
     return thread
 
 

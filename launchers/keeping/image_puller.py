@@ -14,13 +14,13 @@ from contextlib import closing
 from fnmatch import fnmatchcase
 from functools import partial
 
-from flcore.errors import ImageError, JobAbortedError, PullTimeoutError
+from flcore.errors import ImageError, JobAbortedError, PullTimeoutError, RuntimeUnavailableError
 from flcore.job_launcher_spec import ImagePullProgress
+from flcore.threads import OwnThread, as_exception, logged
 
 from ..policy.image_reference import registry_of
 from ..runtime.base import PullProgress, PullStatus, PullStream, Runtime
 from ..settings import IF_MISSING, NEVER, PullSettings
-from ..tracking.worker_pool import logged
 
 logger = logging.getLogger(__name__)
 
@@ -96,7 +96,11 @@ class ImagePuller:
             pull = _Pull(image, self._runtime.pull(image))
             # A thread of its own reads the engine's words, so that no launch that is called off has to outlive a stream
             # that says nothing: who waits leaves at once, and whoever leaves last ends the pull.
-            threading.Thread(target=self._run, args=(pull,), name="flcore-pull", daemon=True).start()
+            try:
+                OwnThread("pull", partial(self._run, pull)).start()
+            except RuntimeUnavailableError:
+                pull.stream.close()
+                raise
             self._pulls[image] = pull
         pull.waiting += 1
         return pull
@@ -126,11 +130,11 @@ class ImagePuller:
     # The thread of one pull
 
     def _run(self, pull: _Pull) -> None:
-        error = None
+        error: Exception | None = None
         try:
             self._pull(pull)
-        except Exception as problem:  # noqa: BLE001 - it is handed on
-            error = problem
+        except BaseException as problem:  # noqa: BLE001 - it is handed on, whatever it is: who waits must not for ever
+            error = as_exception(problem)
         with self._changed:
             self._end(pull, error, succeeded=error is None)  # nothing, where a deadline or the last waiter was first
         if pull.begun:

@@ -21,6 +21,8 @@ from ..tracking.worker_loop import retry_delay
 
 logger = logging.getLogger(__name__)
 
+START_PATIENCE = 5.0
+"""Seconds for which threads are tried to be started that cannot be now."""
 _INTERRUPTED_LAUNCH = "the site, whose process died before the job was started"
 
 
@@ -59,10 +61,14 @@ class JobRecovery:
         """Take over the jobs on record of processes that are dead, and have the tracker look for what is not.
 
         Nothing is done for a site that has no records, not even asked of an engine. Where a disk refuses, it is tried
-        again, in the pool, until the tracker is closed.
+        again, in the pool, until the tracker is closed. Raises RuntimeUnavailableError if no thread can be started for
+        that; then nothing was done.
         """
         if not self._store.exists:
             return
+        tracker.start(
+            START_PATIENCE
+        )  # before a record is taken from its dead owner: whoever has it must follow its job
         try:
             self._store.open()
             records = self._store.take_over(self._launcher)

@@ -14,6 +14,7 @@ from flcore.cli.command import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK
 from flcore.disk.safe_files import closing, open_file, open_folder
 from flcore.errors import ConfigError, FLCoreError, RuntimeUnavailableError
 from flcore.plain_text import harmless
+from flcore.threads import OwnThread
 
 from ..docker_state import DOCKER_STATE, GONE
 from ..output_lines import chunks_of, lines_of, seek_last_lines
@@ -107,7 +108,7 @@ class Printer:
             return sum(task() for task in tasks) > 0
         found: list[bool] = []
         # Daemons, for Ctrl-C must not wait for one that waits for an engine.
-        threads = [threading.Thread(target=lambda task=task: found.append(task()), daemon=True) for task in tasks]
+        threads = [OwnThread("logs", lambda task=task: found.append(task())) for task in tasks]  # type: ignore[misc]
         for thread in threads:
             thread.start()
         for thread in threads:

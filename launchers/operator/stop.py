@@ -11,14 +11,15 @@ import getpass
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
+from functools import partial
 from typing import NamedTuple
 
 from flcore.cli.command import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK
 from flcore.errors import FLCoreError, RuntimeUnavailableError
 from flcore.job_launcher_spec import JobResult
 from flcore.plain_text import harmless
+from flcore.threads import make_all
 
 from ..docker_state import DOCKER_STATE, TERMINAL_STATES, ContainerState, EndRequest, effective_state, result_of
 from ..records.job_record import JobRecord
@@ -74,12 +75,8 @@ def run(args: argparse.Namespace) -> int:
 def stop_all(index: JobIndex, views: list[JobView]) -> list[Outcome]:
     """End jobs, all at the same time; return what has become of each."""
     interrupted = threading.Event()
-    with ThreadPoolExecutor(MOST_AT_ONCE) as pool:
-        try:
-            return list(pool.map(lambda view: _outcome(Stopper(index, view, interrupted)), views))
-        except KeyboardInterrupt:
-            interrupted.set()
-            raise
+    calls = [partial(_outcome, Stopper(index, view, interrupted)) for view in views]
+    return make_all("stop", MOST_AT_ONCE, calls, interrupted.set)
 
 
 def _outcome(stopper: Stopper) -> Outcome:

@@ -9,6 +9,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from flcore.config.sizes import parse_size
+from flcore.threads import LONGEST_WAIT
 
 from .gpu_ids import ALL_GPUS, parse_gpu_ids
 from .image_reference import ImageRule
@@ -19,16 +20,17 @@ DATASET_PREFIX = "FLCORE_DATASET_"
 
 
 def seconds(key: str, value: Any) -> float:
-    if type(value) not in (int, float) or not 0 <= value < float("inf"):
+    """Return a time, however long: what is longer than any wait may be is the longest."""
+    if type(value) not in (int, float) or not value >= 0:
         raise ValueError(f"{key} must be a number of seconds, got {value!r}")
-    return float(value)
+    return float(min(value, LONGEST_WAIT))
 
 
 def optional_seconds(key: str, value: Any) -> float | None:
     """Return a time that must not be 0, or None: no limit."""
-    if value is not None and (type(value) not in (int, float) or not 0 < value < float("inf")):
+    if value is not None and (type(value) not in (int, float) or not value > 0):
         raise ValueError(f"{key} must be a number of seconds, more than 0, got {value!r}")
-    return None if value is None else float(value)
+    return None if value is None else float(min(value, LONGEST_WAIT))
 
 
 def count(key: str, value: Any) -> int:

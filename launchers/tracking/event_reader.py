@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable
 
 from flcore.errors import FLCoreError
+from flcore.threads import OwnThread
 
 from ..runtime.base import Runtime
 
@@ -33,11 +34,12 @@ class EventReader:
         self._on_gap = on_gap
         self._about = about
         self._closing = threading.Event()
-        self._thread = threading.Thread(target=self._read, name="flcore-reader", daemon=True)
+        self._thread = OwnThread("reader", self._read)
         self.streams = 0
         """How many streams were opened."""
 
     def start(self) -> None:
+        """Start the thread, unless it runs. Raises RuntimeUnavailableError; then it can be started later."""
         self._thread.start()
 
     def stop(self) -> None:
@@ -47,8 +49,7 @@ class EventReader:
 
     def join(self, timeout: float) -> None:
         """Wait until the thread has ended, ``timeout`` seconds at most."""
-        if threading.current_thread() is not self._thread:
-            self._thread.join(timeout)
+        self._thread.join(timeout)
 
     def _read(self) -> None:
         failures = 0
@@ -70,7 +71,7 @@ class EventReader:
             logger.debug("%s: no event stream: %s", self._runtime.name, error, extra=self._about)
             self._on_gap()
             return False
-        except Exception:
+        except BaseException:  # whatever it is, nobody else would read
             logger.exception("%s: the event stream failed; it is opened again", self._runtime.name, extra=self._about)
             return False
         return True

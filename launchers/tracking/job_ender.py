@@ -43,7 +43,8 @@ class JobEnder:
         if job.result or job.state is None or not ending.begin(time.monotonic()):
             return
         question = partial(self._end_process, job, ending.signal)
-        self._loop.ask(question, partial(self._signalled, job, ending), partial(self._not_signalled, job, ending))
+        signalled, not_signalled = partial(self._signalled, job, ending), partial(self._not_signalled, job, ending)
+        self._loop.ask(question, signalled, not_signalled, job.subject)
 
     def _end_process(self, job: TrackedJob, signal: str) -> bool:
         """In the pool: signal a container's process, or remove a container that has none. Whether that ended it."""

@@ -73,8 +73,10 @@ class JobTimeouts:
     def _look(self, countdown: Countdown, idle: float) -> None:
         if not countdown.job.result:
             # Asked for only now and then, and only of jobs with an 'idle_timeout': no engine tells it by an event.
-            question = partial(self._runtime.last_output_time, countdown.job.identity.container_id)
-            self._loop.ask(question, partial(self._seen, countdown, idle), partial(self._not_seen, countdown, idle))
+            job = countdown.job
+            question = partial(self._runtime.last_output_time, job.identity.container_id)
+            seen, not_seen = partial(self._seen, countdown, idle), partial(self._not_seen, countdown, idle)
+            self._loop.ask(question, seen, not_seen, job.subject)
 
     def _seen(self, countdown: Countdown, idle: float, last_output: str) -> None:
         now = time.monotonic()

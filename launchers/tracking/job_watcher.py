@@ -21,7 +21,7 @@ from .looking import Cause, Looking
 from .notifier import Notifier
 from .reachability import Reachability
 from .tracked_job import TrackedJob
-from .worker_loop import WorkerLoop
+from .worker_loop import Timer, WorkerLoop
 
 logger = logging.getLogger(__name__)
 
@@ -31,7 +31,7 @@ _AS_MEANT = (JobReturnCode.SUCCESS, JobReturnCode.ABORTED)
 class Watch:
     """What the worker keeps in mind of one job."""
 
-    __slots__ = ("countdown", "ending", "job", "looking")
+    __slots__ = ("countdown", "ending", "job", "looking", "retry")
 
     def __init__(self, job: TrackedJob) -> None:
         self.job = job
@@ -39,6 +39,8 @@ class Watch:
         self.ending = Ending(job.hooks.settings.stop_grace)
         self.countdown: Countdown | None = None
         """From its start on, if there is a time that it may not exceed."""
+        self.retry: Timer | None = None
+        """Has a look repeated that failed. There is one at most, however often somebody else has it looked at."""
 
 
 class JobWatcher:
@@ -90,7 +92,8 @@ class JobWatcher:
             self._list_all()  # it tells whether the engine answers again, and then what is new
         elif watch.looking.begin(cause):
             question = partial(self._inspect, watch.job)
-            self._loop.ask(question, partial(self._seen, watch), partial(self._not_seen, watch))
+            seen, not_seen = partial(self._seen, watch), partial(self._not_seen, watch)
+            self._loop.ask(question, seen, not_seen, watch.job.subject)
 
     def take_in(self, watch: Watch, seen: ContainerState, output: str = "") -> None:
         """Take in what was seen of a job's container, and have done what follows.
@@ -156,12 +159,19 @@ class JobWatcher:
         logger.log(level, "%s: cannot be inspected, will be again: %s", watch.job.identity, error)
         if isinstance(error, RuntimeUnavailableError):
             self._list_all()  # is it the engine, or this container alone?
-        self._loop.after(delay, partial(self.look_at, watch.job.identity.container_id))
+        if watch.retry is None:
+            watch.retry = self._loop.after(delay, partial(self._look_again, watch))
+
+    def _look_again(self, watch: Watch) -> None:
+        watch.retry = None
+        self.look_at(watch.job.identity.container_id)
 
     def _drop(self, watch: Watch) -> None:
         self.watches.pop(watch.job.identity.container_id, None)
         if watch.countdown:
             watch.countdown.cancel()
+        if watch.retry:
+            watch.retry.cancel()
 
 
 def _has_failed(seen: ContainerState) -> bool:

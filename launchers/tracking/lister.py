@@ -67,6 +67,8 @@ class Lister:
         self._listing = Listing()
         self._sweep = Sweep(settings.creation_grace)
         self._ticking = False
+        self._reporting = False
+        """Somebody deals with unknown containers. It may take long, and the next list has them, too."""
 
     def expect(self, job: TrackedJob, asked_ago: float) -> None:
         """Watch a job as soon as a container with its nonce is listed; give it up if none is in time. From any thread.
@@ -155,8 +157,13 @@ class Lister:
 
     def _report_unknown(self, summaries: list[ContainerSummary]) -> None:
         unknown = [summary for summary in summaries if summary.id not in self._watcher.watches]
-        if unknown and self._on_unknown and not self._closing.is_set():
-            self._loop.ask(partial(self._on_unknown, unknown), lambda _: None, self._not_dealt_with)
+        if unknown and self._on_unknown and not (self._closing.is_set() or self._reporting):
+            self._reporting = True
+            self._loop.ask(partial(self._on_unknown, unknown), self._dealt_with, self._not_dealt_with)
+
+    def _dealt_with(self, _: object) -> None:
+        self._reporting = False
 
     def _not_dealt_with(self, error: Exception) -> None:
+        self._reporting = False
         logger.warning("%s: an unknown container was not dealt with: %s", self._runtime.name, error, extra=self._about)

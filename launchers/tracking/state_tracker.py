@@ -6,8 +6,9 @@ Three threads, whatever the number of jobs::
     worker     keeps the books: moves state machines, wakes who waits; never waits for an engine itself
     notifier   calls listeners, in order; they may be slow or raise without delaying a waiter or losing a change
 
-Whatever asks the engine (an inspection, a list, a signal, a clean-up) runs in a pool whose threads end when there is
-nothing to ask. Events are hints, inspection is the truth: an event that is lost, doubled or late changes no result.
+Whatever asks the engine (an inspection, a list, a signal, a clean-up) runs in lanes whose threads end when there is
+nothing to ask: one for lists, one for containers, and one for containers that have hung before, so that these take no
+thread from the others. Events are hints, inspection is the truth: one that is lost, doubled or late changes no result.
 The list, every few seconds, is the safety net, and alone decides whether the runtime answers: one that does not is a
 condition of its own and ends no job, and a container that cannot be inspected holds up no other.
 """
@@ -16,11 +17,13 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 from functools import partial
 
 from flcore.errors import RuntimeUnavailableError
 from flcore.job_launcher_spec import LauncherFigures
+from flcore.threads import logged
 
 from ..docker_state import ContainerState
 from ..runtime.base import ContainerSummary, Runtime
@@ -33,7 +36,7 @@ from .notifier import Notifier
 from .reachability import Reachability
 from .tracked_job import TrackedJob
 from .worker_loop import WorkerLoop
-from .worker_pool import logged
+from .worker_pool import THREAD_RETRY
 
 logger = logging.getLogger(__name__)
 
@@ -68,7 +71,8 @@ class StateTracker:
         self._on_engine = on_engine
         self._lock = threading.Lock()
         """Held by who begins something new, so that nothing does after the closing."""
-        self._started = False
+        self._begun = False
+        """There may be threads."""
         self._closing = threading.Event()
         self._notifier = Notifier()
         self._loop = WorkerLoop("worker")
@@ -82,6 +86,15 @@ class StateTracker:
             runtime, self._loop, self._watcher, self._engine, settings, on_unknown, self._closing, self._about
         )
         self._reader = EventReader(runtime, self._heed_event, self.doubt, self._about)
+
+    def start(self, patience: float) -> None:
+        """Start the threads, unless they run, and try for so many seconds.
+
+        Raises RuntimeUnavailableError after the closing, and if no thread can be started even then.
+        """
+        give_up_at = time.monotonic() + patience
+        while not self._has_begun(time.monotonic() >= give_up_at):
+            self._closing.wait(THREAD_RETRY)
 
     def watch(self, job: TrackedJob) -> None:
         """Follow a job's container from now on; what happened to it before counts too. Idempotent."""
@@ -154,22 +167,34 @@ class StateTracker:
             if self._closing.is_set():
                 return
             self._closing.set()
-            started = self._started
-        if started:
+            begun = self._begun
+        if begun:
             self._finish()
         for watch in self._watcher.watches.values():
             watch.job.let_go()
         for expectation in self._lister.expected.values():
             expectation.job.let_go()
 
+    def _has_begun(self, is_last_try: bool) -> bool:
+        try:
+            with self._lock:
+                self._begin(None)
+        except RuntimeUnavailableError:
+            if is_last_try or self._closing.is_set():
+                raise
+            return False
+        return True
+
     def _begin(self, job: TrackedJob | None) -> None:
-        """With the lock: start the threads, unless they run. Raises RuntimeUnavailableError after the closing."""
+        """With the lock: start the threads, unless they run.
+
+        Raises RuntimeUnavailableError after the closing, and if no thread can be started; then nothing was begun.
+        """
         if self._closing.is_set():
             raise RuntimeUnavailableError(f"{job.identity if job else 'the search for jobs'}: the site is closed")
-        if not self._started:
-            self._started = True
-            for part in (self._reader, self._loop, self._notifier):
-                part.start()
+        self._begun = True
+        for part in (self._notifier, self._loop, self._reader):  # the reader last: those to whom it hands on are there
+            part.start()
 
     def _finish(self) -> None:
         """End the threads in the order in which one hands on to the next, so that nothing that is known gets lost."""
@@ -181,7 +206,7 @@ class StateTracker:
         self._reader.join(THREAD_TIMEOUT)
         self._cleaner.close(CLEANERS_TIMEOUT)
         if self._engine.answers:
-            self._cleaner.try_for_the_last_time()
+            self._cleaner.try_for_the_last_time(CLEANERS_TIMEOUT)
         self._notifier.finish(THREAD_TIMEOUT)  # no more listeners
 
     def _heed_event(self, container_id: str) -> None:

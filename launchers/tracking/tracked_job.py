@@ -12,6 +12,7 @@ from typing import Any
 from flcore.errors import FLCoreError, RuntimeUnavailableError
 from flcore.forks import OwnProcess
 from flcore.job_launcher_spec import JobResult, JobStateChange
+from flcore.threads import bounded, logged
 
 from ..container_spec import hidden
 from ..docker_state import DOCKER_STATE, ContainerState, EndRequest, Progress, StateMachine, Transition
@@ -19,7 +20,7 @@ from ..records.gpu_leases import JobLock
 from ..records.job_record import JobIdentity, JobRecord
 from ..records.known_job import known_request
 from ..settings import JobSettings
-from .worker_pool import logged
+from .lanes import Subject
 
 logger = logging.getLogger(__name__)
 
@@ -68,6 +69,7 @@ class TrackedJob:
         "hooks",
         "identity",
         "output_is_kept",
+        "subject",
     )
 
     def __init__(
@@ -77,6 +79,8 @@ class TrackedJob:
         told: Progress = Progress(),  # noqa: B008 - it is immutable
     ) -> None:
         self.identity = identity
+        self.subject = Subject()
+        """What the runtime is asked for of its container is about this."""
         self.hooks = hooks
         self._told = told
         self._machine = StateMachine(told)
@@ -137,7 +141,7 @@ class TrackedJob:
         self.check_process()
         wanted = frozenset(states)
         with self._changed:
-            self._changed.wait_for(lambda: wanted & self._machine.entered or self._is_final(), timeout)
+            self._changed.wait_for(lambda: wanted & self._machine.entered or self._is_final(), bounded(timeout))
             entered = bool(wanted & self._machine.entered)
             if not entered and self._is_final():
                 self._raise_if_untracked()
@@ -152,7 +156,7 @@ class TrackedJob:
             return self._result
         self.check_process()
         with self._changed:
-            self._changed.wait_for(self._is_final, timeout)
+            self._changed.wait_for(self._is_final, bounded(timeout))
             self._raise_if_untracked()
             return self._result
 
@@ -160,7 +164,7 @@ class TrackedJob:
         """Wait until nothing is left of the ended job but its files; False after ``timeout`` seconds."""
         self.check_process()
         with self._changed:
-            return self._changed.wait_for(lambda: self._cleaned_up, timeout)
+            return self._changed.wait_for(lambda: self._cleaned_up, bounded(timeout))
 
     def request_end(self, by: str, now: float, delivered: bool | None = None) -> None:
         """Note, on disk too, that somebody asks for the end. The first request counts, and none after the end.
@@ -200,7 +204,7 @@ class TrackedJob:
     def wait_for_followers(self, timeout: float) -> None:
         """Return when nobody follows the output any more, or after ``timeout`` seconds."""
         with self._changed:
-            self._changed.wait_for(lambda: self._followers == 0, timeout)
+            self._changed.wait_for(lambda: self._followers == 0, bounded(timeout))
 
     def final_fields(self) -> Mapping[str, Any]:
         """Return the fields of a record from which another process makes this job's end again."""

@@ -11,11 +11,15 @@ from itertools import count
 from queue import Empty, SimpleQueue
 from typing import TypeVar
 
-from .worker_pool import WorkerPool, logged
+from flcore.threads import OwnThread, as_exception, bounded, logged
+
+from .lanes import Lanes, Subject
+from .worker_pool import WorkerPool
 
 T = TypeVar("T")
 
 _ASKERS = 8
+_LIST_ASKERS = 2
 _RETRY_DELAYS = (1.0, 2.0, 5.0, 10.0, 30.0)
 
 
@@ -44,20 +48,23 @@ class Timer:
 class WorkerLoop:
     """Runs calls in the order in which they were posted, and timers when they are due, by a monotonic clock.
 
-    What may take long is asked of a pool, whose threads end when there is nothing to ask.
+    What may take long is asked in threads of their own, which end when there is nothing to ask.
     """
 
     def __init__(self, name: str) -> None:
         self._inbox: SimpleQueue[Callable[[], object] | None] = SimpleQueue()
         self._timers: list[Timer] = []
         self._numbers = count()  # of two timers that are due at once, the first that was set comes first
-        self._askers = WorkerPool("asker", _ASKERS)
+        self._askers = Lanes("asker", _ASKERS, self.later)
+        self._list_askers = WorkerPool("lister", _LIST_ASKERS, self.later)
+        """Theirs are the questions about no container of their own: a list always finds somebody who asks for it."""
         self._asking = 0
         self._finishing = False
         self._quiet = threading.Event()
-        self._thread = threading.Thread(target=self._run, name=f"flcore-{name}", daemon=True)
+        self._thread = OwnThread(name, self._run)
 
     def start(self) -> None:
+        """Start the thread, unless it runs. Raises RuntimeUnavailableError; then it can be started later."""
         self._thread.start()
 
     def post(self, call: Callable[[], object]) -> None:
@@ -70,32 +77,47 @@ class WorkerLoop:
         heappush(self._timers, timer)
         return timer
 
+    def later(self, seconds: float, call: Callable[[], object]) -> None:
+        """Have a call run in some seconds, from whatever thread."""
+        self.post(partial(self.after, seconds, call))
+
     def ask(
-        self, question: Callable[[], T], then: Callable[[T], object], failed: Callable[[Exception], object]
+        self,
+        question: Callable[[], T],
+        then: Callable[[T], object],
+        failed: Callable[[Exception], object],
+        about: Subject | None = None,
     ) -> None:
-        """Have the pool ask, and the loop go on with the answer or the error. For calls that run in the loop only."""
+        """Have somebody ask, and the loop go on with the answer or the error. For calls that run in the loop only.
+
+        Exactly one of the two comes, unless the loop is finished before; it comes late where no thread can be started.
+        Questions ``about`` a container are asked one by one.
+        """
         self._asking += 1
 
         def ask_and_post() -> None:
             try:
                 answer = question()
-            except Exception as error:  # noqa: BLE001 - it is handed on
-                self.post(partial(self._answered, failed, error))
+            except BaseException as error:  # noqa: BLE001 - it is handed on, whatever it is: the thread is ours
+                self.post(partial(self._answered, failed, as_exception(error)))
             else:
                 self.post(partial(self._answered, then, answer))
 
-        self._askers.submit(ask_and_post)
+        if about:
+            self._askers.submit(ask_and_post, about)
+        else:
+            self._list_askers.submit(ask_and_post)
 
     def finish(self, timeout: float) -> None:
         """End when no question is left without an answer, ``timeout`` seconds at most. Timers are forgotten."""
         # What goes on with the last answer may ask again: so the loop itself says when it has come to rest. A call that
         # the loop runs cannot wait for that; then all that is posted already is done, and no more.
-        if threading.current_thread() is not self._thread:
+        if not self._thread.is_this:
             self.post(self._begin_to_finish)
             self._quiet.wait(timeout)
         self._inbox.put(None)
-        if threading.current_thread() is not self._thread:
-            self._thread.join(timeout)
+        self._thread.join(timeout)
+        self._list_askers.close(timeout)
         self._askers.close(timeout)
 
     def _answered(self, go_on: Callable[[T], object], answer: T) -> None:
@@ -124,7 +146,7 @@ class WorkerLoop:
             if patience is not None and patience <= 0:
                 return heappop(self._timers).call
             try:
-                return self._inbox.get(timeout=patience)
+                return self._inbox.get(timeout=bounded(patience))
             except Empty:
                 continue
 

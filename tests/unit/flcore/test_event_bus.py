@@ -12,6 +12,7 @@ from flcore import EventType, FLContext, FLContextKey
 from flcore.errors import EventError, JobRejectedError
 from flcore.event_bus import MAX_EVENT_DEPTH, EventBus, EventHandler
 from flcore.testing import FakeFLContext
+from flcore.threads import OwnThread
 
 ROUNDS = 200
 
@@ -194,13 +195,36 @@ def test_two_handlers_of_one_name_do_not_overwrite_one_another(bus: EventBus, fl
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), SystemExit(3)])
-def test_a_base_exception_propagates_at_once(bus: EventBus, fl_ctx: FakeFLContext, error: BaseException) -> None:
+def test_what_is_more_than_an_exception_propagates_when_all_were_called(
+    bus: EventBus, fl_ctx: FakeFLContext, error: BaseException
+) -> None:
     calls: list[str] = []
     bus.connect("bad", raising(error))
     bus.connect("last", appending(calls, "last"))
     with pytest.raises(type(error)):
         bus.fire("e", fl_ctx)
-    assert calls == []
+    assert calls == ["last"]
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), SystemExit(3), GeneratorExit()])
+def test_whatever_a_handler_raises_on_a_thread_of_ours_is_kept_and_stops_nobody(
+    bus: EventBus, fl_ctx: FakeFLContext, error: BaseException
+) -> None:
+    calls: list[str] = []
+    bus.connect("bad", raising(error))
+    bus.connect("last", appending(calls, "last"))
+    fired = threading.Event()
+
+    def fire() -> None:
+        bus.fire("e", fl_ctx)
+        fired.set()
+
+    thread = OwnThread("test", fire)
+    thread.start()
+    thread.join(10.0)
+    assert calls == ["last"]
+    assert fired.is_set()
+    assert repr(error) in str(fl_ctx.get_prop(FLContextKey.EXCEPTIONS)["bad"])
 
 
 # --- what a handler sees ---

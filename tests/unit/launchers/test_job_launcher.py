@@ -768,7 +768,7 @@ def test_a_question_between_launches_does_not_keep_the_engines_state_from_being_
         ({"timeout": "5"}, "timeout must be a number of seconds"),
         ({"timeout": True}, "timeout must be a number of seconds"),
         ({"timeout": float("nan")}, "timeout must be a number of seconds"),
-        ({"stop_grace": float("inf")}, "stop_grace must be a number of seconds"),
+        ({"stop_grace": -float("inf")}, "stop_grace must be a number of seconds"),
         ({"host_paths": ["/a"]}, "host_paths must be an object"),
         ({"host_paths": {"a": "/b"}}, "host_paths must be an absolute path"),
         ({"host_paths": {"/a": "b"}}, "host_paths./a must be an absolute path"),

@@ -229,7 +229,7 @@ def test_a_job_of_half_a_second_has_a_sample(monkeypatch: pytest.MonkeyPatch) ->
     assert seconds_to_next(0, 10) < 0.5
 
 
-@pytest.mark.parametrize("interval", [0, -1, True, "10", float("nan"), float("inf")])
+@pytest.mark.parametrize("interval", [0, -1, True, "10", float("nan"), -float("inf")])
 def test_an_interval_that_is_none_is_refused(interval: Any) -> None:
     with pytest.raises(ValueError, match=r"^interval must be a number of seconds, 0\.01 at least, got"):
         ResourceMonitor(interval)

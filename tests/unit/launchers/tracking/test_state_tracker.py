@@ -5,9 +5,9 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 
 import pytest
 
@@ -16,10 +16,13 @@ from flcore.errors import JobStartError, RuntimeRefusedError, RuntimeUnavailable
 from launchers.container_spec import ContainerSpec
 from launchers.docker_state import DOCKER_STATE, ContainerState
 from launchers.records.job_record import JobIdentity
+from launchers.runtime.base import ContainerSummary
 from launchers.runtime.fake import FakeRuntime
 from launchers.settings import JobSettings
+from launchers.tracking import looking, worker_loop
 from launchers.tracking.state_tracker import StateTracker
 from launchers.tracking.tracked_job import JobHooks, TrackedJob
+from launchers.tracking.worker_loop import Timer
 
 NEVER = 3600.0
 OFTEN = 0.02
@@ -396,7 +399,8 @@ def test_a_hundred_jobs_need_three_threads_and_a_few_that_ask() -> None:
         jobs = [world.job(f"job-{number}", clean_up=lambda _: None) for number in range(100)]
         for job in jobs:
             world.runtime.start(job.identity.container_id)
-        assert set(our_threads()) - {"flcore-asker"} == {*before, "flcore-notifier", "flcore-reader", "flcore-worker"}
+        own = {"flcore-notifier", "flcore-reader", "flcore-worker"}
+        assert set(our_threads()) - {"flcore-asker", "flcore-lister"} == {*before, *own}
         for number in range(100):
             world.runtime.exit(f"job-{number}", number)
         assert [exit_code(job) for job in jobs] == list(range(100))
@@ -684,3 +688,69 @@ def test_closing_does_not_wait_for_a_stream_that_is_opened_too_late() -> None:
 def test_a_jobs_identity_names_job_and_container() -> None:
     identity = JobIdentity("job-1", "site-1", "site-1-job-1", "0123456789abcdef")
     assert str(identity) == "job job-1 in container site-1-job-1 (0123456789ab)"
+
+
+class Uninspectable(FakeRuntime):
+    """Its containers are listed, and cannot be inspected."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.looks: SimpleQueue[bool] = SimpleQueue()
+
+    def inspect(self, container_id: str) -> ContainerState:
+        self.looks.put(True)
+        raise RuntimeRefusedError("an error of the engine's own")
+
+
+def poke_until_looked_at(world: World, runtime: Uninspectable, job: TrackedJob) -> None:
+    """More than once, if need be: a look that has failed is not repeated for who asked while it was under way."""
+    for _ in range(1000):
+        world.tracker.poke(job)
+        with suppress(Empty):
+            runtime.looks.get(timeout=0.01)
+            return
+    pytest.fail("it is not looked at")
+
+
+def test_a_container_that_cannot_be_inspected_has_one_retry_however_often_it_is_listed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made: list[Timer] = []
+    monkeypatch.setattr(looking, "retry_delay", lambda _: NEVER)
+
+    def timer(due: float, number: int, call: Callable[[], object]) -> Timer:
+        made.append(Timer(due, number, call))
+        return made[-1]
+
+    monkeypatch.setattr(worker_loop, "Timer", timer)
+    runtime = Uninspectable()
+    with closing(World(runtime)) as world:
+        job = world.job()
+        for _ in range(20):
+            poke_until_looked_at(world, runtime, job)
+        assert len(made) <= 2  # one for the next list, one for the next look
+
+
+def test_unknown_containers_are_dealt_with_once_at_a_time_however_often_they_are_listed() -> None:
+    go_on, dealing, lists = threading.Event(), threading.Semaphore(0), SimpleQueue[bool]()
+
+    class Listing(FakeRuntime):
+        def list_containers(self) -> list[ContainerSummary]:
+            lists.put(True)
+            return super().list_containers()
+
+    def deal(_: list[ContainerSummary]) -> None:
+        dealing.release()
+        assert go_on.wait(TIMEOUT)
+
+    runtime = Listing()
+    runtime.create(ContainerSpec("unknown", "job:1", ("run",)))
+    tracker = StateTracker(runtime, on_unknown=deal, settings=JobSettings(relist_interval=NEVER))
+    tracker.sweep()
+    assert dealing.acquire(timeout=TIMEOUT)
+    for _ in range(5):
+        tracker.doubt()
+        lists.get(timeout=TIMEOUT)
+    assert not dealing.acquire(blocking=False)
+    go_on.set()
+    tracker.close()
