@@ -150,8 +150,8 @@ class DockerJobLauncher(JobLauncher):
         docker_args.check_allowed(self.insecure, self.allow_insecure)
 
     @abstractmethod
-    def get_command(self, job_meta: dict[str, Any], fl_ctx: FLContext) -> tuple[str, str]:
-        """Return the container's name and the launch command, which is split as a shell would; no shell runs it."""
+    def get_command(self, job_meta: dict[str, Any], fl_ctx: FLContext) -> tuple[str, str | Sequence[str]]:
+        """Return the container's name and the launch command: words, or a text that is split as a shell would."""
 
     def can_launch(self, job_meta: JobMeta, fl_ctx: FLContext) -> bool:
         """Whether the job names an image for this site, or the site has one for all jobs."""
