@@ -140,7 +140,7 @@ class DockerJobLauncher(JobLauncher):
             stall_timeout=checked(site_args.optional_seconds, "pull_stall_timeout", pull_stall_timeout),
         )
         self.job_settings = replace(self.job_settings, pull=pull)  # which are there even if another argument is wrong
-        self.secrets_dir = checked(site_args.absolute_path, "secrets_dir", secrets_dir)
+        self.secrets_dir = checked(site_args.host_path, "secrets_dir", secrets_dir)
         self.host_paths = checked(docker_args.host_paths, "host_paths", host_paths or {})
         self.docker_host = docker_host
         self.allow_insecure = checked(docker_args.insecure_keys, "allow_insecure", allow_insecure)

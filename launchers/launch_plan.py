@@ -90,7 +90,7 @@ class LaunchPlanner(JobLauncherSpec):
             place; one with a digest holds what it covers to that digest.
         env: variables for every job.
         job_env_prefixes: what the variables that a job asks for may begin with.
-        datasets: ``name -> path`` of the site's data; a job sees each read-only, at the path in its variable
+        datasets: ``name -> absolute path`` of the site's data; a job sees each read-only, at the path in its variable
             ``FLCORE_DATASET_<NAME>``.
         secrets: ``name -> {"file": path}`` or ``{"env": variable of the site's process}``; each job can read each as a
             file in memory, at the path in its variable ``FLCORE_SECRET_<NAME>``. With ``"to_env": variable`` also that
@@ -172,7 +172,9 @@ class LaunchPlanner(JobLauncherSpec):
             gpus=None if self.gpu_ids == ALL_GPUS else len(self.gpu_ids),
             gpu_memory=None if gpu_memory is None else checked(site_args.size, "gpu_memory", gpu_memory),
         )
-        self.gpu_lease_dir = gpu_lease_dir and checked(site_args.absolute_path, "gpu_lease_dir", gpu_lease_dir)
+        self.gpu_lease_dir = (
+            None if gpu_lease_dir is None else checked(site_args.host_path, "gpu_lease_dir", gpu_lease_dir)
+        )
         self.env = checked(site_args.text_map, "env", env or {})
         self.datasets = checked(site_args.datasets, "datasets", datasets or {})
         self.secrets = checked(site_args.secrets, "secrets", {} if secrets is None else secrets, self.env)
