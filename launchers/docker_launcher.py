@@ -140,7 +140,7 @@ class DockerJobLauncher(JobLauncher):
             stall_timeout=checked(site_args.optional_seconds, "pull_stall_timeout", pull_stall_timeout),
         )
         self.job_settings = replace(self.job_settings, pull=pull)  # which are there even if another argument is wrong
-        self.secrets_dir = checked(site_args.absolute_path, "secrets_dir", secrets_dir)
+        self.secrets_dir = checked(site_args.host_path, "secrets_dir", secrets_dir)
         self.host_paths = checked(docker_args.host_paths, "host_paths", host_paths or {})
         self.docker_host = docker_host
         self.allow_insecure = checked(docker_args.insecure_keys, "allow_insecure", allow_insecure)
@@ -150,8 +150,8 @@ class DockerJobLauncher(JobLauncher):
         docker_args.check_allowed(self.insecure, self.allow_insecure)
 
     @abstractmethod
-    def get_command(self, job_meta: dict[str, Any], fl_ctx: FLContext) -> tuple[str, str]:
-        """Return the container's name and the launch command, which is split as a shell would; no shell runs it."""
+    def get_command(self, job_meta: dict[str, Any], fl_ctx: FLContext) -> tuple[str, str | Sequence[str]]:
+        """Return the container's name and the launch command: words, or a text that is split as a shell would."""
 
     def can_launch(self, job_meta: JobMeta, fl_ctx: FLContext) -> bool:
         """Whether the job names an image for this site, or the site has one for all jobs."""

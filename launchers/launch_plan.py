@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from flcore.config.problems import Problems
+from flcore.config.strict_json import shown
 from flcore.errors import JobLaunchError
 from flcore.fl_constant import FLContextKey, JobProcessArgs
 from flcore.fl_context import FLContext
@@ -89,7 +90,7 @@ class LaunchPlanner(JobLauncherSpec):
             place; one with a digest holds what it covers to that digest.
         env: variables for every job.
         job_env_prefixes: what the variables that a job asks for may begin with.
-        datasets: ``name -> path`` of the site's data; a job sees each read-only, at the path in its variable
+        datasets: ``name -> absolute path`` of the site's data; a job sees each read-only, at the path in its variable
             ``FLCORE_DATASET_<NAME>``.
         secrets: ``name -> {"file": path}`` or ``{"env": variable of the site's process}``; each job can read each as a
             file in memory, at the path in its variable ``FLCORE_SECRET_<NAME>``. With ``"to_env": variable`` also that
@@ -171,7 +172,9 @@ class LaunchPlanner(JobLauncherSpec):
             gpus=None if self.gpu_ids == ALL_GPUS else len(self.gpu_ids),
             gpu_memory=None if gpu_memory is None else checked(site_args.size, "gpu_memory", gpu_memory),
         )
-        self.gpu_lease_dir = gpu_lease_dir and checked(site_args.absolute_path, "gpu_lease_dir", gpu_lease_dir)
+        self.gpu_lease_dir = (
+            None if gpu_lease_dir is None else checked(site_args.host_path, "gpu_lease_dir", gpu_lease_dir)
+        )
         self.env = checked(site_args.text_map, "env", env or {})
         self.datasets = checked(site_args.datasets, "datasets", datasets or {})
         self.secrets = checked(site_args.secrets, "secrets", {} if secrets is None else secrets, self.env)
@@ -192,14 +195,14 @@ class LaunchPlanner(JobLauncherSpec):
         """Return what :meth:`launch_job` would do. Touches nothing. Raises JobRejectedError or JobLaunchError."""
         site = fl_ctx.get_identity_name()
         request = resolve(job_meta, site, self.policy, self.mode)
-        name, command = self.get_command(job_meta, fl_ctx)
+        name, command = self._checked_command(request.job_id, self.get_command(job_meta, fl_ctx))
         workspace = fl_ctx.get_prop(FLContextKey.WORKSPACE_OBJECT)
         folder = Path(workspace.get_run_dir(request.job_id)) if workspace else None
         spec = ContainerSpec(
             name=container_name(name),
             image=request.image or "",
             image_digests=request.image_digests,
-            command=_split(request.job_id, command),
+            command=command,
             environment=self.job_environment(request, fl_ctx),
             secret_variables=frozenset(credentials(self.job_args(fl_ctx))),
             working_dir=self.place(str(folder), fl_ctx) if folder else "/",
@@ -216,11 +219,21 @@ class LaunchPlanner(JobLauncherSpec):
     # What a subclass says: hooks, called with a context that has what NVIDIA FLARE's contexts have at that moment.
 
     @abstractmethod
-    def get_command(self, job_meta: dict[str, Any], fl_ctx: FLContext) -> tuple[str, str]:
-        """Return the container's name and the launch command.
+    def get_command(self, job_meta: dict[str, Any], fl_ctx: FLContext) -> tuple[str, str | Sequence[str]]:
+        """Return the container's name and the launch command: its words, or a text.
 
-        The command is split as a shell would split it, and run without a shell.
+        A text is split as a shell would split it, and run without a shell.
         """
+
+    def _checked_command(self, job_id: str, returned: Any) -> tuple[str, tuple[str, ...]]:
+        """Return the name and the words of what :meth:`get_command` has returned."""
+        match returned:
+            case [str(name), str(command)]:
+                return name, _checked_words(job_id, command)
+            case [str(name), list() | tuple() as words] if all(isinstance(word, str) for word in words):
+                return name, _checked_words(job_id, words)
+        wanted = "must return (name, command): two strings, or a string and a list of strings"
+        raise JobLaunchError(f"job {job_id}: {type(self).__qualname__}.get_command {wanted}; got {shown(returned)}")
 
     @abstractmethod
     def place(self, path: str, fl_ctx: FLContext) -> str:
@@ -275,9 +288,9 @@ class LaunchPlanner(JobLauncherSpec):
         return spec
 
 
-def _split(job_id: str, command: str) -> tuple[str, ...]:
+def _checked_words(job_id: str, command: str | Sequence[str]) -> tuple[str, ...]:
     with _about(f"{job_id}: its launch command"):
-        words = tuple(split(command))
+        words = tuple(split(command) if isinstance(command, str) else command)
         check_words(words)
     if not words:
         raise JobLaunchError(f"job {job_id}: its launch command is empty")

@@ -33,7 +33,7 @@ def parse_json(text: str, source: str) -> Any:
         value = json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant, parse_float=_finite)
         check_values(value)
     except json.JSONDecodeError as error:
-        raise ConfigError(f"{source}: line {error.lineno}, column {error.colno}: {error.msg}") from error
+        raise ConfigError(f"{source}: {_what_and_where(error)}") from error
     except RecursionError as error:
         raise ConfigError(f"{source}: nested deeper than {MAX_JSON_DEPTH} levels") from error
     except ValueError as error:
@@ -74,6 +74,16 @@ def shown(value: Any) -> str:
         return repr(value)[:200]
     except (ValueError, RecursionError):  # a number of more digits, or a list of more levels, than Python writes
         return f"a huge {type(value).__name__}"
+
+
+def _what_and_where(error: json.JSONDecodeError) -> str:
+    """Return what is wrong with the syntax, and where; of a comma behind the last item, its own place."""
+    text, comma = error.doc, error.doc.rfind(",", 0, error.pos + 1)
+    closing = text[comma + 1 :].lstrip()[:1]
+    if comma >= 0 and not text[comma + 1 : error.pos].strip() and closing in ("]", "}"):
+        line, column = text.count("\n", 0, comma) + 1, comma - text.rfind("\n", 0, comma)
+        return f"line {line}, column {column}: a comma before the closing '{closing}'; JSON has none behind the last"
+    return f"line {error.lineno}, column {error.colno}: {error.msg}"
 
 
 def _read(path: Path, trusted: bool) -> str:

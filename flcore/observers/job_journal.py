@@ -59,7 +59,7 @@ class JobJournal(FLComponent):
     delays no job. Several processes may write to the same file.
 
     Args:
-        path: the file; by default ``.flcore/journal.jsonl`` in the site's workspace.
+        path: the file, as an absolute path; by default ``.flcore/journal.jsonl`` in the site's workspace.
         max_size: how large it may grow, as ``"10Mi"``, before the next one begins, and
         max_files: how many there are; what is older is lost.
     """
@@ -68,6 +68,9 @@ class JobJournal(FLComponent):
         super().__init__()
         if path is not None and (not isinstance(path, str) or not path):
             raise ValueError(f"path must be a non-empty string, got {path!r}")
+        if path and not Path(path).is_absolute():
+            beside = "in a config, '${CONFIG_DIR}/…' is a path beside its file"
+            raise ValueError(f"path must be an absolute path, got {path!r}; {beside}")
         if type(max_files) is not int or max_files < 1:
             raise ValueError(f"max_files must be a whole number, 1 at least, got {max_files!r}")
         try:

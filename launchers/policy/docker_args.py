@@ -18,7 +18,7 @@ from flcore.workspace import STATE_DIR
 
 from ..container_spec import Isolation, Mount
 from .image_reference import ImageRule
-from .site_args import absolute_path, flag, text, texts
+from .site_args import absolute_path, flag, host_path, text, texts
 
 INSECURE_KEYS = (
     "images",
@@ -122,7 +122,7 @@ def _parse_mount(key: str, value: Any) -> Mount:
     if not isinstance(value, Mapping) or not {"source", "target"} <= set(value) <= {"source", "target", "read_only"}:
         raise ValueError(f"{key} must be an object with source, target, and perhaps read_only, got {value!r}")
     return Mount(
-        absolute_path(f"{key}.source", value["source"]),
+        host_path(f"{key}.source", value["source"]),
         absolute_path(f"{key}.target", value["target"]),
         flag(f"{key}.read_only", value.get("read_only", True)),
     )

@@ -109,9 +109,17 @@ def absolute_path(key: str, value: Any) -> str:
     return value
 
 
+def host_path(key: str, value: Any) -> str:
+    """Return a path of this host that does not depend on the folder in which the site was started."""
+    try:
+        return absolute_path(key, value)
+    except ValueError as error:
+        raise ValueError(f"{error}; in a config, '${{CONFIG_DIR}}/…' is a path beside its file") from error
+
+
 def datasets(key: str, value: Any) -> dict[str, str]:
     """Return ``name -> path`` of datasets whose variables differ."""
-    paths = text_map(key, value)
+    paths = {name: host_path(f"{key}.{name}", path) for name, path in text_map(key, value).items()}
     for variable, count in Counter(dataset_variable(name) for name in paths).items():
         if count > 1:
             raise ValueError(f"{key}: two of the names make the same variable {variable}: {', '.join(paths)}")

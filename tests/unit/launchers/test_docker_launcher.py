@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -180,10 +181,22 @@ def test_a_path_outside_of_the_workspace_stays_itself(tmp_path: Path) -> None:
     assert spec.command[7] == f"{tmp_path}-other/startup"
 
 
-def test_a_dataset_with_a_relative_path_is_mounted_by_its_absolute_one() -> None:
-    launcher = ClientDockerJobLauncher(image="job:1", datasets={"my-data": "some/folder"})
+@pytest.mark.parametrize("path", ["", ".", "..", "some/folder", "~/data"])
+@pytest.mark.parametrize("key", ["datasets.d", "gpu_lease_dir", "secrets_dir", "mounts[0].source"])
+def test_no_path_of_a_config_depends_on_where_the_site_was_started(key: str, path: str) -> None:
+    given: dict[str, Any] = {
+        "datasets.d": {"datasets": {"d": path}},
+        "mounts[0].source": {"mounts": [{"source": path, "target": "/d"}]},
+    }
+    args: dict[str, Any] = given.get(key, {key: path})
+    with pytest.raises(ValueError, match=rf"^{re.escape(key)} must be an absolute path, got .*CONFIG_DIR"):
+        ClientDockerJobLauncher(image="job:1", **args)
+
+
+def test_a_dataset_is_mounted_by_its_path_and_told_by_its_variable() -> None:
+    launcher = ClientDockerJobLauncher(image="job:1", datasets={"my-data": "/some/folder"})
     spec = launcher.plan(META, FakeFLContext(job_args=client_args(Path("/ws")))).spec
-    assert spec.mounts == (Mount(str(Path.cwd() / "some/folder"), "/data/my-data"),)
+    assert spec.mounts == (Mount("/some/folder", "/data/my-data"),)
     assert spec.environment["FLCORE_DATASET_MY_DATA"] == "/data/my-data"
 
 

@@ -178,6 +178,38 @@ def test_a_command_without_words_is_refused(lab: Lab, command: str, words: str) 
     assert lab.runtime.containers() == []
 
 
+class ReturningLauncher(TrainLauncher):
+    """Its ``get_command`` returns what a test gives it."""
+
+    def __init__(self, returned: Any) -> None:
+        super().__init__(image="job:1")
+        self.returned = returned
+
+    def get_command(self, job_meta: dict[str, Any], fl_ctx: FLContext) -> Any:
+        return self.returned
+
+
+@pytest.mark.parametrize("words", [["train", "two words", ""], ("train", "two words", "")])
+def test_a_command_may_be_its_words(words: Any) -> None:
+    plan = ReturningLauncher(("name", words)).plan(META, FakeFLContext())
+    assert (plan.spec.name, plan.spec.command) == ("name", ("train", "two words", ""))
+
+
+@pytest.mark.parametrize(
+    "returned", ["ab", "train", None, ["train"], ("name",), ("name", None), ("name", ["a", 1]), (b"name", "a"), 1, {}]
+)
+def test_what_is_no_name_and_command_is_refused_by_the_method_s_name(returned: Any) -> None:
+    with pytest.raises(
+        JobLaunchError, match=r"job job-1: ReturningLauncher\.get_command must return \(name, command\)"
+    ):
+        ReturningLauncher(returned).plan(META, FakeFLContext())
+
+
+def test_a_command_of_no_words_is_empty() -> None:
+    with pytest.raises(JobLaunchError, match="job job-1: its launch command is empty"):
+        ReturningLauncher(("name", [])).plan(META, FakeFLContext())
+
+
 def test_a_container_that_cannot_have_its_name_gets_one_like_it(lab: Lab) -> None:
     assert lab.launcher().plan({"job_id": "Job_1"}, lab.ctx).spec.name.startswith("site-1-job-1-h")
 
