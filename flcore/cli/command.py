@@ -16,7 +16,7 @@ Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 COMMANDS_GROUP = "flcore.commands"
 
-EXIT_OK, EXIT_FAILED, EXIT_ERROR, EXIT_INTERRUPTED, EXIT_BROKEN_PIPE = 0, 1, 2, 130, 141
+EXIT_OK, EXIT_FAILED, EXIT_ERROR, EXIT_NO_OUTPUT, EXIT_INTERRUPTED, EXIT_BROKEN_PIPE = 0, 1, 2, 74, 130, 141
 
 
 def add_command(
@@ -25,9 +25,10 @@ def add_command(
     """Add a command, and return its parser.
 
     ``run`` returns the exit status, and may raise FLCoreError, which is shown in lines that begin with
-    ``flcore: error:``. ``epilog`` has an example at least, and says what the exit statuses mean.
+    ``flcore: error:``. ``epilog`` has an example at least, and ends with what the exit statuses mean.
     """
     raw = argparse.RawDescriptionHelpFormatter
+    epilog = f"{epilog};\n{EXIT_NO_OUTPUT} if standard output took not all, as on a full disk"
     parser = commands.add_parser(name, help=summary, description=summary, epilog=epilog, formatter_class=raw)
     parser.add_argument("-v", "--verbose", action="count", default=0, help="log more to standard error; twice: all")
     parser.add_argument("--debug", action="store_true", help="show where an error comes from")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import logging
-import os
 import signal
 import sys
 import traceback
@@ -23,11 +22,13 @@ from ..site_config import SiteConfig
 from ..site_log import is_on_standard_error
 from ..submitted_job import SubmittedJob
 from ..workflow import JobWorkflow
+from . import streams
 from .command import (
     EXIT_BROKEN_PIPE,
     EXIT_ERROR,
     EXIT_FAILED,
     EXIT_INTERRUPTED,
+    EXIT_NO_OUTPUT,
     EXIT_OK,
     Commands,
     add_command,
@@ -49,6 +50,17 @@ exit status: 0 if all is there, 1 if something is missing, 2 if a config is wron
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command, and return its exit status."""
+    streams.prepare()
+    try:
+        status = _run_command(argv)
+    except (OSError, SystemExit):
+        if streams.failure_of_output() is None:
+            raise
+        status = EXIT_ERROR
+    return _status_of_output() or status
+
+
+def _run_command(argv: Sequence[str] | None) -> int:
     parser = _parser()
     complete_if_asked(parser)
     args = parser.parse_args(argv)
@@ -58,16 +70,23 @@ def main(argv: Sequence[str] | None = None) -> int:
         return int(args.command(args))
     except FLCoreError as error:
         if args.debug:
-            print(*map(visible, "".join(traceback.format_exception(error)).splitlines()), sep="\n", file=sys.stderr)
-        print(*(f"flcore: error: {visible(line)}" for line in str(error).splitlines()), sep="\n", file=sys.stderr)
+            streams.tell(*map(visible, "".join(traceback.format_exception(error)).splitlines()))
+        streams.tell(*(f"flcore: error: {visible(line)}" for line in str(error).splitlines()))
         return EXIT_ERROR
-    except BrokenPipeError:  # nobody reads on, as in `flcore check … | head`; nor may Python write the rest at its exit
-        with Path(os.devnull).open("w") as nothing:
-            os.dup2(nothing.fileno(), sys.stdout.fileno())
-        return EXIT_BROKEN_PIPE
     except KeyboardInterrupt:
-        print("flcore: interrupted; everything that ran has been ended", file=sys.stderr)
+        streams.tell("flcore: interrupted; everything that ran has been ended")
         return EXIT_INTERRUPTED
+
+
+def _status_of_output() -> int:
+    """Return the exit status for a standard output that has not taken all, and say so; 0 if it has."""
+    failure = streams.failure_of_output()
+    if failure is None:
+        return EXIT_OK
+    if isinstance(failure, BrokenPipeError):  # nobody reads on, as in `flcore check … | head`
+        return EXIT_BROKEN_PIPE
+    streams.tell(f"flcore: error: standard output takes no more: {failure.strerror}")
+    return EXIT_NO_OUTPUT
 
 
 def run(args: argparse.Namespace) -> int:

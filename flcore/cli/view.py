@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from typing import Any, Self, TextIO
 
 from ..errors import FLCoreError
@@ -50,7 +51,8 @@ class View(FLComponent):
         """Show how it all ended."""
 
     def print(self, line: str) -> None:
-        print(line, file=self.out, flush=True)
+        with suppress(OSError):  # an output that takes no more ends no job; the command tells of it
+            print(line, file=self.out, flush=True)
 
     def __enter__(self) -> Self:
         return self

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -11,6 +10,7 @@ from functools import partial
 from itertools import cycle
 
 from flcore.cli.command import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK
+from flcore.cli.streams import failure_of_output, write_bytes
 from flcore.disk.safe_files import closing, open_file, open_folder
 from flcore.errors import ConfigError, FLCoreError, RuntimeUnavailableError
 from flcore.plain_text import harmless
@@ -122,15 +122,15 @@ class Printer:
             for line in read(view):
                 self._print_line(prefix, style, line)
         except (OSError, FLCoreError) as error:
-            warn(f"{site}: {error}")
+            if failure_of_output() is None:  # else the command tells of that
+                warn(f"{site}: {error}")
             return False
         return True
 
     def _print_line(self, prefix: str, style: str, line: bytes) -> None:
         with self._lock:
             if self._raw:
-                sys.stdout.buffer.write(prefix.encode() + line + b"\n")
-                sys.stdout.buffer.flush()
+                write_bytes(prefix.encode() + line + b"\n")
             else:
                 self._terminal.print(self._terminal.styled(prefix, style) + harmless(line.decode(errors="replace")))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 import shutil
 import sys
@@ -10,6 +9,7 @@ import unicodedata
 from collections.abc import Iterator
 from typing import TextIO
 
+from flcore.cli.streams import tell
 from flcore.plain_text import harmless
 
 _STYLES = {"": "", "good": "32", "bad": "31", "going": "36", "odd": "33", "dim": "2", "strong": "1"}
@@ -47,8 +47,6 @@ class Terminal:
 
     def __init__(self, out: TextIO | None = None) -> None:
         self.out = out or sys.stdout
-        if isinstance(self.out, io.TextIOWrapper):
-            self.out.reconfigure(errors="replace")  # whatever a job has written, in whatever locale
         self.is_terminal = self.out.isatty()
         self.has_colours = self.is_terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
@@ -73,7 +71,7 @@ class Terminal:
 
 def warn(problem: str) -> None:
     """Say on standard error, in one line, what a command goes on without."""
-    print(f"flcore: warning: {harmless(problem)}", file=sys.stderr, flush=True)
+    tell(f"flcore: warning: {harmless(problem)}")
 
 
 def _cells_of(c: str) -> int:

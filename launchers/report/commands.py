@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from flcore.cli.command import EXIT_OK, Commands, add_command
+from flcore.cli.streams import tell, write_bytes
 from flcore.errors import ConfigError
 
 from ..operator.commands import add_job, add_scope
@@ -64,10 +64,10 @@ def run_report(args: argparse.Namespace) -> int:
         findings = Findings.of(index, args.job)
         detailed = args.details if args.details is not None else max(DETAILED, len(args.job))
         html = Page(detailed).report(findings)
+    data = html.encode()  # as the page says itself, whatever the terminal's encoding is
     if args.output == "-":
-        sys.stdout.write(html)
+        write_bytes(data)
         return EXIT_OK
-    data = html.encode()
     try:
         Path(args.output).write_bytes(data)
     except OSError as error:
@@ -96,7 +96,7 @@ def run_serve(args: argparse.Namespace) -> int:
         try:
             server.run(sockets=[listening])
         except KeyboardInterrupt:
-            print("flcore: serves no longer", file=sys.stderr)
+            tell("flcore: serves no longer")
     return EXIT_OK
 
 

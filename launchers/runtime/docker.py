@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import os
 import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
@@ -50,9 +51,9 @@ from .docker_answer import (
     listed_container,
     may_have_arrived,
     measured_usage,
+    no_answer,
     output_chunk,
     refusal,
-    root_cause,
     told_end,
 )
 from .docker_clients import DockerClients
@@ -81,6 +82,9 @@ LOOKS, LOOK_PAUSE = 50, 0.02
 _REMOVAL_TIMEOUT = 10.0
 """Seconds that a removal waits for one that is in progress already."""
 
+_DEFAULT_ADDRESS = "unix:///var/run/docker.sock"
+"""What the SDK asks where nothing says otherwise."""
+
 
 class DockerRuntime:
     """One Docker Engine.
@@ -101,6 +105,7 @@ class DockerRuntime:
         host_paths: Mapping[str, str] | None = None,
     ) -> None:
         self.name = f"Docker Engine {docker_host or ''}".rstrip()
+        self._has_address = bool(docker_host or client)
         self.remembers = True
         self._host_paths = host_paths or {}
         self._filters: dict[str, Any] = {"label": [watched_label]} if watched_label else {}
@@ -338,8 +343,9 @@ class DockerRuntime:
         except APIError as error:
             raise refusal(what, error.status_code, error.explanation or error, refusals) from error
         except _NO_ANSWER as error:
-            why = f"{root_cause(error)}; does it run, and is DOCKER_HOST or docker_host right?"
-            message = f"{self.name} does not answer ({what}): {why}"
+            # What the name tells already is not told again; a client that was given has an address of its own.
+            address = "" if self._has_address else os.environ.get("DOCKER_HOST") or _DEFAULT_ADDRESS
+            message = f"{self.name} does not answer ({what}): {no_answer(error, address)}"
             raise RuntimeUnavailableError(message, reached=may_have_arrived(error)) from error
 
 

@@ -178,6 +178,14 @@ def root_cause(error: BaseException) -> str:
     return " ".join(f"{type(root).__name__}: {root}".split())
 
 
+def no_answer(error: BaseException, address: str) -> str:
+    """Return why an engine has not answered, at which address it was asked, and the way out, in one line."""
+    is_denied = isinstance(list(_causes(error))[-1], PermissionError)
+    way_out = "may this user ask it: is it in the group docker" if is_denied else "does it run"
+    where = f" at {address}" if address else ""
+    return f"{root_cause(error)}{where}; {way_out}, and is DOCKER_HOST or docker_host right?"
+
+
 def _causes(error: BaseException | None) -> Iterator[BaseException]:
     """Yield an error and what it was raised from, the root last."""
     while error:

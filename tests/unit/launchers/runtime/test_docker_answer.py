@@ -19,7 +19,7 @@ from flcore.errors import (
 from launchers.docker_state import DOCKER_STATE, ContainerState
 from launchers.runtime import docker_answer as answer
 from launchers.runtime.base import ContainerSummary, ContainerUsage, OutputChunk
-from launchers.runtime.docker_answer import NothingToDoError, Refusals, ToldEnd
+from launchers.runtime.docker_answer import NothingToDoError, Refusals, ToldEnd, no_answer
 
 NEVER = "0001-01-01T00:00:00Z"
 CREATED, STARTED, FINISHED = "2023-11-14T22:13:20Z", "2023-11-14T22:13:21.5Z", "2023-11-14T22:13:30.000000001Z"
@@ -302,3 +302,13 @@ def test_only_a_connection_that_was_never_made_carries_no_request(
 ) -> None:
     assert answer.may_have_arrived(error) is may_have_arrived
     assert answer.root_cause(error).partition(": ")[2] == root
+
+
+def test_an_engine_without_an_answer_is_told_with_the_address_that_was_asked() -> None:
+    told = no_answer(FileNotFoundError(2, "No such file or directory"), "unix:///var/run/docker.sock")
+
+    assert "at unix:///var/run/docker.sock; does it run" in told
+
+
+def test_a_socket_that_is_not_for_this_user_is_told_with_the_group_that_may_ask() -> None:
+    assert "is it in the group docker" in no_answer(PermissionError(13, "Permission denied"), "")
