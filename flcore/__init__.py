@@ -1,5 +1,6 @@
 """A minimal, event-driven component framework for federated-learning sites."""
 
+from . import import_path  # noqa: F401 - first of all: for `python -m flcore` it sees to where the rest comes from
 from .event_type import EventType
 from .fl_component import FLComponent
 from .fl_constant import FLContextKey

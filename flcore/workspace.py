@@ -3,6 +3,7 @@
 ::
 
     <root>/.flcore/                    what the site must not forget of its jobs; no job sees it
+    <root>/.flcore/folders/<job id>    says that the folder of this name is a job's
     <root>/.staged-<random>/           the files of one that is being launched; nobody but the site sees it
     <root>/<job id>/                   the job's own folder: all that it may write, and nobody else's business
     <root>/<job id>/meta.json          its metadata
@@ -19,16 +20,15 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from .disk.job_folders import STATE_DIR as STATE_DIR
+from .disk.job_folders import forget_missing, is_foreign, note_new
 from .disk.safe_files import copy_tree, remove, write_new
 from .disk.staged_files import StagedFiles, staged
 from .errors import ConfigError, JobLaunchError, OutcomeUnknownError
-from .fl_constant import JobConstants
-from .job_meta import JobMeta, get_job_id
+from .fl_constant import JobConstants, JobMetaKey
+from .job_meta import JobMeta, get_job_id, rejection
 
 logger = logging.getLogger(__name__)
-
-STATE_DIR = ".flcore"
-"""The folder, in a site's workspace, of what the site must not forget of its jobs. No job's id can be its name."""
 
 
 class Workspace:
@@ -57,10 +57,14 @@ class Workspace:
 
         If the block raises, the job's folder is again as an earlier run of the job left it, or not there; only what may
         run (OutcomeUnknownError) keeps its files. Links in the app are copied as links, and none that an earlier run
-        left is followed. Nothing is done without an app. Raises ConfigError if it cannot be copied.
+        left is followed. Nothing is done without an app. Raises ConfigError if it cannot be copied, and
+        JobRejectedError if the job's folder would be one that the site has not made for a job.
         """
         job_id = get_job_id(job_meta)
         run_dir, app_dir = Path(self.get_run_dir(job_id)), self.get_app_dir(job_id)
+        if _is_somebody_elses(run_dir):
+            why = f"names {run_dir}, which the site did not make for a job; take another id, or move it away"
+            raise rejection(job_meta, JobMetaKey.JOB_ID, why, job_id)
         if app is None:
             yield JobFiles(job_id, app_dir)
             return
@@ -108,6 +112,7 @@ class JobFiles:
         if self._are_put or not self._files:
             return
         try:
+            note_new(Path(self._place).parent)
             self._files.put()
         except OSError as error:
             where = Path(self._place).parent
@@ -129,6 +134,14 @@ class JobFiles:
         try:
             if self._files:
                 self._files.take_back()
+                forget_missing(Path(self._place).parent)
         except OSError as error:
             about = {"job_id": self._job_id}
             logger.warning("job %s: its files cannot be taken back: %s", self._job_id, error, extra=about)
+
+
+def _is_somebody_elses(folder: Path) -> bool:
+    try:
+        return is_foreign(folder)
+    except OSError as error:
+        raise JobLaunchError(f"whose {folder} is cannot be found out: {error}") from error

@@ -10,7 +10,13 @@ import argparse
 from collections.abc import Callable
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
-from typing import TypeAlias
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
+
+from ..import_path import import_from
+
+if TYPE_CHECKING:
+    from ..site_config import SiteConfig
 
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
@@ -40,6 +46,14 @@ def add_commands_of_packages(commands: Commands) -> None:
     """Add what other packages have registered, in the order of their names."""
     for entry_point in _registered_commands():
         entry_point.load()(commands)
+
+
+def read_config(path: str) -> SiteConfig:
+    """Read a site's config for a command: the classes that it names may lie beside it. Raises ConfigError."""
+    from ..site_config import SiteConfig  # slow, and many commands need none
+
+    import_from(str(Path(path).absolute().parent))
+    return SiteConfig.read(path)
 
 
 @cache

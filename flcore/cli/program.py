@@ -15,10 +15,10 @@ from typing import NoReturn
 
 from ..errors import FLCoreError
 from ..fl_constant import FLContextKey
+from ..import_path import leave_current_folder
 from ..job_launcher_spec import JobLauncherSpec
 from ..plain_text import visible
 from ..site import Site
-from ..site_config import SiteConfig
 from ..site_log import is_on_standard_error
 from ..submitted_job import SubmittedJob
 from ..workflow import JobWorkflow
@@ -33,6 +33,7 @@ from .command import (
     Commands,
     add_command,
     add_commands_of_packages,
+    read_config,
 )
 from .completion import add_completion, complete_if_asked
 from .view import JsonView, LiveView, PlainView, View, launches_as_json, launches_as_text
@@ -50,6 +51,7 @@ exit status: 0 if all is there, 1 if something is missing, 2 if a config is wron
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command, and return its exit status."""
+    leave_current_folder()  # first: what else is imported is imported only when it is needed
     streams.prepare()
     try:
         status = _run_command(argv)
@@ -65,7 +67,6 @@ def _run_command(argv: Sequence[str] | None) -> int:
     complete_if_asked(parser)
     args = parser.parse_args(argv)
     log_to_stderr(_level(args.verbose))
-    sys.path.insert(0, str(Path.cwd()))  # as `python -m` does, so that configs can name classes of this folder
     try:
         return int(args.command(args))
     except FLCoreError as error:
@@ -113,10 +114,11 @@ def check(args: argparse.Namespace) -> int:
     """Say whether configs load, and whether what their launchers need is there. No site starts: jobs stay alone."""
     complete = True
     sites = []
-    for config in args.config:
+    for path in args.config:
+        config = read_config(path)
         site = Site.from_config(config)
         sites.append(site)
-        print(f"{config}: site {site.name}, {len(site.components())} components")
+        print(f"{path}: site {site.name}, {len(site.components())} components")
         complete &= _check_launchers(site)
     if args.job:
         complete &= _describe(JobWorkflow(SubmittedJob.read(args.job), sites), as_json=False) == EXIT_OK
@@ -155,7 +157,7 @@ def _check_launchers(site: Site) -> bool:
 
 def _site(path: str, workspace: str | None) -> Site:
     """Build a site; ``workspace`` is where all sites have their folder, by its name."""
-    config = SiteConfig.read(path)
+    config = read_config(path)
     return Site.from_config(config, workspace and Path(workspace, config.site))
 
 

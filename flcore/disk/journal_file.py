@@ -13,16 +13,20 @@ import json
 import logging
 import os
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from .locks import exclusively
+from .safe_files import open_file
 
 logger = logging.getLogger(__name__)
 
 _MODE = 0o640
+MAX_LINE = 1 << 20
+"""Bytes of a line, at most, that is read: no journal of a site's has as long ones."""
 _APPEND = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
 
 
@@ -90,7 +94,7 @@ def read_journal(path: Path) -> Iterator[dict[str, Any]]:
     """
     with ExitStack() as stack:
         with _unrotated(path):
-            files = [stack.enter_context(file.open("rb")) for file in journal_files(path)]
+            files = [stack.enter_context(open_file(file, follow=True)) for file in journal_files(path)]
         for file in files:
             yield from _lines(file)
 
@@ -117,8 +121,8 @@ def _unrotated(path: Path) -> AbstractContextManager[None]:
     return exclusively(_lock_path(path), os.O_RDONLY) if os.access(_lock_path(path), os.R_OK) else nullcontext()
 
 
-def _lines(file: Iterable[bytes]) -> Iterator[dict[str, Any]]:
-    for line in file:
+def _lines(file: BinaryIO) -> Iterator[dict[str, Any]]:
+    for line in iter(partial(file.readline, MAX_LINE), b""):
         if line.endswith(b"\n"):
             try:
                 yield dict(json.loads(line))

@@ -98,6 +98,13 @@ def write_new(name: str, within: int, chunks: Iterable[bytes], mode: int) -> Non
             os.unlink(part, dir_fd=within)
 
 
+def write_output(path: Path, data: bytes) -> None:
+    """Write a file that somebody has asked for, which is no link: the folder may be one where a job has put some."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    with os.fdopen(os.open(path, flags, 0o666), "wb") as file:
+        file.write(data)
+
+
 def remove(name: str | Path, within: int | None = None) -> None:
     """Remove what is there, if anything is: a folder with all that is in it, however deep, or whatever else."""
     if not _unlink(name, within):

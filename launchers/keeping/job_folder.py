@@ -10,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
+from flcore.disk.job_folders import forget_missing, note_new
 from flcore.disk.safe_files import give, make_private
 from flcore.errors import JobLaunchError, OutcomeUnknownError
 
@@ -42,6 +43,7 @@ class JobFolder:
             return
         try:
             self._is_new = not os.path.lexists(self._path)
+            note_new(self._path)
             self._folder = make_private(self._path)
             self._give()
         except OSError as error:
@@ -90,6 +92,7 @@ class JobFolder:
         if error and self._is_new and self._path and not isinstance(error, OutcomeUnknownError):
             with suppress(OSError):  # somebody has put something there
                 self._path.rmdir()
+                forget_missing(self._path)
 
 
 def owner(user: str) -> tuple[int, int]:

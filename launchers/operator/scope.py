@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
+from flcore.cli.command import read_config
 from flcore.errors import ConfigError
 from flcore.workspace import STATE_DIR
 
@@ -32,13 +33,12 @@ def index_of_sites(configs: Sequence[str], workspace: str | None = None, *, ask_
     ``workspace`` is where all sites have their folder, by its name, if not where their configs say.
     """
     from flcore.observers.job_journal import JobJournal
-    from flcore.site_config import SiteConfig
 
     from ..job_launcher import JobLauncher  # of no use without a config, and slow
 
     sites: list[SiteFiles] = []
     engines: list[Callable[[], Runtime]] = []
-    for config in map(SiteConfig.read, configs):
+    for config in map(read_config, configs):
         components = config.build().values()
         journals = [Path(part.path) for part in components if isinstance(part, JobJournal) and part.path]
         folder = Path(workspace, config.site) if workspace else config.workspace

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from flcore.disk.journal_file import read_journal
+from flcore.disk.safe_files import open_file
 from flcore.disk.state_dir import StateDir
 from flcore.job_meta import is_identifier
 from flcore.observers.job_history import SiteHistory
@@ -18,6 +19,9 @@ from flcore.workspace import STATE_DIR
 from ..records.job_record import read_record, unreadable_records
 
 logger = logging.getLogger(__name__)
+
+_LONGEST_ID = 128
+"""Bytes. A container's label may name any folder as its site's, so what is there is not presumed to be a site's."""
 
 
 class FoundRecord(NamedTuple):
@@ -43,8 +47,8 @@ class SiteFiles:
 
     def site_id(self) -> str:
         """Return what the labels of this site's containers carry; empty if it has never launched any."""
-        with suppress(FileNotFoundError, UnicodeDecodeError):
-            return (self.folder / "site-id").read_text()
+        with suppress(FileNotFoundError, UnicodeDecodeError), open_file(self.folder / "site-id") as file:
+            return file.read(_LONGEST_ID).decode()
         return ""
 
     def records(self) -> list[FoundRecord]:

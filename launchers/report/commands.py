@@ -9,6 +9,7 @@ from pathlib import Path
 
 from flcore.cli.command import EXIT_OK, Commands, add_command
 from flcore.cli.streams import tell, write_bytes
+from flcore.disk.safe_files import write_output
 from flcore.errors import ConfigError
 
 from ..operator.commands import add_job, add_scope
@@ -69,7 +70,7 @@ def run_report(args: argparse.Namespace) -> int:
         write_bytes(data)
         return EXIT_OK
     try:
-        Path(args.output).write_bytes(data)
+        write_output(Path(args.output), data)
     except OSError as error:
         raise ConfigError(f"--output: {args.output} cannot be written: {error.strerror}") from error
     count = len(findings.jobs)

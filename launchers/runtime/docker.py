@@ -57,6 +57,7 @@ from .docker_answer import (
     told_end,
 )
 from .docker_clients import DockerClients
+from .docker_labels import ImageLabels
 from .docker_output import output_so_far
 from .docker_parent import Parent, as_parent, own_container_id
 from .docker_pull import DockerPull, Entry, pull_error
@@ -110,6 +111,7 @@ class DockerRuntime:
         self._host_paths = host_paths or {}
         self._filters: dict[str, Any] = {"label": [watched_label]} if watched_label else {}
         self._clients = DockerClients(docker_host, client)
+        self._labels = ImageLabels(self._image_labels)
         self._streams: set[Any] = set()
         self._ends: dict[str, ToldEnd] = {}
         """What the events said of ends, by container, for as long as the engine lists these."""
@@ -198,9 +200,17 @@ class DockerRuntime:
     def list_containers(self) -> list[ContainerSummary]:
         with self._errors("the list of containers"):
             listed = self._clients.looks.api.containers(all=True, filters=self._filters)
+            ours = self._labels.without_inherited(listed)
         for gone in set(self._ends) - {entry["Id"] for entry in listed}:
             self._ends.pop(gone, None)
-        return [listed_container(entry) for entry in listed]
+        return [listed_container(entry) for entry in ours]
+
+    def _image_labels(self, image: str) -> Mapping[str, str] | None:
+        try:
+            return (self._clients.looks.api.inspect_image(image).get("Config") or {}).get("Labels") or {}
+        except APIError as error:
+            logger.debug("%s: whose labels a container has cannot be told: image %s: %s", self.name, image, error)
+            return None
 
     @contextmanager
     def open_events(self) -> Iterator[Iterator[str]]:

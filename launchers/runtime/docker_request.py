@@ -17,7 +17,7 @@ def create_request(spec: ContainerSpec) -> dict[str, Any]:
         "Image": spec.image,
         "Entrypoint": list(spec.command[:1]),
         "Cmd": list(spec.command[1:]),
-        "Env": [f"{name}={value}" for name, value in (spec.environment | _nvidia_variables(spec)).items()],
+        "Env": [f"{name}={value}" for name, value in _environment(spec).items()],
         "WorkingDir": spec.working_dir,
         "User": spec.user,
         "Labels": spec.labels,
@@ -92,6 +92,43 @@ def _device_requests(spec: ContainerSpec) -> dict[str, Any]:
     return {"DeviceRequests": [gpus]}
 
 
-def _nvidia_variables(spec: ContainerSpec) -> dict[str, str]:
-    """Return what the NVIDIA runtime obeys where it is the engine's default: images set it to ``all``."""
-    return {"NVIDIA_VISIBLE_DEVICES": ",".join(spec.gpu_ids) or "void"}
+def _environment(spec: ContainerSpec) -> dict[str, str]:
+    """Return the spec's variables, between what is for the site to allow, and what nobody has a say in.
+
+    The NVIDIA runtime obeys NVIDIA_VISIBLE_DEVICES where it is the engine's default; images set it to ``all``.
+    """
+    nvidia = {"NVIDIA_VISIBLE_DEVICES": ",".join(spec.gpu_ids) or "void"}
+    return (OF_HOOKS if spec.gpu_ids else {}) | spec.environment | nvidia
+
+
+OF_HOOKS = {
+    **dict.fromkeys(
+        (
+            # The dynamic linker's and the C library's, all that name a file to be loaded or written.
+            "LD_PRELOAD",
+            "LD_AUDIT",
+            "LD_LIBRARY_PATH",
+            "LD_ORIGIN_PATH",
+            "LD_DEBUG",
+            "LD_DEBUG_OUTPUT",
+            "LD_PROFILE",
+            "LD_PROFILE_OUTPUT",
+            "GCONV_PATH",
+            "LOCPATH",
+            "GLIBC_TUNABLES",
+            # NVIDIA's: more than the devices that were leased, and no look whether the driver is fit for the image.
+            "NVIDIA_DISABLE_REQUIRE",
+            "NVIDIA_IMEX_CHANNELS",
+            "NVIDIA_MIG_CONFIG_DEVICES",
+            "NVIDIA_MIG_MONITOR_DEVICES",
+            "NVIDIA_GDRCOPY",
+            "NVIDIA_GDS",
+            "NVIDIA_MOFED",
+            "NVIDIA_NVSWITCH",
+        ),
+        "",
+    ),
+    "NVIDIA_DRIVER_CAPABILITIES": "compute,utility",
+}
+"""What an image could say to the hooks that give a container its GPUs: these run on the host, as root, old ones with
+the container's environment (CVE-2025-23266). An empty value is as none; a site's ``env`` may say otherwise."""

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from flcore.disk.safe_files import remove
 from flcore.errors import ConfigError, JobLaunchError, JobRejectedError, OutcomeUnknownError
 from flcore.job_meta import is_identifier
 from flcore.workspace import STATE_DIR, JobFiles, Workspace
@@ -34,6 +35,12 @@ def run_dir(workspace: Workspace) -> Path:
 def deploy(workspace: Workspace, job_meta: Any, app: Path) -> None:
     with workspace.staged(job_meta, app) as files:
         files.put()
+
+
+def deploy_in_vain(workspace: Workspace, app: Path) -> None:
+    with workspace.staged(META, app) as files:
+        files.put()
+        raise JobLaunchError("the engine refuses")
 
 
 def test_the_layout_is_that_of_nvidia_flare(tmp_path: Path) -> None:
@@ -92,7 +99,9 @@ def test_no_link_that_an_earlier_run_left_is_followed(workspace: Workspace, app:
     outside = tmp_path / "outside"
     outside.mkdir()
     (outside / "file").write_text("untouched")
-    run_dir(workspace).mkdir(parents=True)
+    deploy(workspace, META, app)
+    remove(workspace.get_app_dir("j1"))
+    remove(run_dir(workspace) / "meta.json")
     Path(workspace.get_app_dir("j1")).symlink_to(outside)
     (run_dir(workspace) / "meta.json").symlink_to(outside / "file")
     deploy(workspace, META, app)
@@ -220,3 +229,40 @@ def test_without_an_app_nothing_is_made(tmp_path: Path) -> None:
         files.put()
         assert files.app_dir == workspace.get_app_dir("j1")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("app_is_there", [True, False])
+@pytest.mark.parametrize("make", [Path.mkdir, Path.touch, lambda path: path.symlink_to("/nowhere")])
+def test_a_job_gets_nothing_that_the_site_did_not_make_for_jobs(
+    workspace: Workspace, app: Path, make: Callable[[Path], None], app_is_there: bool
+) -> None:
+    run_dir(workspace).parent.mkdir()
+    make(run_dir(workspace))
+    with (
+        pytest.raises(
+            JobRejectedError, match=r"job j1: job_id: names .*/root/j1, which the site did not make for a job"
+        ),
+        workspace.staged(META, app if app_is_there else None),
+    ):
+        pytest.fail("it is not refused")
+
+
+def test_a_job_does_not_get_another_sites_workspace_either(workspace: Workspace, app: Path) -> None:
+    other = Workspace(run_dir(workspace), "site-2")
+    deploy(other, {"job_id": "theirs"}, app)
+    with pytest.raises(JobRejectedError, match="which the site did not make for a job"):
+        deploy(workspace, META, app)
+
+
+def test_a_job_may_be_launched_again_into_its_folder(workspace: Workspace, app: Path) -> None:
+    deploy(workspace, META, app)
+    deploy(workspace, META, app)
+    assert (run_dir(workspace) / "meta.json").exists()
+
+
+def test_a_launch_that_fails_gives_its_id_no_right_to_what_comes_there_later(workspace: Workspace, app: Path) -> None:
+    with pytest.raises(JobLaunchError):
+        deploy_in_vain(workspace, app)
+    run_dir(workspace).mkdir()
+    with pytest.raises(JobRejectedError):
+        deploy(workspace, META, app)

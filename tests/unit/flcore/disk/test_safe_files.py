@@ -305,3 +305,21 @@ def test_what_lies_deeper_than_any_app_keeps_its_owner(path: Path, folder: int) 
     deep.mkdir(parents=True)
     give(folder, *JOB)
     assert (deep.stat().st_uid, deep.parent.stat().st_uid) == (0, JOB[0])
+
+
+@pytest.mark.parametrize("put", [lambda path, victim: path.symlink_to(victim), lambda path, _: os.mkfifo(path)])
+def test_an_output_goes_through_no_link_and_waits_for_no_reader_of_a_pipe(
+    put: Callable[[Path, Path], None], tmp_path: Path
+) -> None:
+    victim, path = tmp_path / "victim", tmp_path / "report.html"
+    victim.write_text("precious")
+    put(path, victim)
+    with pytest.raises(OSError):  # noqa: PT011 - which one differs
+        safe_files.write_output(path, b"page")
+    assert victim.read_text() == "precious"
+
+
+def test_an_output_takes_the_place_of_an_earlier_one(tmp_path: Path) -> None:
+    (tmp_path / "report.html").write_text("a longer one")
+    safe_files.write_output(tmp_path / "report.html", b"page")
+    assert (tmp_path / "report.html").read_text() == "page"

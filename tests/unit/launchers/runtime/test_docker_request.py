@@ -75,4 +75,35 @@ def test_an_nvidia_runtime_shows_no_other_gpus_whatever_an_image_or_a_site_says(
     gpu_ids: tuple[str, ...], visible: str
 ) -> None:
     spec = replace(SPEC, gpu_ids=gpu_ids, environment={"NVIDIA_VISIBLE_DEVICES": "all"})
-    assert create_request(spec)["Env"] == [f"NVIDIA_VISIBLE_DEVICES={visible}"]
+    said = [entry for entry in create_request(spec)["Env"] if entry.startswith("NVIDIA_VISIBLE_DEVICES=")]
+    assert said == [f"NVIDIA_VISIBLE_DEVICES={visible}"]
+
+
+HOSTILE = [
+    "LD_PRELOAD",
+    "LD_AUDIT",
+    "LD_LIBRARY_PATH",
+    "GCONV_PATH",
+    "NVIDIA_DISABLE_REQUIRE",
+    "NVIDIA_MIG_CONFIG_DEVICES",
+]
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_with_gpus_an_image_says_nothing_to_the_hooks_that_run_on_the_host(name: str) -> None:
+    assert f"{name}=" in create_request(replace(SPEC, gpu_ids=("0",)))["Env"]
+
+
+def test_with_gpus_an_image_gets_no_more_of_the_driver_than_computing_needs() -> None:
+    assert "NVIDIA_DRIVER_CAPABILITIES=compute,utility" in create_request(replace(SPEC, gpu_ids=("0",)))["Env"]
+
+
+def test_what_a_site_says_to_the_hooks_counts() -> None:
+    spec = replace(SPEC, gpu_ids=("0",), environment={"LD_LIBRARY_PATH": "/opt/cuda/lib64"})
+    assert [entry for entry in create_request(spec)["Env"] if "LD_LIBRARY_PATH" in entry] == [
+        "LD_LIBRARY_PATH=/opt/cuda/lib64"
+    ]
+
+
+def test_without_gpus_nothing_of_that_is_set() -> None:
+    assert create_request(SPEC)["Env"] == ["NVIDIA_VISIBLE_DEVICES=void"]
