@@ -13,10 +13,10 @@ import json
 import logging
 import os
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from .locks import exclusively
 
@@ -89,10 +89,25 @@ def read_journal(path: Path) -> Iterator[dict[str, Any]]:
     It may be written meanwhile: a line that is not whole yet is not there. Raises OSError.
     """
     with ExitStack() as stack:
-        with _unrotated(path):
-            files = [stack.enter_context(file.open("rb")) for file in journal_files(path)]
-        for file in files:
-            yield from _lines(file)
+        for file in open_journal(path, stack):
+            for line in file:
+                if line.endswith(b"\n") and (fields := as_object(line)) is not None:
+                    yield fields
+
+
+def open_journal(path: Path, stack: ExitStack) -> list[BinaryIO]:
+    """Open the files of a journal, the oldest first, as they are at one moment. Raises OSError."""
+    with _unrotated(path):
+        return [stack.enter_context(file.open("rb")) for file in journal_files(path)]
+
+
+def as_object(line: bytes) -> dict[str, Any] | None:
+    """Return what a line says; None, and a warning, if it is no JSON object."""
+    try:
+        return dict(json.loads(line))
+    except (TypeError, ValueError) as error:
+        logger.warning("a line of the journal is no JSON object, and is passed over: %s", error)
+        return None
 
 
 def journal_files(path: Path) -> list[Path]:
@@ -115,15 +130,6 @@ def _lock_path(path: Path) -> Path:
 def _unrotated(path: Path) -> AbstractContextManager[None]:
     """Keep the files where they are, as far as we may."""
     return exclusively(_lock_path(path), os.O_RDONLY) if os.access(_lock_path(path), os.R_OK) else nullcontext()
-
-
-def _lines(file: Iterable[bytes]) -> Iterator[dict[str, Any]]:
-    for line in file:
-        if line.endswith(b"\n"):
-            try:
-                yield dict(json.loads(line))
-            except (TypeError, ValueError) as error:
-                logger.warning("a line of the journal is no JSON object, and is passed over: %s", error)
 
 
 def _mended(descriptor: int) -> int:
