@@ -93,10 +93,30 @@ def read_journal(path: Path) -> Iterator[dict[str, Any]]:
     It may be written meanwhile: a line that is not whole yet is not there. Raises OSError.
     """
     with ExitStack() as stack:
-        with _unrotated(path):
-            files = [stack.enter_context(open_file(file, follow=True)) for file in journal_files(path)]
-        for file in files:
-            yield from _lines(file)
+        for file in open_journal(path, stack):
+            for line in lines_of(file):
+                if line.endswith(b"\n") and (fields := as_object(line)) is not None:
+                    yield fields
+
+
+def open_journal(path: Path, stack: ExitStack) -> list[BinaryIO]:
+    """Open the files of a journal, the oldest first, as they are at one moment. Raises OSError."""
+    with _unrotated(path):
+        return [stack.enter_context(open_file(file, follow=True)) for file in journal_files(path)]
+
+
+def lines_of(file: BinaryIO) -> Iterator[bytes]:
+    """Yield the lines; one that is longer than any of a site's comes in pieces, which are no JSON objects."""
+    return iter(partial(file.readline, MAX_LINE), b"")
+
+
+def as_object(line: bytes) -> dict[str, Any] | None:
+    """Return what a line says; None, and a warning, if it is no JSON object."""
+    try:
+        return dict(json.loads(line))
+    except (TypeError, ValueError) as error:
+        logger.warning("a line of the journal is no JSON object, and is passed over: %s", error)
+        return None
 
 
 def journal_files(path: Path) -> list[Path]:
@@ -119,15 +139,6 @@ def _lock_path(path: Path) -> Path:
 def _unrotated(path: Path) -> AbstractContextManager[None]:
     """Keep the files where they are, as far as we may."""
     return exclusively(_lock_path(path), os.O_RDONLY) if os.access(_lock_path(path), os.R_OK) else nullcontext()
-
-
-def _lines(file: BinaryIO) -> Iterator[dict[str, Any]]:
-    for line in iter(partial(file.readline, MAX_LINE), b""):
-        if line.endswith(b"\n"):
-            try:
-                yield dict(json.loads(line))
-            except (TypeError, ValueError) as error:
-                logger.warning("a line of the journal is no JSON object, and is passed over: %s", error)
 
 
 def _mended(descriptor: int) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 from ..job_launcher_spec import JobResult, JobUsage
@@ -85,6 +85,7 @@ class SiteHistory:
         self.outages: list[Outage] = []
         self._being_told: dict[tuple[str, str], JobHistory] = {}
         """Runs that have ended, of which that is still told while the job's next run has begun."""
+        self._changed: set[tuple[str, str]] = set()
         for line in lines:
             self.take_in(line)
 
@@ -101,6 +102,20 @@ class SiteHistory:
             case str(event) if job_id:
                 self._take_in_job(event, self._run_of(site, job_id, line), line)
 
+    def settle(self) -> set[tuple[str, str]]:
+        """Return which jobs have changed since the last call. What :attr:`jobs` has now is never written again.
+
+        A line that is taken in later gives its job another object: who has got this one may keep it, in any thread.
+        """
+        changed, self._changed = self._changed, set()
+        return changed
+
+    def _to_be_written(self, key: tuple[str, str]) -> JobHistory:
+        if key not in self._changed:
+            self._changed.add(key)
+            self.jobs[key] = _copy(self.jobs[key])
+        return self.jobs[key]
+
     def _run_of(self, site: str, job_id: str, line: Mapping[str, Any]) -> JobHistory:
         """Return the run that a line is about: the last one, one that begins with it, or the one before."""
         key, event = (site, job_id), line["event"]
@@ -111,10 +126,11 @@ class SiteHistory:
             return self._being_told.pop(key)
         if known is None or _begins_a_run(known, line):
             if known and event == "launching" and not known.is_closed and known.parent == line["parent"]:
-                self._being_told[key] = known
+                self._being_told[key] = _copy(known)
             self.jobs.pop(key, None)  # so that the order is that of the runs
-            known = self.jobs[key] = JobHistory(job_id, site)
-        return known
+            self.jobs[key] = JobHistory(job_id, site)
+            self._changed.add(key)
+        return self._to_be_written(key)
 
     def _take_in_job(self, event: str, job: JobHistory, line: Mapping[str, Any]) -> None:
         if event == "launching":
@@ -134,14 +150,18 @@ class SiteHistory:
         """Note a pull with all runs that may have waited for it: one pull serves many, and does not say which."""
         since = line["time"] - line["seconds"]
         pull = ImagePull(line["image"], since, line["time"], line["error"])
-        for job in self.jobs.values():
+        for key, job in self.jobs.items():
             if job.site == site and job.launching_at is not None and not job.states and job.result is None:
-                job.pulls.append(pull)
+                self._to_be_written(key).pulls.append(pull)
 
     def _end_outage(self, site: str, until: float) -> None:
         for index, outage in enumerate(self.outages):
             if outage.site == site and outage.until is None:
                 self.outages[index] = outage._replace(until=until)
+
+
+def _copy(job: JobHistory) -> JobHistory:
+    return replace(job, states=[*job.states], pulls=[*job.pulls], usage=[*job.usage])
 
 
 def _begins_a_run(known: JobHistory, line: Mapping[str, Any]) -> bool:

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import NamedTuple, Self
 
 from flcore.errors import FLCoreError
-from flcore.observers.job_history import Outage, SiteHistory
+from flcore.observers.job_history import JobHistory, Outage, SiteHistory
 
 from ..container_spec import LABEL_PARENT, LABEL_STATE_DIR
 from ..runtime.base import ContainerSummary, Runtime
 from .job_view import JobView, Listed, join, view_of_stray
-from .site_files import FoundRecord, SiteFiles
+from .site_files import FollowedHistory, FoundRecord, SiteFiles
 
 
 class Holding(NamedTuple):
@@ -29,7 +29,10 @@ class Holding(NamedTuple):
 
 
 class JobIndex:
-    """What the commands, the report and the live page ask. Reads anew each time; safe to use from several threads.
+    """What the commands, the report and the live page ask. Safe to use from several threads.
+
+    Each time records are read and engines are asked anew, and of the journals what is new; what that does not touch, of
+    jobs that have ended, stays as it was.
 
     It changes nothing, and needs no process of a site. To be closed, which lets go of the engines.
 
@@ -50,6 +53,7 @@ class JobIndex:
         self._engines = engines
         self._whole_machine = whole_machine
         self._runtimes: list[Runtime] | None = None
+        self._followed: dict[tuple[Path, Path], _Followed] = {}
         self._outages: list[Outage] = []
         self._problems: list[str] = []
         self._lock = threading.Lock()
@@ -64,7 +68,7 @@ class JobIndex:
             for site in self._look_at_sites(listed):
                 views += site.jobs(one for one in listed if one.site_id == site.id)
                 listed = [one for one in listed if one.site_id != site.id]
-                outages += site.history.outages
+                outages += site.followed.history.outages
             if self._whole_machine:
                 views += [view_of_stray(one) for one in listed]
             self._outages = outages
@@ -161,12 +165,43 @@ class JobIndex:
 
     def _look_at_sites(self, listed: Iterable[Listed]) -> list[_SiteNow]:
         found = []
+        before, self._followed = self._followed, {}
         for site in self._sites_there(listed):
+            key = site.folder, site.journal
+            followed = self._followed[key] = before.get(key) or _Followed(site)
             try:
-                found.append(_SiteNow(site, site.site_id(), site.records(), site.history()))
+                site_id, records = site.site_id(), site.records()
+                followed.look()
+                found.append(_SiteNow(site, site_id, records, followed))
             except OSError as error:
                 self._problems.append(f"{site.folder} cannot be read: {error}")
         return found
+
+
+class _Followed:
+    """A site's journal, as far as it was read, and the views of ended jobs, of which it alone tells."""
+
+    def __init__(self, site: SiteFiles) -> None:
+        self.history = SiteHistory()
+        self._journal = FollowedHistory(site.journal)
+        self._ended: dict[tuple[str, str], JobView] = {}
+
+    def look(self) -> None:
+        """Take in what is new. Raises OSError."""
+        before, self.history = self.history, self._journal.look()
+        changed = self.history.settle()
+        if self.history is not before:
+            self._ended = {}
+        for key in changed:
+            self._ended.pop(key, None)
+
+    def view(self, key: tuple[str, str], make: Callable[[JobHistory | None], JobView]) -> JobView:
+        """Return the view of a job that nothing but the journal tells of; made once, when it has ended."""
+        if (view := self._ended.get(key)) is None:
+            view = make(self.history.jobs.get(key))
+            if view.history.result:
+                self._ended[key] = view
+        return view
 
 
 class _SiteNow(NamedTuple):
@@ -175,17 +210,24 @@ class _SiteNow(NamedTuple):
     files: SiteFiles
     id: str
     records: Sequence[FoundRecord]
-    history: SiteHistory
+    followed: _Followed
 
     def jobs(self, listed: Iterable[Listed]) -> list[JobView]:
         """Return the site's jobs, by what it has, and by its containers."""
-        told, files = self.history.jobs, self.files
         records = {(record.fields["site"], record.fields["job_id"]): record for record in self.records}
         containers: dict[tuple[str, str], list[Listed]] = defaultdict(list)
         for one in listed:
             containers[one.key].append(one)
-        keys = dict.fromkeys([*told, *records, *containers])
-        return [join(told.get(key), records.get(key), containers[key], files.is_alive, files.workspace) for key in keys]
+        keys = dict.fromkeys([*self.followed.history.jobs, *records, *containers])
+        return [self._view(key, records.get(key), containers.get(key, ())) for key in keys]
+
+    def _view(self, key: tuple[str, str], record: FoundRecord | None, listed: Sequence[Listed]) -> JobView:
+        def make(told: JobHistory | None) -> JobView:
+            return join(told, record, listed, self.files.is_alive, self.files.workspace)
+
+        if record or listed:
+            return make(self.followed.history.jobs.get(key))
+        return self.followed.view(key, make)
 
 
 def _holding(one: Listed, site: _SiteNow | None) -> Holding:

@@ -43,10 +43,11 @@ def jobs_to_show(views: Iterable[JobView], args: argparse.Namespace) -> list[Job
 def sort(views: Sequence[JobView]) -> list[JobView]:
     """Return the jobs with the newest first; the sites of one job stay together, in the order of their launch."""
     began: dict[str, float] = {}
-    for view in views:
-        job_id = view.history.job_id
-        began[job_id] = max(began.get(job_id, 0.0), view.history.began_at)
-    return sorted(views, key=lambda view: (-began[view.history.job_id], view.history.job_id, view.history.began_at))
+    each = [(view, view.history.job_id, view.history.began_at) for view in views]
+    for _, job_id, began_at in each:
+        began[job_id] = max(began.get(job_id, 0.0), began_at)
+    each.sort(key=lambda one: (-began[one[1]], one[1], one[2]))
+    return [view for view, _, _ in each]
 
 
 def the_one_job(views: Iterable[JobView], name: str) -> list[JobView]:

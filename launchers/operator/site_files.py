@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from flcore.disk.journal_file import read_journal
+from flcore.disk.journal_reader import JournalReader
 from flcore.disk.safe_files import open_file
 from flcore.disk.state_dir import StateDir
 from flcore.job_meta import is_identifier
@@ -70,15 +70,8 @@ class SiteFiles:
         return unreadable_records(self.folder)
 
     def history(self) -> SiteHistory:
-        """Return what the journal tells."""
-        history = SiteHistory()
-        for line in read_journal(self.journal):
-            if _names_its_job(line):
-                try:
-                    history.take_in(line)
-                except (AttributeError, KeyError, TypeError, ValueError) as error:
-                    logger.warning("%s: a line that cannot be read is passed over: %r", self.journal, error)
-        return history
+        """Return what the journal tells; all of it is read."""
+        return FollowedHistory(self.journal).look()
 
     def is_alive(self, parent_id: str) -> bool:
         """Whether the process of the site that has this id still lives."""
@@ -87,6 +80,30 @@ class SiteFiles:
     def watched_paths(self) -> list[Path]:
         """Return the file and the folders in which something changes when a job does."""
         return [path for path in (self.journal, self.folder, self.folder / "jobs") if path.exists()]
+
+
+class FollowedHistory:
+    """What one journal tells, as often as it is asked; each time only what is new is read. For one thread at a time."""
+
+    def __init__(self, journal: Path) -> None:
+        self._journal = journal
+        self._reader = JournalReader(journal)
+        self._history = SiteHistory()
+
+    def look(self) -> SiteHistory:
+        """Return what it tells now: the same object as before, unless all had to be read anew. Raises OSError."""
+        self._reader.read(self._start_anew, self._take_in)
+        return self._history
+
+    def _start_anew(self) -> None:
+        self._history = SiteHistory()
+
+    def _take_in(self, line: Mapping[str, Any]) -> None:
+        if _names_its_job(line):
+            try:
+                self._history.take_in(line)
+            except (AttributeError, KeyError, TypeError, ValueError) as error:
+                logger.warning("%s: a line that cannot be read is passed over: %r", self._journal, error)
 
 
 def _names_its_job(line: Mapping[str, Any]) -> bool:
