@@ -91,6 +91,8 @@ def outage(found: Outage, now: float) -> str:
     """Return when and for how long a site's engine did not answer, and why."""
     length = duration((found.until or now) - found.since)
     how = f"did not answer for {length}" if found.until else f"has not answered for {length}"
+    if found.outlived:
+        how = f"did not answer for {length} at least, and its site's process has ended"
     reason = plain(found.reason, 200)
     return f"{moment(found.since)}: the engine of {plain(found.site, 80)} {how}: {reason}".rstrip(": ")
 

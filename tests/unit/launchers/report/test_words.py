@@ -6,7 +6,8 @@ import re
 import pytest
 
 from flcore import JobResult, JobReturnCode
-from launchers.report.words import Verdict, byte_size, duration, number, plain, verdict, worst
+from flcore.observers.job_history import Outage
+from launchers.report.words import Verdict, byte_size, duration, number, outage, plain, verdict, worst
 from tests.job_views import FAILED, HOSTILE, SUCCEEDED, job_view, running
 
 
@@ -76,6 +77,12 @@ def test_a_job_has_failed_where_one_of_its_runs_has() -> None:
 
 def test_a_job_is_active_while_one_of_its_runs_is() -> None:
     assert worst([verdict(job_view(result=FAILED)), verdict(running())]).word == "running"
+
+
+def test_an_outage_that_its_process_did_not_survive_does_not_go_on() -> None:
+    found = Outage("site-1", 1000.0, 1002.0, "it is down", outlived=True)
+    expected = "did not answer for 2.0 s at least, and its site's process has ended: it is down"
+    assert outage(found, now=5000.0).endswith(expected)
 
 
 def test_a_text_is_one_line_that_can_be_seen() -> None:
