@@ -64,6 +64,14 @@ def test_a_run_without_a_result_is_what_its_state_is() -> None:
     assert verdict(running()) == Verdict("active", "running")
 
 
+@pytest.mark.parametrize("state", ["exited", "dead"])
+@pytest.mark.parametrize("has_parent", [True, False])
+def test_a_container_that_has_ended_is_not_active_whoever_follows_it(state: str, has_parent: bool) -> None:
+    view = dataclasses.replace(running(), state=state, has_parent=has_parent)
+    assert (verdict(view).kind, verdict(view).word) == ("ended", state)
+    assert ("its site's next start" in verdict(view).reason) is not has_parent
+
+
 def test_a_lost_run_says_what_that_means() -> None:
     view = dataclasses.replace(running(), state="lost")
 
