@@ -73,7 +73,20 @@ class EndRequest:
     by: str
     time: float
     delivered: bool | None = None
-    """Whether it reached the job before the job's own end; None where only the clocks can tell."""
+    """Whether it reached the job before the job's own end; None while that is not known."""
+    tried_at: float | None = None
+    """When somebody began to deliver it of whom is not known yet what came of that; None if nobody has, or it is."""
+
+    def joined(self, other: EndRequest | None) -> EndRequest:
+        """Return which of two accounts of a request counts: one of somebody who knows more of its delivery."""
+        return other if other is not None and other._knowledge > self._knowledge else self
+
+    @property
+    def _knowledge(self) -> int:
+        # One who came too late may have come after another whose delivery was the end: who is not answered yet counts.
+        if self.delivered:
+            return 3
+        return 2 if self.tried_at is not None else 1 if self.delivered is False else 0
 
 
 class Progress(NamedTuple):
@@ -162,9 +175,10 @@ def effective_state(seen: ContainerState) -> DOCKER_STATE:
 def result_of(seen: ContainerState, end_request: EndRequest | None = None, output: str = "") -> JobResult:
     """Return the result of a job whose container was last seen in a terminal state, having said ``output`` last.
 
-    ABORTED if somebody asked for the end before it came; then the container's own exit code, by inspection: 0 is
-    SUCCESS, NVIDIA FLARE's codes 101 to 104 are passed on, any other is EXECUTION_ERROR. A container that could not be
-    started is an EXECUTION_ERROR, and one that vanished an INFRASTRUCTURE_ERROR: "lost" is not "succeeded".
+    ABORTED if somebody's wish for the end was delivered before it came; then the container's own exit code, by
+    inspection: 0 is SUCCESS, NVIDIA FLARE's codes 101 to 104 are passed on, any other is EXECUTION_ERROR. A container
+    that could not be started is an EXECUTION_ERROR, and one that vanished an INFRASTRUCTURE_ERROR: "lost" is not
+    "succeeded".
     """
     code = _exit_code(seen)
     asked = end_request if end_request and _came_after(seen, end_request) else None
@@ -190,10 +204,15 @@ def _has_ended(seen: ContainerState) -> bool:
 
 
 def _came_after(seen: ContainerState, request: EndRequest) -> bool:
-    """Whether the end came after the request. Whether that was delivered is certain; clocks may jump, or differ."""
+    """Whether the request was there before the end: a wish that nobody has delivered has ended nothing.
+
+    Whether it was delivered is certain; only where that is not known do the clocks decide, which may jump, or differ.
+    """
     if request.delivered is not None:
         return request.delivered
-    return seen.finished_at is None or seen.finished_at >= request.time
+    if request.tried_at is None:
+        return False
+    return seen.finished_at is None or seen.finished_at >= request.tried_at
 
 
 def _exit_code(seen: ContainerState) -> int | None:

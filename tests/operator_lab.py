@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
@@ -26,6 +27,7 @@ from launchers.runtime.base import Runtime
 from launchers.runtime.fake import FakeRuntime
 
 TIMEOUT = 10.0
+OFTEN, SELDOM = 0.02, 3600.0
 HOSTILE = [
     "<script>alert(1)</script>",
     "\x1b[31mred\x1b[0m\x1b]0;title\x07\x1b[2J",
@@ -87,9 +89,23 @@ class OperatorLab:
         path.write_text(json.dumps(config))
         return str(path)
 
-    def site(self, name: str = "site-1", **args: Any) -> Site:
-        """Start a site."""
-        return self._stack.enter_context(Site.from_config(self.config(name, **args)))
+    def site(self, name: str = "site-1", *, often: bool = False, **args: Any) -> Site:
+        """Start a site; one that lists ``often`` soon finds what no event tells of."""
+        site = Site.from_config(self.config(name, **args))
+        launcher = site.components()["launcher"]
+        assert isinstance(launcher, FakeLauncher)
+        launcher.job_settings = replace(launcher.job_settings, relist_interval=OFTEN if often else SELDOM)
+        return self._stack.enter_context(site)
+
+    def lose_engine(self) -> None:
+        """Have the commands, and who starts from now on, ask another engine, which does not answer."""
+        FakeLauncher.engine = FakeRuntime()
+        FakeLauncher.engine.name = "another engine"
+        FakeLauncher.engine.set_reachable(False)
+
+    def find_engine(self) -> None:
+        """Have them ask the right one again."""
+        FakeLauncher.engine = self.runtime
 
     def launch(self, site: Site, job_id: str = "job-1", **meta: Any) -> JobHandleSpec:
         """Launch a job, and return when its site has told that it runs."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
@@ -17,12 +17,21 @@ class StateEntry(NamedTuple):
 
 
 class Outage(NamedTuple):
-    """A time in which a site's engine did not answer; ``until`` is None while it does not."""
+    """A time in which a site's engine did not answer; ``until`` is None while it does not.
+
+    It belongs to the process that saw it, and ends with it: nobody else can tell when the engine answered again.
+    """
 
     site: str
     since: float
     until: float | None
     reason: str
+    parent: str = ""
+    """The id of the process that saw it."""
+    launcher: str = ""
+    """Whose engine it is."""
+    outlived: bool = False
+    """It went on when that process ended, of which ``until`` is the last that was heard."""
 
 
 class ImagePull(NamedTuple):
@@ -83,6 +92,9 @@ class SiteHistory:
         self.jobs: dict[tuple[str, str], JobHistory] = {}
         """By site and job id, in the order in which they were heard of."""
         self.outages: list[Outage] = []
+        """As they were told: one of a process that did not survive it has no end here."""
+        self._heard_of: dict[str, float] = {}
+        """When a process was heard of last, by its id."""
         self._being_told: dict[tuple[str, str], JobHistory] = {}
         """Runs that have ended, of which that is still told while the job's next run has begun."""
         self._changed: set[tuple[str, str]] = set()
@@ -92,11 +104,11 @@ class SiteHistory:
     def take_in(self, line: Mapping[str, Any]) -> None:
         """Take in one line; what is told twice counts once. What it does not know is passed over."""
         site, job_id = str(line.get("site", "")), str(line.get("job_id", ""))
+        if "parent" in line:
+            self._heard_of[str(line["parent"])] = line["time"]
         match line.get("event"):
-            case "engine_unreachable":
-                self.outages.append(Outage(site, line["time"], None, str(line.get("reason", ""))))
-            case "engine_reachable":
-                self._end_outage(site, line["time"])
+            case "engine_unreachable" | "engine_reachable" as event:
+                self._take_in_outage(event == "engine_reachable", site, line)
             case "image_pulled":
                 self._take_in_pull(site, line)
             case str(event) if job_id:
@@ -115,6 +127,15 @@ class SiteHistory:
             self._changed.add(key)
             self.jobs[key] = _copy(self.jobs[key])
         return self.jobs[key]
+
+    def settled_outages(self, is_alive: Callable[[str], bool]) -> list[Outage]:
+        """Return them in order. ``is_alive``: whether the process that has an id lives; of another, none goes on."""
+        return [
+            outage
+            if outage.until is not None or is_alive(outage.parent)
+            else outage._replace(until=self._heard_of.get(outage.parent, outage.since), outlived=True)
+            for outage in self.outages
+        ]
 
     def _run_of(self, site: str, job_id: str, line: Mapping[str, Any]) -> JobHistory:
         """Return the run that a line is about: the last one, one that begins with it, or the one before."""
@@ -147,17 +168,26 @@ class SiteHistory:
             job.usage.append(JobUsage(job.job_id, job.site, line["time"], line["cpu_seconds"], line["memory"]))
 
     def _take_in_pull(self, site: str, line: Mapping[str, Any]) -> None:
-        """Note a pull with all runs that may have waited for it: one pull serves many, and does not say which."""
+        """Note a pull with all runs that may have waited for it: one pull serves many, and does not say which.
+
+        Those of another process have not.
+        """
         since = line["time"] - line["seconds"]
         pull = ImagePull(line["image"], since, line["time"], line["error"])
         for key, job in self.jobs.items():
-            if job.site == site and job.launching_at is not None and not job.states and job.result is None:
+            is_launching = job.launching_at is not None and not job.states and job.result is None
+            if is_launching and (job.site, job.parent) == (site, line.get("parent", job.parent)):
                 self._to_be_written(key).pulls.append(pull)
 
-    def _end_outage(self, site: str, until: float) -> None:
+    def _take_in_outage(self, is_over: bool, site: str, line: Mapping[str, Any]) -> None:
+        whose = site, str(line.get("parent", "")), str(line.get("launcher", ""))
         for index, outage in enumerate(self.outages):
-            if outage.site == site and outage.until is None:
-                self.outages[index] = outage._replace(until=until)
+            if (outage.site, outage.parent, outage.launcher) == whose and outage.until is None:
+                if is_over:
+                    self.outages[index] = outage._replace(until=line["time"])
+                return
+        if not is_over:
+            self.outages.append(Outage(site, line["time"], None, str(line.get("reason", "")), *whose[1:]))
 
 
 def _copy(job: JobHistory) -> JobHistory:

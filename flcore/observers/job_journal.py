@@ -17,9 +17,9 @@ recovered           a job of an earlier process was found again, by ``parent``
 state_change        those of ``JobStateChange``; the last one of a job has its ``result``
 completed, aborted  ``result``: the job has ended, or (aborted) could not be launched
 usage               those of ``JobUsage``
-image_pulled        those of ``ImagePullProgress``
-engine_unreachable  ``reason``
-engine_reachable    ``reason``
+image_pulled        those of ``ImagePullProgress``, and ``parent``
+engine_unreachable  ``reason``, ``launcher``, ``parent``: an outage that is not told to be over ends with that process
+engine_reachable    the same
 ==================  ====================================================================================
 
 After a kill of the site's process its last state changes may stand there twice, never not at all. ``parent`` is the id
@@ -153,10 +153,13 @@ class JobJournal(FLComponent):
     def _pulled(self, fl_ctx: FLContext) -> None:
         progress = ImagePullProgress.of(fl_ctx)
         if progress.ended:
-            self._write("image_pulled", fl_ctx, **progress.as_dict())
+            self._write("image_pulled", fl_ctx, parent=self._parent_id(), **progress.as_dict())
 
     def _engine(self, event: str, fl_ctx: FLContext) -> None:
-        self._write(event, fl_ctx, reason=str(fl_ctx.get_prop(FLContextKey.EVENT_DATA, "")))
+        reason, launcher = (
+            str(fl_ctx.get_prop(key, "")) for key in (FLContextKey.EVENT_DATA, FLContextKey.EVENT_ORIGIN)
+        )
+        self._write(event, fl_ctx, reason=reason, launcher=launcher, parent=self._parent_id())
 
     def _parent_id(self) -> str:
         return self._state.parent_id if self._state else ""

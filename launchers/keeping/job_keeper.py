@@ -30,6 +30,7 @@ from ..container_spec import (
     hidden,
 )
 from ..docker_state import DOCKER_STATE, ContainerState
+from ..records.end_marks import EndMarks
 from ..records.job_record import JobIdentity, JobRecord, RecordStore
 from ..runtime.base import ContainerSummary, FoundImage, Runtime
 from ..settings import JobSettings
@@ -111,6 +112,7 @@ class JobKeeper:
             self._on_unknown,
             settings,
             self._site,
+            EndMarks(self._store.folder) if self._store else None,
         )
         # It tells by the tracker's notifier, so that a slow component delays no pull and hears all in one order.
         puller = ImagePuller(runtime, settings.pull, self._tell_of_pull, self._site)

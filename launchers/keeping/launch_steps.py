@@ -153,14 +153,14 @@ class LaunchSteps:
             tracker.poke(job)
             with suppress(RuntimeUnavailableError):
                 job.wait(LAST_LOOK_TIMEOUT)  # let its end be seen before it is removed: the reason stands only there
-            if job.end_request:  # it did not start because somebody outside this process, who said so, has ended it
-                raise launch_aborted(job.identity.job_id, job.end_request.by) from error
+            if job.result and job.result.ended_by:  # it did not start, for somebody outside this process has ended it
+                raise launch_aborted(job.identity.job_id, job.result.ended_by) from error
             raise
         tracker.poke(job)
         timeout = self._pad.settings.start_timeout
         if timeout is not None and not job.enter_states(RUN_OR_OVER, timeout):
             late = f"did not run within {timeout:g} s ('timeout')"
-            job.request_end(f"the launcher: it {late}", time.time(), delivered=True)  # for it is removed now
+            self._will_remove(f"the launcher: it {late}")
             raise JobStartError(f"{job.identity}: {late}")
 
     def _pass_point_of_no_return(self) -> None:
@@ -206,7 +206,7 @@ class LaunchSteps:
         if not job.identity.container_id and not self._asked:
             return True
         by = error.by if isinstance(error, JobAbortedError) else f"the launcher, on {error!r}"[:200]
-        job.request_end(by, time.time(), delivered=True)  # whatever it did, it is not what was asked for
+        self._will_remove(by)  # whatever it did, it is not what was asked for
         if not job.identity.container_id:
             self._pad.tracker.expect(job)
             return False
@@ -217,6 +217,11 @@ class LaunchSteps:
             logger.warning("%s: will be removed when that is possible: %s", job.identity, problem)
             self._pad.tracker.end(job)
         return False
+
+    def _will_remove(self, by: str) -> None:
+        """Note on whose request the job ends, whatever its container has done."""
+        self._job.request_end(by, time.time(), delivered=True)
+        self._job.wish.note_delivery()  # of who has asked before
 
     def _outcome_unknown(self, error: JobLaunchError) -> OutcomeUnknownError:
         unknown = "whether it runs is unknown; if its container appears, it is removed"

@@ -68,7 +68,7 @@ class JobIndex:
             for site in self._look_at_sites(listed):
                 views += site.jobs(one for one in listed if one.site_id == site.id)
                 listed = [one for one in listed if one.site_id != site.id]
-                outages += site.followed.history.outages
+                outages += site.followed.history.settled_outages(site.files.is_alive)
             if self._whole_machine:
                 views += [view_of_stray(one) for one in listed]
             self._outages = outages

@@ -1,7 +1,9 @@
 """``flcore stop``: ends a job, with or without a living process of its site.
 
 The wish is on the disk, in the job's record, before anything is signalled: whoever tells of the job's end, be it the
-site's process or its next start, finds there who has asked for it.
+site's process or its next start, finds there who has asked for it, and whether that has reached the job. If this
+command reaches no engine, or is interrupted, a process of the site that lives delivers the wish, or its next start
+does: ``launchers.records.end_marks`` tells how.
 """
 
 from __future__ import annotations
@@ -11,7 +13,6 @@ import getpass
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import asdict, replace
 from functools import partial
 from typing import NamedTuple
 
@@ -22,9 +23,11 @@ from flcore.plain_text import harmless
 from flcore.threads import make_all
 
 from ..docker_state import DOCKER_STATE, TERMINAL_STATES, ContainerState, EndRequest, effective_state, result_of
+from ..records.end_marks import EndMarks
 from ..records.job_record import JobRecord
 from ..runtime.base import Runtime
 from ..settings import STOP_GRACE
+from ..tracking.end_wish import EndWish
 from ..tracking.ending import Ending
 from .job_index import JobIndex
 from .job_view import LAUNCHING, LOST, JobView
@@ -37,9 +40,14 @@ CONFIRM_TIMEOUT = 30.0
 """Seconds, after the first kill, in which the end must be confirmed."""
 LAUNCH_TIMEOUT = 10.0
 """Seconds that a job which is being launched is waited for."""
+SITE_TIMEOUT = 15.0
+"""Seconds, beside the job's grace, in which the site's process, which looks every few seconds, is to end a job."""
 TELL_TIMEOUT = 10.0
 """Seconds that the site's process takes at most to tell of an end."""
 MOST_AT_ONCE = 16
+_LIVING = "its site's process, which lives, ends the job when it reaches the engine"
+_NEXT = "its site's next start ends the job, if it has not ended by itself till then"
+"""Who delivers a wish that this command could not."""
 _UNSTARTED = (LAUNCHING, DOCKER_STATE.CREATED)
 
 
@@ -64,7 +72,9 @@ def run(args: argparse.Namespace) -> int:
         try:
             outcomes = stop_all(index, views)
         except KeyboardInterrupt:
-            warn("interrupted; what is written down stays: a job that ends now is told of as ABORTED")
+            warn(
+                "interrupted; the wish is written down: who follows the job ends it soon, or its site's next start does"
+            )
             return EXIT_INTERRUPTED
     for view, outcome in zip(views, outcomes, strict=True):
         text = terminal.styled(harmless(outcome.text), "" if outcome.ok else "bad")
@@ -94,7 +104,7 @@ class Stopper:
         self._view = view
         self._interrupted = interrupted
         self._record = JobRecord(view.record_path) if view.record_path else None
-        self._request = EndRequest(f"flcore stop (user {_user()})", time.time())
+        self._wish = EndWish(lambda: self._record)
 
     def stop(self) -> str:
         """Return what has become of the job, in one line, when its end is confirmed.
@@ -112,7 +122,10 @@ class Stopper:
         container, runtime = self._view.container, self._view.runtime
         if container is None or runtime is None:
             return self._without_container()
-        return self._say(self._end(runtime, container.id))
+        try:
+            return self._say(self._end(runtime, container.id))
+        except RuntimeUnavailableError as error:
+            return self._left_to_the_site(str(error))
 
     def _has_ended(self) -> bool:
         view = self._view
@@ -125,14 +138,12 @@ class Stopper:
         return "; its site's next start tells how" if self._record else ""
 
     def _write_down(self) -> None:
-        """Have the wish on the disk, unless there is an earlier one, which counts then."""
-        if self._record is None:
-            return
-        noted = self._record.noted("end_request")
-        if isinstance(noted, dict) and "by" in noted:
-            self._request = EndRequest(str(noted["by"]), noted.get("time", self._request.time), noted.get("delivered"))
-        else:
-            self._record.note(durable=True, end_request=asdict(self._request))
+        """Have the wish on the disk, unless there is an earlier one, which counts then; and have it heeded."""
+        if self._wish.heed() is None:
+            self._wish.utter(EndRequest(f"flcore stop (user {_user()})", time.time()))
+            self._wish.write_down(durable=True)
+        if self._record:
+            EndMarks.beside(self._record.path).put(self._record.path)
 
     def _without_container(self) -> str:
         """Return what has become of a job that no engine has. Raises NotEndedError where that is not the end."""
@@ -142,31 +153,48 @@ class Stopper:
             return "was never started; its site's next start tells of it as ABORTED"
         if self._record is None:
             raise NotEndedError("runs in its site's own process, and nobody else can end it: end that process")
-        raise NotEndedError("no engine that answers has it; the wish is written down, so try again when it does")
+        return self._left_to_the_site("no engine that answers has it")
+
+    def _left_to_the_site(self, why: str) -> str:
+        """Return what the site's process has made of a wish that this one cannot deliver. Raises NotEndedError."""
+        if self._record is None:
+            raise NotEndedError(why)
+        if self._view.has_parent and self._wait_for(self._is_told, SITE_TIMEOUT + self._stop_grace):
+            return self._told("has ended; its site has no journal to say how")
+        who = _LIVING if self._view.has_parent else _NEXT
+        raise NotEndedError(f"{why}; the wish is written down, and {who}")
+
+    def _is_told(self) -> bool:
+        """Whether the site has told of the end, in its journal, or by that nothing is left to be done."""
+        return self._look_again().history.result is not None or not (self._record and self._record.path.exists())
 
     def _end(self, runtime: Runtime, container_id: str) -> ContainerState:
         """Ask a process to end, kill it after its site's grace, and return what is seen of its end."""
         seen = runtime.inspect(container_id)
         if seen.state is DOCKER_STATE.CREATED and not seen.error:
-            runtime.remove(container_id)
+            self._wish.deliver(partial(_remove, runtime, container_id))
             return runtime.inspect(container_id)
         if effective_state(seen) in TERMINAL_STATES:
             return seen
-        ending, give_up_at = Ending(float(self._view.record.get("stop_grace", STOP_GRACE))), None
-        self._note_delivery(runtime.send_signal(container_id, ending.signal))
+        ending, give_up_at = Ending(self._stop_grace), None
+        self._wish.deliver(partial(runtime.send_signal, container_id, ending.signal))
         while (ended := self._wait_for_end(runtime, container_id, ending.sent(time.monotonic()))) is None:
             give_up_at = give_up_at or time.monotonic() + CONFIRM_TIMEOUT  # from the first kill on
             if time.monotonic() > give_up_at or self._interrupted.is_set():
-                raise NotEndedError("the engine has not confirmed its end; the wish is written down, so try again")
+                raise NotEndedError(f"the engine has not confirmed its end; {self._who_goes_on()}")
             runtime.send_signal(container_id, ending.signal)
         return ended
 
-    def _note_delivery(self, delivered: bool) -> None:
-        """Write down whether the job was still there to be asked: who tells of its end must not ask the clocks."""
-        if not self._request.delivered:
-            self._request = replace(self._request, delivered=delivered)
-            if self._record:
-                self._record.note(end_request=asdict(self._request))
+    @property
+    def _stop_grace(self) -> float:
+        return float(self._view.record.get("stop_grace", STOP_GRACE))
+
+    def _who_goes_on(self) -> str:
+        if self._record is None:
+            return "try again"
+        return (
+            f"the wish is written down, and its site's {'process' if self._view.has_parent else 'next start'} goes on"
+        )
 
     def _wait_for_end(self, runtime: Runtime, container_id: str, timeout: float) -> ContainerState | None:
         """Return how a container has ended; None if it has not in time, in which an engine may be away."""
@@ -184,12 +212,12 @@ class Stopper:
     def _say(self, seen: ContainerState) -> str:
         """Say how a job has ended: what its site's process tells of it, or what its next start will."""
         if self._view.has_parent:
-            self._wait_for(lambda: self._look_again().history.result is not None, TELL_TIMEOUT)
+            self._wait_for(self._is_told, TELL_TIMEOUT)
             return self._told("has ended; its site has not told how yet")
         code = "" if seen.exit_code is None or seen.started_at is None else f" (exit code {seen.exit_code})"
         if self._record is None:
             return f"has ended{code}; its site is not here, so that learns of the end, but not of who has asked for it"
-        expected = result_of(seen, self._request).return_code.name
+        expected = result_of(seen, self._wish.request).return_code.name
         return f"has ended{code}; its site's next start tells of it as {expected}"
 
     def _told(self, otherwise: str) -> str:
@@ -207,6 +235,11 @@ class Stopper:
             if time.monotonic() >= give_up_at or self._interrupted.wait(LOOK_INTERVAL):
                 return False
         return True
+
+
+def _remove(runtime: Runtime, container_id: str) -> bool:
+    runtime.remove(container_id)
+    return True
 
 
 def _in_words(result: JobResult) -> str:

@@ -34,6 +34,8 @@ from flcore.disk.state_dir import StateDir
 from flcore.job_launcher_spec import Check
 from flcore.job_meta import is_identifier
 
+from .end_marks import EndMarks
+
 logger = logging.getLogger(__name__)
 
 _FILE_MODE = 0o600
@@ -142,6 +144,7 @@ class RecordStore:
         """Make the folder if need be, register this process as alive, and learn the site's id. Idempotent."""
         self._state.open()
         self._jobs.mkdir(mode=0o700, exist_ok=True)
+        EndMarks(self.folder).make_folder()
         with self._state.exclusively():
             self.site_id = self._read_site_id()
 

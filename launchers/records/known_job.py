@@ -47,11 +47,12 @@ def known_request(noted: Any) -> EndRequest | None:
     if noted is None:
         return None
     said = _checked("end_request", noted, _is_object)
-    delivered = said.get("delivered")
+    delivered, tried_at = said.get("delivered"), said.get("tried_at")
     return EndRequest(
         by=_checked("end_request.by", said.get("by"), _is_text),
         time=_checked("end_request.time", said.get("time"), is_number),
         delivered=None if delivered is None else _checked("end_request.delivered", delivered, _is_flag),
+        tried_at=_checked("end_request.tried_at", tried_at, _is_number_or_none),
     )
 
 

@@ -69,7 +69,7 @@ class Findings:
             for view in job.views
             for history in (view.history,)
         ]
-        return told, files, len(self.outages)
+        return told, files, [outage.until for outage in self.outages]
 
 
 def _metrics(job: Job) -> Iterator[tuple[str, Metrics]]:

@@ -22,6 +22,7 @@ _COUNTED = (
     (words.FAILED, "failed"),
     (words.ABORTED, "aborted"),
     (words.LOST, "lost"),
+    (words.ENDED, "ended untold"),
 )
 _ALWAYS_COUNTED = (words.ACTIVE, words.OK, words.FAILED)
 

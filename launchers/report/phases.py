@@ -37,7 +37,7 @@ def spans(view: JobView, now: float) -> list[Span]:
 
 def ended_at(view: JobView, now: float) -> float:
     """Return when a run ended as far as that is known; ``now`` for one that has not."""
-    if view.is_active:
+    if view.is_active and view.state not in TERMINAL_STATES:
         return now
     history = view.history
     if history.state in TERMINAL_STATES:

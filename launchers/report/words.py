@@ -10,6 +10,7 @@ from flcore.job_launcher_spec import JobResult, JobReturnCode
 from flcore.observers.job_history import Outage
 from flcore.plain_text import harmless
 
+from ..docker_state import TERMINAL_STATES
 from ..operator.job_view import LOST as LOST_STATE
 from ..operator.job_view import UNKNOWN as UNKNOWN_STATE
 from ..operator.job_view import JobView
@@ -28,15 +29,15 @@ class Verdict(NamedTuple):
     """Why, in a few words; empty where there is nothing to say."""
 
 
-ACTIVE, FAILED, LOST, ABORTED, OK = KINDS = ("active", "failed", "lost", "aborted", "ok")
+ACTIVE, FAILED, LOST, ENDED, ABORTED, OK = KINDS = ("active", "failed", "lost", "ended", "aborted", "ok")
 """Of a job's runs, that of the job is the first one here."""
-URGENCY = (FAILED, LOST, ACTIVE, ABORTED, OK)
+URGENCY = (FAILED, LOST, ENDED, ACTIVE, ABORTED, OK)
 """Which of a job's runs are to be looked at first."""
 _LOST_REASONS = {
     LOST_STATE: "nobody follows it, and it is nowhere to be found",
     UNKNOWN_STATE: "nobody follows it, and no engine that answers has it",
 }
-SYMBOLS = {ACTIVE: "▶", FAILED: "✗", ABORTED: "■", LOST: "?", OK: "✓"}
+SYMBOLS = {ACTIVE: "▶", FAILED: "✗", ENDED: "□", ABORTED: "■", LOST: "?", OK: "✓"}
 
 
 def verdict(view: JobView) -> Verdict:
@@ -46,7 +47,13 @@ def verdict(view: JobView) -> Verdict:
         return _verdict_of(result)
     if view.state in _LOST_REASONS:
         return Verdict(LOST, view.state, _LOST_REASONS[view.state])
+    if view.state in TERMINAL_STATES:
+        return Verdict(ENDED, view.state, "it has ended, and nobody has told how yet" + _who_tells(view))
     return Verdict(ACTIVE, view.state)
+
+
+def _who_tells(view: JobView) -> str:
+    return "" if view.has_parent else ": its site's next start does"
 
 
 def worst(verdicts: list[Verdict]) -> Verdict:
@@ -91,6 +98,8 @@ def outage(found: Outage, now: float) -> str:
     """Return when and for how long a site's engine did not answer, and why."""
     length = duration((found.until or now) - found.since)
     how = f"did not answer for {length}" if found.until else f"has not answered for {length}"
+    if found.outlived:
+        how = f"did not answer for {length} at least, and its site's process has ended"
     reason = plain(found.reason, 200)
     return f"{moment(found.since)}: the engine of {plain(found.site, 80)} {how}: {reason}".rstrip(": ")
 

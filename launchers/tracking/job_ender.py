@@ -47,24 +47,26 @@ class JobEnder:
         self._loop.ask(question, signalled, not_signalled, job.subject)
 
     def _end_process(self, job: TrackedJob, signal: str) -> bool:
-        """In the pool: signal a container's process, or remove a container that has none. Whether that ended it."""
+        """In the pool: signal a process, or remove a container that has none; return whether it was there still."""
         container_id = job.identity.container_id
         if job.state is DOCKER_STATE.CREATED:
             # The engine is asked once more: one that was started meanwhile would be killed without having been asked,
             # and one whose start has failed has ended by itself.
             state = effective_state(self._runtime.inspect(container_id))
             if state is DOCKER_STATE.CREATED:
-                self._runtime.remove(container_id)
-                return True
+                return job.wish.deliver(partial(self._remove, container_id))
             if state in TERMINAL_STATES:
                 return False
-        return self._runtime.send_signal(container_id, signal)
+        return job.wish.deliver(partial(self._runtime.send_signal, container_id, signal))
 
-    def _signalled(self, job: TrackedJob, ending: Ending, delivered: bool) -> None:
+    def _remove(self, container_id: str) -> bool:
+        self._runtime.remove(container_id)
+        return True
+
+    def _signalled(self, job: TrackedJob, ending: Ending, _: bool) -> None:
         self._go_on_in(ending.sent(time.monotonic()), job)
         # An end that was seen while the signal was under way was put off, for nobody knew who was first: the job, or
         # who asked for its end. Now that is known, noted for the result, and the end may be looked at.
-        job.note_delivery(delivered)
         self._tracker.poke(job)
 
     def _not_signalled(self, job: TrackedJob, ending: Ending, error: Exception) -> None:

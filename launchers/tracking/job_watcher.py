@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import partial
 
 from flcore.errors import RuntimeUnavailableError
 from flcore.job_launcher_spec import JobReturnCode
 
-from ..docker_state import DOCKER_STATE, TERMINAL_STATES, ContainerState, effective_state, result_of
+from ..docker_state import DOCKER_STATE, TERMINAL_STATES, ContainerState, EndRequest, effective_state, result_of
+from ..records.end_marks import EndMarks
 from ..runtime.base import Runtime
-from .ending import Ending
+from .ending import SIGTERM, Ending
 from .job_cleaner import JobCleaner
 from .job_ender import JobEnder, Tracker
 from .job_output import last_output
@@ -54,6 +55,7 @@ class JobWatcher:
         cleaner: who gets the jobs that have ended.
         notifier: who tells listeners of what has changed.
         list_all: has all containers listed.
+        marks: say whose end other processes have noted; None where nobody could.
     """
 
     def __init__(
@@ -65,6 +67,7 @@ class JobWatcher:
         cleaner: JobCleaner,
         notifier: Notifier,
         list_all: Callable[[], object],
+        marks: EndMarks | None = None,
     ) -> None:
         self._runtime = runtime
         self._loop = loop
@@ -74,6 +77,7 @@ class JobWatcher:
         self._cleaner = cleaner
         self._notifier = notifier
         self._list_all = list_all
+        self._marks = marks
         self.watches: dict[str, Watch] = {}
         """By container id, until the job's end. Any thread may look something up."""
         self.missed_changes = 0
@@ -130,6 +134,36 @@ class JobWatcher:
     def pursue_end_in(self, container_id: str) -> None:
         """Do what is next to end the job in a container, if it has not ended."""
         if watch := self.watches.get(container_id):
+            self.pursue_end(watch)
+
+    def heed_noted_ends(self) -> None:
+        """Have jobs ended whose end another process has noted: one look, at a folder, whatever the number of jobs."""
+        if self._marks:
+            self._loop.ask(self._marks.find, self._heed, lambda error: logger.error("no wish is found: %r", error))
+
+    def _heed(self, names: Collection[str]) -> None:
+        marked = [watch for watch in list(self.watches.values()) if names and watch.job.record_name in names]
+        for watch in marked:
+            # One that is being launched looks for itself, as late as can be: who removed its container would interfere.
+            if watch.job.state not in (None, DOCKER_STATE.CREATED):
+                not_heeded = partial(logger.warning, "%s: the wish for its end is not heeded: %r", watch.job.identity)
+                self._loop.ask(partial(self._read_wish, watch.job), partial(self._begin_to_end, watch), not_heeded)
+
+    def _read_wish(self, job: TrackedJob) -> EndRequest | None:
+        """In the pool."""
+        job.heed_noted_end()
+        if job.end_request and self._marks:
+            self._marks.take_away(job.record_name)
+        return job.end_request
+
+    def _begin_to_end(self, watch: Watch, request: EndRequest | None) -> None:
+        if watch.ending.under_way:
+            return
+        # Delivered by who has noted it: what is left to do is to kill, if nobody else does.
+        if request and request.delivered and watch.ending.signal == SIGTERM:
+            seconds = watch.ending.sent(time.monotonic())
+            self._loop.after(seconds, partial(self.pursue_end_in, watch.job.identity.container_id))
+        elif request:
             self.pursue_end(watch)
 
     def _inspect(self, job: TrackedJob) -> tuple[ContainerState, str]:

@@ -104,6 +104,7 @@ class Lister:
             interval = self._settings.relist_interval
             self._loop.after(interval if self._engine.answers else min(interval, AWAY_INTERVAL), self._tick)
             self.list_all()
+            self._watcher.heed_noted_ends()
 
     def _listed(self, summaries: list[ContainerSummary]) -> None:
         again = self._listing.end()
@@ -134,6 +135,7 @@ class Lister:
                 self._watcher.add(job)
                 del self.expected[nonce]
             elif expectation.is_in_vain(time.monotonic()):
+                job.wish.note_delivery()  # if there is one: what was never made has not ended by itself
                 self._watcher.take_in(Watch(job), _NEVER_MADE)
                 del self.expected[nonce]
 

@@ -26,6 +26,7 @@ from flcore.job_launcher_spec import LauncherFigures
 from flcore.threads import logged
 
 from ..docker_state import ContainerState
+from ..records.end_marks import EndMarks
 from ..runtime.base import ContainerSummary, Runtime
 from ..settings import JobSettings
 from .event_reader import EventReader
@@ -56,6 +57,7 @@ class StateTracker:
         on_unknown: called in the pool with the listed containers that are not tracked.
         settings: how often it lists, and how long a container may still appear.
         site: whose jobs they are, for the log.
+        marks: say whose end other processes have noted; None where nobody could.
     """
 
     def __init__(
@@ -65,6 +67,7 @@ class StateTracker:
         on_unknown: Callable[[list[ContainerSummary]], None] | None = None,
         settings: JobSettings = JobSettings(),
         site: str = "",
+        marks: EndMarks | None = None,
     ) -> None:
         self._runtime = runtime
         self._about = {"site": site}
@@ -80,7 +83,14 @@ class StateTracker:
         self._cleaner = JobCleaner(self._loop)
         # Each needs the other: a watcher in doubt has all listed, and a list says what to look at.
         self._watcher = JobWatcher(
-            self, runtime, self._loop, self._engine, self._cleaner, self._notifier, lambda: self._lister.list_all()
+            self,
+            runtime,
+            self._loop,
+            self._engine,
+            self._cleaner,
+            self._notifier,
+            lambda: self._lister.list_all(),
+            marks,
         )
         self._lister = Lister(
             runtime, self._loop, self._watcher, self._engine, settings, on_unknown, self._closing, self._about

@@ -18,8 +18,8 @@ from ..container_spec import hidden
 from ..docker_state import DOCKER_STATE, ContainerState, EndRequest, Progress, StateMachine, Transition
 from ..records.gpu_leases import JobLock
 from ..records.job_record import JobIdentity, JobRecord
-from ..records.known_job import known_request
 from ..settings import JobSettings
+from .end_wish import EndWish
 from .lanes import Subject
 
 logger = logging.getLogger(__name__)
@@ -57,7 +57,6 @@ class TrackedJob:
         "_changed",
         "_cleaned_up",
         "_done_callbacks",
-        "_end_request",
         "_followers",
         "_machine",
         "_output",
@@ -70,6 +69,7 @@ class TrackedJob:
         "identity",
         "output_is_kept",
         "subject",
+        "wish",
     )
 
     def __init__(
@@ -86,7 +86,8 @@ class TrackedJob:
         self._machine = StateMachine(told)
         self._result: JobResult | None = None
         self._output = ""
-        self._end_request: EndRequest | None = None
+        self.wish = EndWish(lambda: self.hooks.record)
+        """Whether it is to end."""
         self._tracked = True
         self._announced = False
         self._cleaned_up = False
@@ -113,7 +114,12 @@ class TrackedJob:
     @property
     def end_request(self) -> EndRequest | None:
         """Who asked for the end, if somebody did."""
-        return self._end_request
+        return self.wish.request
+
+    @property
+    def record_name(self) -> str:
+        """Of its record's file; empty if it has none."""
+        return self.hooks.record.path.name if self.hooks.record else ""
 
     @property
     def entered(self) -> frozenset[DOCKER_STATE]:
@@ -175,12 +181,12 @@ class TrackedJob:
         if self._result is not None:
             return
         self.check_process()
+        self.heed_noted_end()  # another process's may be the first
         with self._changed:
-            if self._end_request is not None or self._result is not None:
+            if self._result is not None or not self.wish.utter(EndRequest(by, now, delivered)):
                 return
-            self._end_request = EndRequest(by, now, delivered)
             self._changed.notify_all()
-        self._note_end_request()  # without the lock: nobody who waits for the job waits for a disk
+        self.note(**self.wish.fields())  # without the lock: nobody who waits for the job waits for a disk
 
     def add_done_callback(self, callback: Callable[[], None]) -> None:
         """Have ``callback`` called after the listener got the last change; at once if it did already."""
@@ -208,8 +214,7 @@ class TrackedJob:
 
     def final_fields(self) -> Mapping[str, Any]:
         """Return the fields of a record from which another process makes this job's end again."""
-        asked = {"end_request": asdict(self._end_request)} if self._end_request else {}
-        return {"seen": asdict(self._machine.seen), "output": self._output, **asked}
+        return {"seen": asdict(self._machine.seen), "output": self._output, **self.wish.fields()}
 
     def note(self, **fields: Any) -> None:
         """Write down what it is good to know, though all goes on without. That it cannot be is logged once."""
@@ -229,34 +234,17 @@ class TrackedJob:
         """Take note of the job's container."""
         self.identity = replace(self.identity, container_id=container_id)
 
-    def note_delivery(self, delivered: bool) -> None:
-        """Take note of whether a request to end reached the job before its end. Once it did, it did."""
-        with self._changed:
-            if self._end_request is None or self._end_request.delivered:
-                return
-            self._end_request = replace(self._end_request, delivered=delivered)
-        self._note_end_request()
-
     def restore_end_request(self, request: EndRequest) -> None:
         """Take in a request that another process noted."""
-        self._end_request = request
+        self.wish.utter(request)
 
     def heed_noted_end(self) -> None:
-        """Take in a request that another process has noted in the record, if there is none of this one. Reads a file.
+        """Take in what other processes have noted of a request in the record. Reads a file.
 
-        For ``flcore stop``: it writes its wish down, and ends the job itself.
+        For ``flcore stop``: it writes its wish down, and ends the job itself if it can.
         """
-        if self.hooks.record is None or self._end_request is not None:
-            return
-        try:
-            request = known_request(self.hooks.record.noted("end_request"))
-        except ValueError as error:
-            logger.warning("%s: who has asked for its end cannot be read: %s", self.identity, error)
-            return
-        with self._changed:
-            # Somebody here may have asked while the file was read. That request counts then.
-            if self._end_request is None and self._result is None:
-                self._end_request = request
+        if self._result is None:
+            self.wish.heed()
 
     def observe(self, seen: ContainerState, now: float, output: str = "") -> list[JobStateChange]:
         """Take in an inspection: the result first, then the bell."""
@@ -265,7 +253,7 @@ class TrackedJob:
             transitions = self._machine.observe(seen, now)
             if self._result is None:
                 self._output = output
-                self._result = self._machine.result(self._end_request, output)
+                self._result = self._machine.result(self.wish.request, output)
             if transitions or self._result:
                 self._changed.notify_all()
         return [self._as_change(transition) for transition in transitions]
@@ -327,10 +315,6 @@ class TrackedJob:
             self._told = told = self._told.then(DOCKER_STATE(change.state), change.time)
             last = self.final_fields() if change.result else {}
             self.note(told=[told.state, sorted(told.entered), told.time], **last)
-
-    def _note_end_request(self) -> None:
-        if self._end_request:
-            self.note(end_request=asdict(self._end_request))
 
     def _forget_if_done(self) -> None:
         # Listeners and cleaners are threads of their own. While either is not done, a next process must find the job.

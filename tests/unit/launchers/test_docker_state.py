@@ -56,7 +56,13 @@ container_states = st.just(GONE) | st.builds(
     finished_at=times,
 )
 histories = st.lists(st.tuples(container_states, st.floats(0.5, 2000)), min_size=1, max_size=8)
-end_requests = st.none() | st.builds(EndRequest, st.just("somebody"), st.floats(0.5, 2000))
+end_requests = st.none() | st.builds(
+    EndRequest,
+    st.just("somebody"),
+    st.floats(0.5, 2000),
+    delivered=st.none() | st.booleans(),
+    tried_at=st.none() | st.floats(0.5, 2000),
+)
 
 
 def observe_all(machine: StateMachine, history: list[tuple[ContainerState, float]]) -> list[Transition]:
@@ -314,22 +320,29 @@ def test_a_dead_container_whose_end_was_not_seen_is_lost_whatever_its_exit_code(
 
 
 def test_a_job_that_somebody_asked_to_end_is_aborted_and_keeps_its_exit_code() -> None:
-    result = result_of(exited(143), EndRequest("the test", 2.5))
+    result = result_of(exited(143), EndRequest("the test", 2.5, delivered=True))
     assert (result.return_code, result.exit_code, result.signal) == (JobReturnCode.ABORTED, 143, 15)
     assert (result.ended_by, result.error) == ("the test", "ended on the request of the test")
 
 
 def test_a_job_that_ends_well_after_it_was_asked_to_is_aborted_too() -> None:
-    assert result_of(exited(0), EndRequest("the test", 2.5)).return_code is JobReturnCode.ABORTED
+    assert result_of(exited(0), EndRequest("the test", 2.5, delivered=True)).return_code is JobReturnCode.ABORTED
 
 
-def test_a_job_that_had_ended_before_it_was_asked_keeps_its_result() -> None:
-    result = result_of(exited(3), EndRequest("the test", 3.5))
-    assert (result.return_code, result.ended_by) == (JobReturnCode.EXECUTION_ERROR, "")
+@pytest.mark.parametrize(
+    ("delivered", "tried_at", "is_aborted"),
+    [(True, None, True), (False, None, False), (None, None, False), (None, 2.5, True), (None, 3.5, False)],
+    ids=["delivered", "too-late", "by-nobody", "not-answered", "not-answered-and-after-the-end"],
+)
+def test_a_wish_is_an_abort_if_it_was_delivered_before_the_end(
+    delivered: bool | None, tried_at: float | None, is_aborted: bool
+) -> None:
+    result = result_of(exited(0), EndRequest("the test", 2.5, delivered, tried_at))
+    assert (result.return_code is JobReturnCode.ABORTED, result.ended_by) == (is_aborted, "the test" * is_aborted)
 
 
 def test_a_container_that_vanished_after_somebody_asked_is_aborted() -> None:
-    assert result_of(GONE, EndRequest("the test", 2.5)).return_code is JobReturnCode.ABORTED
+    assert result_of(GONE, EndRequest("the test", 2.5, tried_at=2.6)).return_code is JobReturnCode.ABORTED
 
 
 @pytest.mark.parametrize("state", [DOCKER_STATE.CREATED, DOCKER_STATE.EXITED])
@@ -340,3 +353,15 @@ def test_what_never_started_never_succeeded_whatever_code_stands_there(state: DO
     assert (result.return_code, result.exit_code) != (JobReturnCode.SUCCESS, 0)
     assert result.exit_code is None
     assert error in result.error
+
+
+def test_of_two_accounts_of_a_wish_that_counts_which_knows_more_of_its_delivery() -> None:
+    accounts = [
+        EndRequest("the test", 1.0),
+        EndRequest("the test", 1.0, delivered=False),
+        EndRequest("the test", 1.0, tried_at=2.0),
+        EndRequest("the test", 1.0, delivered=True),
+    ]
+    for less, more in pairwise(accounts):
+        assert less.joined(more) is more.joined(less) is more
+    assert accounts[0].joined(None) is accounts[0]

@@ -486,4 +486,4 @@ def test_a_wish_that_could_not_be_written_down_is_written_with_the_end(
         disk.setattr(JobRecord, "note", full_disk)
         job.request_end("me", 1.0)
     job.note(**job.final_fields())
-    assert read_record(path)["end_request"] == {"by": "me", "time": 1.0, "delivered": None}
+    assert read_record(path)["end_request"] == {"by": "me", "time": 1.0, "delivered": None, "tried_at": None}

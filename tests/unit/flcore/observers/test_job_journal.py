@@ -165,6 +165,49 @@ def test_it_tells_when_the_engine_did_not_answer(tmp_path: Path, runtime: FakeRu
     assert outage.until >= outage.since
 
 
+def test_an_outage_ends_with_the_process_that_saw_it_and_paints_over_no_later_job(tmp_path: Path) -> None:
+    with make_site(tmp_path) as site:
+        site.fire_event(EventType.ENGINE_UNREACHABLE, site.new_context())  # and is not told to be over
+    with make_site(tmp_path) as site:
+        site.fire_event(EventType.ENGINE_UNREACHABLE, site.new_context())
+        site.fire_event(EventType.ENGINE_REACHABLE, site.new_context())
+    before, after = SiteHistory(lines_of(tmp_path)).settled_outages(lambda _: False)
+    assert (before.until, before.outlived) == (before.since, True)
+    assert (after.until is not None, after.outlived) == (True, False)
+
+
+def test_an_outage_ends_with_what_was_heard_last_of_its_process() -> None:
+    lines: list[dict[str, Any]] = [
+        {"event": "engine_unreachable", "time": 1.0, "parent": "p"},
+        {"event": "launching", "time": 3.0, "parent": "p", "job_id": "j", "name": ""},
+        {"event": "launching", "time": 9.0, "parent": "another", "job_id": "k", "name": ""},
+    ]
+    history = SiteHistory({"site": "s"} | line for line in lines)
+    [outage] = history.settled_outages(lambda _: False)
+    assert (outage.since, outage.until, outage.outlived) == (1.0, 3.0, True)
+    assert history.settled_outages({"p"}.__contains__) == history.outages
+
+
+def test_the_outages_of_two_launchers_engines_are_two() -> None:
+    lines: list[dict[str, Any]] = [
+        {"event": "engine_unreachable", "time": 1.0, "launcher": "one"},
+        {"event": "engine_unreachable", "time": 2.0, "launcher": "other"},
+        {"event": "engine_reachable", "time": 3.0, "launcher": "other"},
+    ]
+    history = SiteHistory({"site": "s", "parent": "p"} | line for line in lines)
+    assert [(each.launcher, each.until) for each in history.outages] == [("one", None), ("other", 3.0)]
+
+
+def test_no_launch_of_a_dead_process_has_waited_for_a_later_ones_pull() -> None:
+    lines: list[dict[str, Any]] = [
+        {"event": "launching", "time": 1.0, "parent": "dead", "job_id": "j", "name": ""},
+        {"event": "launching", "time": 8.0, "parent": "p", "job_id": "k", "name": ""},
+        {"event": "image_pulled", "time": 9.0, "parent": "p", "image": "job:1", "seconds": 0.5, "error": ""},
+    ]
+    jobs = SiteHistory({"site": "s"} | line for line in lines).jobs
+    assert [len(job.pulls) for job in jobs.values()] == [0, 1]
+
+
 def test_it_makes_one_line_of_whatever_a_job_is_called(tmp_path: Path, runtime: FakeRuntime) -> None:
     evil = '\x1b[31m<script>alert(1)</script>\n{"event": "completed"}\u2028' + "x" * 1000
     with make_site(tmp_path, runtime) as site:

@@ -20,6 +20,7 @@ def lab(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.
     monkeypatch.setattr(ending, "KILL_INTERVAL", 0.05)
     monkeypatch.setattr(stop, "CONFIRM_TIMEOUT", 0.2)
     monkeypatch.setattr(stop, "LAUNCH_TIMEOUT", 0.2)
+    monkeypatch.setattr(stop, "SITE_TIMEOUT", 0.5)
     monkeypatch.setattr(logs, "RETRY_INTERVAL", 0.01)
     lab = OperatorLab(tmp_path, capsys)
     yield lab

@@ -305,6 +305,18 @@ def test_an_outage_of_the_engine_is_told(lab: OperatorLab) -> None:
     assert (outage.site, outage.until) == ("site-1", None)
 
 
+def test_an_outage_ends_with_the_process_that_saw_it(lab: OperatorLab) -> None:
+    site = lab.site()
+    lab.launch(site)
+    lab.runtime.set_reachable(False)
+    index = lab.index()
+    until(lambda: index.jobs() and index.outages())
+    site.close()
+    index.jobs()
+    [outage] = index.outages()
+    assert (outage.until, outage.outlived) == (outage.since, True)
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
 def test_a_site_that_is_not_ours_to_read_is_told(lab: OperatorLab) -> None:
     lab.launch(lab.site())

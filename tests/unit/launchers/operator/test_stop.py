@@ -139,13 +139,53 @@ def test_all_sites_of_a_job_are_ended_or_the_one_that_is_named(lab: OperatorLab)
 
 
 def test_an_engine_that_does_not_answer_is_a_failure_and_the_wish_stays(lab: OperatorLab) -> None:
-    handle = lab.launch(lab.site())
+    handle = lab.launch(lab.site(often=True))
     lab.runtime.set_reachable(False)
     done = lab.flcore("stop", "job-1")
-    assert (done.status, "so try again when it does" in done.out) == (1, True)
+    assert (done.status, "ends the job when it reaches the engine" in done.out) == (1, True)
     lab.runtime.set_reachable(True)
-    lab.runtime.exit(NAME, 143)
     assert handle.wait() is JobReturnCode.ABORTED
+
+
+def test_a_wish_that_reaches_no_engine_is_delivered_by_the_living_site(lab: OperatorLab) -> None:
+    handle = lab.launch(lab.site(often=True))
+    lab.lose_engine()
+    done = lab.flcore("stop", "job-1")
+    expected = "site-1/job-1: ABORTED (exit code 143): ended on the request of flcore stop (user alice)\n"
+    assert (done.status, done.out) == (0, expected)
+    assert handle.wait() is JobReturnCode.ABORTED
+
+
+def test_a_wish_that_nobody_has_delivered_is_no_abort(lab: OperatorLab) -> None:
+    handle = lab.launch(lab.site())  # which lists too seldom to notice it
+    lab.lose_engine()
+    done = lab.flcore("stop", "job-1")
+    assert done.status == 1
+    assert done.out == (
+        "site-1/job-1: no engine that answers has it; the wish is written down, and its site's process, which lives, "
+        "ends the job when it reaches the engine\n"
+    )
+    lab.runtime.exit(NAME, 0)
+    assert handle.wait() is JobReturnCode.SUCCESS
+
+
+def test_without_a_living_site_its_next_start_delivers_the_wish(lab: OperatorLab) -> None:
+    site = lab.site()
+    lab.launch(site)
+    site.close()
+    lab.lose_engine()
+    done = lab.flcore("stop", "job-1")
+    assert done.status == 1
+    assert done.out == (
+        "site-1/job-1: no engine that answers has it; the wish is written down, and its site's next start ends "
+        "the job, if it has not ended by itself till then\n"
+    )
+    lab.find_engine()
+    lab.site()
+    until(lambda: lab.view().history.is_closed)
+    result = lab.view().history.result
+    assert result is not None
+    assert (result.return_code, result.exit_code) == (JobReturnCode.ABORTED, 143)
 
 
 def test_an_end_that_is_not_confirmed_is_a_failure(lab: OperatorLab) -> None:

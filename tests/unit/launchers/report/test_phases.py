@@ -1,5 +1,7 @@
 """Where the time of a run went."""
 
+import dataclasses
+
 from flcore.observers.job_history import ImagePull, Outage
 from launchers.report.phases import Span, ended_at, overlapping, spans
 from tests.job_views import BEGAN, FAILED, SUCCEEDED, job_view, running
@@ -68,3 +70,8 @@ def test_an_outage_of_the_sites_own_engine_is_cut_to_the_run() -> None:
     found = overlapping(outages, "site-1", BEGAN, BEGAN + 6, NOW)
 
     assert [(outage.since - BEGAN, (outage.until or 0) - BEGAN) for outage in found] == [(0, 2), (4, 6)]
+
+
+def test_the_time_of_a_container_that_has_ended_untold_does_not_grow() -> None:
+    view = dataclasses.replace(running(), state="exited", has_parent=False)
+    assert ended_at(view, BEGAN + 50) == ended_at(view, BEGAN + 5000) == BEGAN + 1

@@ -6,7 +6,8 @@ import re
 import pytest
 
 from flcore import JobResult, JobReturnCode
-from launchers.report.words import Verdict, byte_size, duration, number, plain, verdict, worst
+from flcore.observers.job_history import Outage
+from launchers.report.words import Verdict, byte_size, duration, number, outage, plain, verdict, worst
 from tests.job_views import FAILED, HOSTILE, SUCCEEDED, job_view, running
 
 
@@ -63,6 +64,14 @@ def test_a_run_without_a_result_is_what_its_state_is() -> None:
     assert verdict(running()) == Verdict("active", "running")
 
 
+@pytest.mark.parametrize("state", ["exited", "dead"])
+@pytest.mark.parametrize("has_parent", [True, False])
+def test_a_container_that_has_ended_is_not_active_whoever_follows_it(state: str, has_parent: bool) -> None:
+    view = dataclasses.replace(running(), state=state, has_parent=has_parent)
+    assert (verdict(view).kind, verdict(view).word) == ("ended", state)
+    assert ("its site's next start" in verdict(view).reason) is not has_parent
+
+
 def test_a_lost_run_says_what_that_means() -> None:
     view = dataclasses.replace(running(), state="lost")
 
@@ -76,6 +85,12 @@ def test_a_job_has_failed_where_one_of_its_runs_has() -> None:
 
 def test_a_job_is_active_while_one_of_its_runs_is() -> None:
     assert worst([verdict(job_view(result=FAILED)), verdict(running())]).word == "running"
+
+
+def test_an_outage_that_its_process_did_not_survive_does_not_go_on() -> None:
+    found = Outage("site-1", 1000.0, 1002.0, "it is down", outlived=True)
+    expected = "did not answer for 2.0 s at least, and its site's process has ended: it is down"
+    assert outage(found, now=5000.0).endswith(expected)
 
 
 def test_a_text_is_one_line_that_can_be_seen() -> None:
