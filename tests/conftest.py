@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import os
 import re
 import signal
+import tempfile
 import threading
 from collections.abc import Callable, Generator, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -35,6 +37,12 @@ pytest_plugins = ["flcore.testing"]
 def pytest_sessionstart() -> None:
     """Heed interrupts, which tests send: what a shell has put into the background, or nohup runs, ignores them."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_configure() -> None:
+    """Keep test folders out of /dev, which is the host's own: no dataset may be there."""
+    if Path(tempfile.gettempdir()).resolve().is_relative_to("/dev"):
+        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", "/var/tmp")
 
 
 @pytest.hookimpl(wrapper=True)

@@ -17,6 +17,10 @@ from typing import BinaryIO
 
 MAX_FOLDER_DEPTH = 64
 """Levels of folders in an app. What lies deeper in a job's folder keeps its owner."""
+PASSING = frozenset(
+    {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ESTALE}
+)
+"""Errors of a disk or of this process that no job can have brought about in its folder, and that may pass."""
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import logging
 import secrets
 import threading
@@ -15,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Protocol
 
-from flcore.disk.safe_files import closing, open_private, write_new
+from flcore.disk.safe_files import PASSING, closing, open_private, write_new
 from flcore.errors import JobLaunchError, NameInUseError
 from flcore.job_launcher_spec import ImagePullProgress, JobStateChange
 from flcore.launch import Launch
@@ -48,10 +47,6 @@ SAME_NAME_TIMEOUT = 10.0
 """Seconds that a launch waits for an ended job of the same name to be out of the way."""
 FOLLOWER_PATIENCE = 5.0
 """Seconds that an ended container stays for who follows its output."""
-_PASSING = frozenset(
-    {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ESTALE}
-)
-"""Errors of a disk or of this process that no job can have brought about in its folder, and that may pass."""
 
 
 class KeeperListener(Protocol):
@@ -269,7 +264,8 @@ class JobKeeper:
 
     def _clean_up(self, log_path: Path | None, job: TrackedJob) -> None:
         """Keep an ended job's output, write its end down, then remove its container. May be done twice."""
-        self._loans.take_secrets_back(job)
+        if not self._loans.take_secrets_back(job):
+            raise CleanUpDelayedError("its secrets cannot be removed")
         if job.identity.container_id:
             if not job.output_is_kept:
                 self._keep_output(log_path, job)
@@ -289,7 +285,7 @@ class JobKeeper:
                 with closing(open_private(log_path.parent)) as folder:
                     write_new(log_path.name, folder, self.runtime.logs(job.identity.container_id), LOG_MODE)
         except OSError as error:
-            if error.errno in _PASSING:
+            if error.errno in PASSING:
                 raise CleanUpDelayedError(f"its output cannot be kept: {error}") from error
             # the job may have done it: it must not keep its container by that
             logger.warning("%s: its output cannot be kept: %s", job.identity, error)

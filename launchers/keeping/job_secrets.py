@@ -20,7 +20,7 @@ from fcntl import F_ADD_SEALS, F_SEAL_GROW, F_SEAL_SEAL, F_SEAL_SHRINK, F_SEAL_W
 from functools import partial
 from pathlib import Path
 
-from flcore.disk.safe_files import closing, create_file, open_file, open_folder, remove
+from flcore.disk.safe_files import PASSING, closing, create_file, open_file, open_folder, remove
 from flcore.errors import JobLaunchError
 from flcore.job_launcher_spec import Check
 
@@ -50,6 +50,8 @@ class JobSecrets:
     def __init__(self, secrets: Sequence[Secret], folder: str) -> None:
         self.secrets = secrets
         self._folder = folder
+        self._left: set[str] = set()
+        """Nonces of jobs whose files could not be removed, and should be soon."""
 
     def give(self, spec: ContainerSpec, nonce: str) -> ContainerSpec:
         """Make the files of one job, and return a spec that shows them to it.
@@ -70,9 +72,18 @@ class JobSecrets:
         variables = {secret.to_env: MASK for secret in secrets if secret.to_env}
         return self._shown_to(spec, {secret: self._path(secret, nonce) for secret in secrets}, variables, nonce)
 
-    def take_back(self, nonce: str) -> None:
-        """Remove the files of one job, of whatever process of this site. Idempotent; what goes wrong is logged."""
+    def take_back(self, nonce: str) -> bool:
+        """Remove the files of one job, of whatever process of this site, and what could not be removed before.
+
+        Idempotent; what goes wrong is logged. False if it is worth trying again.
+        """
+        for each in {*self._left, nonce}:
+            self._remove(each)
+        return nonce not in self._left
+
+    def _remove(self, nonce: str) -> None:
         path = Path(self._folder, _folder_name(nonce))
+        self._left.discard(nonce)
         try:
             # Anybody may make a folder of this name in a shared /dev/shm; only our own is ours to remove.
             if nonce and path.lstat().st_uid == os.geteuid():
@@ -80,7 +91,10 @@ class JobSecrets:
         except FileNotFoundError:
             pass
         except OSError as error:
-            logger.warning("the secrets in %s cannot be removed; remove them by hand: %s", path, error)
+            if error.errno in PASSING:
+                self._left.add(nonce)
+            what = "that is tried again" if nonce in self._left else "remove them by hand"
+            logger.warning("the secrets in %s cannot be removed; %s: %s", path, what, error)
 
     def check(self) -> Iterator[Check]:
         """Say whether all sources can be read, and the folder is in memory."""
@@ -154,9 +168,10 @@ class ProcessSecrets(JobSecrets):
         super().__init__(secrets, "")
         self._files: dict[str, list[int]] = {}
 
-    def take_back(self, nonce: str) -> None:
+    def take_back(self, nonce: str) -> bool:
         for descriptor in self._files.pop(nonce, ()):
             os.close(descriptor)
+        return True
 
     def _check_place(self) -> Iterable[Check]:
         return ()

@@ -49,6 +49,6 @@ class Loans:
         job.hooks = replace(job.hooks, secrets=spec.secret_values())
         return spec
 
-    def take_secrets_back(self, job: TrackedJob) -> None:
-        """Remove the files of a job's secrets. Idempotent; what goes wrong is logged."""
-        self.secrets.take_back(job.identity.nonce)
+    def take_secrets_back(self, job: TrackedJob) -> bool:
+        """Remove the files of a job's secrets. Idempotent; what goes wrong is logged. False: try again."""
+        return self.secrets.take_back(job.identity.nonce)

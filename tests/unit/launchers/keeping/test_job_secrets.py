@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import os
@@ -192,6 +193,23 @@ def test_a_folder_that_somebody_has_put_there_is_neither_used_nor_followed(
     secrets.take_back(NONCE)
     assert list(elsewhere.iterdir()) == []
     assert elsewhere.exists()
+
+
+def test_what_could_not_be_removed_for_a_while_is_with_the_next_that_is_taken_back(
+    memory: Path, file: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    secrets = JobSecrets([Secret("db", file=str(file))], str(memory))
+    secrets.give(spec(), NONCE)
+
+    def broken(*_: object, **__: object) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    with monkeypatch.context() as disk:
+        disk.setattr(os, "rmdir", broken)
+        assert not secrets.take_back(NONCE)
+    assert "cannot be removed; that is tried again" in caplog.text
+    assert secrets.take_back("another")
+    assert list(memory.iterdir()) == []
 
 
 @AS_ROOT
