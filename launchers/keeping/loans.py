@@ -35,7 +35,7 @@ class Loans:
         job.hooks = replace(job.hooks, lock=lease.lock)
         # A process that outlives this one keeps the lock by the descriptor that it inherits.
         inherited = (lease.lock.descriptor,) if lease.lock else ()
-        return replace(spec, gpu_ids=lease.gpu_ids, inherited=inherited)
+        return replace(spec, gpu_ids=lease.names, inherited=inherited)
 
     def lend_secrets(self, job: TrackedJob, spec: ContainerSpec) -> ContainerSpec:
         """Make the files of a job's secrets, and return a spec that shows them to it. Raises JobLaunchError.
