@@ -36,6 +36,8 @@ INSECURE_KEYS = (
 """The keys that a site's ``allow_insecure`` may name."""
 
 _USER = re.compile(r"([0-9]{1,10}):[0-9]{1,10}", re.ASCII)
+_USERS = re.compile(r"([0-9]{1,10})-([0-9]{1,10})", re.ASCII)
+_LAST_UID = 2**32 - 2
 _NETWORK = re.compile(r"(container:)?[A-Za-z0-9][A-Za-z0-9_.-]{0,127}", re.ASCII)
 _CAPABILITY = re.compile(r"(?:CAP_)?([A-Z][A-Z_]{1,40})", re.ASCII)
 _SECURITY_OPTION = re.compile(r"(seccomp|apparmor|label|no-new-privileges|systempaths)[=:].+", re.ASCII)
@@ -58,6 +60,15 @@ def user(key: str, value: Any) -> str:
     if not isinstance(value, str) or not _USER.fullmatch(value):
         raise ValueError(f"{key} must be a uid and a gid, as in '1000:1000', got {value!r}")
     return value
+
+
+def user_range(key: str, value: Any) -> range:
+    """Return uids, from a first and a last one, none of which is root's."""
+    match = _USERS.fullmatch(value) if isinstance(value, str) else None
+    first, last = map(int, match.groups()) if match else (0, 0)
+    if not 0 < first <= last <= _LAST_UID:
+        raise ValueError(f"{key} must be the first and the last uid of jobs, as in '200000-265535', got {value!r}")
+    return range(first, last + 1)
 
 
 def network(key: str, value: Any) -> str:
