@@ -130,9 +130,9 @@ class JobLauncher(LaunchPlanner):
         launch = Launch.of(fl_ctx, job_id)
         with JobFolder(job_id, plan.folder, None if self.own_users else plan.spec.user) as folder:
             steps = partial(self.prepare, plan, folder), partial(_deploy, launch, folder)
-            job = keeper.launch(launch, plan.spec, *steps, plan.gpus)
+            handle = keeper.launch(launch, plan.spec, *steps, partial(self._handle, keeper), plan.gpus)
         fl_ctx.set_prop(FLContextKey.LAUNCH_REQUEST, partial(self._describe, plan), private=True, sticky=False)
-        return self._handle(keeper, job)
+        return handle
 
     def describe_launch(self, job_meta: dict[str, Any], fl_ctx: FLContext) -> LaunchRequest:
         """Return what :meth:`launch_job` would ask the runtime for. Asks the engine only for the image's id."""

@@ -12,11 +12,11 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from flcore.disk.safe_files import PASSING, closing, open_private, write_new
 from flcore.errors import JobLaunchError, NameInUseError
-from flcore.job_launcher_spec import ImagePullProgress, JobStateChange
+from flcore.job_launcher_spec import ImagePullProgress, JobHandleSpec, JobStateChange
 from flcore.launch import Launch
 
 from ..container_spec import (
@@ -41,6 +41,8 @@ from .launch_steps import Launchpad, LaunchSteps
 from .loans import Loans
 
 logger = logging.getLogger(__name__)
+
+Handle = TypeVar("Handle", bound=JobHandleSpec)
 
 LOG_MODE = 0o640
 SAME_NAME_TIMEOUT = 10.0
@@ -122,13 +124,14 @@ class JobKeeper:
         spec: ContainerSpec,
         prepare: Callable[[], None],
         confirm: Callable[[str], None],
+        make_handle: Callable[[TrackedJob], Handle],
         gpus: int = 0,
-    ) -> TrackedJob:
-        """Create, track and start a job's container, with so many GPUs of its own.
+    ) -> Handle:
+        """Create, track and start a job's container, with so many GPUs of its own, and return its handle.
 
-        ``prepare`` is called first, when nothing of an earlier job is in the way any more; ``confirm`` last, with
-        the job's user, before the start. Raises JobLaunchError; then there is no container, or (OutcomeUnknownError)
-        none that will stay.
+        ``prepare`` is called first, when nothing of an earlier job is in the way any more; ``confirm`` last before the
+        start, with the job's user; ``make_handle`` after it. Raises JobLaunchError; then there is no container, or
+        (OutcomeUnknownError) none that will stay.
         """
         who = JobIdentity(launch.job_id, self._site, spec.name, nonce=secrets.token_hex(8))
         job = TrackedJob(who, self._hooks(who.job_id))
@@ -147,7 +150,9 @@ class JobKeeper:
                 self.tracker.watch(job)  # before the start, so that no end is too quick to be seen
                 confirm(spec.user)
                 steps.start()
-        return job
+                handle = make_handle(job)
+                launch.note_handle(handle)
+        return handle
 
     def abort_launch(self, job_id: str, by: str) -> bool:
         """Call a launch back; False if there is none, or it is too late. Then what runs can be ended."""

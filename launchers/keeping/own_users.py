@@ -58,9 +58,11 @@ class OwnUsers:
 
         Idempotent; raises OSError.
         """
-        if not os.path.lexists(folder):
-            return  # it was made for a launch that has failed
-        with closing(open_private(folder)) as opened:
+        try:
+            opened = open_private(folder)
+        except FileNotFoundError:  # it was made for a launch that has failed
+            return
+        with closing(opened):
             if os.fstat(opened).st_uid in self.uids:
                 take_back(opened, os.geteuid(), os.getegid())
 
