@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 import re
 import secrets
 from collections.abc import Mapping, Sequence
@@ -77,6 +78,9 @@ class OwnUsers:
 
     def check(self) -> Check:
         """Say whether jobs can have these users, and who has one."""
+        others = ", ".join(f"{user.pw_uid} is {user.pw_name}" for user in pwd.getpwall() if user.pw_uid in self.uids)
+        if others:
+            return Check("users", False, f"'user_range' has users of this host: {others}; take uids that nobody has")
         try:
             self.check_right()
             holders = self._leases.holders()

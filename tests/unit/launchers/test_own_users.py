@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import pwd
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -232,6 +233,13 @@ def test_a_site_that_cannot_give_files_away_is_told_by_the_key_before_anything_i
     assert host.runtime.containers() == []
     assert not (parent.workspace / "job-1").exists()
     assert (parent.check().ok, words in parent.check().detail) == (False, True)
+
+
+def test_a_range_with_a_user_of_the_host_is_told_by_that_users_name(host: Host) -> None:
+    nobody = pwd.getpwnam("nobody")
+    check = host.parent(user_range=f"{nobody.pw_uid}-{nobody.pw_uid}").check()
+    words = f"'user_range' has users of this host: {nobody.pw_uid} is nobody; take uids that nobody has"
+    assert (check.ok, check.detail) == (False, words)
 
 
 @AS_ROOT
