@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import socket
+import ssl
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
@@ -49,7 +50,19 @@ _EXIT_CODE = "exitCode"
 """Of an event's attributes; a label of this name, be it the image's, takes its place."""
 _UNSEEN = 255
 """The exit code of an end that the engine has not seen."""
-_NOT_REACHED = (ConnectionRefusedError, FileNotFoundError, PermissionError, socket.gaierror)
+_NOT_REACHED = (
+    ConnectionRefusedError,
+    FileNotFoundError,
+    PermissionError,
+    socket.gaierror,
+    ssl.SSLCertVerificationError,
+)
+
+
+_WAYS_OUT = (
+    (PermissionError, "may this user ask it: is it in the group docker"),
+    (ssl.SSLError, "are docker_tls, or DOCKER_CERT_PATH and its files, right"),
+)
 
 
 # --- a container ---
@@ -180,8 +193,7 @@ def root_cause(error: BaseException) -> str:
 
 def no_answer(error: BaseException, address: str) -> str:
     """Return why an engine has not answered, at which address it was asked, and the way out, in one line."""
-    is_denied = isinstance(list(_causes(error))[-1], PermissionError)
-    way_out = "may this user ask it: is it in the group docker" if is_denied else "does it run"
+    way_out = next((words for kind, words in _WAYS_OUT if isinstance(list(_causes(error))[-1], kind)), "does it run")
     where = f" at {address}" if address else ""
     return f"{root_cause(error)}{where}; {way_out}, and is DOCKER_HOST or docker_host right?"
 
