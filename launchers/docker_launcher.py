@@ -82,7 +82,10 @@ class DockerJobLauncher(JobLauncher):
             jobs' ``secrets``. To be changed only while no job runs.
         host_paths: where the engine's host has what this process sees, ``path here -> path there``; for an engine of
             another host. Of a site in a container of the engine, what is mounted into that is found out.
-        docker_host: the engine, such as ``unix:///var/run/docker.sock``; by default what Docker's own command uses.
+        docker_host: the engine, such as ``unix:///var/run/docker.sock``, or ``ssh://`` with the extra ``[ssh]``; by
+            default what Docker's own command uses.
+        docker_tls: ``{"ca", "cert", "key"}``, for a docker_host of ``tcp://``: the files of the engine's authority, of
+            this side's certificate, and of its key; by default DOCKER_TLS_VERIFY and DOCKER_CERT_PATH count.
         kwargs: see :class:`launchers.launch_plan.LaunchPlanner`. Where ``limits`` names no memory, it is three quarters
             of this machine's.
     """
@@ -119,6 +122,7 @@ class DockerJobLauncher(JobLauncher):
         secrets_dir: str = JobLauncher.secrets_dir,
         host_paths: Mapping[str, str] | None = None,
         docker_host: str | None = None,
+        docker_tls: Mapping[str, str] | None = None,
         **kwargs: Any,
     ) -> None:
         problems = Problems()
@@ -153,7 +157,8 @@ class DockerJobLauncher(JobLauncher):
         self.job_settings = replace(self.job_settings, pull=pull)  # which are there even if another argument is wrong
         self.secrets_dir = checked(site_args.host_path, "secrets_dir", secrets_dir)
         self.host_paths = checked(docker_args.host_paths, "host_paths", host_paths or {})
-        self.docker_host = docker_host
+        self.docker_host = None if docker_host is None else checked(site_args.text, "docker_host", docker_host)
+        self.docker_tls = checked(docker_args.engine_tls, "docker_tls", docker_tls, docker_host)
         self.allow_insecure = checked(docker_args.insecure_keys, "allow_insecure", allow_insecure)
         problems.raise_all(ValueError)
         self.policy = _with_memory_limit(self.policy)
@@ -171,7 +176,9 @@ class DockerJobLauncher(JobLauncher):
     def make_runtime(self) -> Runtime:
         from .runtime.docker import DockerRuntime  # the first launch needs the Docker SDK, not the constructor
 
-        return DockerRuntime(self.docker_host, watched_label=LABEL_SITE, host_paths=self.host_paths)
+        return DockerRuntime(
+            self.docker_host, watched_label=LABEL_SITE, host_paths=self.host_paths, tls=self.docker_tls
+        )
 
     def place(self, path: str, fl_ctx: FLContext) -> str:
         workspace = fl_ctx.get_prop(FLContextKey.WORKSPACE_OBJECT)

@@ -17,6 +17,7 @@ from flcore.job_meta import FOLDERS_OF_SITES
 from flcore.workspace import STATE_DIR
 
 from ..container_spec import Isolation, Mount
+from ..settings import EngineTls
 from .image_reference import ImageRule
 from .site_args import absolute_path, flag, host_path, text, texts
 
@@ -137,6 +138,19 @@ def _parse_mount(key: str, value: Any) -> Mount:
         absolute_path(f"{key}.target", value["target"]),
         flag(f"{key}.read_only", value.get("read_only", True)),
     )
+
+
+def engine_tls(key: str, value: Any, docker_host: Any) -> EngineTls | None:
+    """Return the files by which an engine is asked by TLS. They are read when it is asked."""
+    if value is None:
+        return None
+    if not isinstance(value, Mapping) or not set(value) <= set(EngineTls._fields):
+        raise ValueError(f"{key} must be an object with ca, cert and key, got {value!r}")
+    if not str(docker_host).startswith(("tcp://", "https://")):
+        raise ValueError(f"{key} needs a docker_host such as 'tcp://engine.example.com:2376', got {docker_host!r}")
+    if ("cert" in value) != ("key" in value):
+        raise ValueError(f"{key} needs 'cert' and 'key' together")
+    return EngineTls(**{name: host_path(f"{key}.{name}", path) for name, path in value.items()})
 
 
 def optional_text(key: str, value: Any) -> str:
