@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple, Self
 
 from flcore.errors import FLCoreError
-from flcore.observers.job_history import JobHistory, Outage, SiteHistory
+from flcore.observers.job_history import Outage, SiteHistory
 
 from ..container_spec import LABEL_PARENT, LABEL_STATE_DIR
 from ..runtime.base import ContainerSummary, Runtime
@@ -184,24 +184,17 @@ class _Followed:
     def __init__(self, site: SiteFiles) -> None:
         self.history = SiteHistory()
         self._journal = FollowedHistory(site.journal)
-        self._ended: dict[tuple[str, str], JobView] = {}
+        self.ended: dict[tuple[str, str], JobView] = {}
+        """These views, by site and job id."""
 
     def look(self) -> None:
         """Take in what is new. Raises OSError."""
         before, self.history = self.history, self._journal.look()
         changed = self.history.settle()
         if self.history is not before:
-            self._ended = {}
+            self.ended = {}
         for key in changed:
-            self._ended.pop(key, None)
-
-    def view(self, key: tuple[str, str], make: Callable[[JobHistory | None], JobView]) -> JobView:
-        """Return the view of a job that nothing but the journal tells of; made once, when it has ended."""
-        if (view := self._ended.get(key)) is None:
-            view = make(self.history.jobs.get(key))
-            if view.history.result:
-                self._ended[key] = view
-        return view
+            self.ended.pop(key, None)
 
 
 class _SiteNow(NamedTuple):
@@ -218,16 +211,21 @@ class _SiteNow(NamedTuple):
         containers: dict[tuple[str, str], list[Listed]] = defaultdict(list)
         for one in listed:
             containers[one.key].append(one)
-        keys = dict.fromkeys([*self.followed.history.jobs, *records, *containers])
-        return [self._view(key, records.get(key), containers.get(key, ())) for key in keys]
+        told_elsewhere = {**records, **containers}
+        known = self.followed.ended
+        return [
+            view
+            if (view := known.get(key)) and key not in told_elsewhere
+            else self._view(key, records.get(key), containers.get(key, ()))
+            for key in {**self.followed.history.jobs, **told_elsewhere}
+        ]
 
     def _view(self, key: tuple[str, str], record: FoundRecord | None, listed: Sequence[Listed]) -> JobView:
-        def make(told: JobHistory | None) -> JobView:
-            return join(told, record, listed, self.files.is_alive, self.files.workspace)
-
-        if record or listed:
-            return make(self.followed.history.jobs.get(key))
-        return self.followed.view(key, make)
+        told = self.followed.history.jobs.get(key)
+        view = join(told, record, listed, self.files.is_alive, self.files.workspace)
+        if not record and not listed and view.history.result:
+            self.followed.ended[key] = view
+        return view
 
 
 def _holding(one: Listed, site: _SiteNow | None) -> Holding:
