@@ -5,11 +5,13 @@ from __future__ import annotations
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple, Self
 
 from flcore.errors import FLCoreError
 from flcore.observers.job_history import Outage, SiteHistory
+from flcore.observers.journal_sieve import ALL, Wanted
 
 from ..container_spec import LABEL_PARENT, LABEL_STATE_DIR
 from ..runtime.base import ContainerSummary, Runtime
@@ -40,6 +42,8 @@ class JobIndex:
         sites: returns the sites that are there now.
         engines: make the engines to be asked; each is called once. An ImportError is a problem to be told.
         whole_machine: jobs of other sites count, too, which only the engines, or their labels, tell of.
+        wanted: what is wanted of the journals. Of some jobs only, :meth:`jobs` tells of no others, and
+            :meth:`outages` of none.
     """
 
     def __init__(
@@ -48,10 +52,12 @@ class JobIndex:
         engines: Sequence[Callable[[], Runtime]] = (),
         *,
         whole_machine: bool = False,
+        wanted: Wanted = ALL,
     ) -> None:
         self._find_sites = sites
         self._engines = engines
         self._whole_machine = whole_machine
+        self._wanted = wanted
         self._runtimes: list[Runtime] | None = None
         self._followed: dict[tuple[Path, Path], _Followed] = {}
         self._outages: list[Outage] = []
@@ -72,7 +78,17 @@ class JobIndex:
             if self._whole_machine:
                 views += [view_of_stray(one) for one in listed]
             self._outages = outages
+            if self._wanted.jobs is not None:
+                views = [view for view in views if self._wanted.is_met_by({"job_id": view.history.job_id})]
             return sorted(views, key=lambda view: view.history.began_at)
+
+    def job_ids(self, beginning: str) -> list[str]:
+        """Return the ids of the jobs that begin so, by what the sites have on disk; quicker than :meth:`jobs`."""
+        found: set[str] = set()
+        for site in self._sites_there([]):
+            with suppress(OSError):
+                found |= site.job_ids(beginning)
+        return sorted(found)
 
     def holdings(self) -> list[Holding]:
         """Return the containers that launchers have made: of the last runs, and of others."""
@@ -168,7 +184,7 @@ class JobIndex:
         before, self._followed = self._followed, {}
         for site in self._sites_there(listed):
             key = site.folder, site.journal
-            followed = self._followed[key] = before.get(key) or _Followed(site)
+            followed = self._followed[key] = before.get(key) or _Followed(site, self._wanted)
             try:
                 site_id, records = site.site_id(), site.records()
                 followed.look()
@@ -181,9 +197,9 @@ class JobIndex:
 class _Followed:
     """A site's journal, as far as it was read, and the views of ended jobs, of which it alone tells."""
 
-    def __init__(self, site: SiteFiles) -> None:
+    def __init__(self, site: SiteFiles, wanted: Wanted) -> None:
         self.history = SiteHistory()
-        self._journal = FollowedHistory(site.journal)
+        self._journal = FollowedHistory(site.journal, wanted)
         self.ended: dict[tuple[str, str], JobView] = {}
         """These views, by site and job id."""
 
