@@ -6,7 +6,18 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-from ..docker_state import DOCKER_STATE, ContainerState, EndRequest, Progress, Transition
+from flcore.job_launcher_spec import JobResult
+
+from ..docker_state import (
+    DOCKER_STATE,
+    TERMINAL_STATES,
+    ContainerState,
+    EndRequest,
+    Progress,
+    Transition,
+    effective_state,
+    result_of,
+)
 from .job_record import JobIdentity, is_number
 from .told import Told, boot
 
@@ -55,6 +66,18 @@ def known_request(noted: Any) -> EndRequest | None:
         delivered=None if delivered is None else _checked("end_request.delivered", delivered, _is_flag),
         tried_at=_checked("end_request.tried_at", tried_at, _is_number_or_none),
     )
+
+
+def known_end(fields: Mapping[str, Any]) -> tuple[DOCKER_STATE, JobResult] | None:
+    """Return the last state and the result of a job whose end is on record: as who takes it over will tell them.
+
+    Raises ValueError for what cannot be read.
+    """
+    seen = _seen(fields.get("seen"))
+    if seen is None or effective_state(seen) not in TERMINAL_STATES:
+        return None
+    output = _checked("output", fields.get("output", ""), _is_text)
+    return effective_state(seen), result_of(seen, known_request(fields.get("end_request")), output)
 
 
 def told_in(fields: Mapping[str, Any]) -> Told:
