@@ -271,6 +271,8 @@ class JobKeeper:
                 self._keep_output(log_path, job)
             if not self._settings.keep:  # last, and only when the rest is on the disk: the engine forgets all of it
                 self.runtime.remove(job.identity.container_id)
+        if job.hooks.record and (self._settings.keep or not job.identity.container_id):
+            job.hooks.record.keep()  # of what was asked for and is not there yet, too: an engine may be very late
         self._drop(job)
 
     def _drop(self, job: TrackedJob) -> None:

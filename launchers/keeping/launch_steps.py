@@ -136,8 +136,9 @@ class LaunchSteps:
 
         An engine lists a container some milliseconds before it can be inspected or started.
         """
+        who = self._job.identity
         for found in self._pad.runtime.list_containers():
-            if found.nonce == self._job.identity.nonce and self._pad.runtime.inspect(found.id) != GONE:
+            if found.is_of(who.nonce, who.container_name) and self._pad.runtime.inspect(found.id) != GONE:
                 return found.id
         return None
 
