@@ -204,6 +204,8 @@ class JobKeeper:
             if steps.give_up(error):
                 self._drop(job)
                 if job.hooks.record:
+                    if steps.may_have_made:
+                        job.hooks.record.keep()
                     job.hooks.record.forget()
             if isinstance(error, OSError):  # no step should let one out; none of them is for who launches to know
                 raise JobLaunchError(f"job {launch.job_id}: it cannot be launched: {error}") from error

@@ -80,6 +80,7 @@ class JobRecovery:
             logger.log(level, "the jobs of earlier processes cannot be found, will be in %g s: %s", delay, error)
             tracker.ask_later(delay, partial(self.take_over, tracker))
             return
+        KnownContainers(self._store.folder).forget_what_was_never_made()
         for record in records:
             try:
                 self._take_over(record, tracker)

@@ -13,6 +13,7 @@ labels stands here, with its name, and with its id once that is known; or if the
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -27,9 +28,12 @@ from .job_record import KEPT, MAX_RECORD, SETTLED, UNREADABLE, JobIdentity
 
 _FOLDERS = ("jobs", UNREADABLE, KEPT)
 
+_LONGEST_WAIT = 7 * 24 * 3600.0
+"""Seconds in which a container must have appeared for which an engine was asked."""
+
 
 class KnownContainers:
-    """What one site has written down. Making one touches no disk; nothing is ever written by it."""
+    """What one site has written down. Making one touches no disk."""
 
     def __init__(self, state_dir: Path) -> None:
         self._folder = state_dir
@@ -51,6 +55,14 @@ class KnownContainers:
         with suppress(OSError):
             JournalReader(self._folder / JOURNAL_NAME).read(told.clear, take_in)
         return any(_is_told_by(line, who) for line in told)
+
+    def forget_what_was_never_made(self) -> None:
+        """Remove records that were put by of containers that have never appeared. Never raises."""
+        with suppress(OSError):
+            for path in (self._folder / KEPT).iterdir():
+                is_old = time.time() - path.lstat().st_mtime > _LONGEST_WAIT
+                if is_old and not _what_can_be_read(path).get("container_id"):
+                    path.unlink(missing_ok=True)
 
     def _notes(self, who: JobIdentity) -> Iterator[Path]:
         name = f"{who.job_id}.{who.nonce}.jsonl"

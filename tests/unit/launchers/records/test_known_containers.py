@@ -14,6 +14,7 @@ from launchers.records.known_containers import KnownContainers, agrees
 
 WHO = JobIdentity("job-1", "site-1", "site-1-job-1", "c1", "n1")
 SAID = {"job_id": "job-1", "site": "site-1", "name": "site-1-job-1", "nonce": "n1", "container_id": "c1"}
+SAID_OF = json.dumps(SAID)
 OTHERS = [
     replace(WHO, container_name="copy"),
     replace(WHO, container_id="c2"),
@@ -82,6 +83,18 @@ def test_the_journal_tells_of_a_container_by_its_id(tmp_path: Path, who: JobIden
     line = {"event": "state_change", "container_name": "site-1-job-1"} | SAID
     put(tmp_path, "journal.jsonl", json.dumps(line) + "\n")
     assert KnownContainers(tmp_path).are_told_of(who) is is_told
+
+
+def test_what_was_asked_for_and_has_never_appeared_is_forgotten_after_a_week(tmp_path: Path) -> None:
+    unmade = json.dumps(SAID | {"container_id": ""})
+    paths = [
+        put(tmp_path, f"kept/job-1.{nonce}.jsonl", said)
+        for nonce, said in (("n1", SAID_OF), ("n2", unmade), ("n3", unmade))
+    ]
+    for path in paths[:2]:
+        os.utime(path, (0, 0))
+    KnownContainers(tmp_path).forget_what_was_never_made()
+    assert [path.exists() for path in paths] == [True, False, True]
 
 
 def test_without_a_journal_nothing_is_told(tmp_path: Path) -> None:
