@@ -16,12 +16,13 @@ from __future__ import annotations
 
 import json
 import logging
+import shlex
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from .disk.job_folders import STATE_DIR as STATE_DIR
-from .disk.job_folders import forget_missing, is_foreign, note_new
+from .disk.job_folders import forget_missing, is_foreign, note_new, note_of
 from .disk.safe_files import copy_tree, remove, write_new
 from .disk.staged_files import StagedFiles, staged
 from .errors import ConfigError, JobLaunchError, OutcomeUnknownError
@@ -63,8 +64,7 @@ class Workspace:
         job_id = get_job_id(job_meta)
         run_dir, app_dir = Path(self.get_run_dir(job_id)), self.get_app_dir(job_id)
         if _is_somebody_elses(run_dir):
-            why = f"names {run_dir}, which the site did not make for a job; take another id, or move it away"
-            raise rejection(job_meta, JobMetaKey.JOB_ID, why, job_id)
+            raise rejection(job_meta, JobMetaKey.JOB_ID, _not_made_for_a_job(run_dir), job_id)
         if app is None:
             yield JobFiles(job_id, app_dir)
             return
@@ -145,3 +145,10 @@ def _is_somebody_elses(folder: Path) -> bool:
         return is_foreign(folder)
     except OSError as error:
         raise JobLaunchError(f"whose {folder} is cannot be found out: {error}") from error
+
+
+def _not_made_for_a_job(folder: Path) -> str:
+    note = note_of(folder)
+    by_hand = f"mkdir -p {shlex.quote(str(note.parent))} && touch {shlex.quote(str(note))}"
+    what = f"names {folder}, which the site did not make for a job"
+    return f"{what} (if an earlier version of flcore did, say so by `{by_hand}`); take another id, or move it away"

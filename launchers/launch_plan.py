@@ -109,8 +109,8 @@ class LaunchPlanner(JobLauncherSpec):
         idle_timeout: seconds it may write nothing, before the site ends it; None is for ever.
         log_max_size: how much output the runtime keeps in one file, as ``"10Mi"``, before it begins the next, and
         log_max_files: how many of them; what is older is lost. A process's output is never cut.
-        orphans: what to do with a container of this site that it has no record of: ``adopt`` it (track it and clean
-            up after it), ``stop`` it, or ``ignore`` it.
+        orphans: what to do with a container that this site made and whose record is lost: ``adopt`` it (track it, and
+            clean up after it), ``stop`` it, or ``ignore`` it.
         keep: leave ended containers where they are.
     """
 

@@ -42,7 +42,7 @@ from .docker_state import ContainerState
 from .flare import process as flare_process
 from .flare.job_failure import TELLS_FAILURES, return_code_of, tell_server
 from .flare.job_handle import NVFlareJobHandle, end_in_background
-from .flare.kit import KIT_FILES, FlareKit, is_readable, storage
+from .flare.kit import KIT_FILES, FlareKit, check_run_folder, is_readable, storage
 from .flare.process import RETURN_CODE_FILE, value_of
 from .job_handle import ContainerJobHandle
 from .keeping.job_folder import JobFolder
@@ -253,8 +253,11 @@ class _NVFlareJobLauncher(JobLauncherSpec):  # type: ignore[misc]  # its base is
         A component may have refused it at BEFORE_JOB_LAUNCH. NVIDIA FLARE itself heeds that at earlier events only.
         """
         job_id = get_job_id(job_meta)
+        workspace = fl_ctx.get_prop(FLContextKey.WORKSPACE_OBJECT)
+        folder = Path(workspace.get_run_dir(job_id))
         try:
             self._raise_refusal(job_id)
+            check_run_folder(job_id, folder, Path(workspace.get_app_dir(job_id)).name)
             if earlier := self._handles.get(job_id):  # of a parent that was killed
                 self._forgotten.discard(job_id)
                 earlier.terminate(by="NVIDIA FLARE, which launches it again")
@@ -263,7 +266,6 @@ class _NVFlareJobLauncher(JobLauncherSpec):  # type: ignore[misc]  # its base is
             self.logger.warning("job %s: not launched: %s", job_id, error)
             raise
         self._keep(handle)
-        folder = Path(fl_ctx.get_prop(FLContextKey.WORKSPACE_OBJECT).get_run_dir(job_id))
         return NVFlareJobHandle(handle, folder, partial(self.job_failed, fl_ctx.get_engine(), job_id))
 
     def job_failed(self, engine: Any, job_id: str, result: JobResult) -> None:

@@ -49,7 +49,7 @@ class JobSettings:
     keep: bool = False
     """Ended containers are left where they are."""
     orphans: str = ADOPT
-    """What becomes of a container of this site that no record tells of: one of ``ORPHAN_POLICIES``."""
+    """What becomes of a container that the site made and whose record is lost: one of ``ORPHAN_POLICIES``."""
     pull: PullSettings = field(default_factory=PullSettings)
     launch_patience: float = 30.0
     """A launch is tried again for so long while an engine that answered before does not."""

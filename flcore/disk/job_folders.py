@@ -19,13 +19,13 @@ STATE_DIR = ".flcore"
 
 def is_foreign(folder: Path) -> bool:
     """Whether something is there that no site has made for a job."""
-    return os.path.lexists(folder) and not os.path.lexists(_note(folder))
+    return os.path.lexists(folder) and not os.path.lexists(note_of(folder))
 
 
 def note_new(folder: Path) -> None:
     """Note that a folder is made for a job, unless it is there. To be called right before it is made."""
     if not os.path.lexists(folder):
-        note = _note(folder)
+        note = note_of(folder)
         for parent in (note.parent.parent.parent, note.parent.parent, note.parent):
             parent.mkdir(0o700, parents=True, exist_ok=True)
         note.touch(0o600)
@@ -34,8 +34,9 @@ def note_new(folder: Path) -> None:
 def forget_missing(folder: Path) -> None:
     """Forget a folder that is not there any more: whatever gets its name next is somebody else's."""
     if not os.path.lexists(folder):
-        _note(folder).unlink(missing_ok=True)
+        note_of(folder).unlink(missing_ok=True)
 
 
-def _note(folder: Path) -> Path:
+def note_of(folder: Path) -> Path:
+    """Return the file that says that a folder is a job's."""
     return folder.parent / STATE_DIR / "folders" / folder.name

@@ -134,7 +134,7 @@ def as_object(line: bytes) -> dict[str, Any] | None:
     """Return what a line says; None, and a warning, if it is no JSON object."""
     try:
         return dict(json.loads(line))
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RecursionError) as error:
         logger.warning("a line of the journal is no JSON object, and is passed over: %s", error)
         return None
 

@@ -94,6 +94,8 @@ class SiteHistory:
         """By site and job id, in the order in which they were heard of."""
         self.outages: list[Outage] = []
         """As they were told: one of a process that did not survive it has no end here."""
+        self.containers: dict[str, tuple[str, str, str]] = {}
+        """Of all runs: the name, the site and the job, by the container's id."""
         self._heard_of: dict[str, float] = {}
         """When a process was heard of last, by its id."""
         self._told: dict[str, int] = {}
@@ -117,6 +119,8 @@ class SiteHistory:
             case "image_pulled":
                 self._take_in_pull(site, line)
             case str(event) if job_id:
+                if event == "state_change":
+                    self.containers[line["container_id"]] = (line["container_name"], site, job_id)
                 self._take_in_job(event, self._run_of(site, job_id, line), line)
 
     def _is_repeat(self, line: Mapping[str, Any]) -> bool:

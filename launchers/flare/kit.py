@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from flcore.errors import JobLaunchError, JobRejectedError
 from flcore.workspace import STATE_DIR
 
 from ..keeping.job_folder import owner
@@ -26,6 +27,8 @@ _KEYS = "startup/*.key"
 _PARENTS_ONLY = "*__p_resources.json"
 _SIGNATURES = "startup/signature.json"
 _JSON = (".json", ".default")
+_OF_SITES = {STATE_DIR, "startup", "local", "transfer"}
+"""Folders of a site's, none of which a parent puts into a job's."""
 _STORAGE_KEYS = ("root_dir", "uri_root")
 
 
@@ -68,6 +71,24 @@ class FlareKit:
             file.write(key.private_bytes(serialization.Encoding.PEM, form, plain))
             os.fchmod(file.fileno(), 0o644)
         Path(file.name).rename(self.decoy)
+
+
+def check_run_folder(job_id: str, folder: Path, app: str) -> None:
+    """Raise JobRejectedError if a folder in a kit is none that the parent has made for a job, with the app's folder.
+
+    A parent makes it anew for each job, whatever was there, and asks a launcher only then. What has no app, or what
+    sites have beside their jobs, was not made so: the parent could not, or would not, remove it.
+    """
+    if not os.path.lexists(folder):
+        return
+    try:
+        names = os.listdir(folder) if stat.S_ISDIR(folder.lstat().st_mode) else []  # noqa: PTH208 - no more is needed
+        is_made = app in names and stat.S_ISDIR((folder / app).lstat().st_mode)
+    except OSError as error:
+        raise JobLaunchError(f"job {job_id}: whose {folder} is cannot be found out: {error}") from error
+    if not is_made or not _OF_SITES.isdisjoint(names):
+        why = f"names {folder}, which NVIDIA FLARE did not make for a job: it has no folder {app}, or is a site's own"
+        raise JobRejectedError(f"job {job_id}: job_id: {why}; move it out of the kit, and launch the job again")
 
 
 def is_readable(path: Path, user: str) -> bool:

@@ -211,6 +211,8 @@ class JobKeeper:
             if steps.give_up(error):
                 self._drop(job)
                 if job.hooks.record:
+                    if steps.may_have_made:
+                        job.hooks.record.keep()
                     job.hooks.record.forget()
             if isinstance(error, OSError):  # no step should let one out; none of them is for who launches to know
                 raise JobLaunchError(f"job {launch.job_id}: it cannot be launched: {error}") from error
@@ -279,6 +281,8 @@ class JobKeeper:
             if not self._settings.keep:  # last, and only when the rest is on the disk: the engine forgets all of it
                 self.runtime.remove(job.identity.container_id)
             self._take_folder_back(log_path, job)  # before its user can become another job's
+        if job.hooks.record and (self._settings.keep or not job.identity.container_id):
+            job.hooks.record.keep()  # of what was asked for and is not there yet, too: an engine may be very late
         self._drop(job)
 
     def _take_folder_back(self, log_path: Path | None, job: TrackedJob) -> None:

@@ -12,6 +12,7 @@ from flcore.errors import RuntimeUnavailableError
 from ..container_spec import LABEL_JOB_ID, LABEL_LAUNCHER, LABEL_PARENT, LABEL_SITE, LABEL_SITE_ID
 from ..docker_state import TERMINAL_STATES
 from ..records.job_record import JobIdentity, JobRecord, RecordStore
+from ..records.known_containers import KnownContainers
 from ..records.known_job import KnownJob, known_job
 from ..runtime.base import ContainerSummary, Runtime
 from ..settings import IGNORE, STOP, JobSettings
@@ -79,6 +80,7 @@ class JobRecovery:
             logger.log(level, "the jobs of earlier processes cannot be found, will be in %g s: %s", delay, error)
             tracker.ask_later(delay, partial(self.take_over, tracker))
             return
+        KnownContainers(self._store.folder).forget_what_was_never_made()
         for record in records:
             try:
                 self._take_over(record, tracker)
@@ -107,10 +109,12 @@ class JobRecovery:
         seen = runtime.inspect(summary.id)
         if seen.created_at is None or time.time() - seen.created_at < self._settings.creation_grace:
             return  # gone, or so young that it will be listed again
-        if self._settings.keep and seen.state in TERMINAL_STATES:
+        if not self._is_known(summary):
+            self._leave(summary, "says by its labels that it is a job's of this site, which knows nothing of it")
+        elif self._settings.keep and seen.state in TERMINAL_STATES:
             self._ignored.add(summary.id)
         elif self._settings.orphans == IGNORE:
-            self._ignore(summary)
+            self._leave(summary, "is no known job's")
         else:
             self._adopt(summary, tracker)
 
@@ -149,11 +153,15 @@ class JobRecovery:
         # that gave up while the engine did not answer.
         return parent == self._store.parent_id or not self._store.is_alive(parent)
 
-    def _ignore(self, summary: ContainerSummary) -> None:
+    def _is_known(self, summary: ContainerSummary) -> bool:
+        """Whether the site has written down that it made a container: labels can be anybody's."""
+        who, known = _identity_of(summary), KnownContainers(self._store.folder)
+        return known.note_of(who) is not None or known.are_told_of(who)
+
+    def _leave(self, summary: ContainerSummary, why: str) -> None:
         self._ignored.add(summary.id)
-        left = "is no known job's; it is left alone"
-        about = _identity_of(summary).log_fields()
-        logger.warning("container %s (%s) %s", summary.name, summary.id[:12], left, extra=about)
+        about = {"container_name": summary.name, "container_id": summary.id}
+        logger.warning("container %s (%s) %s; it is left alone", summary.name, summary.id[:12], why, extra=about)
 
     def _adopt(self, summary: ContainerSummary, tracker: StateTracker) -> None:
         who = _identity_of(summary)
@@ -190,4 +198,6 @@ class JobRecovery:
 
 def _identity_of(summary: ContainerSummary) -> JobIdentity:
     labels = summary.labels
-    return JobIdentity(labels[LABEL_JOB_ID], labels[LABEL_SITE], summary.name, summary.id, summary.nonce)
+    return JobIdentity(
+        labels.get(LABEL_JOB_ID, ""), labels.get(LABEL_SITE, ""), summary.name, summary.id, summary.nonce
+    )

@@ -68,6 +68,8 @@ class LaunchSteps:
         self._job = job
         self._asked = False
         """The engine was asked to create the container, has not answered, and may have done so, or be about to."""
+        self.may_have_made = False
+        """Some request for the container was not answered, or with an error of the engine's own: it may lie."""
 
     def find_image(self, spec: ContainerSpec) -> FoundImage:
         """Have the image there, if the site's config lets it be pulled, and return which one it is."""
@@ -123,9 +125,11 @@ class LaunchSteps:
                 raise
             container_id = found
         except RuntimeUnavailableError as error:
+            self.may_have_made = True
             self._asked = asked_before or error.reached
             raise
-        except JobLaunchError:
+        except JobLaunchError as error:
+            self.may_have_made |= not isinstance(error, ImageError)
             self._asked = asked_before  # this request was answered, and has made nothing
             raise
         self._pad.has_answered = True
@@ -136,8 +140,9 @@ class LaunchSteps:
 
         An engine lists a container some milliseconds before it can be inspected or started.
         """
+        who = self._job.identity
         for found in self._pad.runtime.list_containers():
-            if found.nonce == self._job.identity.nonce and self._pad.runtime.inspect(found.id) != GONE:
+            if found.is_of(who.nonce, who.container_name) and self._pad.runtime.inspect(found.id) != GONE:
                 return found.id
         return None
 

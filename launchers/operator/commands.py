@@ -8,8 +8,8 @@ from importlib import import_module
 from flcore.cli.command import Commands, add_command
 from flcore.cli.completion import completed_by
 
-_SCOPE = """which jobs: by default those of the sites in ./workspace, and what any launcher has made in Docker's default
-engine; with --site only those of that site, wherever its config says that they run.
+_SCOPE = """which jobs: by default those of the sites in ./workspace, and of those, root's or your own, whose containers
+Docker's default engine has; with --site only those of that site, wherever its config says that they run.
 """
 _PS = f"""{_SCOPE}
 examples:
@@ -51,7 +51,8 @@ examples:
 
 Removes ended, and never started, containers that a launcher has made, that no process of a site follows, and that are
 on no site's record: such a one belongs to the site's next start, which tells how its job ended. What runs, and what is
-not ours, is never touched.
+not ours, is never touched; nor is what only its labels say to be a job's, which no site that can be read here has
+written down: a line names it, and says what to do.
 
 exit status: 0; 1 if something could not be removed, or an engine did not answer; 2 for an error"""
 _INSPECT = f"""{_SCOPE}

@@ -12,10 +12,13 @@ from typing import NamedTuple, Self
 from flcore.errors import FLCoreError
 from flcore.observers.job_history import Outage, SiteHistory
 from flcore.observers.journal_sieve import ALL, Wanted
+from flcore.plain_text import harmless
 
 from ..container_spec import LABEL_PARENT, LABEL_STATE_DIR
+from ..docker_state import GONE
+from ..records.known_containers import agrees
 from ..runtime.base import ContainerSummary, Runtime
-from .job_view import JobView, Listed, join, view_of_stray
+from .job_view import JobView, Listed, join
 from .site_files import FollowedHistory, FoundRecord, SiteFiles
 
 
@@ -26,8 +29,12 @@ class Holding(NamedTuple):
     runtime: Runtime
     is_followed: bool
     """A process of its site lives, as far as can be seen from here."""
-    is_on_record: bool | None
-    """Its site has a record of it: something is left to be done. None if the site is here, but cannot be read."""
+    is_on_record: bool
+    """Its site has a record of it: something is left to be done."""
+    is_known: bool
+    """Its site has written down that it made it. Else its labels alone say so, which anybody can give it."""
+    note: Path | None = None
+    """The file that only says so, which is of no use without the container."""
 
 
 class JobIndex:
@@ -71,15 +78,18 @@ class JobIndex:
             listed = self._list()
             views: list[JobView] = []
             outages: list[Outage] = []
-            for site in self._look_at_sites(listed):
-                views += site.jobs(one for one in listed if one.site_id == site.id)
-                listed = [one for one in listed if one.site_id != site.id]
+            sites = self._look_at_sites(listed)
+            listed = [one for one in listed if self._is_wanted(one.key[1])]
+            claims: list[Listed] = [*listed] if self._whole_machine else []
+            for site in sites:
+                theirs = [one for one in listed if one.site_id == site.id]
+                known = [one for one in theirs if site.knows(one)]
+                claims = [one for one in claims if one not in theirs] + [one for one in theirs if one not in known]
+                views += site.jobs(known)
                 outages += site.followed.history.settled_outages(site.files.is_alive)
-            if self._whole_machine:
-                views += [view_of_stray(one) for one in listed]
+            self._problems += claims_in_words(claims)
             self._outages = outages
-            if self._wanted.jobs is not None:
-                views = [view for view in views if self._wanted.is_met_by({"job_id": view.history.job_id})]
+            views = [view for view in views if self._is_wanted(view.history.job_id)]
             return sorted(views, key=lambda view: view.history.began_at)
 
     def job_ids(self, beginning: str) -> list[str]:
@@ -143,6 +153,10 @@ class JobIndex:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def _is_wanted(self, job_id: str) -> bool:
+        """Whether a journal was read for this job: of another one it would seem that nobody knows it."""
+        return self._wanted.jobs is None or self._wanted.is_met_by({"job_id": job_id})
+
     def _list(self) -> list[Listed]:
         """Ask each engine once.
 
@@ -155,7 +169,7 @@ class JobIndex:
                 listed += [Listed(summary, runtime) for summary in runtime.list_containers()]
             except FLCoreError as error:
                 self._problems.append(str(error))
-        return [one for one in listed if one.is_ours]
+        return [one for one in listed if one.claims_to_be_ours]
 
     def _made_runtimes(self) -> list[Runtime]:
         if self._runtimes is None:
@@ -221,6 +235,14 @@ class _SiteNow(NamedTuple):
     records: Sequence[FoundRecord]
     followed: _Followed
 
+    def knows(self, one: Listed) -> bool:
+        """Whether the site has written down itself, in its records or its journal, that a container is a job's."""
+        who, told = one.who, self.followed.history.containers.get(one.summary.id)
+        own = [record.fields for record in self.records if record.fields.get("nonce") == who.nonce]
+        if own:
+            return all(agrees(fields, who) for fields in own)
+        return told == (who.container_name, who.site, who.job_id) or self.files.note_of(who) is not None
+
     def jobs(self, listed: Iterable[Listed]) -> list[JobView]:
         """Return the site's jobs, by what it has, and by its containers."""
         records = {(record.fields["site"], record.fields["job_id"]): record for record in self.records}
@@ -246,22 +268,41 @@ class _SiteNow(NamedTuple):
 
 def _holding(one: Listed, site: _SiteNow | None) -> Holding:
     nonce = one.summary.nonce
-    record = next((record for record in site.records if record.fields.get("nonce") == nonce), None) if site else None
+    if site is None or not site.knows(one):
+        return Holding(one.summary, one.runtime, is_followed=False, is_on_record=False, is_known=False)
+    record = next((record for record in site.records if record.fields.get("nonce") == nonce), None)
     parents = {one.labels[LABEL_PARENT], record.fields["parent"] if record else ""}
-    is_followed = site is not None and any(map(site.files.is_alive, parents))
-    is_on_record = None if site is None and _is_hidden(one) else record is not None
-    return Holding(one.summary, one.runtime, is_followed, is_on_record)
+    is_followed = any(map(site.files.is_alive, parents))
+    note = None if record else site.files.note_of(one.who)
+    return Holding(one.summary, one.runtime, is_followed, record is not None, is_known=True, note=note)
 
 
-def _is_hidden(one: Listed) -> bool:
-    """Whether a container's site is here, but not for us to look at."""
+def claims_in_words(claims: Sequence[Listed]) -> list[str]:
+    """Say in one line what only says itself that it is a job's; nothing if there is nothing such.
+
+    What has gone since it was listed is passed over: what it was of may have ended, and be forgotten.
+    """
+    there = [one for one in claims[:_MOST_LOOKED_AT] if not _is_gone(one)] + [*claims[_MOST_LOOKED_AT:]]
+    if not there:
+        return []
+    named = ", ".join(harmless(one.summary.name) for one in there[:_MOST_NAMED])
+    more = f" and {len(there) - _MOST_NAMED} more" if len(there) > _MOST_NAMED else ""
+    return [f"known as a job's by no site that can be read here, and so left alone: {named}{more}: {CLAIM}"]
+
+
+CLAIM = (
+    "labels alone say that it is a job's, and anybody can give those; if its site is elsewhere, name that by "
+    "--site or --workspace, as a user who may read it; if it is of no use, remove it by: docker rm"
+)
+_MOST_LOOKED_AT = 16
+_MOST_NAMED = 5
+
+
+def _is_gone(one: Listed) -> bool:
     try:
-        Path(one.labels.get(LABEL_STATE_DIR, ""), "site-id").stat()
-    except PermissionError:
-        return True
-    except (OSError, ValueError):
-        pass
-    return False
+        return one.runtime.inspect(one.summary.id) == GONE
+    except FLCoreError:
+        return False
 
 
 def _site_named_by(one: Listed) -> SiteFiles | None:
@@ -271,6 +312,6 @@ def _site_named_by(one: Listed) -> SiteFiles | None:
         return None
     site = SiteFiles(folder.parent)
     try:
-        return site if site.folder == folder and site.site_id() == one.site_id else None
+        return site if site.folder == folder and site.is_to_be_believed() and site.site_id() == one.site_id else None
     except (OSError, ValueError):
         return None

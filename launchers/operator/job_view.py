@@ -17,6 +17,7 @@ from flcore.observers.job_history import JobHistory, StateEntry
 
 from ..container_spec import LABEL_JOB_ID, LABEL_LAUNCHER, LABEL_NONCE, LABEL_PARENT, LABEL_SITE, LABEL_SITE_ID
 from ..docker_state import DOCKER_STATE, TERMINAL_STATES
+from ..records.job_record import JobIdentity
 from ..records.known_job import known_end
 from ..runtime.base import ContainerSummary, Runtime
 from .site_files import FoundRecord
@@ -88,7 +89,12 @@ class Listed(NamedTuple):
         return self.labels[LABEL_SITE], self.labels[LABEL_JOB_ID]
 
     @property
-    def is_ours(self) -> bool:
+    def who(self) -> JobIdentity:
+        """Who it is by what it says itself."""
+        return JobIdentity(self.key[1], self.key[0], self.summary.name, self.summary.id, self.summary.nonce)
+
+    @property
+    def claims_to_be_ours(self) -> bool:
         """Whether it has all the labels that a launcher gives, which can stand in a path. Without, ask it no more."""
         named = (LABEL_SITE, LABEL_JOB_ID, LABEL_NONCE, LABEL_SITE_ID, LABEL_PARENT)
         return LABEL_LAUNCHER in self.labels and all(is_identifier(self.labels.get(label)) for label in named)
@@ -129,13 +135,6 @@ def join(
         has_parent=has_parent,
         has_journal=told is not None,
     )
-
-
-def view_of_stray(one: Listed) -> JobView:
-    """Return what there is to say of a job whose site is not to be found here, by its container alone."""
-    history = _history_without_journal({}, one)
-    launcher = one.labels[LABEL_LAUNCHER]
-    return JobView(history, one.summary.state, launcher, container=one.summary, runtime=one.runtime)
 
 
 # --- which run is the last ---

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -13,7 +14,7 @@ from flcore.plain_text import harmless
 
 from ..docker_state import DOCKER_STATE, TERMINAL_STATES, ContainerState, effective_state
 from .durations import as_age
-from .job_index import Holding, JobIndex
+from .job_index import CLAIM, Holding, JobIndex
 from .scope import index_of
 from .terminal import Terminal, warn
 
@@ -36,14 +37,14 @@ class Rules:
     def decide(self, holding: Holding) -> Decision:
         """Say what becomes of a container. May ask its engine. Raises FLCoreError."""
         state = holding.summary.state
+        if not holding.is_known:
+            return Decision(False, CLAIM)
         if state not in (*TERMINAL_STATES, DOCKER_STATE.CREATED):
             return Decision(
                 False, f"is {state}" + ("" if holding.is_followed else ", and no process of its site follows it")
             )
         if holding.is_followed:
             return Decision(False, "a process of its site follows it")
-        if holding.is_on_record is None:
-            return Decision(False, "may be on its site's record, which is not ours to read")
         if holding.is_on_record:
             return Decision(False, "is on its site's record: the site's next start tells how it ended, and removes it")
         return self._by_age(holding.runtime.inspect(holding.summary.id))
@@ -85,12 +86,19 @@ def _deal_with(holding: Holding, rules: Rules, terminal: Terminal, *, dry: bool)
         decision = rules.decide(holding)
         if decision.remove and not dry:
             holding.runtime.remove(holding.summary.id)
+            _forget(holding)
     except FLCoreError as error:
         _say(terminal, "failed", holding, str(error))
         return False
     done = "would remove" if dry else "removed"
     _say(terminal, done if decision.remove else "left", holding, decision.why)
     return True
+
+
+def _forget(holding: Holding) -> None:
+    if holding.note:
+        with suppress(OSError):
+            holding.note.unlink()
 
 
 def _say(terminal: Terminal, done: str, holding: Holding, why: str) -> None:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import logging
+import os
+import stat
 from collections.abc import Mapping
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from flcore.disk.journal_file import open_journal, whole_lines_of
 from flcore.disk.journal_reader import JournalReader
-from flcore.disk.safe_files import open_file
 from flcore.disk.state_dir import StateDir
 from flcore.job_meta import is_identifier
 from flcore.observers.job_history import SiteHistory
@@ -18,12 +19,11 @@ from flcore.observers.job_journal import JOURNAL_NAME
 from flcore.observers.journal_sieve import ALL, Wanted, job_ids
 from flcore.workspace import STATE_DIR
 
-from ..records.job_record import read_record, unreadable_records
+from ..records.job_record import JobIdentity, read_record, unreadable_records
+from ..records.known_containers import KnownContainers
+from ..records.site_id import read_site_id
 
 logger = logging.getLogger(__name__)
-
-_LONGEST_ID = 128
-"""Bytes. A container's label may name any folder as its site's, so what is there is not presumed to be a site's."""
 
 
 class FoundRecord(NamedTuple):
@@ -46,12 +46,19 @@ class SiteFiles:
         self.folder = self.workspace / STATE_DIR
         self.journal = journal or self.folder / JOURNAL_NAME
         self._state = StateDir(self.folder)
+        self._known = KnownContainers(self.folder)
+
+    def is_to_be_believed(self) -> bool:
+        """Whether its state folder is one, no link, and root's or ours: whoever else has it may write there anything.
+
+        For a site that nobody has named but a container, by its label.
+        """
+        info = self.folder.lstat()
+        return stat.S_ISDIR(info.st_mode) and info.st_uid in (0, os.geteuid())
 
     def site_id(self) -> str:
         """Return what the labels of this site's containers carry; empty if it has never launched any."""
-        with suppress(FileNotFoundError, UnicodeDecodeError), open_file(self.folder / "site-id") as file:
-            return file.read(_LONGEST_ID).decode()
-        return ""
+        return read_site_id(self.folder)
 
     def records(self) -> list[FoundRecord]:
         """Return the records of what is left to be done, the oldest first."""
@@ -66,6 +73,10 @@ class SiteFiles:
             except OSError as error:
                 logger.warning("%s: a record that cannot be read is passed over: %s", path, error)
         return sorted(filter(_is_whole, found), key=lambda record: record.fields["time"])
+
+    def note_of(self, who: JobIdentity) -> Path | None:
+        """Return the file by which the site knows a container as its own, beside its records; None if none does."""
+        return self._known.note_of(who)
 
     def unreadable_records(self) -> list[Path]:
         """Return the records that no start of the site could read, and that are kept for somebody to look at."""

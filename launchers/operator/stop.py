@@ -66,9 +66,10 @@ def run(args: argparse.Namespace) -> int:
     """End the job at all sites that are meant; return the exit status."""
     terminal = Terminal()
     with index_of(args, wanted=wanted_for([args.job])) as index:
-        views = the_one_job(index.jobs(), args.job)
-        for problem in index.problems:
+        jobs = index.jobs()
+        for problem in index.problems:  # first: what is not found may be in one of them
             warn(problem)
+        views = the_one_job(jobs, args.job)
         try:
             outcomes = stop_all(index, views)
         except KeyboardInterrupt:

@@ -5,6 +5,7 @@
     <workspace>/.flcore/site-id                        the id that the labels of this site's containers carry
     <workspace>/.flcore/jobs/<job id>.<nonce>.jsonl    one job's record
     <workspace>/.flcore/unreadable/                    records that could not be read, for somebody to look at
+    <workspace>/.flcore/kept/                          records of jobs that are over, whose containers may be there
 
 A record is a JSON object per line, each with some of the fields, later ones in place of earlier ones. A line is one
 append that begins with the line's break, so that one which a full disk or a power cut tore spoils no other. The first
@@ -35,17 +36,21 @@ from flcore.job_launcher_spec import Check
 from flcore.job_meta import is_identifier
 
 from .end_marks import EndMarks
+from .site_id import made_site_id
 
 logger = logging.getLogger(__name__)
 
 _FILE_MODE = 0o600
+_FOLDER_MODE = 0o700
 MAX_RECORD = 16 << 20
 """Bytes of a record. No job of a site's writes as many."""
 _OURS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
 """Errors that say nothing of the file that was to be opened."""
 UNREADABLE = "unreadable"
 """The folder, beside that of the records, of those that could not be read."""
-_SETTLED = ".settled"
+KEPT = "kept"
+"""The folder, beside that of the records, of those that are needed only to know a container by."""
+SETTLED = ".settled"
 """Behind the name of such a one whose job has a new record."""
 
 
@@ -80,13 +85,14 @@ class JobRecord:
     ``left`` gets it if it cannot be removed when nothing is left to be done: who has that tries again.
     """
 
-    __slots__ = ("_left", "fields", "path")
+    __slots__ = ("_is_kept", "_left", "fields", "path")
 
     def __init__(
         self, path: Path, fields: Mapping[str, Any] | None = None, left: deque[JobRecord] | None = None
     ) -> None:
         self.path = path
         self._left = left
+        self._is_kept = False
         self.fields = fields or {}
         """What it said when it was begun, or taken over."""
 
@@ -107,14 +113,27 @@ class JobRecord:
         except OSError:
             return None
 
+    def keep(self) -> None:
+        """Have it put by when it is forgotten: there may be a container even then, and this tells whose that is."""
+        self._is_kept = True
+
     def forget(self) -> None:
         """Remove the file, or have that be tried again later. Idempotent; never raises."""
         try:
-            self.path.unlink(missing_ok=True)
+            if self._is_kept:
+                self._put_by()
+            else:
+                self.path.unlink(missing_ok=True)
         except OSError as error:
             if self._left is not None:
                 self._left.append(self)
             logger.warning("%s: the record of a job that is over cannot be removed yet: %s", self.path, error)
+
+    def _put_by(self) -> None:
+        kept = self.path.parent.parent / KEPT
+        kept.mkdir(mode=_FOLDER_MODE, exist_ok=True)
+        with suppress(FileNotFoundError):
+            self.path.rename(kept / self.path.name)
 
 
 class RecordStore:
@@ -143,10 +162,10 @@ class RecordStore:
     def open(self) -> None:
         """Make the folder if need be, register this process as alive, and learn the site's id. Idempotent."""
         self._state.open()
-        self._jobs.mkdir(mode=0o700, exist_ok=True)
+        self._jobs.mkdir(mode=_FOLDER_MODE, exist_ok=True)
         EndMarks(self.folder).make_folder()
         with self._state.exclusively():
-            self.site_id = self._read_site_id()
+            self.site_id = made_site_id(self.folder)
 
     def close(self) -> None:
         """Give up what is still on record, for others to take over. Idempotent; never raises."""
@@ -206,7 +225,7 @@ class RecordStore:
         """Move a record that cannot be read to where it is in nobody's way, and nothing of it is lost. Never raises."""
         about = {"job_id": path.name.partition(".")[0]}
         try:
-            self._unreadable.mkdir(mode=0o700, exist_ok=True)
+            self._unreadable.mkdir(mode=_FOLDER_MODE, exist_ok=True)
             kept = self._unreadable / path.name
             while os.path.lexists(kept):
                 kept = self._unreadable / f"{path.name}.{secrets.token_hex(4)}"
@@ -255,35 +274,24 @@ class RecordStore:
             logger.warning("%s: that it is followed cannot be written down: %s", record.path, error)
 
     def _settle(self, name: str) -> None:
-        """Have a record that is kept aside stand for its job no more, which has another one now."""
+        """Have a record that is kept aside, or was put by, stand for its job no more, which has another one now."""
         aside = self._unreadable / name
         with suppress(OSError):
-            aside.rename(aside.with_name(name + _SETTLED))
+            aside.rename(aside.with_name(name + SETTLED))
+        with suppress(OSError):
+            (self.folder / KEPT / name).unlink()
 
     def _forget_what_is_left(self) -> None:
         for _ in range(len(self._left)):
             self._left.popleft().forget()
 
-    def _read_site_id(self) -> str:
-        path = self.folder / "site-id"
-        with suppress(FileNotFoundError):
-            known = path.read_bytes().decode(errors="replace")
-            if is_identifier(known):
-                return known
-            if known:
-                path.replace(path.with_suffix(".unreadable"))
-                logger.error("%s: the site's id cannot be read; it gets a new one, and has orphans", path)
-        site_id = secrets.token_hex(8)
-        part = path.with_suffix(".part")  # renamed when it is whole, so that the id is there as a whole or not at all
-        part.write_text(site_id)
-        part.replace(path)
-        return site_id
-
 
 def _append(path: Path, fields: Mapping[str, Any], flags: int, durable: bool) -> None:
     # The line break comes first: behind a line that was torn, this one is whole all the same.
     line = b"\n" + json.dumps(fields).encode()
-    descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC | flags, _FILE_MODE)
+    # Nothing else than a file of ours is written to: no link is followed, and no pipe waited for.
+    safe = os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+    descriptor = os.open(path, safe | flags, _FILE_MODE)
     try:
         if os.write(descriptor, line) < len(line):
             raise OSError(f"{path}: the disk is full")

@@ -29,6 +29,10 @@ class ContainerSummary:
         """What only the site's record of this container says too; empty without one."""
         return self.labels.get(LABEL_NONCE, "")
 
+    def is_of(self, nonce: str, name: str) -> bool:
+        """Whether it was made by the request that had this nonce and this name. Labels alone may be copied."""
+        return bool(nonce) and (self.nonce, self.name) == (nonce, name)
+
 
 class ContainerUsage(NamedTuple):
     """What a container has used until one moment."""

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from signal import Signals
 
+from flcore.disk.safe_files import remove
 from flcore.errors import JobStartError
 
 from ..container_spec import ContainerSpec
@@ -119,7 +120,7 @@ class LocalProcess:
             if self.pidfd >= 0:
                 os.close(self.pidfd)
                 self.pidfd = -1
-        self.log.unlink(missing_ok=True)
+        remove(self.log)  # whatever the process has put there
 
     def _spawn(self) -> None:
         spec = self.spec

@@ -15,6 +15,7 @@ from pathlib import Path
 from signal import Signals
 from typing import Any, BinaryIO
 
+from flcore.disk.safe_files import open_file
 from flcore.errors import NameInUseError, RuntimeRefusedError
 from flcore.job_launcher_spec import Check
 
@@ -127,7 +128,8 @@ class ProcessRuntime:
         process = self._processes.get(container_id)
         if process is None:
             return
-        with contextlib.suppress(FileNotFoundError), process.log.open("rb") as file:
+        # The process runs as ourselves: it may have put a link or a pipe in place of its output, which then is none.
+        with contextlib.suppress(OSError), open_file(process.log) as file:
             if tail is not None:
                 seek_last_lines(file, tail)
             yield from chunks_of(file)
@@ -137,8 +139,8 @@ class ProcessRuntime:
         process = self._processes.get(container_id)
         with contextlib.ExitStack() as stack:
             try:
-                file = stack.enter_context(process.log.open("rb")) if process else None
-            except FileNotFoundError:  # it was removed just now
+                file = stack.enter_context(open_file(process.log)) if process else None
+            except OSError:  # it was removed just now, or is no file any more
                 file = None
             yield _follow(process, file, position, tail) if process and file else iter(())
 

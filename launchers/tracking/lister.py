@@ -127,10 +127,10 @@ class Lister:
 
     def _place(self, summaries: list[ContainerSummary]) -> None:
         """Find the containers of jobs that are expected, and give up those that were never made."""
-        by_nonce = {summary.nonce: summary.id for summary in summaries if summary.nonce}
+        ids = {(summary.nonce, summary.name): summary.id for summary in summaries if summary.nonce}
         for nonce, expectation in list(self.expected.items()):
             job = expectation.job
-            if container_id := by_nonce.get(nonce):
+            if container_id := ids.get((nonce, job.identity.container_name)):
                 job.place(container_id)
                 self._watcher.add(job)
                 del self.expected[nonce]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -603,6 +604,23 @@ def test_a_servers_job_that_nobody_takes_up_is_given_up(server: Parent, known: l
     assert handle.enter_states("exited", TIMEOUT)
     until_sent(again)
     assert again.job_manager.statuses.get(JOB) == status
+
+
+def test_a_folder_that_no_parent_made_for_a_job_is_not_given_to_one(parent: Parent) -> None:
+    shutil.rmtree(parent.folder / JOB)
+    (parent.folder / JOB).mkdir()
+    (parent.folder / JOB / "train.csv").write_text("mine")
+    with pytest.raises(JobRejectedError, match="which NVIDIA FLARE did not make for a job"):
+        parent.launch()
+    assert [path.name for path in (parent.folder / JOB).iterdir()] == ["train.csv"]
+    assert parent.runtime.containers() == []
+
+
+@pytest.mark.parametrize("job_id", ["startup", "local", "transfer", ".flcore", "../site-2"])
+def test_a_folder_of_the_kits_own_is_not_given_to_a_job(parent: Parent, job_id: str) -> None:
+    with pytest.raises(JobRejectedError):
+        parent.launcher.launch_job({**META, "job_id": job_id}, parent.context())
+    assert parent.runtime.containers() == []
 
 
 def until_sent(parent: Parent) -> None:

@@ -1,6 +1,7 @@
 """Workspace: the layout of a site's folder, and what is put into a job's."""
 
 import json
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -268,6 +269,19 @@ def test_a_job_does_not_get_another_sites_workspace_either(workspace: Workspace,
     deploy(other, {"job_id": "theirs"}, app)
     with pytest.raises(JobRejectedError, match="which the site did not make for a job"):
         deploy(workspace, META, app)
+
+
+def test_the_folder_of_a_job_of_an_earlier_version_is_the_jobs_when_what_the_error_says_is_done(
+    workspace: Workspace, app: Path
+) -> None:
+    deploy(workspace, META, app)
+    note = run_dir(workspace).parent / ".flcore/folders/j1"
+    note.unlink()
+    note.parent.rmdir()
+    with pytest.raises(JobRejectedError) as refused:
+        deploy(workspace, META, app)
+    subprocess.run(str(refused.value).split("`")[1], shell=True, check=True)
+    deploy(workspace, META, app)
 
 
 def test_a_job_may_be_launched_again_into_its_folder(workspace: Workspace, app: Path) -> None:

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from launchers.flare.kit import KIT_FILES, FlareKit, is_readable, storage
+from flcore.errors import JobRejectedError
+from launchers.flare.kit import KIT_FILES, FlareKit, check_run_folder, is_readable, storage
 
 NEEDED = {
     *("startup/fed_client.json", "startup/rootCA.pem", "startup/client.crt", "startup/signature.json"),
@@ -106,3 +107,33 @@ def test_a_config_that_is_no_json_names_nothing(tmp_path: Path) -> None:
     config = tmp_path / "resources.conf"
     config.write_text("root_dir = /srv")
     assert storage(config) == []
+
+
+@pytest.mark.parametrize(
+    "names",
+    [["train.csv"], ["app_site-1/a", ".flcore/site-id"], ["app_site-1/a", "startup/client.key"], ["app_site-1"], []],
+)
+def test_a_folder_that_no_parent_made_for_a_job_is_no_jobs(tmp_path: Path, names: list[str]) -> None:
+    (tmp_path / "data").mkdir()
+    for name in names:
+        path = tmp_path / "data" / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("mine")
+    with pytest.raises(JobRejectedError, match=r"job data: job_id: names .*/data, which NVIDIA FLARE did not make"):
+        check_run_folder("data", tmp_path / "data", "app_site-1")
+
+
+def test_a_link_or_a_file_is_no_jobs_folder_either(tmp_path: Path) -> None:
+    (tmp_path / "real/app_site-1").mkdir(parents=True)
+    (tmp_path / "link").symlink_to("real")
+    (tmp_path / "file").touch()
+    for name in ("link", "file"):
+        with pytest.raises(JobRejectedError):
+            check_run_folder(name, tmp_path / name, "app_site-1")
+
+
+def test_what_a_parent_made_is_a_jobs_and_so_is_what_is_not_there_yet(tmp_path: Path) -> None:
+    (tmp_path / "job/app_site-1").mkdir(parents=True)
+    (tmp_path / "job/meta.json").touch()
+    check_run_folder("job", tmp_path / "job", "app_site-1")
+    check_run_folder("none", tmp_path / "none", "app_site-1")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -356,12 +357,16 @@ def test_a_request_to_end_is_carried_out_by_the_next_process(lab: Lab) -> None:
 
 
 def orphan(lab: Lab) -> None:
-    """Have a job run that the site has forgotten."""
+    """Have a job run whose record nobody can read."""
     first = lab.life()
     first.launch()
     first.end()
+    spoil_all(lab)
+
+
+def spoil_all(lab: Lab) -> None:
     for path in (lab.workspace / ".flcore" / "jobs").iterdir():
-        path.unlink()
+        path.write_bytes(b"\n{}\n")
 
 
 def test_an_orphan_is_adopted(lab: Lab) -> None:
@@ -389,6 +394,48 @@ def test_an_orphan_may_be_ignored(lab: Lab, caplog: pytest.LogCaptureFixture) ->
     lab.until(lambda: "is no known job's; it is left alone" in caplog.text)
     assert second.handles.by_job == {}
     assert lab.runtime.container(NAME).state.state == "running"
+
+
+@pytest.mark.parametrize("name", [NAME, "copy"])
+@pytest.mark.parametrize("orphans", ["adopt", "stop"])
+def test_a_container_that_the_site_has_not_written_down_is_left_alone_whatever_its_labels_say(
+    lab: Lab, orphans: str, name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    first = lab.life()
+    first.launch()
+    labels = lab.runtime.container(NAME).spec.labels
+    lab.runtime.exit(NAME, 0)
+    lab.until_nothing_is_left()
+    first.end()
+    lab.runtime.start(lab.runtime.create(ContainerSpec(name, "job:1", ("sleep",), labels=labels)))
+    second = lab.life(orphans=orphans)
+    lab.until(lambda: "which knows nothing of it; it is left alone" in caplog.text)
+    assert second.handles.by_job == {}
+    assert lab.runtime.container(name).state.state == "running"
+
+
+def test_a_copy_of_a_container_whose_record_cannot_be_read_is_left_alone(lab: Lab) -> None:
+    orphan(lab)
+    (path,) = (lab.workspace / ".flcore" / "jobs").iterdir()
+    path.write_text('{"name": "site-1-job-1", "parent": null, "job_id": "job-1"}\n')
+    labels = lab.runtime.container(NAME).spec.labels
+    lab.runtime.start(lab.runtime.create(ContainerSpec("copy", "job:1", ("sleep",), labels=labels)))
+    lab.life().handles.wait_for("job-1")
+    lab.runtime.exit(NAME, 0)
+    lab.until(lambda: not lab.records())
+    assert lab.runtime.container("copy").state.state == "running"
+
+
+def test_a_container_without_a_record_is_adopted_if_the_journal_tells_of_it(lab: Lab) -> None:
+    first = lab.life()
+    first.launch()
+    first.end()
+    for path in (lab.workspace / ".flcore" / "jobs").iterdir():
+        path.unlink()
+    told = {"container_id": lab.runtime.container(NAME).id, "container_name": NAME, "site": "site-1", "job_id": "job-1"}
+    line = {"event": "state_change", "time": 1.0, "state": "running", "result": None, **told}
+    (lab.workspace / ".flcore" / "journal.jsonl").write_text(json.dumps(line) + "\n")
+    lab.life().handles.wait_for("job-1")
 
 
 def test_an_orphan_that_never_started_is_removed(lab: Lab) -> None:
@@ -557,8 +604,7 @@ def test_an_orphan_that_cannot_be_dealt_with_keeps_no_other_from_being_adopted(l
     for job_id in ("job-1", "job-2"):
         first.launch(job_id)
     first.end()
-    for path in (lab.workspace / ".flcore" / "jobs").iterdir():
-        path.unlink()
+    spoil_all(lab)
     lab.runtime.__class__ = Particular
     lab.life().handles.wait_for("job-2")
 
@@ -567,8 +613,7 @@ def test_an_orphan_is_adopted_though_that_cannot_be_written_down(lab: Lab, monke
     first = lab.life()
     first.launch()
     first.end()
-    for path in (lab.workspace / ".flcore" / "jobs").iterdir():
-        path.unlink()
+    spoil_all(lab)
 
     monkeypatch.setattr(RecordStore, "add", full_disk)
     handle = lab.life().handles.wait_for("job-1")

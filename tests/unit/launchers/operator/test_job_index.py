@@ -10,12 +10,13 @@ from typing import Any
 import pytest
 
 from flcore import JobReturnCode
-from launchers.container_spec import LABEL_JOB_ID, LABEL_STATE_DIR, ContainerSpec
+from launchers.container_spec import LABEL_JOB_ID, LABEL_NONCE, LABEL_STATE_DIR, ContainerSpec
 from launchers.operator.job_index import JobIndex
 from launchers.operator.job_view import LAUNCHING, LOST, UNKNOWN
 from launchers.operator.scope import sites_in
 from launchers.operator.site_files import SiteFiles
-from launchers.runtime.base import Runtime
+from launchers.runtime.base import ContainerSummary, Runtime
+from launchers.runtime.fake import FakeRuntime
 from tests.operator_lab import OperatorLab, until
 
 NAME = "site-1-job-1"
@@ -195,20 +196,82 @@ def test_a_container_names_the_site_whose_workspace_nobody_has_named(lab: Operat
     assert (view.history.name, view.has_parent, view.workspace) == ("digits", True, lab.workspace())
 
 
+def claimed(index: JobIndex) -> list[str]:
+    """Return what is said of containers that are no site's; the jobs are only those of sites."""
+    views = index.jobs()
+    assert {view.history.job_id for view in views} == {"job-1"}
+    assert all(view.workspace for view in views)
+    return list(index.problems)
+
+
 def test_a_folder_of_another_site_is_not_believed(lab: OperatorLab) -> None:
     lab.launch(lab.site())
     other = {**labels_of(lab), "flcore.site_id": "0123456789abcdef", LABEL_JOB_ID: "job-2"}
     put_container(lab, "elsewhere", other)
-    views = JobIndex(lambda: [], [lambda: lab.runtime], whole_machine=True).jobs()
-    assert {view.history.job_id: view.workspace for view in views} == {"job-1": lab.workspace(), "job-2": None}
+    [said] = claimed(JobIndex(lambda: [], [lambda: lab.runtime], whole_machine=True))
+    assert "left alone: elsewhere: labels alone say that it is a job's" in said
 
 
-def test_a_job_whose_site_is_not_here_is_what_the_engine_says(lab: OperatorLab) -> None:
+def test_of_a_container_whose_site_is_not_here_it_is_said_what_it_is(lab: OperatorLab) -> None:
     lab.launch(lab.site())
-    put_container(lab, "elsewhere", {**labels_of(lab), "flcore.site_id": "other", LABEL_STATE_DIR: "/no/such/.flcore"})
-    lab.runtime.remove(lab.runtime.container(NAME).id)
-    [view] = [view for view in lab.index(whole_machine=True).jobs() if view.workspace is None]
-    assert (view.state, view.has_parent, view.log_path, view.is_active) == ("running", None, None, True)
+    elsewhere = {"flcore.site_id": "other", LABEL_STATE_DIR: "/no/such/.flcore", LABEL_JOB_ID: "job-2"}
+    put_container(lab, "elsewhere", {**labels_of(lab), **elsewhere})
+    [said] = claimed(lab.index(whole_machine=True))
+    assert said.endswith("if it is of no use, remove it by: docker rm")
+
+
+COPIES = [{}, {LABEL_JOB_ID: "job-2"}, {LABEL_NONCE: "0123456789abcdef"}]
+
+
+@pytest.mark.parametrize("changed", COPIES, ids=["all", "another-job", "another-nonce"])
+@pytest.mark.parametrize("journal", [True, False])
+def test_a_container_with_the_labels_of_a_job_is_no_job(
+    lab: OperatorLab, journal: bool, changed: dict[str, str]
+) -> None:
+    lab.launch(lab.site(journal=journal))
+    put_container(lab, "copy", labels_of(lab) | changed)
+    index = lab.index()
+    [said] = claimed(index)
+    assert "left alone: copy: " in said
+    [view] = index.jobs()
+    assert view.container is not None
+    assert view.container.name == NAME
+
+
+def test_a_container_that_has_gone_since_it_was_listed_is_nothing_to_be_told(lab: OperatorLab) -> None:
+    class Slow(FakeRuntime):
+        def list_containers(self) -> list[ContainerSummary]:
+            listed = super().list_containers()
+            for one in listed:
+                if one.name == "copy":
+                    self.remove(one.id)
+            return listed
+
+    lab.launch(lab.site())
+    put_container(lab, "copy", labels_of(lab))
+    lab.runtime.__class__ = Slow
+    assert claimed(lab.index()) == []
+
+
+def test_a_folder_of_a_site_that_a_container_names_is_roots_or_ours(
+    lab: OperatorLab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lab.launch(lab.site())
+    owner = (lab.workspace() / ".flcore").stat().st_uid
+    if owner == 0:
+        os.chown(lab.workspace() / ".flcore", 4242, 4242)
+    monkeypatch.setattr(os, "geteuid", lambda: 4243)
+    index = JobIndex(lambda: [], [lambda: lab.runtime], whole_machine=True)
+    assert index.jobs() == []
+    assert "left alone: site-1-job-1: " in index.problems[0]
+
+
+def test_a_link_in_place_of_a_folder_that_a_container_names_is_not_followed(lab: OperatorLab) -> None:
+    lab.launch(lab.site())
+    (lab.folder / "link").mkdir()
+    (lab.folder / "link/.flcore").symlink_to(lab.workspace() / ".flcore")
+    lab.runtime.container(NAME).spec.labels[LABEL_STATE_DIR] = str(lab.folder / "link/.flcore")
+    assert JobIndex(lambda: [], [lambda: lab.runtime], whole_machine=True).jobs() == []
 
 
 def test_other_sites_jobs_are_not_a_sites(lab: OperatorLab) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from launchers.container_spec import (
     LABEL_SITE_ID,
 )
 from launchers.docker_state import DOCKER_STATE
-from launchers.operator.job_view import LAUNCHING, LOST, UNKNOWN, JobView, Listed, join, view_of_stray
+from launchers.operator.job_view import LAUNCHING, LOST, UNKNOWN, JobView, Listed, join
 from launchers.operator.site_files import FoundRecord
 from launchers.runtime.base import ContainerSummary
 from launchers.runtime.fake import FakeRuntime
@@ -213,13 +214,6 @@ def test_what_no_journal_tells_the_record_does() -> None:
     assert (view.launcher, view.log_path) == ("launcher", WORKSPACE / "job-1/site-1.log")
 
 
-def test_of_a_job_whose_site_is_not_here_the_container_tells() -> None:
-    view = view_of_stray(listed("c1", "exited"))
-    assert (view.history.job_id, view.history.site, view.history.began_at) == ("job-1", "site-1", 100.5)
-    assert (view.state, view.launcher, container_id(view)) == ("exited", "launcher", "c1")
-    assert (view.workspace, view.log_path, view.has_parent) == (None, None, None)
-
-
 # --- whose container it is ---
 
 
@@ -234,9 +228,9 @@ def test_a_container_is_ours_with_all_the_labels_that_a_launcher_gives(
     one = listed()
     labels = {key: value for key, value in {**one.labels, **changed}.items() if value is not None}
     summary = ContainerSummary("c1", "one", DOCKER_STATE.RUNNING, labels)
-    assert Listed(summary, ENGINE).is_ours is is_ours
+    assert Listed(summary, ENGINE).claims_to_be_ours is is_ours
 
 
 def test_two_runs_of_a_job_are_of_the_same_job_and_another_sites_is_not() -> None:
     assert joined(RUNNING).is_same_job(joined(None, record(200)))
-    assert not joined(RUNNING).is_same_job(view_of_stray(listed()))
+    assert not joined(RUNNING).is_same_job(replace(joined(RUNNING), workspace=Path("/work/site-2")))

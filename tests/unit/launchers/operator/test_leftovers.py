@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import io
+import json
 import re
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
-from launchers.container_spec import LABEL_JOB_ID, LABEL_NONCE, LABEL_SITE_ID, LABEL_STATE_DIR, ContainerSpec
+from launchers.container_spec import LABEL_JOB_ID, LABEL_NONCE, LABEL_PARENT, ContainerSpec
 from launchers.docker_state import DOCKER_STATE, ContainerState
 from launchers.operator.leftovers import Rules, clear
 from launchers.operator.terminal import Terminal
@@ -19,17 +21,23 @@ NAME = "site-1-job-1"
 HOUR = 3600.0
 
 
-def orphan(lab: OperatorLab, name: str, *, ended_ago: float | None, **labels: str) -> None:
-    """Have a container of a site that is not here, or of another one."""
+def orphan(lab: OperatorLab, name: str, *, ended_ago: float | None, known: bool = True) -> None:
+    """Have a container of a dead process of the site, which the site still knows, or which only says so."""
     ours = lab.runtime.container(NAME).spec.labels
-    elsewhere = {LABEL_SITE_ID: "other", LABEL_STATE_DIR: "/no/such/.flcore", LABEL_NONCE: name, LABEL_JOB_ID: name}
-    lab.runtime.start(
-        lab.runtime.create(ContainerSpec(name, "job:1", ("sleep",), labels={**ours, **elsewhere, **labels}))
-    )
+    labels = {**ours, LABEL_PARENT: "dead", LABEL_NONCE: name, LABEL_JOB_ID: name}
+    lab.runtime.start(lab.runtime.create(ContainerSpec(name, "job:1", ("sleep",), labels=labels)))
     container = lab.runtime.container(name)
+    if known:
+        kept(lab).mkdir(exist_ok=True)
+        note = {"job_id": name, "site": "site-1", "nonce": name, "name": name, "container_id": container.id}
+        (kept(lab) / f"{name}.{name}.jsonl").write_text(json.dumps(note))
     if ended_ago is not None:
         lab.runtime.exit(name, 0)
         container.state = replace(container.state, finished_at=time.time() - ended_ago)
+
+
+def kept(lab: OperatorLab) -> Path:
+    return lab.workspace() / ".flcore" / "kept"
 
 
 def end_long_ago(lab: OperatorLab, name: str) -> None:
@@ -61,6 +69,38 @@ def test_gc_removes_what_is_nobodys_and_leaves_the_rest(lab: OperatorLab) -> Non
     lab.runtime.create(ContainerSpec("foreign", "job:1", ("sleep",)))
     assert gc(lab) == {"old": "removed", "young": "left", "running": "left", NAME: "left"}
     assert names(lab) == {NAME, "young", "running", "foreign"}
+    assert {path.name for path in kept(lab).iterdir()} == {"young.young.jsonl", "running.running.jsonl"}
+
+
+def test_gc_leaves_what_only_says_that_it_is_a_jobs_and_says_what_to_do(lab: OperatorLab) -> None:
+    lab.launch(lab.site())
+    orphan(lab, "forged", ended_ago=25 * HOUR, known=False)
+    lines = lab.flcore("gc").lines
+    [line] = [line for line in lines if "forged" in line]
+    assert re.match(r"left  forged \(\w+\): labels alone say that it is a job's, .* remove it by: docker rm$", line)
+    assert "forged" in names(lab)
+
+
+def test_gc_leaves_a_copy_of_a_container_that_its_site_knows(lab: OperatorLab) -> None:
+    lab.launch(lab.site())
+    orphan(lab, "old", ended_ago=25 * HOUR)
+    labels = lab.runtime.container("old").spec.labels
+    lab.runtime.remove(lab.runtime.container("old").id)
+    lab.runtime.start(lab.runtime.create(ContainerSpec("old", "job:1", ("sleep",), labels=labels)))
+    end_long_ago(lab, "old")
+    assert gc(lab)["old"] == "left"
+
+
+def test_a_site_that_keeps_containers_knows_them_without_a_journal_until_gc_removes_them(lab: OperatorLab) -> None:
+    site = lab.site(keep=True, journal=False)
+    handle = lab.launch(site)
+    end_long_ago(lab, NAME)
+    handle.wait()
+    until(lambda: not lab.records())
+    assert len(list(kept(lab).iterdir())) == 1
+    site.close()
+    assert gc(lab) == {NAME: "removed"}
+    assert list(kept(lab).iterdir()) == []
 
 
 def test_a_dry_run_removes_nothing(lab: OperatorLab) -> None:

@@ -12,8 +12,7 @@ import pytest
 
 from flcore import JobReturnCode
 from flcore.errors import JobAbortedError
-from launchers.container_spec import LABEL_JOB_ID, LABEL_SITE_ID, LABEL_STATE_DIR, ContainerSpec
-from launchers.operator import stop
+from launchers.container_spec import LABEL_JOB_ID, ContainerSpec
 from launchers.records.job_record import JobRecord
 from tests.operator_lab import TIMEOUT, OperatorLab, until
 
@@ -229,16 +228,20 @@ def test_a_container_that_was_never_started_and_is_nobodys_is_removed(lab: Opera
     assert done.out == "site-1/job-1: has ended; its site's next start tells of it as ABORTED\n"
 
 
-def test_a_job_without_a_record_is_ended_and_it_is_said_what_that_means(lab: OperatorLab) -> None:
+def test_what_only_says_that_it_is_a_jobs_is_not_ended(lab: OperatorLab) -> None:
     lab.launch(lab.site())
-    labels = lab.runtime.container(NAME).spec.labels | {
-        LABEL_SITE_ID: "other",
-        LABEL_STATE_DIR: "/no",
-        LABEL_JOB_ID: "x",
-    }
-    lab.runtime.start(lab.runtime.create(ContainerSpec("elsewhere", "job:1", ("sleep",), labels=labels)))
-    with lab.index(whole_machine=True) as index:
-        [view] = [view for view in index.jobs() if view.history.job_id == "x"]
-        [outcome] = stop.stop_all(index, [view])
-    assert outcome.ok
-    assert outcome.text.startswith("has ended (exit code 143); its site is not here")
+    labels = lab.runtime.container(NAME).spec.labels | {LABEL_JOB_ID: "x"}
+    lab.runtime.start(lab.runtime.create(ContainerSpec("forged", "job:1", ("sleep",), labels=labels)))
+    done = lab.flcore("stop", "x")
+    assert done.status == 2
+    assert "there is no job 'x' here" in done.err
+    assert lab.runtime.container("forged").state.state == "running"
+
+
+def test_a_copy_of_a_job_with_all_its_labels_is_not_ended_with_it(lab: OperatorLab) -> None:
+    site = lab.site()
+    lab.launch(site)
+    labels = lab.runtime.container(NAME).spec.labels
+    lab.runtime.start(lab.runtime.create(ContainerSpec("copy", "job:1", ("sleep",), labels=labels)))
+    assert lab.flcore("stop", "job-1").status == 0
+    assert lab.runtime.container("copy").state.state == "running"

@@ -321,3 +321,14 @@ def test_a_process_that_could_not_be_started_has_no_output_to_follow(lab: Lab) -
         lab.runtime.start(container_id)
     with lab.runtime.follow(container_id) as output:
         assert list(output) == []
+
+
+@pytest.mark.parametrize(
+    "put", ['mkfifo "$out"', 'ln -s /etc/passwd "$out"', 'mkdir "$out"'], ids=["pipe", "link", "folder"]
+)
+def test_what_a_process_puts_in_place_of_its_output_is_not_read_and_not_waited_for(lab: Lab, put: str) -> None:
+    container_id = lab.start(f'out=$(readlink /proc/$$/fd/1); rm "$out"; {put}')
+    lab.end_of(container_id)
+    assert list(lab.runtime.logs(container_id)) == []
+    with lab.runtime.follow(container_id) as output:
+        assert list(output) == []
