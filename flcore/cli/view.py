@@ -71,7 +71,6 @@ class View(FLComponent):
 
     def show_interrupted(self) -> None:
         """Show how everything ended that ran when the run was interrupted."""
-        self.show_results(self.ended)
 
     def print(self, line: str) -> None:
         with suppress(OSError):  # an output that takes no more ends no job; the command tells of it
@@ -92,7 +91,7 @@ class JsonView(View):
 
     def show_results(self, results: Mapping[str, JobResult]) -> None:
         sites = {site: result.as_dict() | {"duration": result.duration} for site, result in results.items()}
-        succeeded = all(site.name in results and results[site.name].succeeded for site in self.workflow.sites)
+        succeeded = all(result.succeeded for result in results.values())
         self.print(
             json.dumps({"event": "results", "job_id": self.workflow.job_id, "succeeded": succeeded, "sites": sites})
         )

@@ -127,15 +127,6 @@ def test_an_interrupt_before_anything_ran_shows_no_table(workflow: JobWorkflow) 
     assert out.getvalue() == ""
 
 
-def test_an_interrupted_run_has_not_succeeded_in_json_though_all_that_ran_has(workflow: JobWorkflow) -> None:
-    out = io.StringIO()
-    view = JsonView(workflow, out)
-    tell_end(view, "server", JobResult(JobReturnCode.SUCCESS, 0))
-    view.show_interrupted()
-    last = json.loads(out.getvalue())
-    assert (last["succeeded"], list(last["sites"])) == (False, ["server"])
-
-
 def test_the_live_lines_leave_room_for_what_a_terminal_echoes(workflow: JobWorkflow, terminal: Terminal) -> None:
     Shown.processes = {"site-1": Printing("x" * 200)}
     view = LiveView(workflow, terminal)
