@@ -58,6 +58,8 @@ class Launch:
         self._callbacks: list[Callable[[], None]] = []
         self._launcher: JobLauncherSpec | None = None
         self._handle: JobHandleSpec | None = None
+        self.outcome: JobHandleSpec | None = None
+        """What the launcher has returned: the job runs, whatever becomes of the launch."""
         self._deploy: Callable[[], None] | None = None
         self._code = JobReturnCode.ABORTED
         self._changed = threading.Condition(threading.Lock())

@@ -6,6 +6,7 @@ import logging
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -248,9 +249,12 @@ class Site:
         try:
             handle = self._launch(launch, fl_ctx, app)
         except BaseException as error:
-            self._launch_failed(launch, error)
+            if launch.outcome:  # it ran already, as Ctrl-C came
+                self._launched(launch, launch.outcome, partial(self._end_unheld, launch.outcome, launch, error))
+            else:
+                self._launch_failed(launch, error)
             raise
-        self._launched(launch, handle, fl_ctx)
+        self._launched(launch, handle, partial(self._events.tell_of_launch, handle, fl_ctx))
         return handle
 
     def describe_launch(self, job_meta: Mapping[str, Any], job_args: JobArgs | None = None) -> LaunchRequest | None:
@@ -292,8 +296,7 @@ class Site:
 
     def _launch(self, launch: Launch, fl_ctx: FLContext, app: str | Path | None) -> JobHandleSpec:
         self._admission.enter(launch)
-        job_meta = fl_ctx.get_prop(FLContextKey.JOB_META)
-        check_metadata(job_meta)
+        check_metadata(job_meta := fl_ctx.get_prop(FLContextKey.JOB_META))
         with self.workspace.staged(job_meta, None if app is None else Path(app)) as files:
             fl_ctx.put(FLContextKey.APP_ROOT, files.app_dir, private=True, sticky=False)
             self._events.fire_in(fl_ctx, EventType.BEFORE_JOB_LAUNCH)
@@ -302,9 +305,9 @@ class Site:
             _write_down(files, job_meta)
             launch.hand_over(launcher)
             launch.deploy_by(files.put)
-            handle = _launch_by(launcher, launch, job_meta, fl_ctx)
+            launch.outcome = _launch_by(launcher, launch, job_meta, fl_ctx)
             fl_ctx.put(FLContextKey.APP_ROOT, files.app_dir, private=True, sticky=False)
-            return handle
+            return launch.outcome
 
     def _launch_failed(self, launch: Launch, error: BaseException) -> None:
         self._jobs.failed(launch, error)
@@ -312,20 +315,24 @@ class Site:
         if isinstance(error, Exception):  # an interrupt is about the process, not about the job
             self._events.tell_of_failed_launch(launch.job_id, error)
 
-    def _launched(self, launch: Launch, handle: JobHandleSpec, fl_ctx: FLContext) -> None:
-        """Tell of the launch, then follow the job: its end is told last, however short it is."""
+    def _launched(self, launch: Launch, handle: JobHandleSpec, go_on: Callable[[], None]) -> None:
+        """Note what was launched, go on, then follow the job: its end is told last, however short it is."""
         self._follower.expect(launch, handle)
         ended_by = self._jobs.launched(launch, handle)
         self._admission.launched(launch)
         try:
             if ended_by:
                 self._endings.end_launched(launch.job_id, handle, ended_by)
-            self._events.tell_of_launch(handle, fl_ctx)
-        except BaseException as error:  # then launch_job raises, and nobody gets the handle
-            self._endings.end_launched(launch.job_id, handle, f"site {self.name}, on {type(error).__name__}")
+            go_on()
+        except BaseException as error:
+            self._end_unheld(handle, launch, error)
             raise
         finally:
             self._follower.follow(launch, handle)
+
+    def _end_unheld(self, handle: JobHandleSpec, launch: Launch, error: BaseException) -> None:
+        """End what was launched, as launch_job raises, and nobody gets the handle."""
+        self._endings.end_launched(launch.job_id, handle, f"site {self.name}, on {type(error).__name__}")
 
     def _fire_recovered(self, fl_ctx: FLContext) -> None:
         """Take a job in that was found again, before the components hear of it; its end is told after that."""
