@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sys
 import textwrap
@@ -10,7 +11,6 @@ import threading
 import time
 from collections.abc import Container, Iterator, Mapping
 from contextlib import suppress
-from pathlib import Path
 from typing import Any, Self, TextIO
 
 from ..errors import FLCoreError
@@ -118,8 +118,8 @@ class PlainView(View):
     def show_results(self, results: Mapping[str, JobResult]) -> None:
         shown = [site for site in results if self._show_output(site, results[site])]
         self._show_table(results, shown)
-        folder = Path(self.workflow.sites[0].workspace.get_run_dir(self.workflow.job_id))
-        if folder.exists():  # else it was not even launched
+        folder = self.workflow.sites[0].workspace.get_run_dir(self.workflow.job_id)
+        if os.access(folder, os.F_OK):  # else it was not even launched
             self.print(f"\nthe server's files: {folder}")
 
     def show_interrupted(self) -> None:
