@@ -36,7 +36,11 @@ _PASSED_ON = frozenset(
         JobReturnCode.INFRASTRUCTURE_ERROR,
     }
 )
-_EXIT_CODE_HINTS = {126: "its command cannot be executed", 127: "its command was not found"}
+_EXIT_CODE_HINTS = {
+    126: "its command cannot be executed",
+    127: "its command was not found",
+    135: "signal 7, SIGBUS: its shared memory may have been full, of which 'shm_size' gives it more",
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,7 +39,7 @@ def index_of_sites(configs: Sequence[str], workspace: str | None = None, *, ask_
     sites: list[SiteFiles] = []
     engines: list[Callable[[], Runtime]] = []
     for config in map(read_config, configs):
-        components = config.build().values()
+        components = config.build(JobJournal, JobLauncher).values()  # what else there is may open a port as it is made
         journals = [Path(part.path) for part in components if isinstance(part, JobJournal) and part.path]
         folder = Path(workspace, config.site) if workspace else config.workspace
         sites.append(SiteFiles(folder, *journals[:1]))

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -100,3 +102,24 @@ def test_a_workspace_whose_folder_is_another_users_is_no_typing_error(
 def test_what_is_no_folder_has_no_sites(tmp_path: Path, there: str) -> None:
     (tmp_path / "file").touch()
     assert list(sites_in(tmp_path / there)) == []
+
+
+def test_a_look_at_a_site_builds_nothing_of_it_but_its_journal_and_its_launchers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "opens_a_port.py").write_text(
+        "from flcore import FLComponent\n\n\n"
+        "class Component(FLComponent):\n"
+        "    def __init__(self):\n        raise OSError('the port is in use')\n"
+    )
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    components = [
+        {"id": "port", "path": "opens_a_port.Component"},
+        {"id": "journal", "name": "JobJournal", "args": {"path": "${CONFIG_DIR}/journal.jsonl"}},
+        {"id": "launcher", "name": "ClientProcessJobLauncher"},
+    ]
+    (tmp_path / "site-1.json").write_text(json.dumps({"site": "site-1", "components": components}))
+    line = {"event": "launching", "time": 1.0, "site": "site-1", "job_id": "j1", "name": "n", "parent": "p"}
+    (tmp_path / "journal.jsonl").write_text(json.dumps(line) + "\n")
+    assert main(["ps", "--site", str(tmp_path / "site-1.json"), "--all"]) == 0
+    assert "j1" in capsys.readouterr().out
