@@ -85,6 +85,7 @@ class JobConstants:
     SERVER_JOB_CONFIG = "config_fed_server.json"
     CLIENT_JOB_CONFIG = "config_fed_client.json"
     META_FILE = "meta.json"
+    META_FILE_HOCON = "meta.conf"
     SITES = "sites"
     JOB_IMAGE = "image"
     JOB_ID = JobMetaKey.JOB_ID

@@ -16,8 +16,8 @@ from flcore.threads import bounded, logged
 
 from ..container_spec import hidden
 from ..docker_state import DOCKER_STATE, ContainerState, EndRequest, Progress, StateMachine, Transition
-from ..records.gpu_leases import JobLock
 from ..records.job_record import JobIdentity, JobRecord
+from ..records.leases import JobLock
 from ..settings import JobSettings
 from .end_wish import EndWish
 from .lanes import Subject

@@ -7,6 +7,7 @@ while, and a client that cannot let go of its connection.
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -22,11 +23,13 @@ from flcore.errors import FLCoreError
 from flcore.observers.job_journal import JobJournal
 from launchers.docker_launcher import DockerJobLauncher
 from launchers.records.gpu_leases import GpuLeases
+from launchers.records.leases import Leases
 
 from ...faulty import DISK_ERRORS, ENGINE_ERRORS, Faults, FaultyRuntime, faulty_disk
 
 TIMEOUT = 5.0
 GOOD_LIVES = 2
+USERS = "200000-200009"
 ONCE, A_WHILE = 1, 12
 FEWEST_PLACES = {True: 60, False: 6}
 HASTY: dict[str, Any] = {"launch_patience": 0.0, "creation_grace": 0.03, "relist_interval": 0.02}
@@ -46,6 +49,10 @@ class Host:
         for path in (self.workspace, self.secrets, self.app):
             path.mkdir(parents=True)
         (self.app / "code.py").write_text("pass")
+        leases = str(self.workspace / ".flcore" / "users")
+        self.users: dict[str, Any] = {}
+        if os.geteuid() == 0:
+            self.users = {"user_range": USERS, "user_lease_dir": leases}
 
     def site(self) -> Site:
         launcher = Train(
@@ -55,6 +62,7 @@ class Host:
             gpu_ids=["0", "1"],
             secrets={"key": {"file": str(self.app / "code.py")}},
             secrets_dir=str(self.secrets),
+            **self.users,
         )
         launcher.job_settings = replace(launcher.job_settings, **HASTY)
         return Site("site-1", {"launcher": launcher, "journal": JobJournal()}, self.workspace)
@@ -100,7 +108,9 @@ class Host:
         containers = [container.spec.name for container in self.runtime.containers()]
         records = [path.name for path in (state / "jobs").iterdir()]
         secrets = [path.name for path in self.secrets.iterdir()]
-        return [*containers, *records, *secrets, *GpuLeases(state / "gpus", list).holders()]
+        leases = [*GpuLeases(state / "gpus", list).holders(), *Leases(state / "users", bool, ("", "")).holders()]
+        folders = [path.name for path in self.workspace.iterdir() if path.lstat().st_uid != os.geteuid()]
+        return [*containers, *records, *secrets, *leases, *folders]
 
 
 def attempt(call: Callable[[], object]) -> None:
