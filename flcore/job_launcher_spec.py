@@ -22,6 +22,10 @@ JobArgs = Mapping[str, tuple[str, Any]]
 """The arguments of a job's process, ``name -> (flag, value)``: see ``JobProcessArgs``."""
 
 
+LAST_OUTPUT = "; its last output: "
+"""What stands in a failed job's error between the reason and the last that the job wrote."""
+
+
 class JobReturnCode(IntEnum):
     """How a job ended. The values are NVIDIA FLARE's."""
 
@@ -57,6 +61,11 @@ class JobResult:
     @property
     def succeeded(self) -> bool:
         return self.return_code is JobReturnCode.SUCCESS
+
+    @property
+    def reason(self) -> str:
+        """The error without the last that the job wrote, for who shows its output."""
+        return self.error.partition(LAST_OUTPUT)[0]
 
     @property
     def duration(self) -> float | None:

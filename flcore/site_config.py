@@ -63,9 +63,12 @@ class SiteConfig:
         problems.raise_all(ConfigError)
         return site_config
 
-    def build(self) -> dict[str, FLComponent]:
-        """Build the components, anew each time. Raises ConfigError, with a line for each thing that is wrong."""
-        return ComponentBuilder(str(self.source), _variables(self.source)).build_all(self.components)
+    def build(self, *kinds: type[FLComponent]) -> dict[str, FLComponent]:
+        """Build the components, or those of some kinds only, anew each time.
+
+        Raises ConfigError, with a line for each thing that is wrong.
+        """
+        return ComponentBuilder(str(self.source), _variables(self.source)).build_all(self.components, *kinds)
 
 
 def check_at_end(value: Any, where: str) -> str:

@@ -52,6 +52,8 @@ LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 FIELDS = ("site", "job_id", "container_name", "container_id")
 """What a record may be about."""
 STANDARD_ERROR = "standard error"
+TELLS_OF_END = {"tells_of_end": True}
+"""``extra`` of a record that tells how a job has ended, or why it was not launched."""
 _FILE_MODE = 0o640
 
 
@@ -122,6 +124,11 @@ class SiteLog:
 def is_on_standard_error(record: logging.LogRecord) -> bool:
     """Whether the log of a site writes a record to standard error, so that nobody else needs to."""
     return any(log.destination == STANDARD_ERROR and log.takes(record) for log in _logs.all)
+
+
+def tells_of_end(record: logging.LogRecord, job_id: str) -> bool:
+    """Whether a record tells how this job has ended, so that nobody who is told of that otherwise needs it."""
+    return TELLS_OF_END.items() <= vars(record).items() and fields_of(record).get("job_id") == job_id
 
 
 def fields_of(record: logging.LogRecord) -> dict[str, str]:

@@ -20,6 +20,7 @@ from .job_launcher_spec import JobArgs, JobHandleSpec, JobResult, JobReturnCode,
 from .job_meta import get_app
 from .launch import LONGEST_WAIT
 from .site import Site
+from .site_log import TELLS_OF_END
 from .threads import make_all
 
 if TYPE_CHECKING:
@@ -159,7 +160,7 @@ class JobWorkflow(Workflow):
         try:
             self._handles[site.name] = site.launch_job(meta, job_args, self._job.path / str(app))
         except FLCoreError as error:
-            about = self._log_fields(site.name)
+            about = self._log_fields(site.name) | TELLS_OF_END
             self.logger.error("site %s: %s", site.name, error, extra=about)  # noqa: TRY400 - the message says it all
             self._results[site.name] = JobResult.of_failed_launch(error)
         except BaseException:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import NamedTuple
 
-from flcore.job_launcher_spec import JobResult, JobReturnCode
+from flcore.job_launcher_spec import LAST_OUTPUT, JobResult, JobReturnCode
 
 
 class DOCKER_STATE(StrEnum):
@@ -36,9 +36,11 @@ _PASSED_ON = frozenset(
         JobReturnCode.INFRASTRUCTURE_ERROR,
     }
 )
-LAST_OUTPUT = "; its last output: "
-"""What stands, in a failed job's error, between the reason and the end of its output."""
-_EXIT_CODE_HINTS = {126: "its command cannot be executed", 127: "its command was not found"}
+_EXIT_CODE_HINTS = {
+    126: "its command cannot be executed",
+    127: "its command was not found",
+    135: "signal 7, SIGBUS: its shared memory may have been full, of which 'shm_size' gives it more",
+}
 
 
 @dataclass(frozen=True, slots=True)

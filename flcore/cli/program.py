@@ -19,7 +19,7 @@ from ..import_path import leave_current_folder
 from ..job_launcher_spec import JobLauncherSpec
 from ..plain_text import visible
 from ..site import Site
-from ..site_log import is_on_standard_error
+from ..site_log import is_on_standard_error, tells_of_end
 from ..submitted_job import SubmittedJob
 from ..workflow import JobWorkflow
 from . import streams
@@ -66,7 +66,7 @@ def _run_command(argv: Sequence[str] | None) -> int:
     parser = _parser()
     complete_if_asked(parser)
     args = parser.parse_args(argv)
-    log_to_stderr(_level(args.verbose))
+    args.log = log_to_stderr(_level(args.verbose))
     try:
         return int(args.command(args))
     except FLCoreError as error:
@@ -100,12 +100,18 @@ def run(args: argparse.Namespace) -> int:
     view = _view(args.json)(workflow)
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _terminated)
-    with ExitStack() as stack:
-        for site in sites:
-            site.add_component("flcore-view", view)
-            stack.enter_context(site)
-        stack.enter_context(view)
-        results = workflow.run()
+    if not args.verbose:
+        args.log.addFilter(lambda record: not tells_of_end(record, workflow.job_id))  # the view does
+    try:
+        with ExitStack() as stack:
+            for site in sites:
+                site.add_component("flcore-view", view)
+                stack.enter_context(site)
+            stack.enter_context(view)
+            results = workflow.run()
+    except (KeyboardInterrupt, SystemExit):
+        view.show_interrupted()
+        raise
     view.show_results(results)
     return EXIT_OK if all(result.succeeded for result in results.values()) else EXIT_FAILED
 
@@ -172,13 +178,14 @@ def _level(verbose: int) -> int:
     return (logging.WARNING, logging.INFO, logging.DEBUG)[min(verbose, 2)]
 
 
-def log_to_stderr(level: int) -> None:
-    """Log what no site's own log writes to standard error."""
+def log_to_stderr(level: int) -> logging.Handler:
+    """Log what no site's own log writes to standard error; return what does."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setLevel(level)  # a site's log may have the root logger let more pass
     handler.addFilter(lambda record: not is_on_standard_error(record))
     handler.setFormatter(_PlainFormatter("%(levelname)s %(name)s: %(message)s"))
     logging.basicConfig(level=level, handlers=[handler])
+    return handler
 
 
 class _PlainFormatter(logging.Formatter):

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import sys
+import textwrap
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from contextlib import suppress
 from typing import Any, Self, TextIO
 
 from ..errors import FLCoreError
 from ..event_type import EventType
 from ..fl_component import FLComponent
+from ..fl_constant import FLContextKey
 from ..fl_context import FLContext
 from ..job_launcher_spec import JobHandleSpec, JobResult, JobStateChange, LaunchRequest
 from ..plain_text import harmless, visible
@@ -23,6 +27,11 @@ LOG_INTERVAL = 1.0
 TAIL_OF_SERVER = 20
 TAIL_OF_FAILED = 10
 """Lines of output that are shown at the end."""
+WIDTH = 120
+"""Cells of a line where there is no terminal."""
+_ECHO = 3
+"""Cells left free at a live line's end: there a terminal writes the ^C, which must not begin another line."""
+_INDENT = "    "
 _MOST_SHOWN = 1 << 16
 """Characters of them: a job may never end its line."""
 
@@ -38,17 +47,30 @@ class View(FLComponent):
         self.workflow = workflow
         self.out = out or sys.stdout
         self._lock = threading.Lock()
+        self._ended: dict[str, JobResult] = {}
 
     def handle_event(self, event_type: str, fl_ctx: FLContext) -> None:
-        if event_type == EventType.JOB_STATE_CHANGED and fl_ctx.get_job_id() == self.workflow.job_id:
+        if fl_ctx.get_job_id() != self.workflow.job_id:
+            return
+        if event_type == EventType.JOB_STATE_CHANGED:
             with self._lock:
                 self.show_change(JobStateChange.of(fl_ctx))
+        elif event_type in (EventType.JOB_COMPLETED, EventType.JOB_ABORTED):
+            self._ended[fl_ctx.get_identity_name()] = fl_ctx.get_prop(FLContextKey.JOB_RESULT)
+
+    @property
+    def ended(self) -> dict[str, JobResult]:
+        """The results that were told so far, by site, in the order of the sites."""
+        return {site.name: self._ended[site.name] for site in self.workflow.sites if site.name in self._ended}
 
     def show_change(self, change: JobStateChange) -> None:
         """Show one state change. Calls come one after the other, from any thread."""
 
     def show_results(self, results: Mapping[str, JobResult]) -> None:
         """Show how it all ended."""
+
+    def show_interrupted(self) -> None:
+        """Show how everything ended that ran when the run was interrupted."""
 
     def print(self, line: str) -> None:
         with suppress(OSError):  # an output that takes no more ends no job; the command tells of it
@@ -88,20 +110,30 @@ class PlainView(View):
         return self
 
     def show_change(self, change: JobStateChange) -> None:
-        reason = f"  {harmless(change.result.error)}" if change.result and change.result.error else ""
+        failed = change.result and not change.result.succeeded
+        code = f"  {change.result.return_code.name}" if change.result and failed else ""  # the table says why
         elapsed = max(0.0, change.time - self._started)
-        self.print(f"{elapsed:7.1f} s  {change.site:<12} {change.previous or 'new':>10} -> {change.state}{reason}")
+        self.print(f"{elapsed:7.1f} s  {change.site:<12} {change.previous or 'new':>10} -> {change.state}{code}")
 
     def show_results(self, results: Mapping[str, JobResult]) -> None:
-        for site in results:
-            self._show_output(site, results[site])
-        self.print("")
-        for line in table(results):
-            self.print(line)
-        server = self.workflow.sites[0]
-        self.print(f"\nthe server's files: {server.workspace.get_run_dir(self.workflow.job_id)}")
+        shown = [site for site in results if self._show_output(site, results[site])]
+        self._show_table(results, shown)
+        folder = self.workflow.sites[0].workspace.get_run_dir(self.workflow.job_id)
+        if os.access(folder, os.F_OK):  # else it was not even launched
+            self.print(f"\nthe server's files: {folder}")
 
-    def _show_output(self, site: str, result: JobResult) -> None:
+    def show_interrupted(self) -> None:
+        if self.ended:
+            self._show_table(self.ended, ())
+
+    def _show_table(self, results: Mapping[str, JobResult], shown: Container[str]) -> None:
+        self.print("")
+        width = shutil.get_terminal_size().columns if self.out.isatty() else WIDTH
+        for line in table(results, shown, width):
+            self.print(line)
+
+    def _show_output(self, site: str, result: JobResult) -> bool:
+        """Show the last lines of a site's output, where they say something; return whether there were any."""
         lines = 0 if site in self.workflow.handles and result.succeeded else TAIL_OF_FAILED
         if site == self.workflow.sites[0].name:
             lines = TAIL_OF_SERVER
@@ -110,10 +142,14 @@ class PlainView(View):
             self.print(f"\noutput of {site}:")
         for line in shown:
             self.print(f"  {line}")
+        return bool(shown)
 
 
 class LiveView(PlainView):
-    """On a terminal: one line per site with its state, elapsed time and last line of output; then as PlainView."""
+    """On a terminal: one line per site with its state, elapsed time and last line of output; then as PlainView.
+
+    The lines go as the table comes, which tells how it has ended, too where that was after an interrupt.
+    """
 
     def __init__(self, workflow: JobWorkflow, out: TextIO | None = None) -> None:
         from rich.console import Console
@@ -121,8 +157,8 @@ class LiveView(PlainView):
 
         super().__init__(workflow, out)
         self._rows = {site.name: _Row() for site in workflow.sites}
-        console = Console(file=self.out)
-        self._live = Live(console=console, get_renderable=self._render, refresh_per_second=4)
+        self._console = Console(file=self.out)
+        self._live = Live(console=self._console, get_renderable=self._render, refresh_per_second=4, transient=True)
 
     def __enter__(self) -> Self:
         super().__enter__()
@@ -139,7 +175,7 @@ class LiveView(PlainView):
         from rich.table import Table
         from rich.text import Text
 
-        grid = Table(box=None, pad_edge=False, expand=True)
+        grid = Table(box=None, pad_edge=False, width=self._console.width - _ECHO)
         for title in ("site", "state", "elapsed"):
             grid.add_column(title, no_wrap=True, justify="right" if title == "elapsed" else "left")
         grid.add_column("last line", no_wrap=True, ratio=1)  # the only one that a narrow terminal cuts
@@ -183,15 +219,28 @@ class _Row:
         return self._line
 
 
-def table(results: Mapping[str, JobResult]) -> list[str]:
-    """Return the closing table: a line per site."""
-    rows = [("site", "result", "exit code", "duration", "")]
+def table(results: Mapping[str, JobResult], shown: Container[str] = (), width: int = WIDTH) -> list[str]:
+    """Return the closing table: a line per site, and the reason of a failure behind it, or in lines below.
+
+    Where a site's output is ``shown``, its last lines are no part of the reason.
+    """
+    rows = [("site", "result", "exit code", "duration")]
     rows += [(site, *_cells(result)) for site, result in results.items()]
     widths = [max(len(row[i]) for row in rows) for i in range(4)]
-    return [
-        f"{site:<{widths[0]}}  {name:<{widths[1]}}  {code:>{widths[2]}}  {duration:>{widths[3]}}  {error}".rstrip()
-        for site, name, code, duration, error in rows
-    ]
+    head, *lines = (
+        f"{site:<{widths[0]}}  {name:<{widths[1]}}  {code:>{widths[2]}}  {duration:>{widths[3]}}"
+        for site, name, code, duration in rows
+    )
+    reasons = [result.reason if site in shown else result.error for site, result in results.items()]
+    return [head, *(row for line, why in zip(lines, reasons, strict=True) for row in _with_reason(line, why, width))]
+
+
+def _with_reason(line: str, reason: str, width: int) -> list[str]:
+    said = [harmless(one) for one in reason.splitlines()]
+    if len(said) <= 1 and len(whole := "  ".join([line, *said])) <= width:
+        return [whole]
+    room = max(width - len(_INDENT), 20)
+    return [line, *(_INDENT + part for one in said for part in textwrap.wrap(one, room, break_on_hyphens=False))]
 
 
 def last_lines(handle: JobHandleSpec | None, count: int) -> list[str]:
@@ -205,10 +254,10 @@ def last_lines(handle: JobHandleSpec | None, count: int) -> list[str]:
     return [harmless(line) for line in output.splitlines()]
 
 
-def _cells(result: JobResult) -> tuple[str, str, str, str]:
+def _cells(result: JobResult) -> tuple[str, str, str]:
     code = "-" if result.exit_code is None else str(result.exit_code)
     duration = "-" if result.duration is None else f"{result.duration:.1f} s"
-    return result.return_code.name, code, duration, harmless(result.error)
+    return result.return_code.name, code, duration
 
 
 def launches_as_json(launches: Mapping[str, LaunchRequest | FLCoreError | None]) -> str:

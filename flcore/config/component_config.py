@@ -41,10 +41,11 @@ class ComponentBuilder:
         self._source = source
         self._variables = variables or {}
 
-    def build_all(self, configs: Any) -> dict[str, FLComponent]:
-        """Return the components by id, in their order, without the disabled ones.
+    def build_all(self, configs: Any, *kinds: type[FLComponent]) -> dict[str, FLComponent]:
+        """Return the components by id, in their order, without the disabled ones; those of some kinds only, if given.
 
-        All ids are checked before anything is built. Raises ConfigError, with a line for each thing that is wrong.
+        Of the others nothing but the class is looked at. All ids are checked before anything is built. Raises
+        ConfigError, with a line for each thing that is wrong.
         """
         if not isinstance(configs, list):
             raise self._error("components", "must be a list", configs)
@@ -58,6 +59,7 @@ class ComponentBuilder:
             component_id: problems.attempt(self._build_component, component_id, config)
             for component_id, config in zip(ids, configs, strict=True)
             if not problems.attempt(self._is_disabled, config, f"component {component_id!r}")
+            and (not kinds or problems.attempt(self._is_of, kinds, config, f"component {component_id!r}"))
         }
         problems.raise_all(ConfigError)
         return components
@@ -83,6 +85,9 @@ class ComponentBuilder:
         if type(disabled) is not bool:
             raise self._error(f"{where}: disabled", "must be true or false", disabled)
         return disabled
+
+    def _is_of(self, kinds: tuple[type[FLComponent], ...], config: Mapping[str, Any], where: str) -> bool:
+        return issubclass(self._find_class(config, where), kinds)
 
     def _build_component(self, component_id: str, config: Mapping[str, Any]) -> FLComponent:
         where = f"component {component_id!r}"

@@ -18,5 +18,11 @@ def parse_size(value: Any, least: int = 1) -> int:
     else:
         raise ValueError("must be a number of bytes, or a text such as '512Mi' or '16Gi'")
     if not least <= size < 1 << 63:
-        raise ValueError(f"must be at least {least} bytes and less than 8 EiB")
+        raise ValueError(f"must be at least {size_in_words(least)} and less than 8 EiB")
     return size
+
+
+def size_in_words(size: int) -> str:
+    """Return a size as a config would say it, exactly: ``512Mi``, or in bytes."""
+    units = [unit for unit, factor in UNITS.items() if unit and size and size % factor == 0]
+    return f"{size // UNITS[units[-1]]}{units[-1]}" if units else f"{size} bytes"

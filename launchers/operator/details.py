@@ -31,9 +31,10 @@ def run(args: argparse.Namespace) -> int:
     """Print what is known; return the exit status."""
     terminal = Terminal()
     with index_of(args, wanted=wanted_for([args.job], usage=True)) as index:
-        views = the_one_job(index.jobs(), args.job)
-        for problem in index.problems:
+        there = index.jobs()
+        for problem in index.problems:  # first: they may be why a job is not there
             warn(problem)
+        views = the_one_job(there, args.job)
         for number, view in enumerate(views):
             last, no_output = _last_lines(view)
             if args.json:

@@ -117,7 +117,7 @@ class JobIndex:
                 try:
                     found += site.unreadable_records()
                 except OSError as error:
-                    self._problems.append(f"{site.folder} cannot be read: {error}")
+                    self._note_unread(site, error)
             return found
 
     def outages(self) -> Sequence[Outage]:
@@ -204,8 +204,15 @@ class JobIndex:
                 followed.look()
                 found.append(_SiteNow(site, site_id, records, followed))
             except OSError as error:
-                self._problems.append(f"{site.folder} cannot be read: {error}")
+                self._note_unread(site, error)
         return found
+
+    def _note_unread(self, site: SiteFiles, error: OSError) -> None:
+        why = f"{site.folder} cannot be read: {error.strerror or error}"
+        if isinstance(error, PermissionError):
+            why += "; its jobs are shown to the user of its site, and to root"
+        if why not in self._problems:
+            self._problems.append(why)
 
 
 class _Followed:

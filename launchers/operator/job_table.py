@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+from flcore.job_launcher_spec import LAST_OUTPUT
 from flcore.plain_text import harmless
 
-from ..docker_state import DOCKER_STATE, LAST_OUTPUT, TERMINAL_STATES
+from ..docker_state import DOCKER_STATE, TERMINAL_STATES
 from ..tracking.job_output import LINE_BREAK
 from .durations import as_age, as_duration
 from .job_view import LAUNCHING, LOST, UNKNOWN, JobView

@@ -44,9 +44,10 @@ def run(args: argparse.Namespace) -> int:
     if args.raw and terminal.is_terminal:
         raise ConfigError("--raw leaves in what makes a terminal do things, so it writes to none: redirect the output")
     with index_of(args, wanted=wanted_for([args.job])) as index:
-        views = the_one_job(index.jobs(), args.job)
-        for problem in index.problems:
+        there = index.jobs()
+        for problem in index.problems:  # first: they may be why a job is not there
             warn(problem)
+        views = the_one_job(there, args.job)
         read = partial(followed, index, tail=args.tail) if args.follow else partial(output, tail=args.tail)
         try:
             found = Printer(terminal, views, raw=args.raw).print_all(read, at_once=args.follow)

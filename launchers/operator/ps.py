@@ -24,9 +24,10 @@ def run(args: argparse.Namespace) -> int:
     with index_of(args, wanted=wanted_for(args.job)) as index:
         if args.watch:
             return watch(index, args, terminal)
-        views = jobs_to_show(index.jobs(), args)
-        for problem in index.problems:
+        there = index.jobs()
+        for problem in index.problems:  # first: they may be why a job is not there
             warn(problem)
+        views = jobs_to_show(there, args)
         show(views, terminal, as_json=args.json)
     return EXIT_OK
 

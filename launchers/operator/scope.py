@@ -23,7 +23,7 @@ def index_of(args: argparse.Namespace, *, ask_engines: bool = True, wanted: Want
     """Return the index of the jobs that the options of ``commands.add_scope`` mean. Raises ConfigError."""
     if args.site:
         return index_of_sites(args.site, args.workspace, ask_engines=ask_engines, wanted=wanted)
-    if args.workspace and not Path(args.workspace).is_dir():
+    if args.workspace and not _may_be_folder(Path(args.workspace)):
         raise ConfigError(f"--workspace: {args.workspace} is no folder")
     return index_of_machine(Path(args.workspace or DEFAULT_WORKSPACE), ask_engines=ask_engines, wanted=wanted)
 
@@ -42,7 +42,7 @@ def index_of_sites(
     sites: list[SiteFiles] = []
     engines: list[Callable[[], Runtime]] = []
     for config in map(read_config, configs):
-        components = config.build().values()
+        components = config.build(JobJournal, JobLauncher).values()  # what else there is may open a port as it is made
         journals = [Path(part.path) for part in components if isinstance(part, JobJournal) and part.path]
         folder = Path(workspace, config.site) if workspace else config.workspace
         sites.append(SiteFiles(folder, *journals[:1]))
@@ -57,9 +57,29 @@ def index_of_machine(workspace: Path, *, ask_engines: bool = True, wanted: Wante
 
 
 def sites_in(folder: Path) -> Iterable[SiteFiles]:
-    """Return the sites whose workspace is a folder, or lies in it; none if it is not there."""
-    folders = [folder] if (folder / STATE_DIR).is_dir() else sorted(folder.glob("*/"))
-    return [SiteFiles(path) for path in folders if (path / STATE_DIR).is_dir()]
+    """Return the sites whose workspace is a folder, or lies in it; none if it is not there.
+
+    What is not ours to look into counts as one, so that whoever reads it finds that out, and says so.
+    """
+    if _may_be_folder(folder / STATE_DIR):
+        return [SiteFiles(folder)]
+    try:
+        inside = sorted(folder.iterdir())
+    except PermissionError:
+        return [SiteFiles(folder)]
+    except OSError:
+        return []
+    return [SiteFiles(path) for path in inside if _may_be_folder(path / STATE_DIR)]
+
+
+def _may_be_folder(path: Path) -> bool:
+    """Whether something is a folder, or only its owner can tell."""
+    try:
+        return path.is_dir()
+    except PermissionError:
+        return True
+    except OSError:
+        return False
 
 
 def _default_engine() -> Runtime:

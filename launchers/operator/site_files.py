@@ -63,7 +63,7 @@ class SiteFiles:
     def records(self) -> list[FoundRecord]:
         """Return the records of what is left to be done, the oldest first."""
         found = []
-        for path in sorted((self.folder / "jobs").glob("*.jsonl")):
+        for path in _records_in(self.folder / "jobs"):
             try:
                 found.append(FoundRecord(path, read_record(path)))
             except FileNotFoundError:  # its end has come meanwhile
@@ -100,8 +100,9 @@ class SiteFiles:
         return is_identifier(parent_id) and self._state.is_alive(parent_id)
 
     def watched_paths(self) -> list[Path]:
-        """Return the file and the folders in which something changes when a job does."""
-        return [path for path in (self.journal, self.folder, self.folder / "jobs") if path.exists()]
+        """Return the file and the folders in which something changes when a job does, if they are ours to read."""
+        paths = self.journal, self.folder, self.folder / "jobs"
+        return [path for path in paths if os.access(path, os.R_OK, effective_ids=True)]
 
 
 class FollowedHistory:
@@ -132,6 +133,13 @@ class FollowedHistory:
 def _names_its_job(line: Mapping[str, Any]) -> bool:
     """Whether what a line says of its job can stand in a path. Nothing else gets into a journal that a site writes."""
     return is_identifier(line.get("site")) and ("job_id" not in line or is_identifier(line["job_id"]))
+
+
+def _records_in(folder: Path) -> list[Path]:
+    try:
+        return sorted(path for path in folder.iterdir() if path.suffix == ".jsonl")
+    except FileNotFoundError:
+        return []
 
 
 def _is_whole(record: FoundRecord) -> bool:

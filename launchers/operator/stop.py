@@ -66,10 +66,10 @@ def run(args: argparse.Namespace) -> int:
     """End the job at all sites that are meant; return the exit status."""
     terminal = Terminal()
     with index_of(args, wanted=wanted_for([args.job])) as index:
-        jobs = index.jobs()
-        for problem in index.problems:  # first: what is not found may be in one of them
+        there = index.jobs()
+        for problem in index.problems:  # first: they may be why a job is not there
             warn(problem)
-        views = the_one_job(jobs, args.job)
+        views = the_one_job(there, args.job)
         try:
             outcomes = stop_all(index, views)
         except KeyboardInterrupt:

@@ -205,10 +205,10 @@ def _stamps(paths: Iterable[Path]) -> dict[str, tuple[int, int]]:
     """Return when each journal and record was written last, and its size."""
     stamps = {}
     for path in paths:
-        with suppress(FileNotFoundError, PermissionError):
+        with suppress(OSError):  # the index tells of what cannot be read
             files = path.glob("*.jsonl") if path.is_dir() else [path]
             for file in files:
-                with suppress(FileNotFoundError):  # a record whose end has come
+                with suppress(OSError):  # a record whose end has come
                     info = file.stat()
                     stamps[str(file)] = info.st_mtime_ns, info.st_size
     return stamps

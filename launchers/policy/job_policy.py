@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from flcore.config.problems import Problems
-from flcore.config.sizes import UNITS, parse_size
+from flcore.config.sizes import UNITS, parse_size, size_in_words
 from flcore.fl_constant import JobMetaKey
 from flcore.job_meta import JobMeta, check_metadata, get_deployments, get_job_id, get_object, rejection
 
@@ -160,7 +160,7 @@ def check_policy(policy: SitePolicy) -> None:
     """Raise ValueError for a policy that gives more than it allows, or more GPUs than there are, a line each."""
     problems = Problems()
     problems.lines += [
-        f"defaults.{key} must be no more than limits.{key}, {limit}, got {default}"
+        f"defaults.{key} must be no more than limits.{key}, {_said(key, limit)}, got {_said(key, default)}"
         for key in _PARSERS
         if (limit := getattr(policy.limits, key)) is not None
         if (default := getattr(policy.defaults, key)) is not None and default > limit
@@ -250,18 +250,26 @@ def _granted(job_meta: JobMeta, words: Mapping[str, _Word], policy: SitePolicy) 
         limit, default = getattr(policy.limits, name), getattr(policy.defaults, name)
         given[name] = limit if default is None and name not in _ONLY_IF_ASKED else default
         if name in words:
-            given[name] = _asked(job_meta, words[name], parse, limit)
+            given[name] = _asked(job_meta, words[name], parse, limit, name)
     return Resources(**given)
 
 
-def _asked(job_meta: JobMeta, word: _Word, parse: Callable[[Any], float], limit: float | None) -> float:
+def _asked(
+    job_meta: JobMeta, word: _Word, parse: Callable[[Any], float], limit: float | None, key: str = "num_of_gpus"
+) -> float:
     try:
         wanted = parse(word.value)
     except ValueError as error:
         raise rejection(job_meta, word.path, str(error), word.value) from error
     if limit is not None and wanted > limit:
-        raise rejection(job_meta, word.path, f"more than the site's limit of {limit} ('limits')", word.value)
+        what = f"more than the site's limit of {_said(key, limit)} ('limits')"
+        raise rejection(job_meta, word.path, what, word.value)
     return wanted
+
+
+def _said(key: str, value: float) -> str:
+    """Return how a config says the value of one of its keys."""
+    return size_in_words(int(value)) if key in ("memory", "shm_size") else f"{value}"
 
 
 def _check_gpus(job_meta: JobMeta, word: _Word, policy: SitePolicy) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import math
-import os
 import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
@@ -55,9 +54,10 @@ from .docker_answer import (
     no_answer,
     output_chunk,
     refusal,
+    told_address,
     told_end,
 )
-from .docker_clients import DockerClients
+from .docker_clients import DockerClients, default_address
 from .docker_labels import ImageLabels
 from .docker_output import output_so_far
 from .docker_parent import Parent, as_parent, own_container_id
@@ -84,9 +84,6 @@ LOOKS, LOOK_PAUSE = 50, 0.02
 _REMOVAL_TIMEOUT = 10.0
 """Seconds that a removal waits for one that is in progress already."""
 
-_DEFAULT_ADDRESS = "unix:///var/run/docker.sock"
-"""What the SDK asks where nothing says otherwise."""
-
 
 class DockerRuntime:
     """One Docker Engine.
@@ -109,7 +106,7 @@ class DockerRuntime:
         host_paths: Mapping[str, str] | None = None,
         tls: EngineTls | None = None,
     ) -> None:
-        self.name = f"Docker Engine {docker_host or ''}".rstrip()
+        self.name = f"Docker Engine {told_address(docker_host or '')}".rstrip()
         self._has_address = bool(docker_host or client)
         self.remembers = True
         self._host_paths = host_paths or {}
@@ -358,7 +355,7 @@ class DockerRuntime:
             raise refusal(what, error.status_code, error.explanation or error, refusals) from error
         except _NO_ANSWER as error:
             # What the name tells already is not told again; a client that was given has an address of its own.
-            address = "" if self._has_address else os.environ.get("DOCKER_HOST") or _DEFAULT_ADDRESS
+            address = "" if self._has_address else told_address(default_address())
             message = f"{self.name} does not answer ({what}): {no_answer(error, address)}"
             raise RuntimeUnavailableError(message, reached=may_have_arrived(error)) from error
 

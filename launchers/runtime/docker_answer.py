@@ -43,6 +43,7 @@ IN_PROGRESS = 409
 _NO_NETWORK = re.compile(r"network (\S+) not found")
 _STALE_ENDPOINT = re.compile(r"endpoint with name (\S+) already exists in network (\S+)")
 """What an engine that was killed may leave in a network, in the name of a container that is gone."""
+_HOLDER_OF_NAME = re.compile(r"in use by (?:container )?\"?([0-9a-f]{12})[0-9a-f]*")
 _NO_GPU_DRIVER = re.compile(r"could not select device driver|failed to discover GPU vendor from CDI")
 """Engines until 28, and from 29 on."""
 _CDI_GPU = "nvidia.com/gpu="
@@ -172,6 +173,13 @@ def refusal(what: str, status: int | None, explanation: object, refusals: Refusa
     kind = refusals.get(status or 0, RuntimeRefusedError)
     said = " ".join(str(explanation).split())
     way_out = ""
+    if kind is NameInUseError and (match := _HOLDER_OF_NAME.search(said)):
+        # The engine's own way out is to remove that container, in which another site's job may run.
+        holder = match[1]
+        return kind(
+            f"{what}: its name is in use by the container {holder}; see whose that is with: docker inspect {holder}. "
+            "A job runs once on an engine for each site's name; what a job has left goes with: flcore gc"
+        )
     if kind is JobStartError and (match := _NO_NETWORK.fullmatch(said)):
         kind = NetworkError
         way_out = f"; make it with: docker network create {match[1]}"
@@ -218,6 +226,11 @@ def _root(error: BaseException) -> BaseException:
     """
     causes = [cause for cause in _causes(error) if not isinstance(cause, NameError)] or [error]
     return next((cause for cause in causes if getattr(cause, "explanation", None)), causes[-1])
+
+
+def told_address(address: str) -> str:
+    """Return an engine's address as it may be told: without the password that may stand in it."""
+    return re.sub(r"^(\w+://[^/:@]*):[^/@]*@", r"\1:***@", address)
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

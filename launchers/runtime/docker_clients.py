@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
+
+from docker.context import ContextAPI
 
 from ..settings import EngineTls
 from .docker_pull import tell_of_sockets
@@ -17,6 +19,20 @@ CALL_TIMEOUT = 60
 """Seconds for a call that changes something. A create of a loaded engine takes many."""
 LOOK_TIMEOUT = 10
 """Seconds for a call that only looks: an engine that takes longer counts as unreachable."""
+
+
+_DEFAULT_ADDRESS = "unix:///var/run/docker.sock"
+"""What the SDK asks where nothing says otherwise."""
+
+
+def default_address() -> str:
+    """Return which engine is asked where no config names one, as the SDK finds it: 7.2 follows Docker's contexts."""
+    address = os.environ.get("DOCKER_HOST")
+    follow = getattr(ContextAPI, "kwargs_from_context", None)
+    if not address and follow:
+        with suppress(Exception):  # whatever is wrong with a context, another error is being told
+            address = follow(environment=os.environ).get("base_url")
+    return address or _DEFAULT_ADDRESS
 
 
 class DockerClients:

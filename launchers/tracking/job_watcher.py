@@ -9,6 +9,7 @@ from functools import partial
 
 from flcore.errors import RuntimeUnavailableError
 from flcore.job_launcher_spec import JobReturnCode
+from flcore.site_log import TELLS_OF_END
 
 from ..docker_state import DOCKER_STATE, TERMINAL_STATES, ContainerState, EndRequest, effective_state, result_of
 from ..records.end_marks import EndMarks
@@ -114,7 +115,8 @@ class JobWatcher:
             self._notifier.tell(partial(job.tell, change))
         if job.result:
             level = logging.INFO if job.result.return_code in _AS_MEANT else logging.WARNING
-            logger.log(level, "%s: %s %s", job.identity, job.result.return_code.name, job.result.error)
+            code = job.result.return_code.name
+            logger.log(level, "%s: %s %s", job.identity, code, job.result.error, extra=TELLS_OF_END)
             self._drop(watch)
             self._notifier.tell(job.announce)
             self._cleaner.clean_up(job)

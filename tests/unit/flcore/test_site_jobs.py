@@ -38,6 +38,32 @@ def of_job(recorder: EventRecorder, job_id: str) -> list[str]:
     return [event.event_type for event in recorder.events if event.job_id == job_id]
 
 
+# --- launches that are broken off ---
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), SystemExit(143)])
+def test_a_job_that_runs_when_its_launch_is_interrupted_is_ended_and_its_end_is_told(
+    make_site: Callable[..., Site],
+    event_recorder: EventRecorder,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    error: BaseException,
+) -> None:
+    def interrupted(_: Path) -> None:
+        raise error
+
+    (tmp_path / "app").mkdir()
+    handle = PlainHandle()
+    site = make_site(launcher=Launcher(lambda *_: handle))
+    with site:
+        monkeypatch.setattr("flcore.disk.staged_files.remove", interrupted)  # called when the job runs
+        with pytest.raises(type(error)):
+            site.launch_job(META, ARGS, tmp_path / "app")
+        assert handle.poll() == ABORTED
+        assert list(site.jobs()) == ["j1"]
+    assert of_job(event_recorder, "j1") == [EventType.BEFORE_JOB_LAUNCH, EventType.JOB_ABORTED]
+
+
 # --- jobs that were found again ---
 
 

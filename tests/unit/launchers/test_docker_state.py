@@ -275,6 +275,12 @@ def test_a_failure_always_says_why(seen: ContainerState, request_: EndRequest | 
         (127, JobReturnCode.EXECUTION_ERROR, None, "exit code 127 (its command was not found)"),
         (128, JobReturnCode.EXECUTION_ERROR, None, "exit code 128"),
         (137, JobReturnCode.EXECUTION_ERROR, 9, "exit code 137 (signal 9)"),
+        (
+            135,
+            JobReturnCode.EXECUTION_ERROR,
+            7,
+            "exit code 135 (signal 7, SIGBUS: its shared memory may have been full, of which 'shm_size' gives it more)",
+        ),
         (143, JobReturnCode.EXECUTION_ERROR, 15, "exit code 143 (signal 15)"),
         (255, JobReturnCode.EXECUTION_ERROR, None, "exit code 255"),
     ],

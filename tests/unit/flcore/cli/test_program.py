@@ -141,16 +141,36 @@ def test_a_run_in_which_a_site_fails_shows_its_last_lines_and_exits_with_1(
     assert main(["run", job, *sites]) == 1
     shown = capsys.readouterr().out
     assert "\noutput of site-1:\n  no data\n" in shown
-    assert re.search(
-        r"^site-1 +EXECUTION_ERROR +3 +\d+\.\d s  exit code 3; its last output: no data$", shown, re.MULTILINE
-    )
+    assert re.search(r"^site-1 +EXECUTION_ERROR +3 +\d+\.\d s  exit code 3$", shown, re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    ("broken", "told"),
+    [
+        ({"client": "raise ValueError('no column 7')", "min_clients": 0}, "ValueError: no column 7"),
+        ({"resource_spec": {"site-1": {"memory": "lots"}}}, "resource_spec.site-1.memory"),
+    ],
+)
+@pytest.mark.parametrize("option", [[], ["--verbose"]])
+def test_a_run_tells_a_failure_once_and_again_only_to_who_asks_for_the_log(
+    make_job: Callable[..., str],
+    sites: list[str],
+    broken: dict[str, Any],
+    told: str,
+    option: list[str],
+) -> None:
+    command = [sys.executable, "-m", "flcore", "run", make_job(**broken), *sites, *option]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout.count(told)) == (1, 1)
+    assert done.stderr.count(told) == (1 if option else 0)
 
 
 def test_a_job_that_a_site_refuses_is_shown_in_the_table(
     make_job: Callable[..., str], sites: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["run", make_job(resource_spec={"site-1": {"memory": "lots"}}), *sites]) == 1
-    assert re.search(r"^site-1 +CONFIG_ERROR +- +-  job tiny-\w+: resource_spec", capsys.readouterr().out, re.MULTILINE)
+    shown = capsys.readouterr().out
+    assert re.search(r"^site-1 +CONFIG_ERROR +- +-\n    job tiny-\w+: resource_spec\.site-1", shown, re.MULTILINE)
 
 
 def test_the_results_of_a_run_that_failed_say_so_in_json(
@@ -218,7 +238,9 @@ def test_control_c_ends_everything_and_exits_with_130(
     assert main(["run", job, *write_interrupting_site("Ctrl-C")]) == 130
     shown, errors = capsys.readouterr()
     assert errors == "flcore: interrupted; everything that ran has been ended\n"
-    assert "-> exited  ended on the request of the workflow, because it was interrupted" in shown
+    assert re.search(
+        r"^server +ABORTED .*\n? +ended on .* the workflow, because it was interrupted$", shown, re.MULTILINE
+    )
 
 
 @pytest.mark.usefixtures("_forget_interrupting")
@@ -229,7 +251,10 @@ def test_a_termination_signal_ends_everything_and_exits_with_143(
     with pytest.raises(SystemExit) as raised:
         main(["run", job, *write_interrupting_site("SIGTERM")])
     assert raised.value.code == 143
-    assert "-> exited  ended on the request of the workflow, because it was interrupted" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert re.search(
+        r"^server +ABORTED .*\n? +ended on .* the workflow, because it was interrupted$", shown, re.MULTILINE
+    )
 
 
 def test_on_a_terminal_the_job_is_shown_live(

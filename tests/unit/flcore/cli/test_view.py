@@ -83,11 +83,64 @@ def test_a_view_that_shows_nothing_is_a_view_too(workflow: JobWorkflow) -> None:
     view.show_results({})
 
 
-def test_a_plain_view_shows_an_error_of_the_job_on_its_line_without_escapes(workflow: JobWorkflow) -> None:
+def test_a_plain_view_says_on_the_line_of_an_end_what_it_counts_as_and_leaves_the_reason_to_the_table(
+    workflow: JobWorkflow,
+) -> None:
     out = io.StringIO()
-    failed = JobResult(JobReturnCode.EXECUTION_ERROR, error="no\n\x1b[2Jluck")
+    failed = JobResult(JobReturnCode.EXECUTION_ERROR, error="no luck")
     tell(PlainView(workflow, out), "j1", change("exited", result=failed, previous="running"))
-    assert out.getvalue() == "    0.0 s  site-1          running -> exited  no luck\n"
+    assert out.getvalue() == "    0.0 s  site-1          running -> exited  EXECUTION_ERROR\n"
+
+
+def tell_end(view: View, site: str, result: JobResult) -> None:
+    fl_ctx = FakeFLContext(site, "j1", props={FLContextKey.JOB_RESULT: result})
+    view.dispatch_event(EventType.JOB_COMPLETED, fl_ctx)
+
+
+def test_a_reason_stands_once_and_the_last_output_is_no_part_of_it_where_that_is_shown(workflow: JobWorkflow) -> None:
+    Shown.processes = {"server": Printing("no data"), "site-1": Printing(error=RuntimeUnavailableError("away"))}
+    out = io.StringIO()
+    failed = JobResult(JobReturnCode.EXECUTION_ERROR, 3, error="exit code 3; its last output: no data")
+    PlainView(workflow, out).show_results({"server": failed, "site-1": failed})
+    assert out.getvalue() == (
+        "\noutput of server:\n  no data\n\n"
+        "site    result           exit code  duration\n"
+        "server  EXECUTION_ERROR          3         -  exit code 3\n"
+        "site-1  EXECUTION_ERROR          3         -  exit code 3; its last output: no data\n"
+    )
+
+
+def test_after_an_interrupt_the_table_tells_of_what_has_ended(workflow: JobWorkflow) -> None:
+    out = io.StringIO()
+    view = PlainView(workflow, out)
+    tell_end(view, "server", JobResult(JobReturnCode.ABORTED, error="interrupted"))
+    view.show_interrupted()
+    assert out.getvalue().splitlines()[1:] == [
+        "site    result   exit code  duration",
+        "server  ABORTED          -         -  interrupted",
+    ]
+
+
+def test_an_interrupt_before_anything_ran_shows_no_table(workflow: JobWorkflow) -> None:
+    out = io.StringIO()
+    PlainView(workflow, out).show_interrupted()
+    assert out.getvalue() == ""
+
+
+def test_the_live_lines_leave_room_for_what_a_terminal_echoes(workflow: JobWorkflow, terminal: Terminal) -> None:
+    Shown.processes = {"site-1": Printing("x" * 200)}
+    view = LiveView(workflow, terminal)
+    tell(view, "j1", change("running"))
+    with view:
+        pass
+    assert max(map(len, terminal.text().splitlines())) == 97
+
+
+def test_the_live_lines_are_gone_when_the_table_comes(workflow: JobWorkflow, terminal: Terminal) -> None:
+    view = LiveView(workflow, terminal)
+    with view:
+        pass
+    assert terminal.getvalue().rstrip("\n").endswith("\x1b[1A\x1b[2K" * 3)
 
 
 def test_a_live_view_shows_a_line_per_site_with_its_last_line_of_output(
@@ -141,6 +194,17 @@ def test_the_table_lines_up_whatever_the_names() -> None:
         "site                  result   exit code  duration",
         "server                SUCCESS          0    12.5 s",
         "site-of-the-hospital  ABORTED          -         -  not started",
+    ]
+
+
+def test_a_reason_that_is_too_long_for_the_line_has_lines_below_it() -> None:
+    results = {"server": JobResult(JobReturnCode.CONFIG_ERROR, error="memory: too much\x1b[2J\nimage: " + "a b " * 12)}
+    assert table(results, width=40) == [
+        "site    result        exit code  duration",
+        "server  CONFIG_ERROR          -         -",
+        "    memory: too much",
+        "    image: a b a b a b a b a b a b a b a",
+        "    b a b a b a b a b",
     ]
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from flcore.config.sizes import parse_size
+from flcore.config.sizes import parse_size, size_in_words
 
 GI = 1 << 30
 
@@ -22,3 +22,10 @@ def test_a_size_is_bytes_or_a_text_with_a_binary_unit(text: Any, size: int) -> N
 def test_nothing_like_it_is_one(text: Any) -> None:
     with pytest.raises(ValueError, match="must be"):
         parse_size(text)
+
+
+@pytest.mark.parametrize(
+    ("size", "words"), [(268435456, "256Mi"), (1 << 30, "1Gi"), (1536 << 20, "1536Mi"), (1000, "1000 bytes")]
+)
+def test_a_size_is_told_as_a_config_says_it(size: int, words: str) -> None:
+    assert size_in_words(size) == words

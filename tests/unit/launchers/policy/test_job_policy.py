@@ -342,6 +342,12 @@ def test_more_gpus_than_a_site_offers_are_refused_with_the_key(policy: SitePolic
     assert refusal(resource_spec(num_of_gpus=5), policy) == f"job job-1: resource_spec.site-1.num_of_gpus: {words}"
 
 
+def test_a_limit_of_a_size_is_told_as_the_config_says_it() -> None:
+    words = "more than the site's limit of 256Mi ('limits'), got '1Gi'"
+    told = refusal(resource_spec(memory="1Gi"), SitePolicy(limits=Resources(memory=256 << 20)))
+    assert told == f"job job-1: resource_spec.site-1.memory: {words}"
+
+
 NO_SIZES: list[Any] = [-1, True, "8", [], HUGE, float("nan")]
 
 
@@ -575,7 +581,7 @@ def test_a_sites_limits_are_read() -> None:
     [
         ({"cpus": 2}, "unknown key 'cpus'; known are num_of_cpus, memory, shm_size"),
         ({"memory": "4GB"}, "memory: must be a number of bytes"),
-        ({"memory": 1}, "memory: must be at least 6291456 bytes"),
+        ({"memory": 1}, "memory: must be at least 6Mi"),
         ({"num_of_cpus": "2"}, "num_of_cpus: must be a number of processors"),
         ({"shm_size": 0}, "shm_size: must be at least 1 bytes"),
     ],

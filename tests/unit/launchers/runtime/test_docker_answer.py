@@ -312,3 +312,24 @@ def test_an_engine_without_an_answer_is_told_with_the_address_that_was_asked() -
 
 def test_a_socket_that_is_not_for_this_user_is_told_with_the_group_that_may_ask() -> None:
     assert "is it in the group docker" in no_answer(PermissionError(13, "Permission denied"), "")
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        'Conflict. The container name "/site-1-j" is already in use by container "c0ffee00c0ffee00". '
+        "You have to remove (or rename) that container to be able to reuse that name.",
+        'the container name "site-1-j" is already in use by c0ffee00c0ffee00. You have to remove that container',
+    ],
+)
+def test_a_name_in_use_is_told_without_the_advice_to_remove_who_has_it(said: str) -> None:
+    error = answer.refusal("container site-1-j", 409, said, answer.OF_A_CREATE)
+    assert type(error) is NameInUseError
+    assert str(error).startswith("container site-1-j: its name is in use by the container c0ffee00c0ff; see whose that")
+    assert "remove" not in str(error)
+
+
+def test_a_password_in_an_address_is_told_to_nobody() -> None:
+    assert answer.told_address("tcp://user:pass@host:2375") == "tcp://user:***@host:2375"
+    assert answer.told_address("ssh://user@host") == "ssh://user@host"
+    assert answer.told_address("unix:///run/a:b@c.sock") == "unix:///run/a:b@c.sock"
