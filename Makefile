@@ -18,7 +18,7 @@ apt_get = DEBIAN_FRONTEND=noninteractive apt-get -qq -y -o DPkg::Lock::Timeout=1
 unexport PYTHONDONTWRITEBYTECODE
 run_unit_tests = .venv/bin/python -m pytest tests/unit -n $$(($$(nproc) + 2)) --dist worksteal
 
-.PHONY: help demo test test-compat test-web check unit bench faults fuzz engine-stop clean
+.PHONY: help demo test test-compat test-lowest test-web check unit bench faults fuzz engine-stop clean
 
 help: ## list these targets
 	@sed -nE 's/^([a-z-]+):[^#]*## /make \1\t/p' Makefile | expand -t 18
@@ -51,6 +51,9 @@ test-compat: $(VENV) ## run jobs in a real NVIDIA FLARE federation: of its newes
 	@$$(.venv/bin/python -m tests.compat.environments) -m pytest -o filterwarnings=default tests/compat/adapter
 	@export DOCKER_HOST=$$(.ci/engine start); \
 	exec .venv/bin/python -m pytest tests/compat
+
+test-lowest: $(VENV) ## test what asks the engine, and what fires events, with the lowest versions that setup.cfg allows
+	@$$(.venv/bin/python -m tests.lowest) -m pytest tests/unit/launchers/runtime tests/unit/flcore/test_event_bus.py
 
 test-web: $(VENV) ## look at the report and the live page in a real browser (root gets Chromium installed)
 	@.ci/browser install

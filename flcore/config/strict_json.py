@@ -13,6 +13,14 @@ from ..errors import ConfigError
 
 MAX_BYTES = 1 << 20
 MAX_JSON_DEPTH = 32
+_NO_JSON = (
+    (("//", "/*", "#"), "a comment; JSON has none"),
+    ("'", "a single quote; JSON has double quotes only"),
+    ("True", "True is no JSON; write true"),
+    ("False", "False is no JSON; write false"),
+    ("None", "None is no JSON; write null"),
+)
+"""What people write who think of another language."""
 _MAX_BITS = 14_000
 """Of a whole number; Python writes, and reads, no more than 4,300 digits."""
 
@@ -83,7 +91,8 @@ def _what_and_where(error: json.JSONDecodeError) -> str:
     if comma >= 0 and not text[comma + 1 : error.pos].strip() and closing in ("]", "}"):
         line, column = text.count("\n", 0, comma) + 1, comma - text.rfind("\n", 0, comma)
         return f"line {line}, column {column}: a comma before the closing '{closing}'; JSON has none behind the last"
-    return f"line {error.lineno}, column {error.colno}: {error.msg}"
+    said = next((words for begins, words in _NO_JSON if text.startswith(begins, error.pos)), error.msg)
+    return f"line {error.lineno}, column {error.colno}: {said}"
 
 
 def read_text(path: Path, *, trusted: bool, most: int = MAX_BYTES) -> str:

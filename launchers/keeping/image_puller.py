@@ -156,7 +156,7 @@ class ImagePuller:
 
     def _check_registry(self, image: str) -> None:
         registry, allowed = registry_of(image), self._settings.registries
-        if allowed is not None and not any(fnmatchcase(registry, pattern) for pattern in allowed):
+        if allowed is not None and not any(fnmatchcase(registry, pattern.lower()) for pattern in allowed):
             refused = f"its registry {registry} is none of the site's ('registries')"
             raise ImageError(f"image {image} is not pulled: {refused}")
 

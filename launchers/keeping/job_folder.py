@@ -109,5 +109,9 @@ def owner(user: str) -> tuple[int, int]:
 
 def no_gift(user: str) -> str:
     """Say why a job's user gets no file of the site."""
-    way_out = "run the site as root, or leave 'user' and 'user_range' out"
-    return f"only root can give files to the jobs' user {user}; {way_out}"
+    about = f"only root can give files to the jobs' user {user}"
+    if os.geteuid() == 0:
+        why = "CAP_CHOWN is missing, its user namespace lacks that user, or NFS squashes root"
+        ways_out = "run the site as that user, grant the capability, or take a disk of this host for the workspace"
+        return f"{about}, and this root may not: {why}; {ways_out}"
+    return f"{about}; run the site as root, or leave 'user' and 'user_range' out"

@@ -13,8 +13,9 @@ from fnmatch import fnmatchcase
 from typing import NamedTuple, Self
 
 DOCKER_HUB = "docker.io"
+_HUB_HOSTS = (DOCKER_HUB, f"index.{DOCKER_HUB}")
 _LENGTH = 255
-_HOST = r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:[0-9]{1,5})?"
+_HOST = r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?(:[0-9]{1,5})?"
 _COMPONENT = r"[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*"
 _TAG = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}"
 _DIGEST = r"sha256:[0-9a-f]{64}"
@@ -110,7 +111,9 @@ def _take_apart(text: str) -> _Parts:
         registry = DOCKER_HUB
     if registry == DOCKER_HUB and "/" not in path:
         path = f"library/{path}"
-    return _Parts(registry, path, tag, digest)
+    # A host is the same in capitals. Not so Docker Hub to an engine: in capitals it is a host of that name.
+    host = registry.lower()
+    return _Parts(registry if host in _HUB_HOSTS else host, path, tag, digest)
 
 
 def _split_tag(name: str) -> tuple[str, str]:

@@ -92,7 +92,7 @@ TEXTS: list[tuple[str, bytes | str, str]] = [
     ("no JSON", "job_id: job-1", "Expecting value"),
     ("a JSON that is cut off", '{"job_id": "job-1"', "delimiter"),
     ("two JSONs", "{} {}", "Extra data"),
-    ("a comment", "{} // privileged", "Extra data"),
+    ("a comment", "{} // privileged", "a comment; JSON has none"),
     ("a comma too many", '{"name": "x",}', ""),
     ("a newline in a text", '{"name": "a\nb"}', "Invalid control character"),
     ("metadata that are a list", "[]", "must be an object, got []"),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,7 @@ from flcore.errors import JobLaunchError
 from flcore.testing import FakeFLContext
 from launchers.container_spec import ContainerSpec
 from launchers.docker_launcher import ClientDockerJobLauncher
-from launchers.keeping.job_folder import JobFolder
+from launchers.keeping.job_folder import JobFolder, no_gift
 from launchers.runtime.fake import FakeRuntime
 
 META = {"job_id": "job-1"}
@@ -92,6 +94,7 @@ def test_a_site_that_is_not_root_says_that_it_cannot_give_a_folder_away(
         raise PermissionError(1, "Operation not permitted")
 
     monkeypatch.setattr("os.fchown", refuse)
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
     folder = JobFolder("job-1", tmp_path / "job-1", "1234:567")
     with pytest.raises(JobLaunchError, match="only root can give files to the jobs' user 1234:567; run the site as"):
         folder.make()
@@ -117,3 +120,22 @@ def test_no_dataset_shows_what_is_the_sites_own(tmp_path: Path, name: str) -> No
     with pytest.raises(JobLaunchError, match="which is the site's own; if that is meant, add 'datasets'"):
         launcher.launch_job(META, ctx)
     launcher.close()
+
+
+@AS_ROOT
+def test_root_that_may_give_nothing_is_not_told_to_be_root() -> None:
+    assert "this root may not" in no_gift("1234:567")
+    assert "run the site as root" not in no_gift("1234:567")
+
+
+@AS_ROOT
+def test_a_real_refusal_of_root_says_what_refuses_it(tmp_path: Path) -> None:
+    (tmp_path / "job").mkdir()
+    program = (
+        "import sys; from pathlib import Path; from launchers.keeping.job_folder import JobFolder\n"
+        "JobFolder('j', Path(sys.argv[1]), '1234:567').make()"
+    )
+    caps = ["setpriv", "--bounding-set", "-chown", "--inh-caps", "-chown"]
+    command = [*caps, sys.executable, "-c", program, str(tmp_path / "job")]
+    ran = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert "and this root may not: CAP_CHOWN is missing" in ran.stderr.splitlines()[-1]

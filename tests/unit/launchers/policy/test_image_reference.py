@@ -79,7 +79,6 @@ def test_a_digest_beside_a_tag_is_allowed_where_a_rule_lists_it() -> None:
         "a" * 64,
         "-v/:/host",
         "Python",
-        "REGISTRY.example.com/job",
         "user:secret@registry.example.com/job",
         "https://registry.example.com/job",
         "registry.example.com//job",
@@ -126,3 +125,21 @@ def test_a_rule_with_a_digest_binds_whatever_other_rules_say() -> None:
 )
 def test_an_image_comes_from_the_registry_that_docker_would_ask(image: str, registry: str) -> None:
     assert registry_of(image) == registry
+
+
+@pytest.mark.parametrize(
+    ("image", "rule", "allowed"),
+    [
+        ("Registry.Example.COM/team/job:1", "registry.example.com/team/*", True),
+        ("registry.example.com/team/job:1", "Registry.Example.com/team/*", True),
+        ("Registry.Example.com.evil.org/team/job", "registry.example.com/*", False),
+        ("Docker.io/python:3", "python", False),
+        ("DOCKER.IO/library/python:3", "docker.io/*", False),
+    ],
+)
+def test_a_registrys_host_is_the_same_in_capitals(image: str, rule: str, allowed: bool) -> None:
+    assert ImageRule.parse(rule).covers(ImageName.parse(image)) is allowed
+
+
+def test_an_image_of_a_host_in_capitals_comes_from_that_host() -> None:
+    assert registry_of("Registry.Example.com:5000/job:1") == "registry.example.com:5000"
