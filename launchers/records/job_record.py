@@ -39,6 +39,7 @@ from .end_marks import EndMarks
 logger = logging.getLogger(__name__)
 
 _FILE_MODE = 0o600
+_LONGEST_TEXT = 1 << 10
 MAX_RECORD = 16 << 20
 """Bytes of a record. No job of a site's writes as many."""
 _OURS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
@@ -267,10 +268,10 @@ class RecordStore:
     def _read_site_id(self) -> str:
         path = self.folder / "site-id"
         with suppress(FileNotFoundError):
-            known = path.read_bytes().decode(errors="replace")
-            if is_identifier(known):
+            known = _text_of(path)
+            if known is not None and is_identifier(known):
                 return known
-            if known:
+            if known != "":
                 path.replace(path.with_suffix(".unreadable"))
                 logger.error("%s: the site's id cannot be read; it gets a new one, and has orphans", path)
         site_id = secrets.token_hex(8)
@@ -278,6 +279,17 @@ class RecordStore:
         part.write_text(site_id)
         part.replace(path)
         return site_id
+
+
+def _text_of(path: Path) -> str | None:
+    """Return the beginning of a short file; None if it is no file. Raises OSError."""
+    try:
+        with open_file(path, follow=True) as file:
+            return file.read(_LONGEST_TEXT).decode(errors="replace")
+    except OSError as error:
+        if error.errno in {errno.EISDIR, errno.ELOOP, errno.EINVAL}:
+            return None
+        raise
 
 
 def _append(path: Path, fields: Mapping[str, Any], flags: int, durable: bool) -> None:
