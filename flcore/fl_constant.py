@@ -43,6 +43,9 @@ class FLContextKey:
 
     JOB_STATE_CHANGE = "__job_state_change__"
     """The ``JobStateChange`` of a JOB_STATE_CHANGED event."""
+    JOB_EVENT_ID = "__job_event_id__"
+    """The id of what a JOB_STATE_CHANGED, JOB_RECOVERED, JOB_COMPLETED or JOB_ABORTED event tells: the same when the
+    site's next process tells that again, and no other's (see ``flcore.event_ids``)."""
     JOB_HANDLE = "__job_handle__"
     """The handle of an AFTER_JOB_LAUNCH or JOB_RECOVERED event's job."""
     LAUNCH = "_launch"
@@ -85,6 +88,7 @@ class JobConstants:
     SERVER_JOB_CONFIG = "config_fed_server.json"
     CLIENT_JOB_CONFIG = "config_fed_client.json"
     META_FILE = "meta.json"
+    META_FILE_HOCON = "meta.conf"
     SITES = "sites"
     JOB_IMAGE = "image"
     JOB_ID = JobMetaKey.JOB_ID

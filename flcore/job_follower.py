@@ -41,7 +41,7 @@ class JobFollower:
             self._jobs.ended(launch.job_id, handle)
             self._admission.leave(launch)  # before it is told: a component may launch the next job when it hears of it
             try:
-                self._events.tell_of_end(launch.job_id, _final_result(handle))
+                self._events.tell_of_end(launch.job_id, _final_result(handle), _end_id(handle))
             finally:
                 self._note_told(launch)
 
@@ -84,3 +84,13 @@ def _final_result(handle: JobHandleSpec) -> JobResult:
     """Return the result of a job whose handle says that it is complete."""
     lost = "the end of the job was not seen: its handle has no result"
     return handle.result or JobResult(JobReturnCode.INFRASTRUCTURE_ERROR, error=lost)
+
+
+def _end_id(handle: JobHandleSpec) -> str:
+    """Return the id of the end that a handle knows; empty where a third party's knows none, or cannot say."""
+    try:
+        end_id = handle.end_id
+    except Exception:  # the end is told all the same, as one that nobody tells again
+        logger.exception("a handle cannot say by what id its job's end is told")
+        return ""
+    return end_id if isinstance(end_id, str) else ""

@@ -104,6 +104,8 @@ class JobStateChange:
     time: float
     """When the runtime entered the state where it says so, else when it was seen. Seconds since the epoch."""
     result: JobResult | None = None
+    id: str = ""
+    """The same when it is told again, and no other's: see ``flcore.event_ids``."""
 
     @classmethod
     def of(cls, fl_ctx: FLContext) -> JobStateChange:
@@ -228,6 +230,15 @@ class JobHandleSpec(ABC):
         """Why the job ended; None while it runs."""
         code = self.poll()
         return None if code == JobReturnCode.UNKNOWN else JobResult(JobReturnCode(code))
+
+    @property
+    def end_id(self) -> str:
+        """The id of the event of the job's end, to be asked after that; empty for one that nobody tells again.
+
+        A launcher that finds jobs again after a kill of the site's process gives the same id in each process, of which
+        several may tell the end (see ``flcore.event_ids``).
+        """
+        return ""
 
     @overload
     def logs(self, tail: int | None = None, follow: Literal[False] = False) -> str: ...

@@ -88,6 +88,11 @@ class Launch:
         """Who is at it. Never changes after a :meth:`request_end`, for nobody takes over what is not wanted."""
         return self._launcher
 
+    @property
+    def handle(self) -> JobHandleSpec | None:
+        """What was launched; from :meth:`note_handle` on, though the launch may still fail."""
+        return self._handle
+
     # Its end
 
     @property
@@ -188,6 +193,14 @@ class Launch:
             self.raise_if_ended()
             self._go_on_to(LaunchState.STARTING)
             self._callbacks = []
+
+    def note_handle(self, handle: JobHandleSpec) -> None:
+        """Note that something was launched: whatever the launch raises from here on, even an interrupt, has it ended.
+
+        To be called by a launcher as soon as there is a handle. Without it, what is raised between a job's start and
+        the return of the launcher leaves a job that runs, and that nobody knows.
+        """
+        self._handle = handle
 
     def succeed(self, handle: JobHandleSpec) -> str:
         """Note the handle. Returns who has asked for the end of what was launched; empty if nobody did."""

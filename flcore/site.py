@@ -7,11 +7,10 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 from .admission import Admission, AdmissionLimits, Load, no_waiting
-from .errors import ConfigError, FLCoreError, JobLaunchError, JobRejectedError
+from .errors import ConfigError, JobLaunchError
 from .event_bus import EventBus
 from .event_type import EventType
 from .fl_component import FLComponent
@@ -25,6 +24,7 @@ from .job_meta import check_metadata, get_job_id, is_identifier
 from .job_registry import JobRegistry
 from .launch import Launch
 from .launcher_choice import choose_launcher
+from .launcher_work import at_work, heard_meta, launch_by
 from .site_config import SiteConfig, check_at_end
 from .site_events import SiteEvents
 from .site_log import LogSettings, SiteLog
@@ -248,9 +248,15 @@ class Site:
         try:
             handle = self._launch(launch, fl_ctx, app)
         except BaseException as error:
-            self._launch_failed(launch, error)
-            raise
-        self._launched(launch, handle, fl_ctx)
+            if launch.handle is None:
+                self._launch_failed(launch, error)
+                raise
+            with self._taken_in(launch, launch.handle):  # the job was started already: it is ended
+                raise
+        with self._taken_in(launch, handle) as ended_by:
+            if ended_by:
+                self._endings.end_launched(launch.job_id, handle, ended_by)
+            self._events.tell_of_launch(handle, fl_ctx)
         return handle
 
     def describe_launch(self, job_meta: Mapping[str, Any], job_args: JobArgs | None = None) -> LaunchRequest | None:
@@ -266,7 +272,7 @@ class Site:
             if isinstance(component, JobLauncherSpec):
                 component.handle_event(EventType.BEFORE_JOB_LAUNCH, fl_ctx)
         launcher = choose_launcher(fl_ctx, self.components(), strict=self.strict)
-        with _at_work(launcher, job_id):
+        with at_work(launcher, job_id):
             return launcher.describe_launch(fl_ctx.get_prop(FLContextKey.JOB_META), fl_ctx)
 
     def abort_job(self, job_id: str, *, by: str = "abort_job()") -> JobReturnCode:
@@ -285,9 +291,7 @@ class Site:
         self.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def _launch(self, launch: Launch, fl_ctx: FLContext, app: str | Path | None) -> JobHandleSpec:
@@ -298,11 +302,11 @@ class Site:
             fl_ctx.put(FLContextKey.APP_ROOT, files.app_dir, private=True, sticky=False)
             self._events.fire_in(fl_ctx, EventType.BEFORE_JOB_LAUNCH)
             launcher = choose_launcher(fl_ctx, self.components(), strict=self.strict)
-            job_meta = _heard_meta(launch.job_id, fl_ctx)
+            job_meta = heard_meta(launch.job_id, fl_ctx)
             _write_down(files, job_meta)
             launch.hand_over(launcher)
             launch.deploy_by(files.put)
-            handle = _launch_by(launcher, launch, job_meta, fl_ctx)
+            handle = launch_by(launcher, launch, job_meta, fl_ctx)
             fl_ctx.put(FLContextKey.APP_ROOT, files.app_dir, private=True, sticky=False)
             return handle
 
@@ -312,16 +316,18 @@ class Site:
         if isinstance(error, Exception):  # an interrupt is about the process, not about the job
             self._events.tell_of_failed_launch(launch.job_id, error)
 
-    def _launched(self, launch: Launch, handle: JobHandleSpec, fl_ctx: FLContext) -> None:
-        """Tell of the launch, then follow the job: its end is told last, however short it is."""
+    @contextmanager
+    def _taken_in(self, launch: Launch, handle: JobHandleSpec) -> Iterator[str]:
+        """Have a job be known, and follow it afterwards: its end is told last, however short it is.
+
+        Yields who has asked for its end meanwhile. Whatever is raised ends the job, for nobody gets its handle.
+        """
         self._follower.expect(launch, handle)
         ended_by = self._jobs.launched(launch, handle)
         self._admission.launched(launch)
         try:
-            if ended_by:
-                self._endings.end_launched(launch.job_id, handle, ended_by)
-            self._events.tell_of_launch(handle, fl_ctx)
-        except BaseException as error:  # then launch_job raises, and nobody gets the handle
+            yield ended_by
+        except BaseException as error:
             self._endings.end_launched(launch.job_id, handle, f"site {self.name}, on {type(error).__name__}")
             raise
         finally:
@@ -348,42 +354,9 @@ class Site:
         self._process.let_go()
 
 
-def _heard_meta(job_id: str, fl_ctx: FLContext) -> dict[str, Any]:
-    """Return a job's metadata as the components have left it, which may change all of it but the id."""
-    job_meta: dict[str, Any] = fl_ctx.get_prop(FLContextKey.JOB_META)
-    check_metadata(job_meta)
-    if get_job_id(job_meta) != job_id:
-        raise JobRejectedError(f"job {job_id}: a component has given it the id {get_job_id(job_meta)}; an id stays")
-    return job_meta
-
-
 def _write_down(files: JobFiles, job_meta: Mapping[str, Any]) -> None:
     """Write down what the components have changed in a job's metadata: what lies in its folder is what is launched."""
     try:
         files.write_meta(job_meta)
     except (OSError, TypeError, ValueError) as error:
         raise JobLaunchError(f"job {get_job_id(job_meta)}: its metadata cannot be written down: {error}") from error
-
-
-def _launch_by(launcher: JobLauncherSpec, launch: Launch, job_meta: dict[str, Any], fl_ctx: FLContext) -> JobHandleSpec:
-    """Have a launcher check a job and launch it."""
-    with _at_work(launcher, launch.job_id):
-        launcher.check_job(job_meta, fl_ctx)
-        if not launcher.deploys:
-            launch.deploy()
-        handle = launcher.launch_job(job_meta, fl_ctx)
-        launch.deploy()  # for a subclass of one that deploys, which launches in a way of its own
-    if not isinstance(handle, JobHandleSpec):
-        raise JobLaunchError(f"job {launch.job_id}: the launcher {launcher.name} returned {handle!r}, no JobHandleSpec")
-    return handle
-
-
-@contextmanager
-def _at_work(launcher: JobLauncherSpec, job_id: str) -> Iterator[None]:
-    """Have whatever a launcher raises be one of our errors."""
-    try:
-        yield
-    except FLCoreError:
-        raise
-    except Exception as error:
-        raise JobLaunchError(f"job {job_id}: the launcher {launcher.name} failed: {error!r}") from error

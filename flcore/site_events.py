@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Protocol
 
+from .event_ids import EventId
 from .event_type import EventType
 from .fl_constant import EventScope, FLContextKey
 from .fl_context import FLContext
@@ -66,15 +67,17 @@ class SiteEvents:
         """Fire JOB_ABORTED, with what the launch raised."""
         fl_ctx = self._context_of(job_id)
         fl_ctx.put(FLContextKey.LAUNCH_ERROR, error, private=True, sticky=False)
-        self._tell_of_end(fl_ctx, JobResult.of_failed_launch(error), EventType.JOB_ABORTED)
+        self._tell_of_end(fl_ctx, JobResult.of_failed_launch(error), EventType.JOB_ABORTED, "")
 
-    def tell_of_end(self, job_id: str, result: JobResult) -> None:
-        """Fire JOB_ABORTED if somebody has ended the job, else JOB_COMPLETED."""
+    def tell_of_end(self, job_id: str, result: JobResult, end_id: str = "") -> None:
+        """Fire JOB_ABORTED if somebody has ended the job, else JOB_COMPLETED. ``end_id``: see ``JobHandleSpec``."""
         aborted = result.return_code is JobReturnCode.ABORTED
         event_type = EventType.JOB_ABORTED if aborted else EventType.JOB_COMPLETED
-        self._tell_of_end(self._context_of(job_id), result, event_type)
+        self._tell_of_end(self._context_of(job_id), result, event_type, end_id)
 
-    def _tell_of_end(self, fl_ctx: FLContext, result: JobResult, event_type: str) -> None:
+    def _tell_of_end(self, fl_ctx: FLContext, result: JobResult, event_type: str, end_id: str) -> None:
+        event_id = end_id or str(EventId.of_one_event())
+        fl_ctx.put(FLContextKey.JOB_EVENT_ID, event_id, private=True, sticky=False)
         fl_ctx.put(FLContextKey.JOB_RESULT, result, private=True, sticky=False)
         self.fire_in(fl_ctx, event_type)
 

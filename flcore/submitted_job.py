@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -9,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
+from .config.hocon import load_hocon
 from .config.strict_json import load_json, shown
 from .errors import ConfigError, JobRejectedError
 from .fl_constant import JobConstants, JobMetaKey
@@ -17,10 +19,11 @@ from .job_meta import Deployment, get_deployments, get_mandatory_clients, get_mi
 
 @dataclass(frozen=True, slots=True)
 class SubmittedJob:
-    """A folder with ``meta.json`` and the apps that its ``deploy_map`` names."""
+    """A folder with ``meta.json``, or ``meta.conf`` (HOCON), and the apps that its ``deploy_map`` names."""
 
     path: Path
     meta: dict[str, Any]
+    meta_file: Path
 
     @classmethod
     def read(cls, path: str | Path) -> Self:
@@ -28,10 +31,10 @@ class SubmittedJob:
         folder = Path(path)
         if not folder.is_dir():
             raise ConfigError(f"{folder}: is no job folder; it needs a meta.json and an app")
-        meta = load_json(folder / JobConstants.META_FILE, trusted=False)
+        file, meta = _read_metadata(folder)
         if not isinstance(meta, dict):
-            raise ConfigError(f"{folder / JobConstants.META_FILE}: must be an object, got {shown(meta)}")
-        job = cls(folder, meta)
+            raise ConfigError(f"{file}: must be an object, got {shown(meta)}")
+        job = cls(folder, meta, file)
         for app in dict.fromkeys(deployment.app for deployment in job.deployments):
             if not (folder / app).is_dir() or (folder / app).is_symlink():
                 raise ConfigError(f"{folder}: the deploy_map names the app {app!r}, which is no folder here")
@@ -58,7 +61,7 @@ class SubmittedJob:
         try:
             yield
         except JobRejectedError as error:
-            raise JobRejectedError(f"{self.path / JobConstants.META_FILE}: {error}") from error
+            raise JobRejectedError(f"{self.meta_file}: {error}") from error
 
     @property
     def name(self) -> str:
@@ -70,3 +73,11 @@ class SubmittedJob:
     def new_job_id(self) -> str:
         """Return an id for one more run of this job."""
         return f"{self.name[:40]}-{secrets.token_hex(4)}"
+
+
+def _read_metadata(folder: Path) -> tuple[Path, Any]:
+    """Return the file of a job's metadata, and what it says. Where there are two it is the JSON, as in NVIDIA FLARE."""
+    file, hocon = folder / JobConstants.META_FILE, folder / JobConstants.META_FILE_HOCON
+    if os.path.lexists(hocon) and not os.path.lexists(file):
+        return hocon, load_hocon(hocon)
+    return file, load_json(file, trusted=False)

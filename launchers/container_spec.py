@@ -9,6 +9,8 @@ MASK = "***"
 """What is shown in place of a secret."""
 THIS_PROCESS = "this-process"
 """Among a container's hosts: the address at which it reaches this very process."""
+OF_THE_USER = "uid=job,gid=job"
+"""Among a folder's options: it belongs to the job's user, whoever that will be."""
 LABEL_SITE = "flcore.site"
 """The site that launched the container."""
 LABEL_JOB_ID = "flcore.job_id"
@@ -42,7 +44,7 @@ class Isolation:
     read_only: bool = True
     """The root file system cannot be written to."""
     tmpfs: Mapping[str, str] = field(default_factory=lambda: {"/tmp": "size=268435456,mode=1777"})  # noqa: S108
-    """Folders in memory, with their options."""
+    """Folders in memory, with their options; in these, ``OF_THE_USER`` stands for the uid and gid of the job's user."""
     pids_limit: int = 1024
     """Processes and threads."""
     cap_add: tuple[str, ...] = ()

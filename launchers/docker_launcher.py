@@ -21,9 +21,11 @@ from .docker_state import DOCKER_STATE
 from .job_handle import DockerJobHandle, Tracking
 from .job_launcher import ClientJobLauncher, JobLauncher, ServerJobLauncher
 from .keeping.job_folder import JobFolder
+from .keeping.own_users import OwnUsers
 from .launch_plan import LaunchPlan
 from .policy import docker_args, site_args
 from .policy.job_policy import SitePolicy, names_image
+from .policy.launch_origins import AT_LAUNCH
 from .runtime.base import Runtime
 from .settings import PULL_POLICIES, PullSettings
 
@@ -54,6 +56,10 @@ class DockerJobLauncher(JobLauncher):
         network: the user-defined network that the containers join.
         user: ``uid:gid`` of the job's process; by default the site's own, or nobody's where that is root. Only root can
             run jobs as another one: it gives them their files.
+        user_range: in place of ``user`` a first and a last uid, as ``"200000-265535"``, which nobody else of the host
+            has. Each job gets one of them, and the gid of the same number, for as long as it lives; then its folder is
+            the site's again. For sites that are root.
+        user_lease_dir: a folder that all sites of this host share whose ranges overlap: who has which user.
         init: run an init as PID 1, so that signals arrive and zombies are reaped.
         entrypoint: words before every job's command, such as a program of the image that sets things up.
         read_only: no job can write to the image's files.
@@ -76,7 +82,10 @@ class DockerJobLauncher(JobLauncher):
             jobs' ``secrets``. To be changed only while no job runs.
         host_paths: where the engine's host has what this process sees, ``path here -> path there``; for an engine of
             another host. Of a site in a container of the engine, what is mounted into that is found out.
-        docker_host: the engine, such as ``unix:///var/run/docker.sock``; by default what Docker's own command uses.
+        docker_host: the engine, such as ``unix:///var/run/docker.sock``, or ``ssh://`` with the extra ``[ssh]``; by
+            default what Docker's own command uses.
+        docker_tls: ``{"ca", "cert", "key"}``, for a docker_host of ``tcp://``: the files of the engine's authority, of
+            this side's certificate, and of its key; by default DOCKER_TLS_VERIFY and DOCKER_CERT_PATH count.
         kwargs: see :class:`launchers.launch_plan.LaunchPlanner`. Where ``limits`` names no memory, it is three quarters
             of this machine's.
     """
@@ -91,6 +100,8 @@ class DockerJobLauncher(JobLauncher):
         timeout: float | None = None,
         *,
         user: str | None = None,
+        user_range: str | None = None,
+        user_lease_dir: str | None = None,
         init: bool = True,
         entrypoint: Sequence[str] = (),
         read_only: bool = True,
@@ -111,6 +122,7 @@ class DockerJobLauncher(JobLauncher):
         secrets_dir: str = JobLauncher.secrets_dir,
         host_paths: Mapping[str, str] | None = None,
         docker_host: str | None = None,
+        docker_tls: Mapping[str, str] | None = None,
         **kwargs: Any,
     ) -> None:
         problems = Problems()
@@ -119,6 +131,9 @@ class DockerJobLauncher(JobLauncher):
         self.mount_path = checked(site_args.absolute_path, "mount_path", mount_path)
         self.network = checked(docker_args.network, "network", network)
         self.user = _default_user() if user is None else checked(docker_args.user, "user", user)
+        self.own_users = checked(_own_users, user_range, user_lease_dir, user)
+        if self.own_users:  # any of them, for what must be known before it is known which
+            self.user = "{0}:{0}".format(self.own_users.uids[0])
         self.init = checked(site_args.flag, "init", init)
         self.entrypoint = checked(site_args.texts, "entrypoint", entrypoint)
         self.mounts = checked(docker_args.mounts, "mounts", mounts)
@@ -142,7 +157,8 @@ class DockerJobLauncher(JobLauncher):
         self.job_settings = replace(self.job_settings, pull=pull)  # which are there even if another argument is wrong
         self.secrets_dir = checked(site_args.host_path, "secrets_dir", secrets_dir)
         self.host_paths = checked(docker_args.host_paths, "host_paths", host_paths or {})
-        self.docker_host = docker_host
+        self.docker_host = None if docker_host is None else checked(site_args.text, "docker_host", docker_host)
+        self.docker_tls = checked(docker_args.engine_tls, "docker_tls", docker_tls, docker_host)
         self.allow_insecure = checked(docker_args.insecure_keys, "allow_insecure", allow_insecure)
         problems.raise_all(ValueError)
         self.policy = _with_memory_limit(self.policy)
@@ -160,7 +176,9 @@ class DockerJobLauncher(JobLauncher):
     def make_runtime(self) -> Runtime:
         from .runtime.docker import DockerRuntime  # the first launch needs the Docker SDK, not the constructor
 
-        return DockerRuntime(self.docker_host, watched_label=LABEL_SITE, host_paths=self.host_paths)
+        return DockerRuntime(
+            self.docker_host, watched_label=LABEL_SITE, host_paths=self.host_paths, tls=self.docker_tls
+        )
 
     def place(self, path: str, fl_ctx: FLContext) -> str:
         workspace = fl_ctx.get_prop(FLContextKey.WORKSPACE_OBJECT)
@@ -174,7 +192,7 @@ class DockerJobLauncher(JobLauncher):
             spec,
             command=(*self.entrypoint, *spec.command),
             network=self.network,
-            user=self.user,
+            user=AT_LAUNCH if self.own_users else self.user,
             init=self.init,
             isolation=self.isolation,
             mounts=(*spec.mounts, *self.mounts),
@@ -189,6 +207,8 @@ class DockerJobLauncher(JobLauncher):
         return docker_args.find_insecure(self.isolation, self.user, self.network, self.policy.images or (), paths)
 
     def prepare(self, plan: LaunchPlan, folder: JobFolder) -> None:
+        if self.own_users:
+            self.own_users.check_right()
         self._check_sources(plan)
         super().prepare(plan, folder)
         about = {"site": plan.spec.labels[LABEL_SITE], "job_id": plan.request.job_id}
@@ -216,6 +236,21 @@ class ClientDockerJobLauncher(ClientJobLauncher, DockerJobLauncher):
 
 class ServerDockerJobLauncher(ServerJobLauncher, DockerJobLauncher):
     """Runs the server's job process in a container named ``server-<job id>``."""
+
+
+def _own_users(user_range: Any, lease_dir: Any, user: Any) -> OwnUsers | None:
+    """Return the users that jobs have each for itself; None where the site does not want that."""
+    if user_range is None:
+        if lease_dir is not None:
+            raise ValueError("user_lease_dir is for the users of 'user_range', which is not set")
+        return None
+    uids = docker_args.user_range("user_range", user_range)
+    if user is not None:
+        raise ValueError("user_range: 'user' is set, too; leave one of them out")
+    if lease_dir is None:
+        shared = "that all sites of this host share whose ranges overlap, as in '/var/lib/flcore/users'"
+        raise ValueError(f"user_range needs 'user_lease_dir': a folder {shared}")
+    return OwnUsers(uids, Path(site_args.host_path("user_lease_dir", lease_dir)))
 
 
 def _default_user() -> str:

@@ -108,10 +108,17 @@ class StateMachine:
     """Turns what inspections say, one after the other, into transitions that miss no state that must have been.
 
     A container seen only when it has exited was created and ran before. After the end nothing changes any more.
+
+    ``begun``: the transition behind ``progress`` that another process may have told, and which comes first.
     """
 
-    def __init__(self, progress: Progress = Progress()) -> None:  # noqa: B008 - it is immutable
-        self.progress = progress
+    def __init__(
+        self,
+        progress: Progress = Progress(),  # noqa: B008 - it is immutable
+        begun: Transition | None = None,
+    ) -> None:
+        self.progress = progress.then(begun.state, begun.time) if begun else progress
+        self._begun = [begun] if begun else []
         self.seen = ContainerState(DOCKER_STATE.CREATED)
         """What was seen last."""
         self.ended = False
@@ -135,9 +142,10 @@ class StateMachine:
             return []
         has_lost_its_start = seen.started_at is None and self.seen.started_at is not None
         self.seen = replace(seen, started_at=self.seen.started_at) if has_lost_its_start else seen
+        begun, self._begun = self._begun, []
         transitions = [self._enter(state, time or now) for state, time in self._path() if state is not self.state]
         self.ended = self.state in TERMINAL_STATES
-        return transitions
+        return [*begun, *transitions]
 
     def result(self, end_request: EndRequest | None = None, output: str = "") -> JobResult | None:
         """Return the job's result (see :func:`result_of`); None before the end."""

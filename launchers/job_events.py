@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from flcore.event_ids import EventId
 from flcore.event_type import EventType
 from flcore.fl_component import FLComponent
 from flcore.fl_constant import FLContextKey
@@ -36,11 +37,12 @@ class JobEvents:
         """Of the site. None: there is nobody to tell."""
 
     def job_changed(self, change: JobStateChange) -> None:
-        self._fire_about(change.job_id, EventType.JOB_STATE_CHANGED, FLContextKey.JOB_STATE_CHANGE, change)
+        self._fire_about(change.job_id, EventType.JOB_STATE_CHANGED, FLContextKey.JOB_STATE_CHANGE, change, change.id)
 
     def job_recovered(self, job: TrackedJob) -> None:
         if self.engine is not None and (handle := self._handle_of(job)):
-            self._fire_about(job.identity.job_id, EventType.JOB_RECOVERED, FLContextKey.JOB_HANDLE, handle)
+            event_id = str(EventId.of_one_event())  # of this process, which finds it once
+            self._fire_about(job.identity.job_id, EventType.JOB_RECOVERED, FLContextKey.JOB_HANDLE, handle, event_id)
 
     def engine_changed(self, reachable: bool, reason: str) -> None:
         event_type = EventType.ENGINE_REACHABLE if reachable else EventType.ENGINE_UNREACHABLE
@@ -49,9 +51,11 @@ class JobEvents:
     def pull_went_on(self, progress: ImagePullProgress) -> None:
         self._fire(EventType.IMAGE_PULL_PROGRESS, FLContextKey.IMAGE_PULL_PROGRESS, progress)
 
-    def _fire_about(self, job_id: str, event_type: str, key: str, value: Any) -> None:
+    def _fire_about(self, job_id: str, event_type: str, key: str, value: Any, event_id: str) -> None:
         if self.engine is not None:
-            self._launcher.fire_event_with_data(event_type, self._job_context(self.engine, job_id), key, value)
+            fl_ctx = self._job_context(self.engine, job_id)
+            fl_ctx.set_prop(FLContextKey.JOB_EVENT_ID, event_id, private=True, sticky=False)
+            self._launcher.fire_event_with_data(event_type, fl_ctx, key, value)
 
     def _fire(self, event_type: str, key: str, value: Any) -> None:
         if self.engine is not None:

@@ -71,6 +71,10 @@ class ContainerJobHandle(JobHandleSpec):
     def result(self) -> JobResult | None:
         return self._job.result
 
+    @property
+    def end_id(self) -> str:
+        return self._job.end_id
+
     def enter_states(self, job_states_to_enter: str | Iterable[str], timeout: float | None = None) -> bool:
         """Wait until the container has entered one of the states at whatever time, be it before this call.
 

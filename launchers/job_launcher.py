@@ -27,6 +27,7 @@ from .keeping.job_folder import JobFolder
 from .keeping.job_keeper import JobKeeper
 from .keeping.job_secrets import JobSecrets
 from .keeping.loans import Loans
+from .keeping.own_users import OwnUsers
 from .launch_plan import LaunchPlan, LaunchPlanner
 from .policy.gpu_ids import ALL_GPUS
 from .policy.launch_origins import SiteKeys
@@ -47,6 +48,8 @@ class JobLauncher(LaunchPlanner):
     """
 
     deploys = True
+    own_users: OwnUsers | None = None
+    """The users of whom each job has one of its own; None where all have the same."""
 
     def __init__(self, *, runtime: Runtime | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -125,11 +128,11 @@ class JobLauncher(LaunchPlanner):
         keeper = self.open_keeper(fl_ctx)
         job_id = plan.request.job_id
         launch = Launch.of(fl_ctx, job_id)
-        with JobFolder(job_id, plan.folder, plan.spec.user) as folder:
+        with JobFolder(job_id, plan.folder, None if self.own_users else plan.spec.user) as folder:
             steps = partial(self.prepare, plan, folder), partial(_deploy, launch, folder)
-            job = keeper.launch(launch, plan.spec, *steps, plan.gpus)
+            handle = keeper.launch(launch, plan.spec, *steps, partial(self._handle, keeper), plan.gpus)
         fl_ctx.set_prop(FLContextKey.LAUNCH_REQUEST, partial(self._describe, plan), private=True, sticky=False)
-        return self._handle(keeper, job)
+        return handle
 
     def describe_launch(self, job_meta: dict[str, Any], fl_ctx: FLContext) -> LaunchRequest:
         """Return what :meth:`launch_job` would ask the runtime for. Asks the engine only for the image's id."""
@@ -160,6 +163,8 @@ class JobLauncher(LaunchPlanner):
         leases = self._gpu_leases(state_dir) if self.gpu_ids else None
         if leases:
             yield leases.check()
+        if self.own_users:
+            yield self.own_users.check()
         if state_dir:
             yield from check_records(state_dir)
 
@@ -220,7 +225,7 @@ class JobLauncher(LaunchPlanner):
             RecordStore(state_dir) if state_dir else None,
             log_path,
             self.job_settings,
-            Loans(self.make_secrets(), self._gpu_leases(state_dir)),
+            Loans(self.make_secrets(), self._gpu_leases(state_dir), self.own_users),
             self._events,
             end_of=lambda job_id, seen: self.end_of(log_path(job_id), seen),
         )
@@ -263,11 +268,11 @@ class ServerJobLauncher(JobLauncher):
         return f"server-{get_job_id(job_meta)}", self.server_command(fl_ctx)
 
 
-def _deploy(launch: Launch, folder: JobFolder) -> None:
+def _deploy(launch: Launch, folder: JobFolder, user: str) -> None:
     """Put a job's files into its folder, as late as can be: nothing but the start may fail any more."""
     folder.confirm()
-    if launch.deploy():
-        folder.give()
+    if launch.deploy() or folder.must_be_given:
+        folder.give(user)
         folder.confirm()
 
 

@@ -36,7 +36,7 @@ from flcore.job_launcher_spec import JobArgs, JobResult, JobReturnCode
 from flcore.job_meta import get_job_id
 from flcore.launcher_choice import raise_refusal
 
-from .container_spec import Mount
+from .container_spec import OF_THE_USER, Mount
 from .docker_launcher import DockerJobLauncher
 from .docker_state import ContainerState
 from .flare import process as flare_process
@@ -45,7 +45,7 @@ from .flare.job_handle import NVFlareJobHandle, end_in_background
 from .flare.kit import KIT_FILES, FlareKit, is_readable, storage
 from .flare.process import RETURN_CODE_FILE, value_of
 from .job_handle import ContainerJobHandle
-from .keeping.job_folder import JobFolder, owner
+from .keeping.job_folder import JobFolder
 from .launch_plan import LaunchPlan
 from .policy import site_args
 from .policy.job_command import CREDENTIAL_VARIABLES
@@ -148,8 +148,7 @@ class KitLauncher(DockerJobLauncher):
         config = workspace.get_resources_file_path()
         stored = storage(Path(config)) if config else []
         folders = {self.place(path, fl_ctx) for path in (workspace.get_root_dir(), *stored)}
-        uid, gid = owner(self.user)
-        return dict.fromkeys(sorted(folders), f"size={_FOLDER_SIZE},mode=755,uid={uid},gid={gid}")
+        return dict.fromkeys(sorted(folders), f"size={_FOLDER_SIZE},mode=755,{OF_THE_USER}")
 
     def _kit(self, fl_ctx: FLContext) -> dict[str, str]:
         """Return what a job sees of the kit: ``path in the container -> path here``."""

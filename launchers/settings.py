@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 NEVER, IF_MISSING, ALWAYS = PULL_POLICIES = ("never", "if-missing", "always")
 ADOPT, STOP, IGNORE = ORPHAN_POLICIES = ("adopt", "stop", "ignore")
 
 STOP_GRACE = 10.0
 """Seconds from the request to end to the kill, where a site does not say."""
+
+
+class EngineTls(NamedTuple):
+    """The files by which an engine is asked by TLS: of its authority, and this side's certificate and key, or empty."""
+
+    ca: str = ""
+    cert: str = ""
+    key: str = ""
 
 
 @dataclass(frozen=True, slots=True)

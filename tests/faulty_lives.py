@@ -21,11 +21,13 @@ from flcore.observers.resource_monitor import ResourceMonitor
 from launchers.container_spec import ContainerSpec
 from launchers.docker_launcher import DockerJobLauncher
 from launchers.records.gpu_leases import GpuLeases
+from launchers.records.leases import Leases
 
 from .faulty import Fault, Faults, FaultyRuntime, Place, faulty_disk, faulty_threads, until
 
 TIMEOUT = 15.0
 GOOD_LIVES = 2
+USERS = "200000-200099"
 ONCE, A_WHILE = 1, 12
 WHOLE = os.environ.get("FLCORE_SWEEP") == "whole"
 """Play for every place and turn, not only for a share of the places, which is the same in each run."""
@@ -72,6 +74,10 @@ class Host:
         for path in (self.workspace, self.secrets, self.app):
             path.mkdir(parents=True)
         (self.app / "code.py").write_text("pass")
+        leases = str(self.workspace / ".flcore" / "users")
+        self.users: dict[str, Any] = {}
+        if os.geteuid() == 0:
+            self.users = {"user_range": USERS, "user_lease_dir": leases}
         self.failed: set[str] = set()
         """The jobs whose launch has failed, so that nothing runs of them, nor will."""
 
@@ -83,6 +89,7 @@ class Host:
             gpu_ids=["0", "1"],
             secrets={"key": {"file": str(self.app / "code.py")}},
             secrets_dir=str(self.secrets),
+            **self.users,
         )
         launcher.job_settings = replace(launcher.job_settings, **HASTY)
         components = {"launcher": launcher, "journal": JobJournal(), "monitor": ResourceMonitor()}
@@ -138,7 +145,9 @@ class Host:
         records = [path.name for path in (state / "jobs").iterdir()]
         secrets = [path.name for path in self.secrets.iterdir()]
         staged = [path.name for path in self.workspace.glob(".staged-*")]
-        return [*containers, *records, *secrets, *staged, *GpuLeases(state / "gpus", list).holders()]
+        leases = [*GpuLeases(state / "gpus", list).holders(), *Leases(state / "users", bool, ("", "")).holders()]
+        folders = [path.name for path in self.workspace.iterdir() if path.lstat().st_uid != os.geteuid()]
+        return [*containers, *records, *secrets, *staged, *leases, *folders]
 
 
 @contextmanager

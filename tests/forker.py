@@ -97,7 +97,7 @@ def main(workspace: str) -> None:
     lease = leases_of(workspace).take(1, JobIdentity("a", "site-1", "site-1-a", nonce="0123"), None)
     with exclusively(Path(workspace, ".flcore", "lock"), os.O_RDWR):
         if os.fork() != 0:
-            print("forked", lease.gpu_ids, flush=True)
+            print("forked", lease.names, flush=True)
         sys.stdin.read()
 
 

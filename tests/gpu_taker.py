@@ -45,7 +45,7 @@ def die_at_every_step(recorded: bool, folder: Path) -> dict[str, Any]:
             wrong.append(f"all steps, but {held}")
         for record in place.glob("state/jobs/*"):
             record.unlink()
-        if (taken := leases.take(4, JobIdentity("next", "site-1", "next", nonce="n"), None).gpu_ids) != IDS:
+        if (taken := leases.take(4, JobIdentity("next", "site-1", "next", nonce="n"), None).names) != IDS:
             wrong.append(f"step {step}: {taken}")
         if not died:
             return {"wrong": wrong, "deaths": step}
@@ -128,7 +128,7 @@ def take_for_ever(folder: Path) -> None:
         who = JobIdentity(f"job-{turn}", me, me, nonce="n")
         record = store.add("launcher", who)
         with suppress(NoGpuError):
-            for gpu_id in leases.take(1 + turn % 2, who, record.path).gpu_ids:
+            for gpu_id in leases.take(1 + turn % 2, who, record.path).names:
                 use(folder, gpu_id, me)
         record.forget()
 

@@ -204,7 +204,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_run(commands: Commands) -> None:
     parser = add_command(commands, "run", run, "run a job on its sites", _RUN_EXAMPLE)
-    parser.add_argument("job_dir", metavar="JOB_DIR", help="the job's folder: meta.json and its app")
+    parser.add_argument("job_dir", metavar="JOB_DIR", help="the job's folder: meta.json (or meta.conf) and its app")
     parser.add_argument("--site", metavar="CONFIG", action="append", required=True, help="a site's config; repeatable")
     parser.add_argument("--workspace", metavar="DIR", help="keep the sites' workspaces in DIR, not where configs say")
     parser.add_argument(

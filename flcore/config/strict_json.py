@@ -24,7 +24,7 @@ def load_json(path: Path, *, trusted: bool = True) -> Any:
     than 1 MiB, nested deeper than 32, no UTF-8, no JSON, or holds a duplicate key, NaN, an infinity, a NUL or a lone
     surrogate.
     """
-    return parse_json(_read(path, trusted), str(path))
+    return parse_json(read_text(path, trusted=trusted), str(path))
 
 
 def parse_json(text: str, source: str) -> Any:
@@ -86,17 +86,18 @@ def _what_and_where(error: json.JSONDecodeError) -> str:
     return f"line {error.lineno}, column {error.colno}: {error.msg}"
 
 
-def _read(path: Path, trusted: bool) -> str:
+def read_text(path: Path, *, trusted: bool, most: int = MAX_BYTES) -> str:
+    """Return the text of a file of at most so many bytes. Raises ConfigError, naming the file."""
     try:
         with open_file(path, follow=trusted) as file:
-            data = file.read(MAX_BYTES + 1)
+            data = file.read(most + 1)
     except OSError as error:
         if error.errno == errno.EINVAL:
             raise ConfigError(f"{path}: is no file") from error
         why = "it is a link" if error.errno == errno.ELOOP and not trusted else error.strerror
         raise ConfigError(f"{path}: cannot be read: {why}") from error
-    if len(data) > MAX_BYTES:
-        raise ConfigError(f"{path}: longer than {MAX_BYTES} bytes")
+    if len(data) > most:
+        raise ConfigError(f"{path}: longer than {most} bytes")
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:

@@ -110,6 +110,26 @@ def lines_of(file: BinaryIO) -> Iterator[bytes]:
     return iter(partial(file.readline, MAX_LINE), b"")
 
 
+def whole_lines_of(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
+    """Yield the lines from where a file stands, many at once, and the place behind them; none that is not whole yet.
+
+    Of one that is longer than any of a site's, its end is there at most, which is no JSON object.
+    """
+    place = file.tell()
+    while some := file.read(MAX_LINE) + file.readline(MAX_LINE):
+        end = some.rfind(b"\n") + 1
+        if end:
+            yield place + end, some[:end]
+        if 0 < len(some) - end < MAX_LINE:
+            return
+        place += len(some)
+
+
+def as_written(name: str, value: Any) -> bytes:
+    """Return how a field stands in a line."""
+    return json.dumps({name: value}).encode()[1:-1]
+
+
 def as_object(line: bytes) -> dict[str, Any] | None:
     """Return what a line says; None, and a warning, if it is no JSON object."""
     try:

@@ -7,16 +7,19 @@ stale, forged, or another user's, and somebody would believe it.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, Self
 
-from .journal_file import as_object, lines_of, open_journal
+from .journal_file import as_object, open_journal, whole_lines_of
 
 _TAIL = 256
 """Bytes before the place that was reached, by which it is known again. A line of a site's has its time in there."""
+
+
+Sift = Callable[[bytes], Iterable[bytes]]
 
 
 class _Place(NamedTuple):
@@ -48,10 +51,15 @@ class JournalReader:
 
     Where the files are not those that were read, with more behind them, all is read anew: the oldest one has gone by a
     rotation, somebody has cut one off, or put another in its place. So what was told is always what the files tell.
+
+    Args:
+        path: the journal's newest file.
+        sift: picks, of many lines, those that are to be parsed; by default all.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, sift: Sift = lambda whole: whole.split(b"\n")[:-1]) -> None:
         self._path = path
+        self._sift = sift
         self._places: list[_Place] = []
 
     def read(self, start_anew: Callable[[], None], take_in: Callable[[dict[str, Any]], None]) -> None:
@@ -67,7 +75,15 @@ class JournalReader:
                 known = []
             if not known:
                 start_anew()
-            self._places = [_read(file, place, there, take_in) for file, place, there in zip_longest(files, known, now)]
+            self._places = [
+                _read(file, place, there, lambda whole: self._give(whole, take_in))
+                for file, place, there in zip_longest(files, known, now)
+            ]
+
+    def _give(self, whole: bytes, take_in: Callable[[dict[str, Any]], None]) -> None:
+        for line in self._sift(whole):
+            if (fields := as_object(line)) is not None:
+                take_in(fields)
 
 
 def _are_continued(known: Sequence[_Place], now: Sequence[_Place], files: Sequence[BinaryIO]) -> bool:
@@ -80,16 +96,13 @@ def _are_continued(known: Sequence[_Place], now: Sequence[_Place], files: Sequen
     )
 
 
-def _read(file: BinaryIO, known: _Place | None, now: _Place, take_in: Callable[[dict[str, Any]], None]) -> _Place:
+def _read(file: BinaryIO, known: _Place | None, now: _Place, give: Callable[[bytes], None]) -> _Place:
     """Give what is behind a place, all without one, and return how far that was."""
     if known and known.size == now.size:
         return known
     reached, last = (known.reached, known.tail) if known else (0, b"")
-    place = file.seek(reached)
-    for line in lines_of(file):
-        place += len(line)
-        if line.endswith(b"\n"):
-            reached, last = place, line
-            if (fields := as_object(line)) is not None:
-                take_in(fields)
+    file.seek(reached)
+    for place, whole in whole_lines_of(file):
+        reached, last = place, whole
+        give(whole)
     return now._replace(reached=reached, tail=last[-_TAIL:])

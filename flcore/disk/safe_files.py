@@ -10,6 +10,7 @@ import errno
 import os
 import secrets
 import stat
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -126,20 +127,33 @@ def copy_tree(source: Path, name: str, within: int) -> None:
         _copy_folder(old, name, within, MAX_FOLDER_DEPTH)
 
 
-def give(folder: int, uid: int, gid: int, depth: int = MAX_FOLDER_DEPTH) -> None:
+def give(folder: int, uid: int, gid: int) -> None:
     """Make somebody the owner of a folder and of what is in it, on its own file system, devices excepted.
 
-    A file that has another name, too, is an error unless it is theirs already: that name may be anywhere.
+    A file that has another name outside of the folder, which may be anywhere, is an error unless it is theirs already.
     """
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            if not entry.is_dir(follow_symlinks=False):
-                _give_file(entry.name, folder, uid, gid)
-            elif depth:
-                with closing(open_folder(entry.name, folder)) as inner:
-                    if os.fstat(inner).st_dev == os.fstat(folder).st_dev:
-                        give(inner, uid, gid, depth - 1)
+    names = _Names(folder)
+    for place in _all_within(folder):
+        info = os.fstat(place)
+        if (info.st_uid, info.st_gid) == (uid, gid) or stat.S_ISBLK(info.st_mode) or stat.S_ISCHR(info.st_mode):
+            continue
+        if info.st_nlink > 1 and not stat.S_ISDIR(info.st_mode) and not names.are_all_of(info):
+            name = _itself(place).readlink().name
+            raise OSError(errno.EMLINK, "it is a hard link, and what it links to would be given away; copy it", name)
+        os.chown(_itself(place), uid, gid)
     os.fchown(folder, uid, gid)  # last: until then a new owner can put nothing in the way
+
+
+def take_back(folder: int, uid: int, gid: int) -> None:
+    """Make somebody the owner of a folder, and of what is its owner's in it: of that other names do not matter.
+
+    What is anybody else's stays so. Nothing is setuid any more. Idempotent, also after it has failed.
+    """
+    owner = os.fstat(folder).st_uid
+    for place in _all_within(folder):
+        if os.fstat(place).st_uid == owner:
+            os.chown(_itself(place), uid, gid)
+    os.fchown(folder, uid, gid)  # last: it says whose the rest is
 
 
 def move(name: str, within: int, to: int, new_name: str | None = None) -> None:
@@ -218,11 +232,32 @@ def _copy_file(name: str, old: int, new: int) -> None:
             os.utime(copy.fileno(), ns=(info.st_atime_ns, info.st_mtime_ns))  # compiled Python is as old as its source
 
 
-def _give_file(name: str, folder: int, uid: int, gid: int) -> None:
-    with closing(os.open(name, _ANYTHING, dir_fd=folder)) as file:
-        info = os.fstat(file)
-        if (info.st_uid, info.st_gid) == (uid, gid) or stat.S_ISBLK(info.st_mode) or stat.S_ISCHR(info.st_mode):
-            return
-        if info.st_nlink > 1:
-            raise OSError(errno.EMLINK, "it is a hard link, and what it links to would be given away; copy it", name)
-        os.chown(_itself(file), uid, gid)
+def _all_within(folder: int, depth: int = MAX_FOLDER_DEPTH) -> Iterator[int]:
+    """Yield a descriptor of each thing in a folder, on its own file system: of a folder after what is in that."""
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if not entry.is_dir(follow_symlinks=False):
+                with closing(os.open(entry.name, _ANYTHING, dir_fd=folder)) as place:
+                    yield place
+            elif depth:
+                with closing(open_folder(entry.name, folder)) as inner:
+                    if os.fstat(inner).st_dev == os.fstat(folder).st_dev:
+                        yield from _all_within(inner, depth - 1)
+                        yield inner
+
+
+class _Names:
+    """How many names the files in a folder have there; looked for when somebody asks, for few have more than one."""
+
+    def __init__(self, folder: int) -> None:
+        self._folder = folder
+        self._counted: Counter[tuple[int, int]] | None = None
+
+    def are_all_of(self, info: os.stat_result) -> bool:
+        """Whether a file has no other name."""
+        if self._counted is None:
+            # opened anew: two who list what is open once would each see a part
+            with closing(open_folder(".", self._folder)) as folder:
+                found = map(os.fstat, _all_within(folder))
+                self._counted = Counter((file.st_dev, file.st_ino) for file in found)
+        return self._counted[info.st_dev, info.st_ino] == info.st_nlink

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
+from ..event_ids import EventId
 from ..job_launcher_spec import JobResult, JobUsage
 
 
@@ -95,6 +96,8 @@ class SiteHistory:
         """As they were told: one of a process that did not survive it has no end here."""
         self._heard_of: dict[str, float] = {}
         """When a process was heard of last, by its id."""
+        self._told: dict[str, int] = {}
+        """The number of what was told last, by the ``run`` of its id."""
         self._being_told: dict[tuple[str, str], JobHistory] = {}
         """Runs that have ended, of which that is still told while the job's next run has begun."""
         self._changed: set[tuple[str, str]] = set()
@@ -104,6 +107,8 @@ class SiteHistory:
     def take_in(self, line: Mapping[str, Any]) -> None:
         """Take in one line; what is told twice counts once. What it does not know is passed over."""
         site, job_id = str(line.get("site", "")), str(line.get("job_id", ""))
+        if self._is_repeat(line):
+            return
         if "parent" in line:
             self._heard_of[str(line["parent"])] = line["time"]
         match line.get("event"):
@@ -113,6 +118,15 @@ class SiteHistory:
                 self._take_in_pull(site, line)
             case str(event) if job_id:
                 self._take_in_job(event, self._run_of(site, job_id, line), line)
+
+    def _is_repeat(self, line: Mapping[str, Any]) -> bool:
+        told_as = EventId.of(line["id"]) if isinstance(line.get("id"), str) else None
+        if told_as is None:  # of a version without ids, or no event that may be told again
+            return False
+        if told_as.number <= self._told.get(told_as.run, 0):
+            return True
+        self._told[told_as.run] = told_as.number
+        return False
 
     def settle(self) -> set[tuple[str, str]]:
         """Return which jobs have changed since the last call. What :attr:`jobs` has now is never written again.

@@ -22,8 +22,9 @@ engine_unreachable  ``reason``, ``launcher``, ``parent``: an outage that is not 
 engine_reachable    the same
 ==================  ====================================================================================
 
-After a kill of the site's process its last state changes may stand there twice, never not at all. ``parent`` is the id
-of the process that writes (see ``StateDir``): while it is not alive, nobody follows what it has launched.
+After a kill of the site's process its last state change or end may stand there twice, never not at all: both have
+the same ``id`` (see ``flcore.event_ids``). Recoveries have one, too. ``parent`` is the id of the process that writes
+(see ``StateDir``): while it is not alive, nobody follows what it has launched.
 """
 
 from __future__ import annotations
@@ -136,7 +137,7 @@ class JobJournal(FLComponent):
         self._write("launched", fl_ctx, request=asked and asked.request)
 
     def _recovered(self, fl_ctx: FLContext) -> None:
-        self._write("recovered", fl_ctx, parent=self._parent_id())
+        self._write("recovered", fl_ctx, parent=self._parent_id(), id=_event_id(fl_ctx))
 
     def _changed(self, fl_ctx: FLContext) -> None:
         change = JobStateChange.of(fl_ctx)
@@ -145,7 +146,7 @@ class JobJournal(FLComponent):
     def _ended(self, event: str, fl_ctx: FLContext) -> None:
         result = fl_ctx.get_prop(FLContextKey.JOB_RESULT)
         if isinstance(result, JobResult):
-            self._write(event, fl_ctx, durable=True, result=result.as_dict())
+            self._write(event, fl_ctx, durable=True, result=result.as_dict(), id=_event_id(fl_ctx))
 
     def _usage(self, fl_ctx: FLContext) -> None:
         self._write("usage", fl_ctx, **JobUsage.of(fl_ctx).as_dict())
@@ -178,3 +179,7 @@ class JobJournal(FLComponent):
             self.log_error(fl_ctx, f"the journal cannot be written, so it misses {event!r}: {error}")
         if not is_open:
             file.close()
+
+
+def _event_id(fl_ctx: FLContext) -> str:
+    return str(fl_ctx.get_prop(FLContextKey.JOB_EVENT_ID, ""))  # not set where another framework's engine fires an end

@@ -24,10 +24,10 @@ class JobFolder:
     Args:
         job_id: for errors.
         path: no link is followed in its last part, and below; what is above is the site's. None: there is none.
-        user: ``uid:gid`` of the job's process; empty is the site's own.
+        user: ``uid:gid`` of the job's process; empty is the site's own, None that it is known at the start only.
     """
 
-    def __init__(self, job_id: str, path: Path | None, user: str) -> None:
+    def __init__(self, job_id: str, path: Path | None, user: str | None) -> None:
         self._job_id = job_id
         self._path = path
         self._user = user
@@ -35,7 +35,7 @@ class JobFolder:
         self._is_new = False
 
     def make(self) -> None:
-        """Make it if need be, closed to everybody but the job's user, who gets all that is in it.
+        """Make it if need be, closed to everybody but the job's user, who gets all that is in it if it is known who.
 
         Raises JobLaunchError.
         """
@@ -45,7 +45,8 @@ class JobFolder:
             self._is_new = not os.path.lexists(self._path)
             note_new(self._path)
             self._folder = make_private(self._path)
-            self._give()
+            if self._user is not None:
+                self._give(self._user)
         except OSError as error:
             raise JobLaunchError(f"job {self._job_id}: its folder cannot be made: {self._path}: {error}") from error
 
@@ -60,10 +61,15 @@ class JobFolder:
         if not same:
             raise JobLaunchError(f"job {self._job_id}: its folder was replaced during the launch: {self._path}")
 
-    def give(self) -> None:
+    @property
+    def must_be_given(self) -> bool:
+        """Whether nothing in it is the job's user's yet."""
+        return self._user is None
+
+    def give(self, user: str) -> None:
         """Give what has come into it since to the job's user, too. Raises JobLaunchError."""
         try:
-            self._give()
+            self._give(user)
         except OSError as error:
             raise JobLaunchError(
                 f"job {self._job_id}: its files cannot be given away: {self._path}: {error}"
@@ -75,14 +81,14 @@ class JobFolder:
         if folder >= 0:
             os.close(folder)
 
-    def _give(self) -> None:
-        uid, gid = owner(self._user)
+    def _give(self, user: str) -> None:
+        uid, gid = owner(user)
         if self._folder < 0 or (uid, gid) == (os.geteuid(), os.getegid()):
             return
         try:
             give(self._folder, uid, gid)
         except PermissionError as error:
-            raise JobLaunchError(f"job {self._job_id}: {no_gift(self._user)}: {error}") from error
+            raise JobLaunchError(f"job {self._job_id}: {no_gift(user)}: {error}") from error
 
     def __enter__(self) -> Self:
         return self
@@ -103,4 +109,5 @@ def owner(user: str) -> tuple[int, int]:
 
 def no_gift(user: str) -> str:
     """Say why a job's user gets no file of the site."""
-    return f"only root can give files to the jobs' user {user}; run the site as root, or leave 'user' out"
+    way_out = "run the site as root, or leave 'user' and 'user_range' out"
+    return f"only root can give files to the jobs' user {user}; {way_out}"

@@ -12,11 +12,11 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from flcore.disk.safe_files import PASSING, closing, open_private, write_new
 from flcore.errors import JobLaunchError, NameInUseError
-from flcore.job_launcher_spec import ImagePullProgress, JobStateChange
+from flcore.job_launcher_spec import ImagePullProgress, JobHandleSpec, JobStateChange
 from flcore.launch import Launch
 
 from ..container_spec import (
@@ -41,6 +41,8 @@ from .launch_steps import Launchpad, LaunchSteps
 from .loans import Loans
 
 logger = logging.getLogger(__name__)
+
+Handle = TypeVar("Handle", bound=JobHandleSpec)
 
 LOG_MODE = 0o640
 SAME_NAME_TIMEOUT = 10.0
@@ -121,13 +123,15 @@ class JobKeeper:
         launch: Launch,
         spec: ContainerSpec,
         prepare: Callable[[], None],
-        confirm: Callable[[], None],
+        confirm: Callable[[str], None],
+        make_handle: Callable[[TrackedJob], Handle],
         gpus: int = 0,
-    ) -> TrackedJob:
-        """Create, track and start a job's container, with so many GPUs of its own.
+    ) -> Handle:
+        """Create, track and start a job's container, with so many GPUs of its own, and return its handle.
 
-        ``prepare`` is called first, when nothing of an earlier job is in the way any more; ``confirm`` last, before the
-        start. Raises JobLaunchError; then there is no container, or (OutcomeUnknownError) none that will stay.
+        ``prepare`` is called first, when nothing of an earlier job is in the way any more; ``confirm`` last before the
+        start, with the job's user; ``make_handle`` after it. Raises JobLaunchError; then there is no container, or
+        (OutcomeUnknownError) none that will stay.
         """
         who = JobIdentity(launch.job_id, self._site, spec.name, nonce=secrets.token_hex(8))
         job = TrackedJob(who, self._hooks(who.job_id))
@@ -137,15 +141,18 @@ class JobKeeper:
             self._record(job)  # on disk before the engine is asked for anything: a kill from here on forgets nothing
             self._jobs[who.nonce] = job
             image = steps.find_image(spec)
+            spec = self._loans.lend_user(job, spec)
             spec = self._loans.lend_gpus(job, spec, gpus, self.runtime.remembers)
             spec = self._loans.lend_secrets(job, spec)
             with _hiding(job.hooks.secrets):
                 steps.create(self._labelled(spec, who, image))
                 job.note(container_id=job.identity.container_id)
                 self.tracker.watch(job)  # before the start, so that no end is too quick to be seen
-                confirm()
+                confirm(spec.user)
                 steps.start()
-        return job
+                handle = make_handle(job)
+                launch.note_handle(handle)
+        return handle
 
     def abort_launch(self, job_id: str, by: str) -> bool:
         """Call a launch back; False if there is none, or it is too late. Then what runs can be ended."""
@@ -271,7 +278,17 @@ class JobKeeper:
                 self._keep_output(log_path, job)
             if not self._settings.keep:  # last, and only when the rest is on the disk: the engine forgets all of it
                 self.runtime.remove(job.identity.container_id)
+            self._take_folder_back(log_path, job)  # before its user can become another job's
         self._drop(job)
+
+    def _take_folder_back(self, log_path: Path | None, job: TrackedJob) -> None:
+        try:
+            if log_path:
+                self._loans.take_folder_back(log_path.parent)
+        except OSError as error:
+            if error.errno in PASSING:
+                raise CleanUpDelayedError(f"its folder cannot be taken back: {error}") from error
+            logger.warning("%s: its folder cannot be taken back from its user: %s", job.identity, error)
 
     def _drop(self, job: TrackedJob) -> None:
         self._jobs.pop(job.identity.nonce, None)

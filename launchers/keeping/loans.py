@@ -1,8 +1,9 @@
-"""What a job is lent while it lives: GPUs of its own, and the site's secrets."""
+"""What a job is lent while it lives: a user and GPUs of its own, and the site's secrets."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from flcore.errors import JobLaunchError
 
@@ -10,6 +11,7 @@ from ..container_spec import ContainerSpec
 from ..records.gpu_leases import GpuLeases
 from ..tracking.tracked_job import TrackedJob
 from .job_secrets import JobSecrets
+from .own_users import OwnUsers
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +21,22 @@ class Loans:
     secrets: JobSecrets
     gpus: GpuLeases | None = None
     """None: there is nowhere to write down who has which."""
+    users: OwnUsers | None = None
+    """None: all jobs have the one user that their specs name."""
+
+    def lend_user(self, job: TrackedJob, spec: ContainerSpec) -> ContainerSpec:
+        """Return a spec with a user of its own, if jobs have such. Raises JobLaunchError."""
+        if self.users is None:
+            return spec
+        if not job.hooks.record:
+            where = "a site without a workspace cannot lease users ('user_range')"
+            raise JobLaunchError(f"job {job.identity.job_id}: {where}")
+        return replace(spec, user=self.users.lend(job.identity, job.hooks.record.path))
+
+    def take_folder_back(self, folder: Path) -> None:
+        """Make an ended job's folder the site's own again, if it was its user's alone. Idempotent; raises OSError."""
+        if self.users:
+            self.users.take_back(folder)
 
     def lend_gpus(self, job: TrackedJob, spec: ContainerSpec, count: int, is_found_again: bool) -> ContainerSpec:
         """Return a spec with so many GPUs, which are the job's as long as there is its record.
@@ -35,7 +53,7 @@ class Loans:
         job.hooks = replace(job.hooks, lock=lease.lock)
         # A process that outlives this one keeps the lock by the descriptor that it inherits.
         inherited = (lease.lock.descriptor,) if lease.lock else ()
-        return replace(spec, gpu_ids=lease.gpu_ids, inherited=inherited)
+        return replace(spec, gpu_ids=lease.names, inherited=inherited)
 
     def lend_secrets(self, job: TrackedJob, spec: ContainerSpec) -> ContainerSpec:
         """Make the files of a job's secrets, and return a spec that shows them to it. Raises JobLaunchError.

@@ -97,7 +97,7 @@ def job_ids(prefix: str, parsed_args: argparse.Namespace, **_: object) -> list[s
     from .scope import index_of
 
     with index_of(parsed_args, ask_engines=False) as index:
-        return sorted({view.history.job_id for view in index.jobs() if view.history.job_id.startswith(prefix)})
+        return index.job_ids(prefix)
 
 
 def _add_scoped(commands: Commands, name: str, module: str, summary: str, epilog: str) -> argparse.ArgumentParser:

@@ -19,7 +19,7 @@ from .job_table import duration_of, note_of, status_of
 from .job_view import JobView
 from .logs import output
 from .scope import index_of
-from .selection import the_one_job
+from .selection import the_one_job, wanted_for
 from .terminal import Terminal, warn, wrapped
 
 LINES_SHOWN = 10
@@ -30,7 +30,7 @@ _KEY = 12
 def run(args: argparse.Namespace) -> int:
     """Print what is known; return the exit status."""
     terminal = Terminal()
-    with index_of(args) as index:
+    with index_of(args, wanted=wanted_for([args.job], usage=True)) as index:
         views = the_one_job(index.jobs(), args.job)
         for problem in index.problems:
             warn(problem)

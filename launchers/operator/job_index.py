@@ -5,11 +5,13 @@ from __future__ import annotations
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple, Self
 
 from flcore.errors import FLCoreError
-from flcore.observers.job_history import JobHistory, Outage, SiteHistory
+from flcore.observers.job_history import Outage, SiteHistory
+from flcore.observers.journal_sieve import ALL, Wanted
 
 from ..container_spec import LABEL_PARENT, LABEL_STATE_DIR
 from ..runtime.base import ContainerSummary, Runtime
@@ -40,6 +42,8 @@ class JobIndex:
         sites: returns the sites that are there now.
         engines: make the engines to be asked; each is called once. An ImportError is a problem to be told.
         whole_machine: jobs of other sites count, too, which only the engines, or their labels, tell of.
+        wanted: what is wanted of the journals. Of some jobs only, :meth:`jobs` tells of no others, and
+            :meth:`outages` of none.
     """
 
     def __init__(
@@ -48,10 +52,12 @@ class JobIndex:
         engines: Sequence[Callable[[], Runtime]] = (),
         *,
         whole_machine: bool = False,
+        wanted: Wanted = ALL,
     ) -> None:
         self._find_sites = sites
         self._engines = engines
         self._whole_machine = whole_machine
+        self._wanted = wanted
         self._runtimes: list[Runtime] | None = None
         self._followed: dict[tuple[Path, Path], _Followed] = {}
         self._outages: list[Outage] = []
@@ -72,7 +78,17 @@ class JobIndex:
             if self._whole_machine:
                 views += [view_of_stray(one) for one in listed]
             self._outages = outages
+            if self._wanted.jobs is not None:
+                views = [view for view in views if self._wanted.is_met_by({"job_id": view.history.job_id})]
             return sorted(views, key=lambda view: view.history.began_at)
+
+    def job_ids(self, beginning: str) -> list[str]:
+        """Return the ids of the jobs that begin so, by what the sites have on disk; quicker than :meth:`jobs`."""
+        found: set[str] = set()
+        for site in self._sites_there([]):
+            with suppress(OSError):
+                found |= site.job_ids(beginning)
+        return sorted(found)
 
     def holdings(self) -> list[Holding]:
         """Return the containers that launchers have made: of the last runs, and of others."""
@@ -168,7 +184,7 @@ class JobIndex:
         before, self._followed = self._followed, {}
         for site in self._sites_there(listed):
             key = site.folder, site.journal
-            followed = self._followed[key] = before.get(key) or _Followed(site)
+            followed = self._followed[key] = before.get(key) or _Followed(site, self._wanted)
             try:
                 site_id, records = site.site_id(), site.records()
                 followed.look()
@@ -181,27 +197,20 @@ class JobIndex:
 class _Followed:
     """A site's journal, as far as it was read, and the views of ended jobs, of which it alone tells."""
 
-    def __init__(self, site: SiteFiles) -> None:
+    def __init__(self, site: SiteFiles, wanted: Wanted) -> None:
         self.history = SiteHistory()
-        self._journal = FollowedHistory(site.journal)
-        self._ended: dict[tuple[str, str], JobView] = {}
+        self._journal = FollowedHistory(site.journal, wanted)
+        self.ended: dict[tuple[str, str], JobView] = {}
+        """These views, by site and job id."""
 
     def look(self) -> None:
         """Take in what is new. Raises OSError."""
         before, self.history = self.history, self._journal.look()
         changed = self.history.settle()
         if self.history is not before:
-            self._ended = {}
+            self.ended = {}
         for key in changed:
-            self._ended.pop(key, None)
-
-    def view(self, key: tuple[str, str], make: Callable[[JobHistory | None], JobView]) -> JobView:
-        """Return the view of a job that nothing but the journal tells of; made once, when it has ended."""
-        if (view := self._ended.get(key)) is None:
-            view = make(self.history.jobs.get(key))
-            if view.history.result:
-                self._ended[key] = view
-        return view
+            self.ended.pop(key, None)
 
 
 class _SiteNow(NamedTuple):
@@ -218,16 +227,21 @@ class _SiteNow(NamedTuple):
         containers: dict[tuple[str, str], list[Listed]] = defaultdict(list)
         for one in listed:
             containers[one.key].append(one)
-        keys = dict.fromkeys([*self.followed.history.jobs, *records, *containers])
-        return [self._view(key, records.get(key), containers.get(key, ())) for key in keys]
+        told_elsewhere = {**records, **containers}
+        known = self.followed.ended
+        return [
+            view
+            if (view := known.get(key)) and key not in told_elsewhere
+            else self._view(key, records.get(key), containers.get(key, ()))
+            for key in {**self.followed.history.jobs, **told_elsewhere}
+        ]
 
     def _view(self, key: tuple[str, str], record: FoundRecord | None, listed: Sequence[Listed]) -> JobView:
-        def make(told: JobHistory | None) -> JobView:
-            return join(told, record, listed, self.files.is_alive, self.files.workspace)
-
-        if record or listed:
-            return make(self.followed.history.jobs.get(key))
-        return self.followed.view(key, make)
+        told = self.followed.history.jobs.get(key)
+        view = join(told, record, listed, self.files.is_alive, self.files.workspace)
+        if not record and not listed and view.history.result:
+            self.followed.ended[key] = view
+        return view
 
 
 def _holding(one: Listed, site: _SiteNow | None) -> Holding:

@@ -8,7 +8,7 @@ gone, or its engine not answer.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,6 +17,7 @@ from flcore.observers.job_history import JobHistory, StateEntry
 
 from ..container_spec import LABEL_JOB_ID, LABEL_LAUNCHER, LABEL_NONCE, LABEL_PARENT, LABEL_SITE, LABEL_SITE_ID
 from ..docker_state import DOCKER_STATE, TERMINAL_STATES
+from ..records.known_job import known_end
 from ..runtime.base import ContainerSummary, Runtime
 from .site_files import FoundRecord
 
@@ -113,7 +114,7 @@ def join(
     one = _container_of_last_run(told, fields, listed)
     if told and (_is_record_of_a_later_run(fields, told) or (one and _is_container_of_a_later_run(one.summary, told))):
         told = None  # the journal does not know the last run: its site was started without one meanwhile
-    history = told or _history_without_journal(fields, one)
+    history = _with_end_on_record(told or _history_without_journal(fields, one), fields)
     container = one.summary if one else None
     has_parent = any(map(is_alive, _parents(history, fields, one)))
     return JobView(
@@ -196,6 +197,24 @@ def _history_without_journal(record: Mapping[str, Any], one: Listed | None) -> J
         container_id=record.get("container_id") or (one.summary.id if one else ""),
         states=_states_told(record),
     )
+
+
+def _with_end_on_record(history: JobHistory, record: Mapping[str, Any]) -> JobHistory:
+    """Return what is told of a job that has ended by its record, though not all have heard of that yet.
+
+    That is how it will be told, by whatever process. The history itself, which others have too, stays as it is.
+    """
+    try:
+        end = None if history.result else known_end(record)
+    except ValueError:  # of another version: its site's next start makes the best of it
+        end = None
+    if end is None:
+        return history
+    state, result = end
+    states = [*history.states]
+    if history.state not in TERMINAL_STATES:
+        states.append(StateEntry(state, result.finished_at or history.began_at))
+    return replace(history, result=result, states=states)
 
 
 def _states_told(record: Mapping[str, Any]) -> list[StateEntry]:

@@ -23,7 +23,7 @@ from ..tracking.job_output import follow_chunks
 from .job_index import JobIndex
 from .job_view import LAUNCHING, JobView
 from .scope import index_of
-from .selection import the_one_job
+from .selection import the_one_job, wanted_for
 from .terminal import Terminal, warn
 
 RETRY_INTERVAL = 0.5
@@ -43,7 +43,7 @@ def run(args: argparse.Namespace) -> int:
     terminal = Terminal()
     if args.raw and terminal.is_terminal:
         raise ConfigError("--raw leaves in what makes a terminal do things, so it writes to none: redirect the output")
-    with index_of(args) as index:
+    with index_of(args, wanted=wanted_for([args.job])) as index:
         views = the_one_job(index.jobs(), args.job)
         for problem in index.problems:
             warn(problem)

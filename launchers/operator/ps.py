@@ -13,7 +13,7 @@ from .job_json import as_dict
 from .job_table import table_lines
 from .job_view import JobView
 from .scope import index_of
-from .selection import jobs_to_show
+from .selection import jobs_to_show, wanted_for
 from .terminal import Terminal, warn
 from .watch import watch
 
@@ -21,7 +21,7 @@ from .watch import watch
 def run(args: argparse.Namespace) -> int:
     """List the jobs, or show them until Ctrl-C; return the exit status."""
     terminal = Terminal()
-    with index_of(args) as index:
+    with index_of(args, wanted=wanted_for(args.job)) as index:
         if args.watch:
             return watch(index, args, terminal)
         views = jobs_to_show(index.jobs(), args)

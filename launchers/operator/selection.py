@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Iterable, Sequence
 
 from flcore.errors import FLCoreError
+from flcore.observers.journal_sieve import Wanted
 
 from .job_view import JobView
 
@@ -14,6 +15,14 @@ MOST_LISTED = 10
 
 class NoSuchJobError(FLCoreError):
     """No job is called so, or several are; the message says which."""
+
+
+def wanted_for(names: Sequence[str], *, usage: bool = False) -> Wanted:
+    """Return what is wanted of journals to find the jobs that names mean, or all without names.
+
+    ``usage``: and to say what they have used.
+    """
+    return Wanted([name.rpartition("/")[2] for name in names] if names else None, usage)
 
 
 def matching(views: Iterable[JobView], names: Sequence[str]) -> list[JobView]:

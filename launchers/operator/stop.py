@@ -32,7 +32,7 @@ from ..tracking.ending import Ending
 from .job_index import JobIndex
 from .job_view import LAUNCHING, LOST, JobView
 from .scope import index_of
-from .selection import the_one_job
+from .selection import the_one_job, wanted_for
 from .terminal import Terminal, warn
 
 LOOK_INTERVAL = 0.2
@@ -65,7 +65,7 @@ class Outcome(NamedTuple):
 def run(args: argparse.Namespace) -> int:
     """End the job at all sites that are meant; return the exit status."""
     terminal = Terminal()
-    with index_of(args) as index:
+    with index_of(args, wanted=wanted_for([args.job])) as index:
         views = the_one_job(index.jobs(), args.job)
         for problem in index.problems:
             warn(problem)

@@ -17,6 +17,7 @@ from flcore.job_meta import FOLDERS_OF_SITES
 from flcore.workspace import STATE_DIR
 
 from ..container_spec import Isolation, Mount
+from ..settings import EngineTls
 from .image_reference import ImageRule
 from .site_args import absolute_path, flag, host_path, text, texts
 
@@ -36,6 +37,8 @@ INSECURE_KEYS = (
 """The keys that a site's ``allow_insecure`` may name."""
 
 _USER = re.compile(r"([0-9]{1,10}):[0-9]{1,10}", re.ASCII)
+_USERS = re.compile(r"([0-9]{1,10})-([0-9]{1,10})", re.ASCII)
+_LAST_UID = 2**32 - 2
 _NETWORK = re.compile(r"(container:)?[A-Za-z0-9][A-Za-z0-9_.-]{0,127}", re.ASCII)
 _CAPABILITY = re.compile(r"(?:CAP_)?([A-Z][A-Z_]{1,40})", re.ASCII)
 _SECURITY_OPTION = re.compile(r"(seccomp|apparmor|label|no-new-privileges|systempaths)[=:].+", re.ASCII)
@@ -58,6 +61,15 @@ def user(key: str, value: Any) -> str:
     if not isinstance(value, str) or not _USER.fullmatch(value):
         raise ValueError(f"{key} must be a uid and a gid, as in '1000:1000', got {value!r}")
     return value
+
+
+def user_range(key: str, value: Any) -> range:
+    """Return uids, from a first and a last one, none of which is root's."""
+    match = _USERS.fullmatch(value) if isinstance(value, str) else None
+    first, last = map(int, match.groups()) if match else (0, 0)
+    if not 0 < first <= last <= _LAST_UID:
+        raise ValueError(f"{key} must be the first and the last uid of jobs, as in '200000-265535', got {value!r}")
+    return range(first, last + 1)
 
 
 def network(key: str, value: Any) -> str:
@@ -126,6 +138,19 @@ def _parse_mount(key: str, value: Any) -> Mount:
         absolute_path(f"{key}.target", value["target"]),
         flag(f"{key}.read_only", value.get("read_only", True)),
     )
+
+
+def engine_tls(key: str, value: Any, docker_host: Any) -> EngineTls | None:
+    """Return the files by which an engine is asked by TLS. They are read when it is asked."""
+    if value is None:
+        return None
+    if not isinstance(value, Mapping) or not set(value) <= set(EngineTls._fields):
+        raise ValueError(f"{key} must be an object with ca, cert and key, got {value!r}")
+    if not str(docker_host).startswith(("tcp://", "https://")):
+        raise ValueError(f"{key} needs a docker_host such as 'tcp://engine.example.com:2376', got {docker_host!r}")
+    if ("cert" in value) != ("key" in value):
+        raise ValueError(f"{key} needs 'cert' and 'key' together")
+    return EngineTls(**{name: host_path(f"{key}.{name}", path) for name, path in value.items()})
 
 
 def optional_text(key: str, value: Any) -> str:

@@ -19,7 +19,7 @@ AT_LAUNCH = "(at launch)"
 _SECRET = re.compile(r"TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIAL|SIGNATURE|_KEY$|^KEY$|SSID", re.IGNORECASE)
 _KEYS_OF_A_PART = {
     "Image": "image",
-    "User": "user",
+    "User": "user user_range",
     "HostConfig.NetworkMode": "network",
     "HostConfig.Mounts": "datasets mounts mount_path secrets",
     "HostConfig.Init": "init",

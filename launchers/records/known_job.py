@@ -6,8 +6,20 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-from ..docker_state import DOCKER_STATE, ContainerState, EndRequest, Progress
+from flcore.job_launcher_spec import JobResult
+
+from ..docker_state import (
+    DOCKER_STATE,
+    TERMINAL_STATES,
+    ContainerState,
+    EndRequest,
+    Progress,
+    Transition,
+    effective_state,
+    result_of,
+)
 from .job_record import JobIdentity, is_number
+from .told import Told, boot
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +29,7 @@ class KnownJob:
     who: JobIdentity
     asked_at: float
     """When the engine was about to be asked for it, in seconds since the epoch."""
-    told: Progress
+    told: Told
     end_request: EndRequest | None
     seen: ContainerState | None
     """How it has ended; None where nobody has seen that."""
@@ -34,7 +46,7 @@ def known_job(fields: Mapping[str, Any]) -> KnownJob:
     return KnownJob(
         who=who,
         asked_at=fields["time"],
-        told=_progress(fields.get("told")),
+        told=told_in(fields),
         end_request=known_request(fields.get("end_request")),
         seen=_seen(fields.get("seen")),
         output=_checked("output", fields.get("output", ""), _is_text),
@@ -54,6 +66,39 @@ def known_request(noted: Any) -> EndRequest | None:
         delivered=None if delivered is None else _checked("end_request.delivered", delivered, _is_flag),
         tried_at=_checked("end_request.tried_at", tried_at, _is_number_or_none),
     )
+
+
+def known_end(fields: Mapping[str, Any]) -> tuple[DOCKER_STATE, JobResult] | None:
+    """Return the last state and the result of a job whose end is on record: as who takes it over will tell them.
+
+    Raises ValueError for what cannot be read.
+    """
+    seen = _seen(fields.get("seen"))
+    if seen is None or effective_state(seen) not in TERMINAL_STATES:
+        return None
+    output = _checked("output", fields.get("output", ""), _is_text)
+    return effective_state(seen), result_of(seen, known_request(fields.get("end_request")), output)
+
+
+def told_in(fields: Mapping[str, Any]) -> Told:
+    """Return how far it was told. Raises ValueError, which names what cannot be read."""
+    progress = _progress(fields.get("told"))
+    begun = _begun(progress.state, fields.get("telling"))
+    run = _checked("run", fields.get("run", ""), _is_text)
+    number = _checked("number", fields.get("number", 0), _is_count)
+    if not run or not run.startswith(boot()):  # of a version without ids, or a power cut may have taken a number
+        return Told(progress, begun=begun)
+    return Told(progress, run, number, begun)
+
+
+def _begun(previous: DOCKER_STATE | None, telling: Any) -> Transition | None:
+    if telling is None:
+        return None
+    try:
+        state, time = telling
+        return Transition(previous, DOCKER_STATE(state), _checked("telling", time, is_number))
+    except (TypeError, ValueError):
+        _refuse("telling", telling)
 
 
 def _progress(told: Any) -> Progress:
@@ -107,6 +152,10 @@ def _is_text(value: Any) -> bool:
 
 def _is_flag(value: Any) -> bool:
     return isinstance(value, bool)
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 
 def _is_number_or_none(value: Any) -> bool:

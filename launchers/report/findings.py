@@ -12,7 +12,7 @@ from flcore.observers.job_history import Outage
 
 from ..operator.job_view import JobView
 from ..operator.selection import matching
-from .jobs import Job, grouped
+from .jobs import Grouping, Job
 from .log_tail import log_tail
 from .metrics import METRICS_FILE, Metrics, read_metrics
 from .picture import JobPicture, picture
@@ -43,12 +43,21 @@ class Findings:
     now: float
 
     @classmethod
-    def of(cls, index: Index, names: Sequence[str] = ()) -> Findings:
-        """Ask for the jobs that names mean, or for all. Raises NoSuchJobError, or what the index raises."""
-        jobs, outages, now = grouped(matching(index.jobs(), names)), index.outages(), time.time()
+    def of(cls, index: Index, names: Sequence[str] = (), grouping: Grouping | None = None) -> Findings:
+        """Ask for the jobs that names mean, or for all. Raises NoSuchJobError, or what the index raises.
+
+        Who looks again and again for the same names gives the ``grouping`` of the last time.
+        """
+        jobs = (grouping or Grouping()).jobs(matching(index.jobs(), names))
+        outages, now = index.outages(), time.time()
         if names:
             outages = [outage for outage in outages if any(job.has_met(outage, now) for job in jobs)]
         return cls(jobs, outages, index.problems, now)
+
+    @property
+    def is_moving(self) -> bool:
+        """Whether time itself changes what is to be said."""
+        return any(job.is_active for job in self.jobs) or any(outage.until is None for outage in self.outages)
 
     @property
     def sites(self) -> list[str]:

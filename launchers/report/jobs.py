@@ -2,35 +2,44 @@
 
 from __future__ import annotations
 
+import operator
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from types import MappingProxyType
 
 from flcore.observers.job_history import Outage
 
 from ..operator.job_view import JobView
 from . import words
-from .phases import ended_at, overlapping
+from .phases import Span, ended_at, overlapping, spans
 from .words import Verdict
 
 
-class Job(NamedTuple):
-    """The runs of one job."""
+@dataclass(frozen=True)
+class Job:
+    """The runs of one job. What is to be said of them is found out once: a run that changes gets another view."""
 
     job_id: str
     views: Sequence[JobView]
 
-    @property
+    @cached_property
+    def is_active(self) -> bool:
+        """Whether time itself changes what is to be said of it."""
+        return any(view.is_active for view in self.views)
+
+    @cached_property
     def name(self) -> str:
         """What its author called it; empty if that is its id, or nothing."""
         names = (words.plain(view.history.name, 80).strip() for view in self.views)
         return next((name for name in names if name and name != self.job_id), "")
 
-    @property
+    @cached_property
     def verdict(self) -> Verdict:
         return words.worst([words.verdict(view) for view in self.views])
 
-    @property
+    @cached_property
     def why(self) -> str:
         """Why it is not well: what those of its runs say that are as its verdict, without saying it twice."""
         kind = self.verdict.kind
@@ -41,12 +50,23 @@ class Job(NamedTuple):
                 reasons[verdict.reason].append(view.history.site)
         return "; ".join(f"{', '.join(sites)}: {reason}" for reason, sites in reasons.items())
 
-    @property
+    @cached_property
     def began_at(self) -> float:
         return min(view.history.began_at for view in self.views)
 
     def ended_at(self, now: float) -> float:
         return max(ended_at(view, now) for view in self.views)
+
+    def spans(self, now: float) -> Sequence[Span]:
+        """Return the phases of all its runs."""
+        return self._spans_until(now) if self.is_active else self._spans
+
+    @cached_property
+    def _spans(self) -> Sequence[Span]:
+        return self._spans_until(0.0)
+
+    def _spans_until(self, now: float) -> Sequence[Span]:
+        return [span for view in self.views for span in spans(view, now)]
 
     def has_met(self, outage: Outage, now: float) -> bool:
         """Whether the engine of one of its sites did not answer meanwhile."""
@@ -58,12 +78,33 @@ class Job(NamedTuple):
         return words.duration(max(0.0, self.ended_at(now) - self.began_at)) if self.began_at else ""
 
 
-def grouped(views: Iterable[JobView]) -> list[Job]:
+class Grouping:
+    """Groups runs again and again. A job whose runs have not changed stays the same object, as does the list of all."""
+
+    def __init__(self) -> None:
+        self._views: Sequence[JobView] = ()
+        self._jobs: Sequence[Job] = ()
+
+    def jobs(self, views: Sequence[JobView]) -> Sequence[Job]:
+        """Return the jobs of runs, as :func:`grouped` does."""
+        if not _are_the_same(views, self._views):
+            self._views, self._jobs = views, grouped(views, {job.job_id: job for job in self._jobs})
+        return self._jobs
+
+
+def grouped(views: Iterable[JobView], known: Mapping[str, Job] = MappingProxyType({})) -> list[Job]:
     """Return the jobs of runs, the newest first; the runs of each by their sites' names, a server's first."""
     found: dict[str, list[JobView]] = defaultdict(list)
     for view in views:
         found[view.history.job_id].append(view)
-    for runs in found.values():
-        runs.sort(key=lambda view: (view.history.site != "server", view.history.site))
-    jobs = (Job(job_id, runs) for job_id, runs in found.items())
+    jobs = (_job(job_id, runs, known.get(job_id)) for job_id, runs in found.items())
     return sorted(jobs, key=lambda job: (job.began_at, job.job_id), reverse=True)
+
+
+def _job(job_id: str, runs: list[JobView], known: Job | None) -> Job:
+    runs.sort(key=lambda view: (view.history.site != "server", view.history.site))
+    return known if known and _are_the_same(runs, known.views) else Job(job_id, runs)
+
+
+def _are_the_same(some: Sequence[JobView], others: Sequence[JobView]) -> bool:
+    return len(some) == len(others) and all(map(operator.is_, some, others))

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from .findings import Findings, Index
+from .jobs import Grouping
 from .page import DETAILED, Fragment, Page
 
 INTERVAL = 2.0
@@ -47,6 +48,7 @@ class LivePage:
         self.title = f"flcore job {job_id}" if job_id else "flcore jobs"
         self._events = f"/job/{job_id}/events" if job_id else "/events"
         self._page = Page(DETAILED, links="/job/")
+        self._grouping = Grouping()
         self._findings = Findings((), (), (), 0.0)
         # A browser that has outlived a page, or this process, asks with a moment of another run: such a one gets all.
         self._run = secrets.token_hex(4)
@@ -67,7 +69,7 @@ class LivePage:
 
     def refresh(self) -> bool:
         """Look at the jobs, and return whether anything has changed. Blocks. Raises NoSuchJobError."""
-        self._findings = Findings.of(self._index, self._job_ids)
+        self._findings = Findings.of(self._index, self._job_ids, self._grouping)
         fragments = {fragment.id: fragment for fragment in self._page.fragments(self._findings)}
         known = {key: fragment for key, (_, fragment) in self._fragments.items()}
         if fragments == known and list(fragments) == list(known):

@@ -11,7 +11,7 @@ from flcore.observers.job_history import Outage
 
 from . import words
 from .jobs import Job
-from .phases import PHASES, spans
+from .phases import PHASES
 from .words import Verdict
 
 _REASONS_SHOWN = 8
@@ -114,9 +114,8 @@ def _summary_of_one(job: Job, now: float) -> str:
 def _phase_totals(jobs: Sequence[Job], now: float) -> list[PhaseTotal]:
     found: dict[str, list[tuple[float, str]]] = defaultdict(list)
     for job in jobs:
-        for view in job.views:
-            for span in spans(view, now):
-                found[span.phase].append((span.seconds, job.job_id))
+        for span in job.spans(now):
+            found[span.phase].append((span.seconds, job.job_id))
     whole = sum(length for lengths in found.values() for length, _ in lengths) or 1.0
     totals, x = [], 0.0
     for phase in sorted(found, key=_rank):

@@ -47,6 +47,9 @@ class Page:
         self._style = Markup(_source("style.css"))  # noqa: S704 - ours
         self._script = Markup(_source("live.js"))  # noqa: S704 - ours
         self._drawn: dict[str, tuple[Any, Fragment]] = {}
+        self._rows: dict[str, tuple[Job, bool, Markup]] = {}
+        self._shown = Findings((), (), (), 0.0)
+        self._of_all: list[Fragment] = []
 
     def fragments(self, findings: Findings) -> list[Fragment]:
         """Return the parts of a page, in order."""
@@ -54,12 +57,11 @@ class Page:
         known, self._drawn = self._drawn, {}
         for job in detailed:
             self._drawn[job.job_id] = self._drawn_job(findings, job, known.get(job.job_id))
-        about = {"detailed": set(self._drawn), "links": self._links}
-        return [
-            self._overview(findings, about),
-            *([self._jobs(findings, about)] if len(findings.jobs) > 1 else []),
-            *(fragment for _, fragment in self._drawn.values()),
-        ]
+        if not self._of_all or not _says_the_same(findings, self._shown):
+            about = {"detailed": set(self._drawn), "links": self._links}
+            jobs = [self._jobs(findings, about)] if len(findings.jobs) > 1 else []
+            self._shown, self._of_all = findings, [self._overview(findings, about), *jobs]
+        return [*self._of_all, *(fragment for _, fragment in self._drawn.values())]
 
     def report(self, findings: Findings, title: str = "flcore jobs") -> str:
         """Return a page that needs nothing else, and never changes."""
@@ -99,7 +101,10 @@ class Page:
         return Fragment("overview", "overview", self._render("overview.html", overview=found, **about))
 
     def _jobs(self, findings: Findings, about: dict[str, Any]) -> Fragment:
-        rows = [job_row(job, findings.now) for job in findings.jobs[:MOST_ROWS]]
+        known, self._rows = self._rows, {}
+        for job in findings.jobs[:MOST_ROWS]:
+            self._rows[job.job_id] = _drawn_row(findings, job, known.get(job.job_id), about)
+        rows = [row for _, _, row in self._rows.values()]
         left_out = self._left_out(len(findings.jobs))
         return Fragment("jobs", "jobs", self._render("jobs.html", rows=rows, left_out=left_out, **about))
 
@@ -119,6 +124,23 @@ class Page:
 
     def _render(self, template: str, **about: Any) -> str:
         return Markup(_templates().get_template(template).render(**about))  # noqa: S704 - a template's, so escaped
+
+
+def _says_the_same(findings: Findings, shown: Findings) -> bool:
+    """Whether of all jobs there is nothing else to be said than a moment before."""
+    told, before = ((about.outages, about.problems) for about in (findings, shown))
+    return findings.jobs is shown.jobs and told == before and not findings.is_moving
+
+
+def _drawn_row(
+    findings: Findings, job: Job, known: tuple[Job, bool, Markup] | None, about: dict[str, Any]
+) -> tuple[Job, bool, Markup]:
+    """Return a row of the table, and what it is of. One that is known is drawn again if time changes what it says."""
+    is_detailed = job.job_id in about["detailed"]
+    if known and known[0] is job and known[1] == is_detailed and not job.is_active:
+        return known
+    parts: Any = _templates().get_template("parts.html").module
+    return job, is_detailed, parts.job_row(job_row(job, findings.now), **about)
 
 
 @cache

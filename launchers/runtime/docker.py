@@ -31,6 +31,7 @@ from flcore.job_launcher_spec import Check
 
 from ..container_spec import ContainerSpec
 from ..docker_state import GONE, ContainerState
+from ..settings import EngineTls
 from .base import ContainerSummary, ContainerUsage, FoundImage, OutputChunk, PullStream
 from .docker_answer import (
     IN_PROGRESS,
@@ -94,6 +95,8 @@ class DockerRuntime:
         docker_host: its address; by default what Docker's own command uses (DOCKER_HOST, the current context).
         watched_label: lists and events hold only containers with this label; None is all.
         client: use this ``DockerClient`` for everything, and leave it open at the end.
+        tls: the files by which it is asked by TLS; by default what Docker's own command uses (DOCKER_TLS_VERIFY,
+            DOCKER_CERT_PATH).
         host_paths: where the engine's host has what this process sees, ``path here -> path there``. Where this process
             is in a container of that engine, it is asked for the rest.
     """
@@ -104,13 +107,14 @@ class DockerRuntime:
         watched_label: str | None = None,
         client: Any = None,
         host_paths: Mapping[str, str] | None = None,
+        tls: EngineTls | None = None,
     ) -> None:
         self.name = f"Docker Engine {docker_host or ''}".rstrip()
         self._has_address = bool(docker_host or client)
         self.remembers = True
         self._host_paths = host_paths or {}
         self._filters: dict[str, Any] = {"label": [watched_label]} if watched_label else {}
-        self._clients = DockerClients(docker_host, client)
+        self._clients = DockerClients(docker_host, tls, client)
         self._labels = ImageLabels(self._image_labels)
         self._streams: set[Any] = set()
         self._ends: dict[str, ToldEnd] = {}

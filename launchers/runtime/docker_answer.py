@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import socket
+import ssl
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
@@ -49,7 +50,22 @@ _EXIT_CODE = "exitCode"
 """Of an event's attributes; a label of this name, be it the image's, takes its place."""
 _UNSEEN = 255
 """The exit code of an end that the engine has not seen."""
-_NOT_REACHED = (ConnectionRefusedError, FileNotFoundError, PermissionError, socket.gaierror)
+_NOT_REACHED = (
+    ConnectionRefusedError,
+    FileNotFoundError,
+    PermissionError,
+    socket.gaierror,
+    ssl.SSLCertVerificationError,
+    NameError,  # the SDK's, where a package that it needs is missing
+)
+
+
+_WANTS_TLS = "HTTP request to an HTTPS server"
+"""What an engine behind TLS says to who asks it without."""
+_QUESTIONS = (
+    (PermissionError, "may this user ask it: is it in the group docker"),
+    (ssl.SSLError, "are docker_tls, or DOCKER_CERT_PATH and its files, right"),
+)
 
 
 # --- a container ---
@@ -169,25 +185,43 @@ def refusal(what: str, status: int | None, explanation: object, refusals: Refusa
 
 def may_have_arrived(error: BaseException) -> bool:
     """Whether a request may have got to the engine, though no answer came."""
-    return not any(isinstance(cause, _NOT_REACHED) for cause in _causes(error))
+    return not any(isinstance(cause, _NOT_REACHED) or _WANTS_TLS in str(cause) for cause in _causes(error))
 
 
 def root_cause(error: BaseException) -> str:
     """Return, in one line, what is behind all that the layers of a client make of it."""
-    root = list(_causes(error))[-1]
+    root = _root(error)
     return " ".join(f"{type(root).__name__}: {root}".split())
 
 
 def no_answer(error: BaseException, address: str) -> str:
     """Return why an engine has not answered, at which address it was asked, and the way out, in one line."""
-    is_denied = isinstance(list(_causes(error))[-1], PermissionError)
-    way_out = "may this user ask it: is it in the group docker" if is_denied else "does it run"
     where = f" at {address}" if address else ""
-    return f"{root_cause(error)}{where}; {way_out}, and is DOCKER_HOST or docker_host right?"
+    return f"{root_cause(error)}{where}; {_way_out(error)}"
+
+
+def _way_out(error: BaseException) -> str:
+    root = _root(error)
+    if "paramiko" in str(root):
+        return "by 'ssh://' it is asked with: pip install 'flcore[ssh]'"
+    if _WANTS_TLS in str(root):
+        return "it is asked by TLS only: set docker_tls, or DOCKER_TLS_VERIFY and DOCKER_CERT_PATH"
+    asked = next((words for kind, words in _QUESTIONS if isinstance(root, kind)), "does it run")
+    return f"{asked}, and is DOCKER_HOST or docker_host right?"
+
+
+def _root(error: BaseException) -> BaseException:
+    """Return what is behind an error, and explains it.
+
+    Nothing is behind what an engine has explained. Where a package is missing the SDK meets a NameError, which it
+    explains itself.
+    """
+    causes = [cause for cause in _causes(error) if not isinstance(cause, NameError)] or [error]
+    return next((cause for cause in causes if getattr(cause, "explanation", None)), causes[-1])
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:
     """Yield an error and what it was raised from, the root last."""
     while error:
         yield error
-        error = error.__cause__ or error.__context__
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import docker
-
+from ..settings import EngineTls
 from .docker_pull import tell_of_sockets
+from .docker_tls import EngineClient, tls_of
 from .docker_version import ApiVersion
 
 CALL_TIMEOUT = 60
@@ -25,11 +26,13 @@ class DockerClients:
 
     Args:
         docker_host: the engine's address; None is what Docker's own command uses.
+        tls: the files for it, if it is asked by TLS; None: as the environment says.
         given: the ``DockerClient`` to use for everything, and not to close; None is none.
     """
 
-    def __init__(self, docker_host: str | None, given: Any) -> None:
+    def __init__(self, docker_host: str | None, tls: EngineTls | None, given: Any) -> None:
         self._docker_host = docker_host
+        self._tls = tls
         self._given = given
         self._shared: dict[int, Any] = {}
         """By timeout."""
@@ -92,10 +95,7 @@ class DockerClients:
             with self._lock:
                 self._undo = self._undo or self._version.heed(self._given.api)
             return self._given
-        if self._docker_host:
-            client = docker.DockerClient(base_url=self._docker_host, version=self._version.agreed, timeout=timeout)
-        else:
-            client = docker.from_env(version=self._version.agreed, timeout=timeout)
+        client = self._new_client(version=self._version.agreed, timeout=timeout)
         self._version.note(client.api.api_version)
         self._version.heed(client.api)
         if client.api.base_url.startswith("http+docker://"):
@@ -107,6 +107,11 @@ class DockerClients:
             client.api.trust_env = False
             client.api.close()  # the one on which it asked for the version; it makes others when it needs them
         return client
+
+    def _new_client(self, **how: Any) -> Any:
+        if address := self._docker_host or os.environ.get("DOCKER_HOST"):
+            return EngineClient(base_url=address, tls=tls_of(address, self._tls), **how)
+        return EngineClient.from_env(**how)  # of the current context, which says by itself how it is asked
 
     def _disconnect(self, client: Any) -> None:
         if client is not self._given:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..container_spec import ContainerSpec, Isolation
+from ..container_spec import OF_THE_USER, ContainerSpec, Isolation
 
 
 def create_request(spec: ContainerSpec) -> dict[str, Any]:
@@ -35,14 +35,16 @@ def _host_config(spec: ContainerSpec) -> dict[str, Any]:
         "RestartPolicy": {"Name": "no"},
         "LogConfig": {"Type": "json-file", "Config": _log_options(spec)},
         **({"ExtraHosts": [f"{name}:{address}" for name, address in spec.hosts.items()]} if spec.hosts else {}),
-        **_isolation(spec.isolation),
+        **_isolation(spec.isolation, spec.user),
         **_resources(spec),
         **_device_requests(spec),
     }
 
 
-def _isolation(isolation: Isolation) -> dict[str, Any]:
+def _isolation(isolation: Isolation, user: str) -> dict[str, Any]:
     """Return how the container is shut in. What is only ever opened on a site's wish is not said where it is shut."""
+    uid, _, gid = user.partition(":")
+    owner = f"uid={uid},gid={gid or uid}"
     opened = {
         "CapAdd": list(isolation.cap_add),
         "Privileged": isolation.privileged,
@@ -54,7 +56,7 @@ def _isolation(isolation: Isolation) -> dict[str, Any]:
         "CapDrop": ["ALL"],
         "SecurityOpt": _security_options(isolation),
         "ReadonlyRootfs": isolation.read_only,
-        "Tmpfs": dict(isolation.tmpfs),
+        "Tmpfs": {path: options.replace(OF_THE_USER, owner) for path, options in isolation.tmpfs.items()},
         "PidsLimit": isolation.pids_limit,
         **{key: value for key, value in opened.items() if value},
     }

@@ -15,9 +15,10 @@ from flcore.job_launcher_spec import JobResult, JobStateChange
 from flcore.threads import bounded, logged
 
 from ..container_spec import hidden
-from ..docker_state import DOCKER_STATE, ContainerState, EndRequest, Progress, StateMachine, Transition
-from ..records.gpu_leases import JobLock
+from ..docker_state import DOCKER_STATE, ContainerState, EndRequest, StateMachine, Transition
 from ..records.job_record import JobIdentity, JobRecord
+from ..records.leases import JobLock
+from ..records.told import Told
 from ..settings import JobSettings
 from .end_wish import EndWish
 from .lanes import Subject
@@ -57,7 +58,9 @@ class TrackedJob:
         "_changed",
         "_cleaned_up",
         "_done_callbacks",
+        "_end_was_told",
         "_followers",
+        "_is_taken_over",
         "_machine",
         "_output",
         "_process",
@@ -76,20 +79,22 @@ class TrackedJob:
         self,
         identity: JobIdentity,
         hooks: JobHooks = JobHooks(),
-        told: Progress = Progress(),  # noqa: B008 - it is immutable
+        told: Told | None = None,
     ) -> None:
         self.identity = identity
         self.subject = Subject()
         """What the runtime is asked for of its container is about this."""
         self.hooks = hooks
-        self._told = told
-        self._machine = StateMachine(told)
+        self._told = told or Told()
+        self._machine = StateMachine(self._told.progress, self._told.begun)
+        self._is_taken_over = self._machine.state is not None
         self._result: JobResult | None = None
         self._output = ""
         self.wish = EndWish(lambda: self.hooks.record)
         """Whether it is to end."""
         self._tracked = True
         self._announced = False
+        self._end_was_told = False
         self._cleaned_up = False
         self._followers = 0
         self._unwritten = False
@@ -117,6 +122,11 @@ class TrackedJob:
         return self.wish.request
 
     @property
+    def end_id(self) -> str:
+        """The id of the event of its end, when the last change was told: the same in whatever process that is told."""
+        return self._told.next_id
+
+    @property
     def record_name(self) -> str:
         """Of its record's file; empty if it has none."""
         return self.hooks.record.path.name if self.hooks.record else ""
@@ -131,8 +141,7 @@ class TrackedJob:
 
         A job that this process has started starts now, so that no clock that jumps ends it.
         """
-        taken_over = self._told.state is not None
-        return max(0.0, time.time() - started_at) if taken_over and started_at else 0.0
+        return max(0.0, time.time() - started_at) if self._is_taken_over and started_at else 0.0
 
     def check_process(self) -> None:
         """Raise ForkedError in a fork of the process that tracks the job: nobody would ever wake who waits there."""
@@ -216,17 +225,22 @@ class TrackedJob:
         """Return the fields of a record from which another process makes this job's end again."""
         return {"seen": asdict(self._machine.seen), "output": self._output, **self.wish.fields()}
 
-    def note(self, **fields: Any) -> None:
-        """Write down what it is good to know, though all goes on without. That it cannot be is logged once."""
+    def note(self, **fields: Any) -> bool:
+        """Write down what it is good to know, though all goes on without. That it cannot be is logged once.
+
+        Returns False if it cannot. True without a record: then there is no next process that would read it.
+        """
         if self.hooks.record is None:
-            return
+            return True
         try:
             self.hooks.record.note(**fields)
-            self._unwritten = False
         except OSError as error:
             level = logging.DEBUG if self._unwritten else logging.WARNING
             self._unwritten = True
             logger.log(level, "%s: its record cannot be written, and it goes on without: %s", self.identity, error)
+            return False
+        self._unwritten = False
+        return True
 
     # For the tracker only
 
@@ -259,12 +273,21 @@ class TrackedJob:
         return [self._as_change(transition) for transition in transitions]
 
     def tell(self, change: JobStateChange) -> None:
-        """Hand a change to the listener, and note that it was told."""
+        """Hand a change to the listener, with its id; note before that it is told, and after that it was.
+
+        In the notifier's thread.
+        """
+        state, last = DOCKER_STATE(change.state), self.final_fields() if change.result else {}
+        is_noted = self.note(**self._told.fields_before(state, change.time), **last)
+        if not is_noted:  # the next process must not take its number for another change
+            self._told = self._told.anew()
+        change = replace(change, id=self._told.next_id)
+        self._told = self._told.then(state, change.time)
         try:
             if self.hooks.on_change:
                 self.hooks.on_change(change)
         finally:  # a listener that raised was told, too
-            self._note_told(change)
+            self.note(**self._told.fields(), **({} if is_noted else last))
 
     def announce(self) -> None:
         """Call who waits for the end, after the last change was told."""
@@ -273,6 +296,7 @@ class TrackedJob:
             callbacks, self._done_callbacks = self._done_callbacks, []
         for callback in callbacks:
             logged(callback)
+        self._end_was_told = True  # only now: while one is still called, a next process must find the job
         self._forget_if_done()
 
     def be_cleaned_up(self) -> None:
@@ -310,15 +334,9 @@ class TrackedJob:
             result=self._result if is_last else None,
         )
 
-    def _note_told(self, change: JobStateChange) -> None:
-        if self.hooks.record:
-            self._told = told = self._told.then(DOCKER_STATE(change.state), change.time)
-            last = self.final_fields() if change.result else {}
-            self.note(told=[told.state, sorted(told.entered), told.time], **last)
-
     def _forget_if_done(self) -> None:
         # Listeners and cleaners are threads of their own. While either is not done, a next process must find the job.
-        if self.hooks.record and self._announced and self._cleaned_up:
+        if self.hooks.record and self._end_was_told and self._cleaned_up:
             self.hooks.record.forget()
 
     def _is_final(self) -> bool:

@@ -77,6 +77,18 @@ class EngineLab:
         handle.terminate()
         handle.wait_for_clean_up(TIMEOUT)
 
+    def pass_through(self) -> None:
+        """Have a job that ends at once run by a site, and be cleaned up."""
+        handle = self.launch("true")
+        handle.wait()
+        handle.wait_for_clean_up(TIMEOUT)
+
+    def bare(self) -> None:
+        """Do the like by the four calls of docker-py that there are for it."""
+        container_id = self.run("true")
+        self.api.wait(container_id)
+        self.api.remove_container(container_id, v=True)
+
     def run(self, command: str) -> str:
         """Create and start the like of a job's container by two calls of docker-py; return its id."""
         spec = self.launcher.spec

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
@@ -12,6 +12,7 @@ from .framework import Contest, bench, times_floor
 from .workload import CLEANERS, FOR_EVER, TIMEOUT, by
 
 FLOOR = "docker-py create + start"
+WHOLE = "docker-py create + start + wait + remove"
 PAUSE = 0.01
 """Seconds in which a launcher does what the floor does not: look at the image, check the job, write its record."""
 PAUSED = f"the floor, pausing {PAUSE * 1e3:g} ms"
@@ -40,6 +41,21 @@ def forty_jobs(case: str) -> Iterator[Contest]:
         }
         targets = {"s, ended": times_floor(1.05), "s, cleaned up": times_floor(1.05)}
         yield Contest(measures, floor=FLOOR, targets=targets)
+
+
+@bench(rounds=7)
+def processor_of_a_short_job() -> Iterator[Contest]:
+    """The site's processor time for a job that ends at once, from its launch until nothing is left, by ten in a row."""
+    with EngineLab() as lab:
+        measures = {"flcore": partial(_processor_of_ten, lab.pass_through), WHOLE: partial(_processor_of_ten, lab.bare)}
+        yield Contest(measures, floor=WHOLE, targets={"ms of processor": times_floor(1.55)})
+
+
+def _processor_of_ten(job: Callable[[], object]) -> dict[str, float]:
+    began = time.process_time()
+    for _ in range(10):
+        job()
+    return {"ms of processor": (time.process_time() - began) * 100}
 
 
 def _launch(lab: EngineLab) -> dict[str, float]:

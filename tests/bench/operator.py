@@ -18,6 +18,7 @@ from launchers.operator.commands import job_ids
 from launchers.operator.job_index import JobIndex
 from launchers.operator.selection import sort
 from launchers.operator.site_files import SiteFiles
+from launchers.report.live import LivePage
 
 from .framework import Contest, at_most, bench
 from .timing import ROOT
@@ -31,12 +32,12 @@ _REQUEST = {"Image": "x", "Env": ["A=B"] * 20, "HostConfig": {"Mounts": [{"Sourc
 
 @bench(cases=(100, 1000, 5000), rounds=3, warm_up=0)
 def looks_of_an_operator(jobs: int) -> Iterator[Contest]:
-    """A journal of so many ended jobs: the first look, one more, one after a line, and as processes of their own."""
+    """A journal of so many ended jobs: looks by one process, at a page too, and by processes of their own."""
     with TemporaryDirectory(prefix="flcore-bench-") as folder:
         site = SiteFiles(Path(folder, "workspace"))
         _write_journal(site, jobs)
         measures = {"flcore": partial(_look, site, jobs), PARSING: partial(_parse, site)}
-        targets = {"ms again": at_most(20), "ms after a line": at_most(50)}
+        targets = {unit: at_most(20) for unit in ("ms again", "ms page again")} | {"ms after a line": at_most(50)}
         yield Contest(measures, floor=PARSING, targets=targets)
 
 
@@ -47,6 +48,8 @@ def _look(site: SiteFiles, jobs: int) -> dict[str, float]:
         sort(index.jobs())
 
     figures = {"ms first": _ms(look), "ms again": _ms(look)}
+    page = LivePage(index, None)
+    figures |= {"ms page": _ms(page.refresh), "ms page again": _ms(page.refresh)}
     file = JournalFile(site.journal, 1 << 30, 5)
     file.write(_of(jobs - 1, "usage", cpu_seconds=1.0, memory=1 << 28))
     file.close()
@@ -54,6 +57,7 @@ def _look(site: SiteFiles, jobs: int) -> dict[str, float]:
         **figures,
         "ms after a line": _ms(look),
         "ms ps, a process": _ms_of_process(site, "from flcore.cli import main; main(['ps'])"),
+        "ms stop, a process": _ms_of_process(site, "from flcore.cli import main; main(['stop', 'job-77'])"),
         "ms completion": _ms_of_process(site, _COMPLETION),
     }
 

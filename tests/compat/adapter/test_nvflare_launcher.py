@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -33,6 +34,7 @@ from launchers.container_spec import THIS_PROCESS
 from launchers.docker_state import ContainerState
 from launchers.flare.job_failure import return_code_of
 from launchers.nvflare_launcher import ClientDockerJobLauncher, ServerDockerJobLauncher
+from launchers.runtime.docker_request import create_request
 from launchers.runtime.fake import FakeRuntime
 
 JOB = "11111111-2222-3333-4444-555555555555"
@@ -343,6 +345,21 @@ def test_a_workspace_may_be_seen_elsewhere(tmp_path: Path) -> None:
     assert spec.command[spec.command.index("-w") + 1] == "/flare/startup"
     assert set(spec.isolation.tmpfs) == {"/tmp", "/flare"}
     parent.close()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files to others")
+def test_all_that_is_the_jobs_users_is_so_where_each_job_has_a_user_of_its_own(tmp_path: Path) -> None:
+    users = {"user_range": "200000-200000", "user_lease_dir": str(tmp_path / "users")}
+    parent = Parent(tmp_path / "kit", private_key=True, **users)
+    (parent.folder / "startup/client.key").chmod(0o600)
+    parent.launch()
+    spec = parent.spec()
+    key = next(mount.source for mount in spec.mounts if mount.target.endswith("client.key"))
+    assert (spec.user, Path(key).stat().st_uid) == ("200000:200000", 200000)
+    assert (parent.folder / JOB / "app_site-1/custom").stat().st_uid == 200000
+    assert "uid=200000,gid=200000" in create_request(spec)["HostConfig"]["Tmpfs"][str(parent.folder)]
+    parent.close()
+    assert (parent.folder / JOB / "app_site-1/custom").stat().st_uid == 0
 
 
 def test_where_the_server_stores_all_jobs_a_job_finds_nothing(server: Parent) -> None:

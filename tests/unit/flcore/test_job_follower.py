@@ -5,7 +5,9 @@ from collections.abc import Callable
 
 import pytest
 
-from flcore import EventType, JobHandleSpec, JobReturnCode, Site, job_follower
+from flcore import EventType, FLComponent, FLContext, FLContextKey, JobHandleSpec, JobReturnCode, Site, job_follower
+from flcore.errors import JobLaunchError
+from flcore.event_ids import EventId
 from flcore.testing import EventRecorder
 from tests.conftest import At, Launcher, PlainHandle, recover
 
@@ -100,3 +102,58 @@ def test_a_handle_that_cannot_say_whether_its_job_has_ended_keeps_no_site_from_c
     site.launch_job(META)
     site.close()
     assert event_recorder.event_types[-1] == EventType.SYSTEM_END
+
+
+class Known(PlainHandle):
+    """A handle of a launcher that finds its jobs again: it knows by what id the end is told."""
+
+    end_id = "their-run.7"
+
+
+class Confused(PlainHandle):
+    @property
+    def end_id(self) -> str:
+        raise RuntimeError("what id?")
+
+
+class Ids(FLComponent):
+    """Collects by what ids ends are told."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.heard: list[str] = []
+
+    def handle_event(self, event_type: str, fl_ctx: FLContext) -> None:
+        if event_type in (EventType.JOB_COMPLETED, EventType.JOB_ABORTED):
+            self.heard.append(fl_ctx.get_prop(FLContextKey.JOB_EVENT_ID))
+
+
+def ids_of_ends(make_site: Callable[..., Site], handle: type[PlainHandle], count: int) -> list[str]:
+    ids = Ids()
+    site = make_site(launcher=Launcher(handle), ids=ids)
+    for number in range(count):
+        launched = site.launch_job({"job_id": f"j{number}"})
+        assert isinstance(launched, PlainHandle)
+        launched.end(SUCCESS)
+    site.close()
+    return ids.heard
+
+
+def test_an_end_of_a_handle_that_knows_its_id_is_told_by_that(make_site: Callable[..., Site]) -> None:
+    assert ids_of_ends(make_site, Known, 1) == ["their-run.7"]
+
+
+@pytest.mark.parametrize("handle", [PlainHandle, Confused])
+def test_an_end_of_a_handle_that_knows_no_id_has_one_that_no_other_has(
+    make_site: Callable[..., Site], handle: type[PlainHandle]
+) -> None:
+    assert len({EventId.of(text) for text in ids_of_ends(make_site, handle, 2)} - {None}) == 2
+
+
+def test_a_launch_that_failed_is_told_by_an_id_of_its_own(make_site: Callable[..., Site]) -> None:
+    ids = Ids()
+    site = make_site(ids=ids)
+    for _ in range(2):
+        with pytest.raises(JobLaunchError):
+            site.launch_job(META)
+    assert len({EventId.of(text) for text in ids.heard} - {None}) == 2

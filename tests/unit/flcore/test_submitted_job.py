@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from flcore.errors import JobRejectedError
 from flcore.submitted_job import SubmittedJob
 
 
@@ -42,3 +43,31 @@ def test_each_run_of_a_job_gets_an_id_of_its_own_that_begins_with_its_name(tmp_p
     assert first.startswith("digits")
     assert len(first) <= 49
     assert first != second
+
+
+HOCON = """
+name = "sag"
+deploy_map { app = [server, "site-1"] }
+min_clients = 9
+"""
+
+
+def test_a_job_may_have_its_metadata_as_hocon_as_most_templates_of_nvidia_flare_do(tmp_path: Path) -> None:
+    (tmp_path / "app").mkdir()
+    (tmp_path / "meta.conf").write_text(HOCON)
+    job = SubmittedJob.read(tmp_path)
+    assert (job.name, [deployment.app for deployment in job.deployments]) == ("sag", ["app", "app"])
+
+
+def test_what_is_wrong_with_a_hocon_job_names_its_file(tmp_path: Path) -> None:
+    (tmp_path / "app").mkdir()
+    (tmp_path / "meta.conf").write_text(HOCON)
+    with pytest.raises(JobRejectedError) as raised:
+        SubmittedJob.read(tmp_path).min_clients(1)
+    assert str(raised.value).startswith(f"{tmp_path}/meta.conf: min_clients: ")
+
+
+def test_of_two_files_of_metadata_the_json_counts_as_in_nvidia_flare(tmp_path: Path) -> None:
+    write_job(tmp_path / "job", {"name": "json"})
+    (tmp_path / "job" / "meta.conf").write_text(HOCON)
+    assert SubmittedJob.read(tmp_path / "job").name == "json"

@@ -7,10 +7,12 @@ from typing import Any
 
 import pytest
 
+from flcore import Site
 from flcore.disk.safe_files import remove
 from flcore.errors import ConfigError, JobLaunchError, JobRejectedError, OutcomeUnknownError
 from flcore.job_meta import is_identifier
 from flcore.workspace import STATE_DIR, JobFiles, Workspace
+from tests.conftest import Launcher
 
 META: dict[str, Any] = {"job_id": "j1", "name": "x"}
 
@@ -245,6 +247,20 @@ def test_a_job_gets_nothing_that_the_site_did_not_make_for_jobs(
         workspace.staged(META, app if app_is_there else None),
     ):
         pytest.fail("it is not refused")
+
+
+@pytest.mark.parametrize("with_app", [True, False])
+def test_a_job_that_is_called_as_a_folder_of_the_sites_data_is_refused_and_nothing_of_it_is_touched(
+    tmp_path: Path, with_app: bool
+) -> None:
+    rows = tmp_path / "ws" / "data" / "rows.csv"
+    rows.parent.mkdir(parents=True)
+    rows.write_text("private")
+    app = tmp_path / "app"
+    app.mkdir()
+    with Site("site-1", {"launcher": Launcher()}, tmp_path / "ws") as site, pytest.raises(JobRejectedError):
+        site.launch_job({"job_id": "data"}, app=app if with_app else None)
+    assert [path.name for path in rows.parent.iterdir()] == ["rows.csv"]
 
 
 def test_a_job_does_not_get_another_sites_workspace_either(workspace: Workspace, app: Path) -> None:

@@ -13,6 +13,7 @@ import pytest
 
 from flcore import EventType, FLComponent, FLContext, Site
 from flcore.errors import FLCoreError, JobLaunchError, JobRejectedError
+from flcore.job_launcher_spec import JobReturnCode
 from flcore.testing import EventRecorder
 from launchers.docker_launcher import ClientDockerJobLauncher
 from launchers.keeping.job_folder import owner
@@ -266,3 +267,23 @@ def test_secrets_that_a_failed_launch_could_not_take_back_are_the_next_processs_
     lab.launcher.job_settings = replace(lab.launcher.job_settings, creation_grace=0.0)
     with lab.site:
         until(lambda: not list(memory.iterdir()))
+
+
+class Interrupted(ClientDockerJobLauncher):
+    """Whose process gets an interrupt when the job runs, and before anybody has its handle."""
+
+    def launch_job(self, job_meta: dict[str, Any], fl_ctx: FLContext) -> Any:
+        super().launch_job(job_meta, fl_ctx)
+        raise KeyboardInterrupt
+
+
+def test_an_interrupt_between_a_jobs_start_and_its_handle_ends_the_job(tmp_path: Path) -> None:
+    runtime, told = FakeRuntime(), EventRecorder()
+    launcher = Interrupted(image="job:1", runtime=runtime, stop_grace=0.1)
+    with Site("site-1", {"launcher": launcher, "told": told}, tmp_path) as site:
+        with pytest.raises(KeyboardInterrupt):
+            site.launch_job(META, ARGS)
+        assert told.wait_for_end("job-1").return_code is JobReturnCode.ABORTED
+    assert runtime.containers() == []
+    assert told.event_types.count(EventType.JOB_ABORTED) == 1
+    assert EventType.AFTER_JOB_LAUNCH not in told.event_types

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flcore.disk.journal_file import JournalFile, journal_files, read_journal
+from flcore.disk.journal_file import MAX_LINE, JournalFile, journal_files, read_journal
 from flcore.disk.journal_reader import JournalReader
 
 
@@ -68,6 +68,21 @@ def test_a_line_is_given_when_it_is_whole(path: Path, follower: Follower) -> Non
     with path.open("ab") as file:
         file.write(b": 1}\n")
     assert follower.look() == [1]
+
+
+def test_only_what_is_sifted_out_is_parsed(path: Path) -> None:
+    write(path, 0, 1, 2)
+    found: list[dict[str, Any]] = []
+    reader = JournalReader(path, lambda whole: [line for line in whole.split(b"\n") if b"1" in line])
+    reader.read(lambda: None, found.append)
+    assert found == [{"n": 1}]
+
+
+def test_a_line_that_is_longer_than_any_of_a_sites_is_passed_over(path: Path, follower: Follower) -> None:
+    path.write_bytes(b'{"n": 0}\n"' + b"x" * (5 * MAX_LINE // 2) + b'"\n{"n": 1}\n')
+    assert follower.look() == [0, 1]
+    write(path, 2)
+    assert follower.look() == [2]
 
 
 def test_a_rotation_between_two_looks_loses_no_line_and_tells_none_twice(path: Path, follower: Follower) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import resource
 import socket
@@ -13,7 +14,17 @@ from pathlib import Path
 import pytest
 
 from flcore.disk import safe_files
-from flcore.disk.safe_files import closing, copy_tree, give, make_private, open_file, open_folder, remove, write_new
+from flcore.disk.safe_files import (
+    closing,
+    copy_tree,
+    give,
+    make_private,
+    open_file,
+    open_folder,
+    remove,
+    take_back,
+    write_new,
+)
 
 JOB = (1234, 567)
 AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files to others")
@@ -323,3 +334,77 @@ def test_an_output_takes_the_place_of_an_earlier_one(tmp_path: Path) -> None:
     (tmp_path / "report.html").write_text("a longer one")
     safe_files.write_output(tmp_path / "report.html", b"page")
     assert (tmp_path / "report.html").read_text() == "page"
+
+
+@AS_ROOT
+def test_a_file_all_of_whose_names_are_in_the_folder_is_given(path: Path, folder: int) -> None:
+    (path / "deep").mkdir()
+    (path / "one").touch()
+    (path / "deep" / "two").hardlink_to(path / "one")
+    for number in range(300):  # more than are listed at once
+        (path / f"file-{number}").touch()
+    give(folder, *JOB)
+    assert {(file.stat().st_uid, file.stat().st_gid) for file in path.rglob("*")} == {JOB}
+
+
+@AS_ROOT
+@pytest.mark.parametrize("left", [_link, _link_to_file, _dangling_link, _pipe, _socket, _full_folder, _shut_folder])
+def test_what_a_job_has_left_is_taken_back_and_nothing_outside(
+    path: Path, folder: int, outside: Path, left: LeftBehind
+) -> None:
+    os.chown(outside, *JOB)
+    os.chown(outside / "precious", *JOB)
+    left(path / "left", outside)
+    give(folder, *JOB)
+    take_back(folder, 0, 0)
+    assert {file.lstat().st_uid for file in (path, *path.rglob("*"))} == {0}
+    assert {file.stat().st_uid for file in (outside, outside / "precious")} == {JOB[0]}
+
+
+@AS_ROOT
+def test_what_is_taken_back_is_not_setuid_any_more(path: Path, folder: int) -> None:
+    program = path / "shell"
+    program.touch()
+    give(folder, *JOB)
+    program.chmod(0o6755)
+    take_back(folder, 0, 0)
+    assert (program.stat().st_uid, program.stat().st_mode & 0o7777) == (0, 0o755)
+
+
+@AS_ROOT
+def test_a_jobs_file_is_taken_back_whatever_other_names_it_has(path: Path, folder: int) -> None:
+    deep = path / "/".join(["d"] * (safe_files.MAX_FOLDER_DEPTH + 2))
+    deep.mkdir(parents=True)
+    (path / "model").touch()
+    give(folder, *JOB)
+    (deep / "hidden").hardlink_to(path / "model")
+    take_back(folder, 0, 0)
+    assert ((path / "model").stat().st_uid, path.stat().st_uid) == (0, 0)
+
+
+@AS_ROOT
+def test_what_somebody_else_has_put_into_a_jobs_folder_stays_theirs(path: Path, folder: int) -> None:
+    give(folder, *JOB)
+    (path / "note").touch()
+    os.chown(path / "note", 77, 77)
+    take_back(folder, 0, 0)
+    assert (path / "note").stat().st_uid == 77
+
+
+@AS_ROOT
+def test_what_was_not_taken_back_whole_is_by_doing_it_again(
+    path: Path, folder: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("one", "two"):
+        (path / name).touch()
+    give(folder, *JOB)
+    with monkeypatch.context() as patched:
+        patched.setattr("os.fchown", _no_space)
+        with pytest.raises(OSError, match="No space"):
+            take_back(folder, 0, 0)
+    take_back(folder, 0, 0)
+    assert {file.stat().st_uid for file in (path, *path.iterdir())} == {0}
+
+
+def _no_space(*_: int) -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

@@ -11,6 +11,7 @@ from flcore import EventType, FLContextKey, JobResult, JobReturnCode, Site
 from flcore.config.component_config import ComponentBuilder
 from flcore.disk.journal_file import read_journal
 from flcore.errors import ConfigError
+from flcore.event_ids import EventId
 from flcore.observers.job_history import JobHistory, SiteHistory
 from flcore.observers.job_journal import JobJournal
 from flcore.testing import FakeFLContext
@@ -254,3 +255,31 @@ def test_without_a_workspace_it_says_that_it_needs_one(caplog: pytest.LogCapture
     fl_ctx.get_engine().fire_event(EventType.SYSTEM_BOOTSTRAP, fl_ctx)
 
     assert "needs a site with a workspace" in caplog.text
+
+
+def test_what_a_journal_has_twice_by_one_id_counts_once() -> None:
+    change = {"event": "state_change", "site": "site-1", "job_id": "job-1", "container_name": "c", "container_id": "c1"}
+    paused = {**change, "state": "paused", "time": 3.0, "result": None, "id": "run.3"}
+    running = {**change, "state": "running", "time": 4.0, "result": None, "id": "run.4"}
+    again = {**paused, "time": 4.5}
+    history = SiteHistory([paused, running, again]).jobs["site-1", "job-1"]
+    assert [state.state for state in history.states] == ["paused", "running"]
+
+
+def test_an_end_that_is_told_again_begins_no_other_run_of_the_job() -> None:
+    def end(number: int, run: str, *, seconds: float) -> dict[str, Any]:
+        result = JobResult(JobReturnCode.SUCCESS, exit_code=0, finished_at=seconds).as_dict()
+        about = {"event": "completed", "site": "site-1", "job_id": "job-1", "time": seconds}
+        return {**about, "result": result, "id": f"{run}.{number}"}
+
+    history = SiteHistory([end(6, "run", seconds=10.0), end(2, "next-run", seconds=20.0), end(6, "run", seconds=10.0)])
+    assert history.jobs["site-1", "job-1"].closed_at == 20.0
+
+
+def test_each_line_of_a_change_and_an_end_has_the_id_that_was_told(tmp_path: Path, runtime: FakeRuntime) -> None:
+    with make_site(tmp_path, runtime) as site:
+        handle = site.launch_job(META, ARGS)
+        runtime.exit("site-1-job-1", 3)
+        handle.wait()
+    ids = [EventId.of(line["id"]) for line in lines_of(tmp_path) if "id" in line]
+    assert [event_id and event_id.number for event_id in ids] == [1, 2, 3, 4]

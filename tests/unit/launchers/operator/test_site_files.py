@@ -16,6 +16,9 @@ from hypothesis import strategies as st
 from flcore.disk.journal_file import JournalFile
 from flcore.observers.job_history import JobHistory, SiteHistory
 from launchers.operator.job_index import JobIndex
+from launchers.operator.job_json import as_dict, as_full_dict
+from launchers.operator.job_view import JobView
+from launchers.operator.selection import wanted_for
 from launchers.operator.site_files import FollowedHistory, SiteFiles
 
 _RESULT = {
@@ -160,3 +163,32 @@ def test_a_pipe_among_the_records_is_passed_over(tmp_path: Path) -> None:
     (tmp_path / ".flcore" / "jobs").mkdir(parents=True)
     os.mkfifo(tmp_path / ".flcore" / "jobs" / "x.jsonl")
     assert SiteFiles(tmp_path).records() == []
+
+
+@given(_looks, st.lists(st.sampled_from(["a", "b", "x"]), min_size=1, max_size=2), st.booleans())
+def test_a_look_at_some_jobs_tells_of_them_what_a_look_at_all_does(
+    looks: list[list[dict[str, Any]]], names: list[str], usage: bool
+) -> None:
+    with TemporaryDirectory() as folder:
+        site = _site_in(folder)
+        index, all_jobs = JobIndex(lambda: [site], wanted=wanted_for(names, usage=usage)), JobIndex(lambda: [site])
+        for lines in looks:
+            _write(site, lines)
+            expected = [view for view in all_jobs.jobs() if view.history.job_id in names]
+            assert _shown(index.jobs(), usage) == _shown(expected, usage)
+
+
+@given(_looks)
+def test_a_look_that_needs_no_usage_tells_all_else(looks: list[list[dict[str, Any]]]) -> None:
+    with TemporaryDirectory() as folder:
+        site = _site_in(folder)
+        index, all_jobs = JobIndex(lambda: [site], wanted=wanted_for([])), JobIndex(lambda: [site])
+        for lines in looks:
+            _write(site, lines)
+            assert _shown(index.jobs(), usage=False) == _shown(all_jobs.jobs(), usage=False)
+            assert index.job_ids("") == sorted({view.history.job_id for view in all_jobs.jobs()})
+
+
+def _shown(views: list[JobView], usage: bool) -> list[Any]:
+    """Return what `ps`, or, with what was used, `inspect` shows of jobs."""
+    return [(as_full_dict if usage else as_dict)(view, 0.0) for view in views]

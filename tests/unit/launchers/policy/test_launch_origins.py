@@ -38,6 +38,7 @@ def test_what_the_site_does_not_set_is_a_default_or_fixed(tmp_path: Path) -> Non
     ("site_keys", "path", "origin"),
     [
         ({"user": "5:5"}, "User", "site: user"),
+        ({"user_range": "5-6", "user_lease_dir": "/users"}, "User", "site: user_range"),
         ({"network": "net"}, "HostConfig.NetworkMode", "site: network"),
         ({"pids_limit": 5}, "HostConfig.PidsLimit", "site: pids_limit"),
         ({"datasets": {"d": "/data/d"}}, "HostConfig.Mounts", "site: datasets"),

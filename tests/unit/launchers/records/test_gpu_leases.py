@@ -15,8 +15,9 @@ from typing import Any
 import pytest
 
 from flcore.errors import JobLaunchError, JobRejectedError, NoGpuError
-from launchers.records.gpu_leases import GpuLeases, Lease
+from launchers.records.gpu_leases import GpuLeases
 from launchers.records.job_record import JobIdentity, JobRecord, RecordStore
+from launchers.records.leases import Lease
 
 IDS = ("0", "1", "2", "3")
 UUIDS = ("GPU-8932f937-d72c-4106-c12f-20bd9faed9f6", "MIG-c2a1b0de-5f1e-4c57-9d1b-0d0f0e1a2b3c")
@@ -36,7 +37,7 @@ class Parent:
         return self.store.add("launcher", self.who(job_id))
 
     def take(self, record: JobRecord, count: int = 1) -> tuple[str, ...]:
-        return self.leases.take(count, self.who(record.path.name.split(".")[0]), record.path).gpu_ids
+        return self.leases.take(count, self.who(record.path.name.split(".")[0]), record.path).names
 
     def take_without_record(self, job_id: str, count: int = 1) -> Lease:
         return self.leases.take(count, self.who(job_id), None)

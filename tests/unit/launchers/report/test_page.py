@@ -4,15 +4,20 @@ import base64
 import hashlib
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from flcore import JobResult, JobReturnCode
 from flcore.job_launcher_spec import JobUsage
 from flcore.observers.job_history import Outage
+from launchers.operator.job_view import JobView
 from launchers.operator.selection import NoSuchJobError
 from launchers.report.findings import Findings
+from launchers.report.jobs import Grouping
 from launchers.report.page import MOST_ROWS, Page
 from tests.job_views import BEGAN, FAILED, HOSTILE, SUCCEEDED, Jobs, ParsedPage, job_view, running
 
@@ -216,3 +221,51 @@ def test_hostile_texts_are_texts(tmp_path: Path) -> None:
     everything = "".join("".join(texts) for _, _, texts in page.elements)
     assert "\x1b" not in everything
     assert "\u202e" not in everything
+
+
+# --- a page that is looked at again and again ---
+
+_VIEWS = [
+    job_view("a", result=SUCCEEDED),
+    job_view("a", "site-2", result=FAILED),
+    job_view("b", began=BEGAN + 5, result=SUCCEEDED),
+    job_view("b", began=BEGAN + 50, result=FAILED),
+    running("c"),
+    job_view("c", result=SUCCEEDED),
+    running("d", began=BEGAN - 9),
+]
+_OUTAGES = [Outage("site-1", BEGAN + 2, BEGAN + 4, "refused"), Outage("site-1", BEGAN + 70, None, "refused")]
+_LOOKS = st.tuples(
+    st.lists(st.sampled_from(_VIEWS), unique_by=lambda view: (view.history.job_id, view.history.site)),
+    st.lists(st.sampled_from(_OUTAGES), unique=True),
+    st.lists(st.just("no engine"), max_size=1),
+)
+
+
+@given(st.lists(_LOOKS, min_size=1, max_size=8), st.integers(0, 2))
+def test_a_page_that_was_looked_at_before_shows_what_a_new_one_does(
+    looks: list[tuple[list[JobView], list[Outage], list[str]]], detailed: int
+) -> None:
+    page, grouping = Page(detailed), Grouping()
+    for number, (views, outages, problems) in enumerate(looks):
+        moment = Findings.of(Jobs(views, outages, problems), grouping=grouping)
+        moment = replace(moment, now=BEGAN + 100 + number)
+        anew = replace(Findings.of(Jobs(views, outages, problems)), now=moment.now)
+        assert page.fragments(moment) == Page(detailed).fragments(anew)
+
+
+def test_of_a_page_on_which_nothing_changes_nothing_is_drawn_again() -> None:
+    page, grouping, jobs = Page(1), Grouping(), Jobs([_VIEWS[0], _VIEWS[2]])
+
+    first, second = (page.fragments(Findings.of(jobs, grouping=grouping)) for _ in range(2))
+
+    assert [id(fragment) for fragment in second] == [id(fragment) for fragment in first]
+
+
+def test_a_job_whose_runs_have_not_changed_stays_the_same_when_another_changes() -> None:
+    grouping = Grouping()
+    before = Findings.of(Jobs([_VIEWS[0], running("c")]), grouping=grouping).jobs
+
+    after = Findings.of(Jobs([_VIEWS[0], running("c")]), grouping=grouping).jobs
+
+    assert [job.job_id for job in before if any(job is other for other in after)] == ["a"]

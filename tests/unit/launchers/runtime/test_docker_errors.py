@@ -73,6 +73,54 @@ def test_an_engine_that_hangs_up_may_have_been_reached() -> None:
     assert caught.value.reached
 
 
+def test_an_engine_by_ssh_needs_a_package_which_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    # As the SDK leaves it where it finds no paramiko.
+    monkeypatch.delattr("docker.api.client.SSHHTTPAdapter", raising=False)
+    with pytest.raises(RuntimeUnavailableError) as caught:
+        DockerRuntime("ssh://user@host.invalid").inspect("0123")
+    said = "DockerException: Install paramiko package to enable ssh:// support"
+    address = "Docker Engine ssh://user@host.invalid does not answer (container 0123)"
+    assert str(caught.value) == f"{address}: {said}; by 'ssh://' it is asked with: pip install 'flcore[ssh]'"
+    assert not caught.value.reached
+
+
+def test_an_engine_that_wants_tls_is_told_as_such() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"tcp://127.0.0.1:{server.getsockname()[1]}"
+        with ThreadPoolExecutor(1) as pool:
+            pool.submit(_refuse_plain_http, server)
+            with pytest.raises(RuntimeUnavailableError, match="it is asked by TLS only: set docker_tls") as caught:
+                DockerRuntime(address).inspect("0123")
+    assert not caught.value.reached
+
+
+def _refuse_plain_http(server: socket.socket) -> None:
+    """Say what Go's server says on a port of TLS."""
+    connection, _ = server.accept()
+    with connection:
+        connection.recv(1 << 16)
+        connection.sendall(b"HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n")
+
+
+def test_an_answer_that_is_no_engines_is_told_by_its_own_error() -> None:
+    with recorded_answer(b"<html>") as address, pytest.raises(RuntimeUnavailableError, match="JSONDecodeError: "):
+        DockerRuntime(address).inspect("0123")
+
+
+@contextmanager
+def recorded_answer(body: bytes) -> Iterator[str]:
+    with socket.create_server(("127.0.0.1", 0)) as server, ThreadPoolExecutor(1) as pool:
+        pool.submit(_answer_once, server, body)
+        yield f"tcp://127.0.0.1:{server.getsockname()[1]}"
+
+
+def _answer_once(server: socket.socket, body: bytes) -> None:
+    connection, _ = server.accept()
+    with connection:
+        connection.recv(1 << 16)
+        connection.sendall(b"HTTP/1.0 200 OK\r\nContent-Type: text/html\r\n\r\n" + body)
+
+
 def test_an_address_that_is_none_is_unavailable_too() -> None:
     with pytest.raises(RuntimeUnavailableError, match="does not answer"):
         DockerRuntime("no-address").inspect("0123")

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from launchers.container_spec import ContainerSpec, Mount
+from launchers.container_spec import OF_THE_USER, ContainerSpec, Isolation, Mount
 from launchers.runtime.docker_request import create_request
 
 SPEC = ContainerSpec("one", "job:1", ("run",))
@@ -22,6 +22,12 @@ def test_a_container_is_locked_down_by_default() -> None:
     assert set(host["Tmpfs"]) == {"/tmp"}
     assert not {"Privileged", "CapAdd", "Binds", "Devices", "DeviceRequests", "PortBindings", "Links"} & set(host)
     assert (config["Healthcheck"]["Test"], config["StopSignal"]) == (["NONE"], "SIGTERM")
+
+
+def test_a_folder_in_memory_may_be_the_users_whoever_that_is() -> None:
+    isolation = Isolation(tmpfs={"/tmp": "size=1", "/ws": f"mode=755,{OF_THE_USER}"})
+    config = create_request(replace(SPEC, user="7:8", isolation=isolation))
+    assert config["HostConfig"]["Tmpfs"] == {"/tmp": "size=1", "/ws": "mode=755,uid=7,gid=8"}
 
 
 def test_what_a_spec_does_not_limit_is_not_said() -> None:

@@ -13,6 +13,7 @@ from flcore import JobReturnCode
 from launchers.container_spec import ContainerSpec
 from launchers.docker_state import DOCKER_STATE, Progress
 from launchers.records.job_record import JobIdentity
+from launchers.records.told import Told
 from launchers.runtime.fake import FakeRuntime
 from launchers.settings import JobSettings
 from launchers.tracking.state_tracker import StateTracker
@@ -29,7 +30,7 @@ class Bench:
     def running(self, settings: JobSettings, told: Progress | None = None) -> TrackedJob:
         container_id = self.runtime.create(ContainerSpec("one", "job:1", ("run",)))
         hooks = JobHooks(settings=replace(settings, stop_grace=0))
-        job = TrackedJob(JobIdentity("job-1", "site-1", "one", container_id), hooks, told or Progress())
+        job = TrackedJob(JobIdentity("job-1", "site-1", "one", container_id), hooks, Told(told) if told else None)
         self.runtime.start(container_id)
         self.tracker.watch(job)
         assert job.enter_states({DOCKER_STATE.RUNNING}, TIMEOUT)

@@ -1,0 +1,56 @@
+"""How an engine is asked by TLS: as a site's config says, else as the environment says to Docker's own command."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import docker
+from docker.tls import TLSConfig
+
+from ..settings import EngineTls
+
+_BY_NETWORK = ("tcp://", "https://")
+
+
+class EngineClient(docker.DockerClient):
+    """A client of the SDK whose trust in its engine is its own affair."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self.api = _Api(*args, **kwargs)
+
+
+class _Api(docker.APIClient):
+    def merge_environment_settings(self, url: Any, proxies: Any, stream: Any, verify: Any, cert: Any) -> Any:
+        """Keep the engine's authority: REQUESTS_CA_BUNDLE names those of the web, and would take its place."""
+        settings = super().merge_environment_settings(url, proxies, stream, verify, cert)
+        return settings if self.verify is True else {**settings, "verify": self.verify}
+
+
+def tls_of(address: str, files: EngineTls | None, environment: Mapping[str, str] = os.environ) -> TLSConfig | bool:
+    """Return how an engine is asked; False is without TLS.
+
+    Raises FileNotFoundError, naming the file, where one is missing.
+    """
+    if not address.startswith(_BY_NETWORK):
+        return False
+    if files:
+        return _config(files, verify=True)
+    verify = bool(environment.get("DOCKER_TLS_VERIFY"))
+    if not (verify or environment.get("DOCKER_TLS") or environment.get("DOCKER_CERT_PATH")):
+        return False
+    folder = Path(environment.get("DOCKER_CERT_PATH") or environment.get("DOCKER_CONFIG") or Path.home() / ".docker")
+    cert, key = folder / "cert.pem", folder / "key.pem"
+    pair = (str(cert), str(key)) if cert.exists() or key.exists() else ("", "")  # an engine may ask for none
+    return _config(EngineTls(str(folder / "ca.pem") if verify else "", *pair), verify=verify)
+
+
+def _config(files: EngineTls, *, verify: bool) -> TLSConfig:
+    for file in filter(None, files):
+        if not Path(file).is_file():
+            raise FileNotFoundError(f"{file} is not there, which docker_tls or DOCKER_CERT_PATH names")
+    return TLSConfig(
+        client_cert=(files.cert, files.key) if files.cert else None, ca_cert=files.ca or None, verify=verify
+    )
