@@ -1,4 +1,4 @@
-"""Disks and engines of which one call fails, or all from one on: to see that a site comes through each of them."""
+"""Disks, engines and starts of threads that fail, once or for a while: to see that a site comes through each."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import errno
 import inspect
 import os
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from traceback import walk_stack
-from typing import Any
+from typing import Any, Protocol
 
 import pytest
 
@@ -24,7 +25,7 @@ DISK_CALLS = (
 )
 ENGINE_CALLS = (
     *("create", "find_image", "start", "inspect", "list_containers", "open_events", "send_signal", "remove", "logs"),
-    *("last_output_time", "usage"),  # to let go of a connection asks the engine for nothing
+    *("last_output_time", "usage", "close", "close_events"),
 )
 
 
@@ -36,27 +37,36 @@ _ROOT = Path(__file__).parent.parent
 
 def _place_of(name: str) -> Place:
     files = ((frame.f_code.co_filename, line) for frame, line in walk_stack(inspect.currentframe()))
-    ours = (f"{Path(file).relative_to(_ROOT)}:{line}" for file, line in files if file.startswith(_OURS))
+    ours = (f"{file[len(_OURS[0]) - len('flcore/') :]}:{line}" for file, line in files if file.startswith(_OURS))
     return (name, *islice(ours, _DEPTH))
 
 
 _OURS = (f"{_ROOT}/flcore/", f"{_ROOT}/launchers/")
 
 
+class Fault(Protocol):
+    """Decides which calls fail."""
+
+    def hit(self, name: str) -> None:
+        """Take note of a call, and raise if it is to fail."""
+
+
 class Faults:
     """Notes where calls come from, and has some fail. Safe to use from several threads.
 
     Args:
-        first: which call is the first to fail, as :attr:`places` of a good run has it; None is none.
+        first: from where the first call comes that fails, as :attr:`places` of a good run has it; None is none.
         lasting: how many calls fail from then on, whatever they are.
         error: makes what they raise.
+        turn: the how many-th call from there it is.
     """
 
-    def __init__(self, first: Place | None, error: Callable[[], Exception], lasting: int = 1) -> None:
-        self.places: dict[Place, None] = {}
-        """Where calls have come from, in order, each place once."""
+    def __init__(self, first: Place | None, error: Callable[[], Exception], lasting: int = 1, turn: int = 1) -> None:
+        self.places: dict[Place, int] = {}
+        """From where calls have come, in order, and how often from each."""
         self.failed: list[str] = []
         self._first = first
+        self._turn = turn
         self._lasting = lasting
         self._error = error
         self._healed = False
@@ -65,7 +75,7 @@ class Faults:
     def anew(self) -> Faults:
         """Return what notes places, too, beside those that are known, and has none fail."""
         faults = Faults(None, self._error)
-        faults.places = self.places
+        faults.places = dict.fromkeys(self.places, 0)
         return faults
 
     def heal(self) -> None:
@@ -78,8 +88,9 @@ class Faults:
             return
         place = _place_of(name)
         with self._lock:
-            self.places[place] = None
-            fails = (place == self._first or bool(self.failed)) and len(self.failed) < self._lasting
+            self.places[place] = self.places.get(place, 0) + 1
+            begins = place == self._first and self.places[place] >= self._turn
+            fails = (begins or bool(self.failed)) and len(self.failed) < self._lasting
             if fails:
                 self.failed.append(name)
         if fails:
@@ -99,7 +110,7 @@ DISK_ERRORS = {"broken": disk_error(errno.EIO), "full": disk_error(errno.ENOSPC)
 
 
 @contextmanager
-def faulty_disk(faults: Faults, *roots: Path) -> Iterator[None]:
+def faulty_disk(faults: Fault, *roots: Path) -> Iterator[None]:
     """Have calls of ``os`` on what is in some folders fail."""
     with pytest.MonkeyPatch.context() as disk:
         for name in DISK_CALLS:
@@ -107,7 +118,7 @@ def faulty_disk(faults: Faults, *roots: Path) -> Iterator[None]:
         yield
 
 
-def _faulty(name: str, real: Callable[..., Any], faults: Faults, roots: tuple[str, ...]) -> Callable[..., Any]:
+def _faulty(name: str, real: Callable[..., Any], faults: Fault, roots: tuple[str, ...]) -> Callable[..., Any]:
     def call(*args: Any, **kwargs: Any) -> Any:
         if args and _place(args[0], kwargs).startswith(roots):
             faults.hit(name)
@@ -135,7 +146,7 @@ class FaultyRuntime(FakeRuntime):
 
     def __init__(self) -> None:
         super().__init__()
-        self.faults = Faults(None, ENGINE_ERRORS["refused"])
+        self.faults: Fault = Faults(None, ENGINE_ERRORS["refused"])
         self.does_it_first = False
 
     def __getattribute__(self, name: str) -> Any:
@@ -149,3 +160,44 @@ class FaultyRuntime(FakeRuntime):
             return answer if self.does_it_first else real(*args, **kwargs)
 
         return call
+
+
+def no_thread() -> Exception:
+    """Return what Python raises where the system gives it no thread."""
+    return RuntimeError("can't start new thread")
+
+
+class AllFail:
+    """No thread can be started."""
+
+    def hit(self, name: str) -> None:
+        raise no_thread()
+
+
+@contextmanager
+def faulty_threads(faults: Fault) -> Iterator[None]:
+    """Have starts of threads fail."""
+    real = threading.Thread.start
+
+    def start(thread: threading.Thread) -> None:
+        faults.hit(thread.name.rstrip("0123456789"))
+        real(thread)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(threading.Thread, "start", start)
+        yield
+
+
+@contextmanager
+def no_threads() -> Iterator[None]:
+    """Have no thread started."""
+    with faulty_threads(AllFail()):
+        yield
+
+
+def until(condition: Callable[[], object], what: str = "it", timeout: float = 5.0) -> None:
+    """Return when something is so. Raises AssertionError if it is not in time."""
+    deadline, pause = time.monotonic() + timeout, threading.Event()
+    while not condition():
+        assert time.monotonic() < deadline, f"not in time: {what}"
+        pause.wait(0.002)

@@ -37,12 +37,13 @@ class StateDir:
         self._lock: FileLock | None = None
 
     def open(self) -> None:
-        """Make the folder if need be, and register as alive. Idempotent."""
+        """Make the folder if need be, register as alive, and forget who is not alive any more. Idempotent."""
         for folder in (self.folder.parent, self.folder, self._parents):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         with self.exclusively():
             if self._lock is None:
                 self._lock = locked(self._parents / self.parent_id)
+                self.bury_the_dead()
 
     def close(self) -> None:
         """Be no longer alive. Idempotent; never raises. In a child by fork the parent goes on to be alive."""

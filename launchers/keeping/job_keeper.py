@@ -207,8 +207,8 @@ class JobKeeper:
             launch.on_end_request(partial(self._call_back, launch, job))  # called at once, if somebody was faster
             yield steps
         except BaseException as error:  # an interrupt, too, must leave nothing behind
-            self._loans.take_secrets_back(job)
-            if steps.give_up(error):
+            has_loans = not self._loans.take_secrets_back(job)
+            if steps.give_up(error, has_loans):
                 self._drop(job)
                 if job.hooks.record:
                     if steps.may_have_made:

@@ -202,18 +202,20 @@ class LaunchSteps:
         if job.result and DOCKER_STATE.RUNNING not in job.entered:
             raise JobStartError(f"{job.identity}: {job.result.error}")
 
-    def give_up(self, error: BaseException) -> bool:
+    def give_up(self, error: BaseException, has_loans: bool) -> bool:
         """Leave nothing of a launch that failed. Returns False if something may be left, or appear, even so.
 
-        Then the job is tracked until that is gone: what cannot be done now is done when the engine answers.
+        Then the job is tracked until that is gone: what cannot be done now is done when the engine answers, or the disk
+        does, for a job that still ``has_loans`` which could not be taken back.
         """
         job = self._job
-        if not job.identity.container_id and not self._asked:
+        if not (job.identity.container_id or self._asked or has_loans):
             return True
         by = error.by if isinstance(error, JobAbortedError) else f"the launcher, on {error!r}"[:200]
         self._will_remove(by)  # whatever it did, it is not what was asked for
         if not job.identity.container_id:
-            self._pad.tracker.expect(job)
+            follow = self._pad.tracker.expect if self._asked else self._pad.tracker.clean_up
+            follow(job)
             return False
         try:
             self._pad.runtime.remove(job.identity.container_id)

@@ -16,6 +16,16 @@ logger = logging.getLogger(__name__)
 _RECONNECT_DELAYS = (0.1, 0.2, 0.5, 1.0, 2.0)
 
 
+def hang_up(runtime: Runtime) -> bool:
+    """End a runtime's event streams, so that new ones are opened; False, and a warning, if that fails."""
+    try:
+        runtime.close_events()
+    except Exception as error:  # noqa: BLE001 - whatever a client cannot close, what else is to be done is
+        logger.warning("%s: an event stream cannot be closed: %r", runtime.name, error)
+        return False
+    return True
+
+
 class EventReader:
     """A thread that reads, and does nothing else: an engine drops the events of who reads slowly.
 
@@ -34,6 +44,7 @@ class EventReader:
         self._on_gap = on_gap
         self._about = about
         self._closing = threading.Event()
+        self._hung_up = True
         self._thread = OwnThread("reader", self._read)
         self.streams = 0
         """How many streams were opened."""
@@ -45,10 +56,12 @@ class EventReader:
     def stop(self) -> None:
         """Read no more. Does not wait; :meth:`join` does."""
         self._closing.set()
-        self._runtime.close_events()
+        self._hung_up = hang_up(self._runtime)
 
     def join(self, timeout: float) -> None:
         """Wait until the thread has ended, ``timeout`` seconds at most."""
+        if not self._hung_up:
+            hang_up(self._runtime)
         self._thread.join(timeout)
 
     def _read(self) -> None:

@@ -13,6 +13,7 @@ from flcore.errors import RuntimeUnavailableError
 from ..docker_state import DOCKER_STATE, TERMINAL_STATES, ContainerState
 from ..runtime.base import ContainerSummary, Runtime
 from ..settings import JobSettings
+from .event_reader import hang_up
 from .job_watcher import JobWatcher, Watch
 from .listing import Expectation, Listing, Sweep
 from .looking import Cause
@@ -155,7 +156,7 @@ class Lister:
             # open another one where this was only late costs little.
             again = "an end was told by no event; the event stream is opened again"
             logger.info("%s: %s", self._runtime.name, again, extra=self._about)
-            self._runtime.close_events()
+            hang_up(self._runtime)
 
     def _report_unknown(self, summaries: list[ContainerSummary]) -> None:
         unknown = [summary for summary in summaries if summary.id not in self._watcher.watches]

@@ -29,7 +29,7 @@ from ..docker_state import ContainerState
 from ..records.end_marks import EndMarks
 from ..runtime.base import ContainerSummary, Runtime
 from ..settings import JobSettings
-from .event_reader import EventReader
+from .event_reader import EventReader, hang_up
 from .job_cleaner import JobCleaner
 from .job_watcher import JobWatcher, Watch
 from .lister import AWAY_INTERVAL, Lister
@@ -131,6 +131,16 @@ class StateTracker:
             self._begin(job)
         self._loop.post(partial(self._watcher.take_in, Watch(job), seen, output))
 
+    def clean_up(self, job: TrackedJob) -> None:
+        """Have a job that never had a container cleaned up until nothing is left of it. Nobody is told of it.
+
+        Raises RuntimeUnavailableError after the closing, and if no thread can be started.
+        """
+        with self._lock:
+            self._begin(job)
+            job.announce()
+            self._cleaner.clean_up(job)
+
     def sweep(self) -> None:
         """List for as long as a container may still appear that nobody knows of, even if there is no job."""
         with self._lock:
@@ -228,7 +238,7 @@ class StateTracker:
         """In the worker's loop: it answers again, or does not any more."""
         if answers:
             logger.warning("%s answers again", self._runtime.name, extra=self._about)
-            self._runtime.close_events()  # the stream may be half open: a new one is sure
+            hang_up(self._runtime)  # the stream may be half open: a new one is sure
             self._cleaner.retry_all()
         else:
             away = "does not answer; jobs are not affected"

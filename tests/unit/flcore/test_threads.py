@@ -11,7 +11,7 @@ import pytest
 from flcore.errors import RuntimeUnavailableError
 from flcore.threads import OwnThread, bounded, make_all
 
-from ...faulty_threads import no_threads
+from ...faulty import no_threads
 
 TIMEOUT = 10.0
 

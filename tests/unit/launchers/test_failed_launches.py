@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -11,13 +12,14 @@ from typing import Any
 import pytest
 
 from flcore import EventType, FLComponent, FLContext, Site
-from flcore.errors import FLCoreError, JobRejectedError
+from flcore.errors import FLCoreError, JobLaunchError, JobRejectedError
 from flcore.job_launcher_spec import JobReturnCode
 from flcore.testing import EventRecorder
 from launchers.docker_launcher import ClientDockerJobLauncher
 from launchers.keeping.job_folder import owner
 from launchers.runtime.fake import FakeRuntime
 from tests.conftest import Launcher
+from tests.faulty import faulty_disk, until
 
 ARGS = {"exe_module": ("-m", "job")}
 META: dict[str, Any] = {"job_id": "job-1", "name": "good"}
@@ -218,6 +220,53 @@ def test_a_third_partys_launcher_finds_the_app_in_place_and_a_failure_of_it_take
         site.launch_job(META, app=tmp_path / "app")
     assert seen == [True]
     assert not placed.parent.parent.exists()
+
+
+class NoRemoval:
+    """A disk on which nothing can be given a mode, nor removed."""
+
+    def hit(self, name: str) -> None:
+        if name in {"fchmod", "unlink", "rmdir"}:
+            raise OSError(errno.EIO, "Input/output error")
+
+
+@pytest.fixture
+def secretive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], tuple[Lab, Path]]:
+    """Return what makes sites of one workspace, whose jobs have a secret, and the folder of those."""
+    monkeypatch.setattr("launchers.keeping.job_secrets.file_system_of", lambda _: "tmpfs")
+    monkeypatch.setattr("launchers.tracking.job_cleaner.retry_delay", lambda _: 0.01)
+    (memory := tmp_path / "memory").mkdir()
+    (tmp_path / "key").write_text("k")
+    secrets = {"key": {"file": str(tmp_path / "key")}}
+    return lambda: (Lab(tmp_path, secrets=secrets, secrets_dir=str(memory)), memory)
+
+
+def test_secrets_that_a_failed_launch_cannot_take_back_go_when_the_disk_works_again(
+    secretive: Callable[[], tuple[Lab, Path]], event_recorder: EventRecorder
+) -> None:
+    lab, memory = secretive()
+    lab.site.add_component("recorder", event_recorder)
+    with lab.site:
+        with faulty_disk(NoRemoval(), memory), pytest.raises(JobLaunchError, match="the secrets cannot be put"):
+            lab.site.launch_job(META, ARGS)
+        until(lambda: not list(memory.iterdir()))
+        until(lambda: not list((lab.folder / "ws/.flcore/jobs").iterdir()))
+    assert EventType.JOB_STATE_CHANGED not in event_recorder.event_types  # nothing more is told of what never was
+
+
+def test_secrets_that_a_failed_launch_could_not_take_back_are_the_next_processs_to_remove(
+    secretive: Callable[[], tuple[Lab, Path]],
+) -> None:
+    lab, memory = secretive()
+    with lab.site, faulty_disk(NoRemoval(), memory):
+        with pytest.raises(JobLaunchError, match="the secrets cannot be put"):
+            lab.site.launch_job(META, ARGS)
+        lab.site.close()
+    assert list(memory.iterdir())
+    lab, _ = secretive()
+    lab.launcher.job_settings = replace(lab.launcher.job_settings, creation_grace=0.0)
+    with lab.site:
+        until(lambda: not list(memory.iterdir()))
 
 
 class Interrupted(ClientDockerJobLauncher):

@@ -147,6 +147,15 @@ def test_the_dead_are_buried(store: RecordStore) -> None:
     assert [path.name for path in (store.folder / "parents").iterdir()] == [store.parent_id]
 
 
+def test_who_registers_buries_the_dead_even_where_none_has_come_as_far_as_a_record(tmp_path: Path) -> None:
+    (tmp_path / "parents").mkdir()
+    (tmp_path / "parents" / "dead").touch()
+    store = RecordStore(tmp_path)
+    store.open()
+    assert [path.name for path in (tmp_path / "parents").iterdir()] == [store.parent_id]
+    store.close()
+
+
 def test_a_killed_process_leaves_its_records_to_others(tmp_path: Path) -> None:
     def live_and_die() -> None:
         store = RecordStore(tmp_path)

@@ -12,7 +12,7 @@ import pytest
 from launchers.tracking import worker_pool
 from launchers.tracking.worker_pool import WorkerPool
 
-from ....faulty_threads import no_threads
+from ....faulty import no_threads
 
 TIMEOUT = 10.0
 
