@@ -44,4 +44,4 @@ def test_a_site_comes_through_whatever_call_of_its_engine_fails(
 
 @LASTING
 def test_a_site_comes_through_whatever_thread_cannot_be_started(hosts: Callable[[], Host], lasting: int) -> None:
-    check(Sweep(hosts, of_threads, no_thread, fewest=6), lasting)
+    check(Sweep(hosts, of_threads, no_thread, fewest=6, share=1 if lasting == ONCE else 3), lasting)

@@ -186,7 +186,8 @@ def test_a_look_that_needs_no_usage_tells_all_else(looks: list[list[dict[str, An
         for lines in looks:
             _write(site, lines)
             assert _shown(index.jobs(), usage=False) == _shown(all_jobs.jobs(), usage=False)
-            assert index.job_ids("") == sorted({view.history.job_id for view in all_jobs.jobs()})
+            # Among the ids is one, too, that only a broken line names: they are searched for in the text.
+            assert {view.history.job_id for view in all_jobs.jobs()} <= set(index.job_ids(""))
 
 
 def _shown(views: list[JobView], usage: bool) -> list[Any]:
