@@ -25,7 +25,7 @@ def check(sweep: Sweep, lasting: int) -> None:
 def test_a_site_comes_through_whatever_call_of_its_disk_fails(
     hosts: Callable[[], Host], error: str, lasting: int
 ) -> None:
-    check(Sweep(hosts, on_disk, DISK_ERRORS[error], fewest=60, share=16), lasting)
+    check(Sweep(hosts, on_disk, DISK_ERRORS[error], fewest=60, share=48), lasting)
 
 
 @LASTING
@@ -39,9 +39,9 @@ def test_a_site_comes_through_whatever_call_of_its_engine_fails(
         host.runtime.does_it_first = does_it_first
         return host
 
-    check(Sweep(make, of_engine, ENGINE_ERRORS[error], fewest=6, share=6), lasting)
+    check(Sweep(make, of_engine, ENGINE_ERRORS[error], fewest=6, share=12), lasting)
 
 
 @LASTING
 def test_a_site_comes_through_whatever_thread_cannot_be_started(hosts: Callable[[], Host], lasting: int) -> None:
-    check(Sweep(hosts, of_threads, no_thread, fewest=6, share=1 if lasting == ONCE else 3), lasting)
+    check(Sweep(hosts, of_threads, no_thread, fewest=6, share=1 if lasting == ONCE else 6), lasting)

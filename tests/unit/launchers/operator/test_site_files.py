@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flcore.disk.journal_file import JournalFile
@@ -32,6 +32,8 @@ _RESULT = {
     "finished_at": 2.0,
 }
 _results = st.sampled_from([_RESULT, {**_RESULT, "return_code": "ABORTED", "exit_code": 137}])
+properties = settings(max_examples=30, deadline=None)
+
 _sites, _ids = st.sampled_from(["site-1", "site-2"]), st.sampled_from(["a", "b", "c"])
 _times = st.integers(1, 99).map(float)
 
@@ -81,6 +83,7 @@ def _site_in(folder: str) -> SiteFiles:
     return site
 
 
+@properties
 @given(_looks)
 def test_the_history_of_each_look_is_that_of_a_whole_reading(looks: list[list[dict[str, Any]]]) -> None:
     with TemporaryDirectory() as folder:
@@ -93,6 +96,7 @@ def test_the_history_of_each_look_is_that_of_a_whole_reading(looks: list[list[di
             assert _told(history) == _told(site.history())
 
 
+@properties
 @given(_looks)
 def test_the_views_of_each_look_are_those_of_a_first_one(looks: list[list[dict[str, Any]]]) -> None:
     with TemporaryDirectory() as folder:
@@ -105,6 +109,7 @@ def test_the_views_of_each_look_are_those_of_a_first_one(looks: list[list[dict[s
             assert index.outages() == first.outages()
 
 
+@properties
 @given(_looks)
 def test_what_a_look_has_told_is_never_written_again(looks: list[list[dict[str, Any]]]) -> None:
     history = SiteHistory()
@@ -165,6 +170,7 @@ def test_a_pipe_among_the_records_is_passed_over(tmp_path: Path) -> None:
     assert SiteFiles(tmp_path).records() == []
 
 
+@properties
 @given(_looks, st.lists(st.sampled_from(["a", "b", "x"]), min_size=1, max_size=2), st.booleans())
 def test_a_look_at_some_jobs_tells_of_them_what_a_look_at_all_does(
     looks: list[list[dict[str, Any]]], names: list[str], usage: bool
@@ -178,6 +184,7 @@ def test_a_look_at_some_jobs_tells_of_them_what_a_look_at_all_does(
             assert _shown(index.jobs(), usage) == _shown(expected, usage)
 
 
+@properties
 @given(_looks)
 def test_a_look_that_needs_no_usage_tells_all_else(looks: list[list[dict[str, Any]]]) -> None:
     with TemporaryDirectory() as folder:
