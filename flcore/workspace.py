@@ -131,13 +131,17 @@ class JobFiles:
             raise
 
     def _take_back(self) -> None:
+        if not self._files:
+            return
         try:
-            if self._files:
-                self._files.take_back()
-                forget_missing(Path(self._place).parent)
+            self._files.take_back()
+            forget_missing(Path(self._place).parent)
         except OSError as error:
+            where = f"; what an earlier run had there is in {self._files.kept}" if self._files.kept else ""
             about = {"job_id": self._job_id}
-            logger.warning("job %s: its files cannot be taken back: %s", self._job_id, error, extra=about)
+            logger.error(  # noqa: TRY400 - the message says it all
+                "job %s: its files cannot be taken back: %s%s", self._job_id, error, where, extra=about
+            )
 
 
 def _is_somebody_elses(folder: Path) -> bool:

@@ -5,7 +5,8 @@
     <area>/.staged-<random>/new/    what is to be put
     <area>/.staged-<random>/old/    what it has replaced, until it is sure that nobody wants that back
 
-Each is locked as long as it is used: what a killed process has left goes with the next use.
+Each is locked as long as it is used: what a killed process has left goes with the next use. Where a disk in trouble
+does not let ``old`` come back, it stays, as ``.replaced-<random>/``, for somebody to look at.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from pathlib import Path
 from .safe_files import closing, make_private, move, open_folder, remove
 
 _PREFIX = ".staged-"
+_KEPT_PREFIX = ".replaced-"
 _NEW, _OLD = "new", "old"
 
 
@@ -34,6 +36,9 @@ class StagedFiles:
 
     def __init__(self, folder: int, path: Path, target: Path) -> None:
         self.path = path / _NEW
+        self.kept: Path | None = None
+        """Where all of it stays in the end, if what was replaced could not come back."""
+        self._own = path
         self._folder = folder
         self._target = target
         self._is_new = not os.path.lexists(target)
@@ -58,10 +63,12 @@ class StagedFiles:
 
     def take_back(self) -> None:
         """Have the target be as it was. What somebody else has put there since stays."""
+        self.kept = self._own.with_name(self._own.name.replace(_PREFIX, _KEPT_PREFIX))  # until that has come back
         if self._names:
             with self._all_open() as (_, old, target):
                 for name in self._names:
                     self._take_back(name, old, target)
+        self.kept = None
         if self._is_new:
             with suppress(OSError):  # it is not empty: others use it, too
                 self._target.rmdir()
@@ -93,14 +100,18 @@ def staged(area: Path, target: Path) -> Iterator[StagedFiles]:
     area.mkdir(0o700, parents=True, exist_ok=True)
     _remove_what_the_dead_left(area)
     path, folder = _make_own(area)
+    files: StagedFiles | None = None
     with closing(folder):
         try:
             for name in (_NEW, _OLD):
                 os.mkdir(name, 0o700, dir_fd=folder)
-            yield StagedFiles(folder, path, target)
+            yield (files := StagedFiles(folder, path, target))
         finally:
             with suppress(OSError):  # then the next use removes it
-                remove(path)
+                if files and files.kept:
+                    path.rename(files.kept)
+                else:
+                    remove(path)
 
 
 def _make_own(area: Path) -> tuple[Path, int]:

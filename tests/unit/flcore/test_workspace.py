@@ -1,5 +1,6 @@
 """Workspace: the layout of a site's folder, and what is put into a job's."""
 
+import errno
 import json
 import subprocess
 from collections.abc import Callable
@@ -169,6 +170,29 @@ def test_a_failed_launch_leaves_an_earlier_run_as_it_was(
     with pytest.raises(KeyError):
         fail(workspace, app, at)
     assert all_in(run_dir(workspace)) == before
+
+
+def no_disk(*_: object) -> None:
+    raise OSError(errno.EIO, "input/output error")
+
+
+def test_what_an_earlier_run_had_and_a_disk_does_not_let_come_back_is_kept_and_named(
+    workspace: Workspace, app: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    before = an_earlier_run(workspace, app)
+
+    def put_before_the_disk_fails(files: JobFiles) -> None:
+        files.put()
+        monkeypatch.setattr("flcore.disk.staged_files.move", no_disk)
+
+    with pytest.raises(KeyError):
+        fail(workspace, app, put_before_the_disk_fails)
+    (kept,) = run_dir(workspace).parent.glob(".replaced-*")
+    assert str(kept) in caplog.text
+    assert all_in(kept / "old").items() == before.items() - {("model.bin", b"trained")}
+    monkeypatch.undo()
+    deploy(workspace, META, app)
+    assert kept.exists()
 
 
 def test_what_may_run_keeps_its_files(workspace: Workspace, app: Path) -> None:
