@@ -85,7 +85,7 @@ def run_serve(args: argparse.Namespace) -> int:
     with _needing_extra():
         from .access import Access, is_loopback, new_token, own_names, read_token
         from .live import LivePages
-        from .server import Server, listen, make_app
+        from .server import Server, address_of, listen, make_app
     token = read_token(Path(args.token_file)) if args.token_file else None
     made_up = None
     if token is None and not is_loopback(args.host):
@@ -93,9 +93,9 @@ def run_serve(args: argparse.Namespace) -> int:
     with index_of(args) as index, listen(args.host, args.port) as listening:
         pages = LivePages(index)
         app = make_app(pages, Access(token, [*own_names(), *args.name]))
-        server = Server(app, pages, lambda address: _say_where(address, made_up))
+        _say_where(address_of(listening), made_up)  # who connects from now on is served when the server is up
         try:
-            server.run(sockets=[listening])
+            Server(app, pages).run(sockets=[listening])
         except KeyboardInterrupt:
             tell("flcore: serves no longer")
     return EXIT_OK

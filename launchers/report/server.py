@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from http import HTTPStatus
 
@@ -79,18 +79,12 @@ def make_app(pages: LivePages, access: Access) -> Starlette:
 class Server(uvicorn.Server):
     """Serves the application until Ctrl-C or SIGTERM, which end it at once, whoever listens to what changes."""
 
-    def __init__(self, app: Starlette, pages: LivePages, said: Callable[[str], None]) -> None:
+    def __init__(self, app: Starlette, pages: LivePages) -> None:
         config = uvicorn.Config(
             app, log_level="warning", access_log=False, server_header=False, timeout_graceful_shutdown=GRACE
         )
         super().__init__(config)
         self._pages = pages
-        self._said = said
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        for listening in sockets or ():
-            self._said(address_of(listening))
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         await self._pages.close()

@@ -69,11 +69,14 @@ def test_a_report_on_standard_output_is_in_the_encoding_that_it_says_itself(job:
 
 @pytest.mark.parametrize(
     "command",
-    [["check", "server.json"], ["--help"], ["run", "--help"], ["ps", "--site", "server.json"], ["report", "-o", "-"]],
+    [
+        *(["check", "server.json"], ["--help"], ["run", "--help"], ["ps", "--site", "server.json"]),
+        *(["report", "-o", "-", "--site", "server.json"], ["serve", "--port", "0", "--site", "server.json"]),
+    ],
 )
 def test_a_standard_output_that_takes_no_more_is_told_in_one_line(job: list[str], command: list[str]) -> None:
     with Path("/dev/full").open("w") as full:
-        done = flcore(*command, *(["--site", "server.json"] if command[0] == "report" else []), stdout=full)
+        done = flcore(*command, stdout=full)
 
     assert done.stderr == b"flcore: error: standard output takes no more: No space left on device\n"
     assert done.returncode == 74
