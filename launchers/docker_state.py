@@ -68,6 +68,10 @@ class Transition(NamedTuple):
     time: float
 
 
+LONGEST_DOUBT = 600.0
+"""Seconds in which an end may be that of a signal of which nobody knows whether it reached the job."""
+
+
 @dataclass(frozen=True, slots=True)
 class EndRequest:
     """Somebody's wish that a job should end, and when it was uttered (seconds since the epoch)."""
@@ -217,12 +221,13 @@ def _came_after(seen: ContainerState, request: EndRequest) -> bool:
     """Whether the request was there before the end: a wish that nobody has delivered has ended nothing.
 
     Whether it was delivered is certain; only where that is not known do the clocks decide, which may jump, or differ.
+    A job that has gone on for long after somebody tried was not reached.
     """
     if request.delivered is not None:
         return request.delivered
     if request.tried_at is None:
         return False
-    return seen.finished_at is None or seen.finished_at >= request.tried_at
+    return seen.finished_at is None or 0 <= seen.finished_at - request.tried_at <= LONGEST_DOUBT
 
 
 def _exit_code(seen: ContainerState) -> int | None:

@@ -5,7 +5,7 @@ It is the field ``end_request`` of the job's record. Who wants the end writes it
 that (``delivered``). Who tells of the end reads it, right before it makes the result.
 
 A wish counts, and the job is told as ABORTED, if it was delivered before the job's own end; where nobody got an answer,
-if somebody began to deliver it before that. One that nobody has tried to deliver has ended nothing.
+if somebody began to deliver it in the ten minutes before that. One that nobody has tried to deliver has ended nothing.
 """
 
 from __future__ import annotations

@@ -13,6 +13,7 @@ from flcore import JobReturnCode
 from launchers.docker_state import (
     DOCKER_STATE,
     GONE,
+    LONGEST_DOUBT,
     TERMINAL_STATES,
     ContainerState,
     EndRequest,
@@ -337,8 +338,11 @@ def test_a_job_that_ends_well_after_it_was_asked_to_is_aborted_too() -> None:
 
 @pytest.mark.parametrize(
     ("delivered", "tried_at", "is_aborted"),
-    [(True, None, True), (False, None, False), (None, None, False), (None, 2.5, True), (None, 3.5, False)],
-    ids=["delivered", "too-late", "by-nobody", "not-answered", "not-answered-and-after-the-end"],
+    [
+        *((True, None, True), (False, None, False), (None, None, False), (None, 2.5, True), (None, 3.5, False)),
+        (None, 2.5 - LONGEST_DOUBT, False),
+    ],
+    ids=["delivered", "too-late", "by-nobody", "not-answered", "not-answered-and-after-the-end", "long-before"],
 )
 def test_a_wish_is_an_abort_if_it_was_delivered_before_the_end(
     delivered: bool | None, tried_at: float | None, is_aborted: bool
