@@ -140,11 +140,11 @@ class Stopper:
 
     def _write_down(self) -> None:
         """Have the wish on the disk, unless there is an earlier one, which counts then; and have it heeded."""
+        if self._record:  # first: a mark without a wish says nothing, and nobody looks for a wish without a mark
+            EndMarks.beside(self._record.path).put(self._record.path)
         if self._wish.heed() is None:
             self._wish.utter(EndRequest(f"flcore stop (user {_user()})", time.time()))
             self._wish.write_down(durable=True)
-        if self._record:
-            EndMarks.beside(self._record.path).put(self._record.path)
 
     def _without_container(self) -> str:
         """Return what has become of a job that no engine has. Raises NotEndedError where that is not the end."""

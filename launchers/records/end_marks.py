@@ -4,10 +4,10 @@
 
     <workspace>/.flcore/ends/<name of a record>    somebody wants that record's job ended
 
-``flcore stop`` writes the wish into the record, then an empty file here. The site's process looks here with each list,
-reads the records that are named here, takes the marks away and delivers what it has read. A mark by itself says nothing
-of how a job ended: ``launchers.tracking.end_wish`` tells when a wish counts. The folder is empty but while somebody
-wants something: to look there costs the same, however many jobs run.
+``flcore stop`` makes an empty file here, then writes the wish into the record. The site's process looks here with each
+list, reads the records that are named here, and where there is a wish takes the mark away and delivers it. A mark by
+itself says nothing of how a job ended: ``launchers.tracking.end_wish`` tells when a wish counts. The folder is empty
+but while somebody wants something: to look there costs the same, however many jobs run.
 """
 
 from __future__ import annotations

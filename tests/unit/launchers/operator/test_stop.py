@@ -14,6 +14,7 @@ from flcore import JobReturnCode
 from flcore.errors import JobAbortedError
 from launchers.container_spec import LABEL_JOB_ID, ContainerSpec
 from launchers.records.job_record import JobRecord
+from launchers.tracking.end_wish import EndWish
 from tests.operator_lab import TIMEOUT, OperatorLab, until
 
 NAME = "site-1-job-1"
@@ -152,6 +153,21 @@ def test_a_wish_that_reaches_no_engine_is_delivered_by_the_living_site(lab: Oper
     done = lab.flcore("stop", "job-1")
     expected = "site-1/job-1: ABORTED (exit code 143): ended on the request of flcore stop (user alice)\n"
     assert (done.status, done.out) == (0, expected)
+    assert handle.wait() is JobReturnCode.ABORTED
+
+
+def test_a_wish_whose_writer_is_killed_right_afterwards_is_delivered_by_the_living_site(
+    lab: OperatorLab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def write_and_be_killed(wish: EndWish, *, durable: bool = False) -> None:
+        write_down(wish, durable=durable)
+        raise KeyboardInterrupt
+
+    write_down = EndWish.write_down
+    handle = lab.launch(lab.site(often=True))
+    with monkeypatch.context() as killed:
+        killed.setattr(EndWish, "write_down", write_and_be_killed)
+        lab.flcore("stop", "job-1")
     assert handle.wait() is JobReturnCode.ABORTED
 
 
