@@ -18,11 +18,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from .locks import FileLock
 from .safe_files import closing, make_private, move, open_folder, remove
 
 _PREFIX = ".staged-"
 _KEPT_PREFIX = ".replaced-"
 _NEW, _OLD = "new", "old"
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 
 
 class StagedFiles:
@@ -99,39 +101,43 @@ def staged(area: Path, target: Path) -> Iterator[StagedFiles]:
     """
     area.mkdir(0o700, parents=True, exist_ok=True)
     _remove_what_the_dead_left(area)
-    path, folder = _make_own(area)
+    path, lock = _make_own(area)
     files: StagedFiles | None = None
-    with closing(folder):
-        try:
-            for name in (_NEW, _OLD):
-                os.mkdir(name, 0o700, dir_fd=folder)
-            yield (files := StagedFiles(folder, path, target))
-        finally:
-            with suppress(OSError):  # then the next use removes it
-                if files and files.kept:
-                    path.rename(files.kept)
-                else:
-                    remove(path)
+    try:
+        for name in (_NEW, _OLD):
+            os.mkdir(name, 0o700, dir_fd=lock.descriptor)
+        yield (files := StagedFiles(lock.descriptor, path, target))
+    finally:
+        with suppress(OSError):  # then the next use removes it
+            if files and files.kept:
+                path.rename(files.kept)
+            else:
+                remove(path)
+        lock.release()
 
 
-def _make_own(area: Path) -> tuple[Path, int]:
-    """Return a new folder, and a descriptor that keeps it locked."""
+def _make_own(area: Path) -> tuple[Path, FileLock]:
+    """Return a new folder, and its lock, which is taken."""
     while True:
         path = area / f"{_PREFIX}{secrets.token_hex(8)}"
         path.mkdir(0o700)
         with suppress(FileNotFoundError):  # who removes what the dead have left may be faster than our lock
-            folder = open_folder(path)
-            fcntl.flock(folder, fcntl.LOCK_EX)
+            lock = FileLock(path, _FOLDER)
+            lock.take(fcntl.LOCK_EX)
             if path.exists():
-                return path, folder
-            os.close(folder)
+                return path, lock
+            lock.release()
 
 
 def _remove_what_the_dead_left(area: Path) -> None:
     for path in area.glob(f"{_PREFIX}*"):
-        with suppress(OSError), closing(open_folder(path)) as folder:  # in use, or no folder of ours
-            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            remove(path)
+        with suppress(OSError):  # in use, or no folder of ours
+            lock = FileLock(path, _FOLDER)
+            lock.take(fcntl.LOCK_EX | fcntl.LOCK_NB)
+            try:
+                remove(path)
+            finally:
+                lock.release()
 
 
 def _stat(name: str, within: int) -> os.stat_result | None:
