@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from socketserver import ThreadingMixIn, UnixStreamServer
+from threading import Thread
 from typing import Any
 
 ANSWERS: dict[str, tuple[int, Any]] = {
@@ -49,6 +52,15 @@ class SmallEngine(ThreadingMixIn, UnixStreamServer):
         if _number(version) > _number(self.newest):
             return f"client version {version} is too new. Maximum supported API version is {self.newest}"
         return ""
+
+
+@contextmanager
+def small_engine(folder: Path) -> Iterator[SmallEngine]:
+    """Have one answer on a thread of its own, until the end of the block."""
+    with SmallEngine(folder / "socket") as engine:
+        Thread(target=engine.serve_forever, args=(0.01,), daemon=True).start()
+        yield engine
+        engine.shutdown()
 
 
 class _Answer(BaseHTTPRequestHandler):

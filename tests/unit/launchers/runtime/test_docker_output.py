@@ -4,21 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from threading import Thread
 
 import pytest
 
 from flcore.errors import RuntimeRefusedError
 from launchers.runtime.docker import DockerRuntime
-from tests.small_engine import SmallEngine
+from tests.small_engine import SmallEngine, small_engine
 
 
 @pytest.fixture
 def engine(tmp_path: Path) -> Iterator[SmallEngine]:
-    with SmallEngine(tmp_path / "socket") as engine:
-        Thread(target=engine.serve_forever, args=(0.01,), daemon=True).start()
+    with small_engine(tmp_path) as engine:
         yield engine
-        engine.shutdown()
 
 
 @pytest.fixture

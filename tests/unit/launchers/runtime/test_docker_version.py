@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 import docker
@@ -15,15 +14,13 @@ from flcore.errors import RuntimeRefusedError
 from launchers.container_spec import ContainerSpec
 from launchers.runtime.base import FoundImage
 from launchers.runtime.docker import DockerRuntime
-from tests.small_engine import SmallEngine
+from tests.small_engine import SmallEngine, small_engine
 
 
 @pytest.fixture
 def engine(tmp_path: Path) -> Iterator[SmallEngine]:
-    with SmallEngine(tmp_path / "socket") as engine:
-        Thread(target=engine.serve_forever, args=(0.01,), daemon=True).start()
+    with small_engine(tmp_path) as engine:
         yield engine
-        engine.shutdown()
 
 
 @pytest.fixture
