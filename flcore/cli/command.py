@@ -56,6 +56,13 @@ def read_config(path: str) -> SiteConfig:
     return SiteConfig.read(path)
 
 
+def whole_number(text: str) -> int:
+    """Return the number of an option that counts something, as the ``type`` of an argument."""
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"must be a whole number, got {text!r}")
+    return int(text)
+
+
 @cache
 def _registered_commands() -> list[EntryPoint]:
     return sorted(entry_points(group=COMMANDS_GROUP), key=lambda found: found.name)

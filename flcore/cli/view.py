@@ -33,7 +33,7 @@ _ECHO = 3
 """Cells left free at a live line's end: there a terminal writes the ^C, which must not begin another line."""
 _INDENT = "    "
 _MOST_SHOWN = 1 << 16
-"""Characters of them: a job may never end its line."""
+"""Characters of an output's last lines: a job may never end one."""
 
 
 class View(FLComponent):

@@ -15,7 +15,6 @@ import os
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
-from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -94,20 +93,16 @@ def read_journal(path: Path) -> Iterator[dict[str, Any]]:
     """
     with ExitStack() as stack:
         for file in open_journal(path, stack):
-            for line in lines_of(file):
-                if line.endswith(b"\n") and (fields := as_object(line)) is not None:
-                    yield fields
+            for _, whole in whole_lines_of(file):
+                for line in whole.split(b"\n")[:-1]:
+                    if (fields := as_object(line)) is not None:
+                        yield fields
 
 
 def open_journal(path: Path, stack: ExitStack) -> list[BinaryIO]:
     """Open the files of a journal, the oldest first, as they are at one moment. Raises OSError."""
     with _unrotated(path):
         return [stack.enter_context(open_file(file, follow=True)) for file in journal_files(path)]
-
-
-def lines_of(file: BinaryIO) -> Iterator[bytes]:
-    """Yield the lines; one that is longer than any of a site's comes in pieces, which are no JSON objects."""
-    return iter(partial(file.readline, MAX_LINE), b"")
 
 
 def whole_lines_of(file: BinaryIO) -> Iterator[tuple[int, bytes]]:

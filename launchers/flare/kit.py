@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from flcore.errors import JobLaunchError, JobRejectedError
+from flcore.job_meta import FOLDERS_OF_SITES
 from flcore.workspace import STATE_DIR
 
 from ..keeping.job_folder import owner
@@ -27,7 +28,7 @@ _KEYS = "startup/*.key"
 _PARENTS_ONLY = "*__p_resources.json"
 _SIGNATURES = "startup/signature.json"
 _JSON = (".json", ".default")
-_OF_SITES = {STATE_DIR, "startup", "local", "transfer"}
+_OF_SITES = {STATE_DIR, *FOLDERS_OF_SITES}
 """Folders of a site's, none of which a parent puts into a job's."""
 _STORAGE_KEYS = ("root_dir", "uri_root")
 

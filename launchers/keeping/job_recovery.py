@@ -67,9 +67,8 @@ class JobRecovery:
         """
         if not self._store.exists:
             return
-        tracker.start(
-            START_PATIENCE
-        )  # before a record is taken from its dead owner: whoever has it must follow its job
+        # Before a record is taken from its dead owner: whoever has it must follow its job.
+        tracker.start(START_PATIENCE)
         try:
             self._store.open()
             records = self._store.take_over(self._launcher)

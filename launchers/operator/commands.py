@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from importlib import import_module
 
-from flcore.cli.command import Commands, add_command
+from flcore.cli.command import Commands, add_command, whole_number
 from flcore.cli.completion import completed_by
 
 _SCOPE = """which jobs: by default those of the sites in ./workspace, and of those, root's or your own, whose containers
@@ -116,7 +116,7 @@ def _add_ps(commands: Commands) -> None:
     parser = _add_scoped(commands, "ps", "ps", "list jobs, also those of sites that do not run", _PS)
     parser.add_argument("-a", "--all", action="store_true", help="all jobs, not only the last that have ended")
     parser.add_argument(
-        "-n", "--last", metavar="N", type=_count, default=5, help="how many ended jobs are listed (default: 5)"
+        "-n", "--last", metavar="N", type=whole_number, default=5, help="how many ended jobs are listed (default: 5)"
     )
     parser.add_argument("--json", action="store_true", help="print a JSON object per line")
     parser.add_argument("-w", "--watch", action="store_true", help="go on, and show what changes, until Ctrl-C")
@@ -126,7 +126,7 @@ def _add_ps(commands: Commands) -> None:
 def _add_logs(commands: Commands) -> None:
     parser = _add_scoped(commands, "logs", "logs", "show a job's output, while it runs and afterwards", _LOGS)
     parser.add_argument("-f", "--follow", action="store_true", help="go on until the job has ended")
-    parser.add_argument("-n", "--tail", metavar="N", type=_count, help="only the last N lines of each site")
+    parser.add_argument("-n", "--tail", metavar="N", type=whole_number, help="only the last N lines of each site")
     parser.add_argument("--raw", action="store_true", help="leave in what makes a terminal do things")
     add_job(parser)
 
@@ -151,12 +151,6 @@ def _add_gc(commands: Commands) -> None:
         default="24h",
         help="only what has ended so long ago, such as 30m, 24h or 7d (default: 24h)",
     )
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"must be a whole number, got {text!r}")
-    return int(text)
 
 
 def _duration(text: str) -> float:

@@ -6,6 +6,7 @@ import argparse
 import json
 import time
 from collections.abc import Iterator, Mapping
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -19,8 +20,8 @@ from .job_table import duration_of, note_of, status_of
 from .job_view import JobView
 from .logs import output
 from .scope import index_of
-from .selection import the_one_job, wanted_for
-from .terminal import Terminal, warn, wrapped
+from .selection import looked_for, the_one_job, wanted_for
+from .terminal import Terminal, wrapped
 
 LINES_SHOWN = 10
 """Lines of output that are shown."""
@@ -31,10 +32,7 @@ def run(args: argparse.Namespace) -> int:
     """Print what is known; return the exit status."""
     terminal = Terminal()
     with index_of(args, wanted=wanted_for([args.job], usage=True)) as index:
-        there = index.jobs()
-        for problem in index.problems:  # first: they may be why a job is not there
-            warn(problem)
-        views = the_one_job(there, args.job)
+        views = looked_for(index, partial(the_one_job, name=args.job))
         for number, view in enumerate(views):
             last, no_output = _last_lines(view)
             if args.json:

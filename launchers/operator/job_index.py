@@ -80,14 +80,15 @@ class JobIndex:
             outages: list[Outage] = []
             sites = self._look_at_sites(listed)
             listed = [one for one in listed if self._is_wanted(one.key[1])]
-            claims: list[Listed] = [*listed] if self._whole_machine else []
+            known: set[str] = set()
             for site in sites:
-                theirs = [one for one in listed if one.site_id == site.id]
-                known = [one for one in theirs if site.knows(one)]
-                claims = [one for one in claims if one not in theirs] + [one for one in theirs if one not in known]
-                views += site.jobs(known)
+                theirs = [one for one in listed if one.site_id == site.id and site.knows(one)]
+                known.update(one.summary.id for one in theirs)
+                views += site.jobs(theirs)
                 outages += site.followed.history.settled_outages(site.files.is_alive)
-            self._problems += claims_in_words(claims)
+            here = {site.id for site in sites}
+            claims = [one for one in listed if self._whole_machine or one.site_id in here]
+            self._problems += claims_in_words([one for one in claims if one.summary.id not in known])
             self._outages = outages
             views = [view for view in views if self._is_wanted(view.history.job_id)]
             return sorted(views, key=lambda view: view.history.began_at)
@@ -155,7 +156,7 @@ class JobIndex:
 
     def _is_wanted(self, job_id: str) -> bool:
         """Whether a journal was read for this job: of another one it would seem that nobody knows it."""
-        return self._wanted.jobs is None or self._wanted.is_met_by({"job_id": job_id})
+        return self._wanted.is_met_by({"job_id": job_id})
 
     def _list(self) -> list[Listed]:
         """Ask each engine once.

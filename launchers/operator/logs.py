@@ -23,7 +23,7 @@ from ..tracking.job_output import follow_chunks
 from .job_index import JobIndex
 from .job_view import LAUNCHING, JobView
 from .scope import index_of
-from .selection import the_one_job, wanted_for
+from .selection import looked_for, the_one_job, wanted_for
 from .terminal import Terminal, warn
 
 RETRY_INTERVAL = 0.5
@@ -44,10 +44,7 @@ def run(args: argparse.Namespace) -> int:
     if args.raw and terminal.is_terminal:
         raise ConfigError("--raw leaves in what makes a terminal do things, so it writes to none: redirect the output")
     with index_of(args, wanted=wanted_for([args.job])) as index:
-        there = index.jobs()
-        for problem in index.problems:  # first: they may be why a job is not there
-            warn(problem)
-        views = the_one_job(there, args.job)
+        views = looked_for(index, partial(the_one_job, name=args.job))
         read = partial(followed, index, tail=args.tail) if args.follow else partial(output, tail=args.tail)
         try:
             found = Printer(terminal, views, raw=args.raw).print_all(read, at_once=args.follow)
@@ -109,7 +106,7 @@ class Printer:
             return sum(task() for task in tasks) > 0
         found: list[bool] = []
         # Daemons, for Ctrl-C must not wait for one that waits for an engine.
-        threads = [OwnThread("logs", lambda task=task: found.append(task())) for task in tasks]  # type: ignore[misc]
+        threads = [OwnThread("logs", partial(_call, task, found.append)) for task in tasks]
         for thread in threads:
             thread.start()
         for thread in threads:
@@ -156,6 +153,10 @@ def _when_started(index: JobIndex, view: JobView) -> JobView:
         time.sleep(RETRY_INTERVAL)
         view = next((found for found in index.jobs() if found.is_same_job(view)), view)
     return view
+
+
+def _call(task: Callable[[], bool], then: Callable[[bool], object]) -> None:
+    then(task())
 
 
 def _kept(view: JobView, tail: int | None = None, skip: int = 0) -> Iterator[bytes]:

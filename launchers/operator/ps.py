@@ -6,6 +6,7 @@ import argparse
 import json
 import time
 from collections.abc import Sequence
+from functools import partial
 
 from flcore.cli.command import EXIT_OK
 
@@ -13,8 +14,8 @@ from .job_json import as_dict
 from .job_table import table_lines
 from .job_view import JobView
 from .scope import index_of
-from .selection import jobs_to_show, wanted_for
-from .terminal import Terminal, warn
+from .selection import jobs_to_show, looked_for, wanted_for
+from .terminal import Terminal
 from .watch import watch
 
 
@@ -24,10 +25,7 @@ def run(args: argparse.Namespace) -> int:
     with index_of(args, wanted=wanted_for(args.job)) as index:
         if args.watch:
             return watch(index, args, terminal)
-        there = index.jobs()
-        for problem in index.problems:  # first: they may be why a job is not there
-            warn(problem)
-        views = jobs_to_show(there, args)
+        views = looked_for(index, partial(jobs_to_show, args=args))
         show(views, terminal, as_json=args.json)
     return EXIT_OK
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from flcore.errors import FLCoreError
 from flcore.observers.journal_sieve import Wanted
 
+from .job_index import JobIndex
 from .job_view import JobView
+from .terminal import warn
 
 MOST_LISTED = 10
 
@@ -23,6 +25,14 @@ def wanted_for(names: Sequence[str], *, usage: bool = False) -> Wanted:
     ``usage``: and to say what they have used.
     """
     return Wanted([name.rpartition("/")[2] for name in names] if names else None, usage)
+
+
+def looked_for(index: JobIndex, choose: Callable[[list[JobView]], list[JobView]]) -> list[JobView]:
+    """Return which of the jobs are chosen. Says first what could not be found out: it may be why one is not there."""
+    there = index.jobs()
+    for problem in index.problems:
+        warn(problem)
+    return choose(there)
 
 
 def matching(views: Iterable[JobView], names: Sequence[str]) -> list[JobView]:

@@ -32,7 +32,7 @@ from ..tracking.ending import Ending
 from .job_index import JobIndex
 from .job_view import LAUNCHING, LOST, JobView
 from .scope import index_of
-from .selection import the_one_job, wanted_for
+from .selection import looked_for, the_one_job, wanted_for
 from .terminal import Terminal, warn
 
 LOOK_INTERVAL = 0.2
@@ -66,10 +66,7 @@ def run(args: argparse.Namespace) -> int:
     """End the job at all sites that are meant; return the exit status."""
     terminal = Terminal()
     with index_of(args, wanted=wanted_for([args.job])) as index:
-        there = index.jobs()
-        for problem in index.problems:  # first: they may be why a job is not there
-            warn(problem)
-        views = the_one_job(there, args.job)
+        views = looked_for(index, partial(the_one_job, name=args.job))
         try:
             outcomes = stop_all(index, views)
         except KeyboardInterrupt:
@@ -173,7 +170,7 @@ class Stopper:
         """Ask a process to end, kill it after its site's grace, and return what is seen of its end."""
         seen = runtime.inspect(container_id)
         if seen.state is DOCKER_STATE.CREATED and not seen.error:
-            self._wish.deliver(partial(_remove, runtime, container_id))
+            self._wish.deliver_by_removal(partial(runtime.remove, container_id))
             return runtime.inspect(container_id)
         if effective_state(seen) in TERMINAL_STATES:
             return seen
@@ -236,11 +233,6 @@ class Stopper:
             if time.monotonic() >= give_up_at or self._interrupted.wait(LOOK_INTERVAL):
                 return False
         return True
-
-
-def _remove(runtime: Runtime, container_id: str) -> bool:
-    runtime.remove(container_id)
-    return True
 
 
 def _in_words(result: JobResult) -> str:

@@ -24,9 +24,10 @@ import os
 import secrets
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -346,12 +347,18 @@ def _content(path: Path) -> bytes:
 
 
 def _fields(path: Path, content: bytes) -> dict[str, Any]:
+    passed_over = partial(logger.warning, "%s: a line that is no JSON object is passed over: %s", path)
+    return fields_in(content, passed_over)
+
+
+def fields_in(content: bytes, on_error: Callable[[Exception], object]) -> dict[str, Any]:
+    """Return the fields of a record's lines, later ones in place of earlier ones; of no line that is no object."""
     fields: dict[str, Any] = {}
     for line in content.splitlines():
         try:
             fields |= json.loads(line or "{}")
         except (ValueError, TypeError, RecursionError) as error:
-            logger.warning("%s: a line that is no JSON object is passed over: %s", path, error)
+            on_error(error)
     return fields
 
 

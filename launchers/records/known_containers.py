@@ -12,7 +12,6 @@ labels stands here, with its name, and with its id once that is known; or if the
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -24,7 +23,7 @@ from flcore.disk.safe_files import open_file
 from flcore.job_meta import is_identifier
 from flcore.observers.job_journal import JOURNAL_NAME
 
-from .job_record import KEPT, MAX_RECORD, SETTLED, UNREADABLE, JobIdentity
+from .job_record import KEPT, MAX_RECORD, SETTLED, UNREADABLE, JobIdentity, fields_in
 
 _FOLDERS = ("jobs", UNREADABLE, KEPT)
 
@@ -86,9 +85,6 @@ def _is_told_by(line: Mapping[str, Any], who: JobIdentity) -> bool:
 
 
 def _what_can_be_read(path: Path) -> dict[str, Any]:
-    fields: dict[str, Any] = {}
     with suppress(OSError), open_file(path) as file:
-        for line in file.read(MAX_RECORD).splitlines():
-            with suppress(ValueError, TypeError, RecursionError):
-                fields |= json.loads(line or b"{}")
-    return fields
+        return fields_in(file.read(MAX_RECORD), lambda _: None)
+    return {}

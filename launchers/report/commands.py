@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from flcore.cli.command import EXIT_OK, Commands, add_command
+from flcore.cli.command import EXIT_OK, Commands, add_command, whole_number
 from flcore.cli.streams import tell, write_bytes
 from flcore.disk.safe_files import write_output
 from flcore.errors import ConfigError
@@ -40,7 +40,7 @@ def add_commands(commands: Commands) -> None:
     add_job(report, nargs="*")
     report.add_argument("-o", "--output", metavar="FILE", default="report.html", help="'-' is standard output")
     report.add_argument(
-        "--details", metavar="N", type=_whole_number, default=None, help="give the details of the newest N jobs (20)"
+        "--details", metavar="N", type=whole_number, default=None, help="give the details of the newest N jobs (20)"
     )
     add_scope(report)
     serve = add_command(commands, "serve", run_serve, "serve a page of jobs that follows what happens", _SERVE_EXAMPLE)
@@ -111,12 +111,6 @@ def _needing_extra() -> Iterator[None]:
         yield
     except ImportError as error:
         raise ConfigError(f"{error.name} is not installed: pip install 'flcore[web]'") from error
-
-
-def _whole_number(text: str) -> int:
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"must be a whole number, got {text!r}")
-    return int(text)
 
 
 def _port(text: str) -> int:

@@ -85,6 +85,15 @@ class EndWish:
         self._end(tried_at, reached)
         return reached
 
+    def deliver_by_removal(self, remove: Callable[[], object]) -> bool:
+        """Deliver it to a job that has no process: by a call that removes its container. See :meth:`deliver`."""
+
+        def send() -> bool:
+            remove()
+            return True
+
+        return self.deliver(send)
+
     def note_delivery(self) -> None:
         """Take note of that it has reached the job, or that there is nothing which it could reach."""
         self._end(None, True)

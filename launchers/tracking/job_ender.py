@@ -54,14 +54,10 @@ class JobEnder:
             # and one whose start has failed has ended by itself.
             state = effective_state(self._runtime.inspect(container_id))
             if state is DOCKER_STATE.CREATED:
-                return job.wish.deliver(partial(self._remove, container_id))
+                return job.wish.deliver_by_removal(partial(self._runtime.remove, container_id))
             if state in TERMINAL_STATES:
                 return False
         return job.wish.deliver(partial(self._runtime.send_signal, container_id, signal))
-
-    def _remove(self, container_id: str) -> bool:
-        self._runtime.remove(container_id)
-        return True
 
     def _signalled(self, job: TrackedJob, ending: Ending, _: bool) -> None:
         self._go_on_in(ending.sent(time.monotonic()), job)

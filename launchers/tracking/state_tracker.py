@@ -152,7 +152,7 @@ class StateTracker:
         with self._lock:
             self._begin(None)
         question = partial(self._loop.ask, partial(logged, call), lambda _: None, lambda _: None)
-        self._loop.post(partial(self._loop.after, seconds, question))
+        self._loop.later(seconds, question)
 
     def poke(self, job: TrackedJob) -> None:
         """Have a job's container looked at, without waiting for an event."""
