@@ -18,6 +18,7 @@ ANSWERS: dict[str, tuple[int, Any]] = {
     "POST /containers/0123/kill": (204, None),
     "DELETE /containers/0123": (204, None),
     "GET /containers/json": (200, []),
+    "GET /info": (200, {"MemoryLimit": True, "SecurityOptions": ["name=seccomp,profile=builtin"]}),
     "GET /images/job:1/json": (200, {"Id": "sha256:1", "RepoDigests": []}),
     "GET /events": (200, {"id": "0123", "Action": "start"}),
     "GET /containers/0123/json": (200, {"Id": "0123", "Config": {"Tty": False}}),
@@ -38,6 +39,7 @@ class SmallEngine(ThreadingMixIn, UnixStreamServer):
         self.oldest, self.newest = "1.24", "1.41"
         self.names = ""
         """The version that it says it has, if not its newest."""
+        self.version = "x"
         self.answers = dict(ANSWERS)
         self.asked: list[str] = []
 
@@ -75,7 +77,7 @@ class _Answer(BaseHTTPRequestHandler):
         if version and (refusal := self.server.refusal(version)):
             self._say(400, {"message": refusal})
         elif path == "/version":
-            self._say(200, {"ApiVersion": self.server.names or self.server.newest, "Version": "x"})
+            self._say(200, {"ApiVersion": self.server.names or self.server.newest, "Version": self.server.version})
         else:
             self._say(*self.server.answers[f"{self.command} {path}"])
 

@@ -16,7 +16,7 @@ from typing import NoReturn
 from ..errors import FLCoreError
 from ..fl_constant import FLContextKey
 from ..import_path import leave_current_folder
-from ..job_launcher_spec import JobLauncherSpec
+from ..job_launcher_spec import Check, JobLauncherSpec
 from ..plain_text import visible
 from ..site import Site
 from ..site_log import is_on_standard_error, tells_of_end
@@ -156,9 +156,15 @@ def _check_launchers(site: Site) -> bool:
     for name, launcher in launchers.items():
         with closing(launcher):
             for found in launcher.check(fl_ctx):
-                print(f"  {'ok     ' if found.ok else 'MISSING'}  {name}: {visible(f'{found.what}: {found.detail}')}")
+                print(f"  {_level_of(found)}  {name}: {visible(f'{found.what}: {found.detail}')}")
                 complete &= found.ok
     return complete
+
+
+def _level_of(found: Check) -> str:
+    if not found.ok:
+        return "MISSING"
+    return "warning" if found.warning else "ok     "
 
 
 def _site(path: str, workspace: str | None) -> Site:

@@ -16,6 +16,7 @@ from flcore.job_launcher_spec import Check
 
 from ..records.job_record import JobIdentity
 from ..records.leases import Leases
+from ..runtime.engine_traits import EngineTraits
 
 _PREFIX = "uid-"
 _NAME = re.compile(_PREFIX + r"[1-9][0-9]*", re.ASCII)
@@ -27,7 +28,7 @@ class OwnUsers:
     Making one touches no disk; safe to use from several threads and processes.
 
     Args:
-        uids: the users; the gid of each is the same number.
+        uids: the users, as containers count them; the gid of each is the same number.
         folder: of the leases.
     """
 
@@ -54,7 +55,7 @@ class OwnUsers:
         uid = name.removeprefix(_PREFIX)
         return f"{uid}:{uid}"
 
-    def take_back(self, folder: Path) -> None:
+    def take_back(self, folder: Path, engine: EngineTraits) -> None:
         """Make an ended job's folder the site's own again, so that no later job of its user can have it.
 
         Idempotent; raises OSError.
@@ -64,25 +65,27 @@ class OwnUsers:
         except FileNotFoundError:  # it was made for a launch that has failed
             return
         with closing(opened):
-            if os.fstat(opened).st_uid in self.uids:
+            if os.fstat(opened).st_uid in engine.uids_on_host(self.uids):
                 take_back(opened, os.geteuid(), os.getegid())
 
-    def check_right(self) -> None:
+    def check_right(self, engine: EngineTraits) -> None:
         """Raise JobLaunchError if this process may not give files to these users. Touches no disk."""
+        uids = engine.uids_on_host(self.uids)
         with closing(os.memfd_create("gift", os.MFD_CLOEXEC)) as gift:
-            for uid in (self.uids[0], self.uids[-1]):
+            for uid in (uids[0], uids[-1]):
                 try:
                     os.fchown(gift, uid, uid)
                 except OSError as error:
                     raise JobLaunchError(_no_right(uid, error)) from error
 
-    def check(self) -> Check:
+    def check(self, engine: EngineTraits) -> Check:
         """Say whether jobs can have these users, and who has one."""
-        others = ", ".join(f"{user.pw_uid} is {user.pw_name}" for user in pwd.getpwall() if user.pw_uid in self.uids)
+        uids = engine.uids_on_host(self.uids)
+        others = ", ".join(f"{user.pw_uid} is {user.pw_name}" for user in pwd.getpwall() if user.pw_uid in uids)
         if others:
             return Check("users", False, f"'user_range' has users of this host: {others}; take uids that nobody has")
         try:
-            self.check_right()
+            self.check_right(engine)
             holders = self._leases.holders()
         except (JobLaunchError, OSError) as error:
             return Check("users", False, str(error))

@@ -11,6 +11,7 @@ from flcore.job_launcher_spec import Check
 
 from ..container_spec import LABEL_NONCE, ContainerSpec
 from ..docker_state import DOCKER_STATE, ContainerState
+from .engine_traits import EngineTraits
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +116,10 @@ class Runtime(Protocol):
     """For logs: what it is and where, without credentials."""
     remembers: bool
     """Whether its containers can be found again, with their results, by another process after this one's death."""
+
+    def traits(self) -> EngineTraits:
+        """Return what the engine is. It is asked once for each stream of its events, or each time without one."""
+        ...
 
     def create(self, spec: ContainerSpec) -> str:
         """Create a container and return its id.

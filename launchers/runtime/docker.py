@@ -58,12 +58,13 @@ from .docker_answer import (
     told_container,
     told_end,
 )
-from .docker_clients import DockerClients, default_address
+from .docker_clients import DockerClients, ask_what_it_is, default_address
 from .docker_labels import ImageLabels
 from .docker_output import output_so_far
 from .docker_parent import Parent, as_parent, own_container_id
 from .docker_pull import DockerPull, Entry, pull_error
 from .docker_request import create_request
+from .engine_traits import LEAK, EngineTraits, leaks_names, warnings
 from .nvidia import query_gpus
 
 logger = logging.getLogger(__name__)
@@ -115,14 +116,27 @@ class DockerRuntime:
         self._clients = DockerClients(docker_host, tls, client)
         self._labels = ImageLabels(self._image_labels)
         self._streams: set[Any] = set()
+        self._traits: EngineTraits | None = None
+        """What it said that it is, to be believed as long as a stream of its events goes on."""
+        self._warned: set[str] = set()
         self._ends: dict[str, ToldEnd] = {}
         """What the events said of ends, by container, for as long as the engine lists these."""
         self._lock = threading.Lock()
+
+    def traits(self) -> EngineTraits:
+        known = self._traits
+        if known is None or not self._streams:  # it may have become another, and nobody would have been told
+            with self._errors("what it is"):
+                self._traits = known = ask_what_it_is(self._clients.looks.api)
+        return known
 
     def create(self, spec: ContainerSpec) -> str:
         request = create_request(self._parent().located(spec))
         with self._errors(f"container {spec.name}", OF_A_CREATE, ImageError):
             created = self._clients.calls.api.create_container_from_config(request, spec.name)
+        for words in set(created.get("Warnings") or ()) - self._warned:
+            self._warned.add(words)
+            logger.warning("%s warns of the jobs that it is asked for: %s", self.name, words)
         return str(created["Id"])
 
     def describe(self, spec: ContainerSpec) -> Mapping[str, Any]:
@@ -227,6 +241,7 @@ class DockerRuntime:
             try:
                 yield self._ids(stream)
             finally:
+                self._traits = None
                 with self._lock:
                     self._streams.discard(stream)
                 _close(stream)
@@ -310,17 +325,24 @@ class DockerRuntime:
 
     def check(self, image: str | None, network: str | None) -> Iterator[Check]:
         try:
-            with self._errors("its version"):
-                version = self._clients.looks.api.version()
+            traits = self.traits()
         except RuntimeUnavailableError as error:
             yield Check("engine", False, str(error))
             return
-        yield Check("engine", True, f"Docker Engine {version['Version']}, API {version['ApiVersion']}")
+        yield Check("engine", True, f"{traits}, API {traits.api}")
+        yield from warnings(traits)
         api = self._clients.looks.api
         if network:
-            yield self._there("network", network, api.inspect_network, f"docker network create {network}")
+            yield from self._check_network(network, leaks_names(traits))
         if image:
             yield self._there("image", image, api.inspect_image, f"docker pull {image}")
+
+    def _check_network(self, network: str, leaks: bool) -> Iterator[Check]:
+        api = self._clients.looks.api
+        found = self._there("network", network, api.inspect_network, f"docker network create {network}")
+        yield found
+        if leaks and found.ok and api.inspect_network(network).get("Internal"):
+            yield Check("network", True, f"{network} is internal, and {LEAK}", warning=True)
 
     def close(self) -> None:
         self.close_events()

@@ -37,6 +37,8 @@ OF_A_NAME_OF_AN_IMAGE: Refusals = {400: ImageError}
 OF_A_CHECK: Refusals = {404: NetworkError}
 OF_A_REMOVAL: Refusals = {404: NothingToDoError}
 OF_WHAT_NEEDS_A_CONTAINER: Refusals = dict.fromkeys((404, 409), NothingToDoError)
+FORBIDDEN = (401, 403, 404, 405, 501)
+"""What stands in front of an engine may answer to a question that it lets nobody ask."""
 IN_PROGRESS = 409
 """The status of a removal that somebody else has asked for already."""
 

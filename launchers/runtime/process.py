@@ -23,6 +23,7 @@ from ..container_spec import ContainerSpec
 from ..docker_state import GONE, ContainerState
 from ..output_lines import chunks_of, seek_last_lines
 from .base import ContainerSummary, ContainerUsage, FoundImage, OutputChunk, PullProgress, PullStream
+from .engine_traits import EngineTraits
 from .local_process import LocalProcess
 from .nvidia import query_gpus
 
@@ -45,6 +46,9 @@ class ProcessRuntime:
         self._lock = threading.Lock()
         self._folder: Path | None = None
         self._events: set[_Events] = set()
+
+    def traits(self) -> EngineTraits:
+        return EngineTraits(self.name)
 
     def create(self, spec: ContainerSpec) -> str:
         with self._lock:
