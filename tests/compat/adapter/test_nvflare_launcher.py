@@ -36,6 +36,7 @@ from launchers.docker_state import ContainerState
 from launchers.flare.job_failure import return_code_of
 from launchers.nvflare_launcher import ClientDockerJobLauncher, ServerDockerJobLauncher
 from launchers.runtime.docker_request import create_request
+from launchers.runtime.engine_traits import EngineTraits, Shift
 from launchers.runtime.fake import FakeRuntime
 
 JOB = "11111111-2222-3333-4444-555555555555"
@@ -361,6 +362,29 @@ def test_all_that_is_the_jobs_users_is_so_where_each_job_has_a_user_of_its_own(t
     assert "uid=200000,gid=200000" in create_request(spec)["HostConfig"]["Tmpfs"][str(parent.folder)]
     parent.close()
     assert (parent.folder / JOB / "app_site-1/custom").stat().st_uid == 0
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files to others")
+@pytest.mark.parametrize(
+    ("engine", "owner_of_key"),
+    [
+        (EngineTraits("remapped", has=frozenset({"userns"}), shift=Shift(300000, 300000)), 365534),
+        (EngineTraits("rootless", has=frozenset({"rootless"})), 0),
+        (EngineTraits("plain"), 65534),
+    ],
+    ids=["userns-remap", "rootless", "plain"],
+)
+def test_whether_a_job_may_read_the_kits_files_is_judged_as_the_host_counts_its_user(
+    tmp_path: Path, engine: EngineTraits, owner_of_key: int
+) -> None:
+    parent = Parent(tmp_path, private_key=True)
+    parent.runtime.engine = engine
+    (tmp_path / "startup/client.key").chmod(0o600)
+    parent.launch()
+    (source,) = (mount.source for mount in parent.spec().mounts if mount.target.endswith("client.key"))
+    assert Path(source).stat().st_uid == owner_of_key
+    assert (source == str(tmp_path / "startup/client.key")) is engine.is_rootless
+    parent.close()
 
 
 def test_where_the_server_stores_all_jobs_a_job_finds_nothing(server: Parent) -> None:
