@@ -27,6 +27,7 @@ from .policy import docker_args, site_args
 from .policy.job_policy import SitePolicy, names_image
 from .policy.launch_origins import AT_LAUNCH
 from .runtime.base import Runtime
+from .runtime.docker_parent import ALL_USERS
 from .runtime.engine_traits import NO_SHIFT, ROOTLESS_USER, TRAITS, EngineTraits
 from .settings import PULL_POLICIES, PullSettings
 
@@ -216,15 +217,18 @@ class DockerJobLauncher(JobLauncher):
     def check_engine(self, engine: EngineTraits) -> None:
         super().check_engine(engine)
         if engine.is_rootless:
-            self._check_leaves_users_alone(engine)
+            self._check_is_its_user(engine)
         elif engine.shift is None:
             raise JobLaunchError(f"{engine} shifts users, and does not say by how much: no job can be given its files")
         elif engine.shift != NO_SHIFT and os.geteuid() != 0:
             way_out = "run the site as root, or let it ask an engine that shifts none"
             raise JobLaunchError(f"{engine} shifts users: only root can give files to those of jobs; {way_out}")
 
-    def _check_leaves_users_alone(self, engine: EngineTraits) -> None:
-        """Raise JobLaunchError if the site names users that a rootless engine can give no files to."""
+    def _check_is_its_user(self, engine: EngineTraits) -> None:
+        """Raise JobLaunchError if the site, or its jobs' users, are others than who runs a rootless engine."""
+        if os.geteuid() == 0 and Path("/proc/self/uid_map").read_text().split() == ALL_USERS:
+            way_out = "run the site as the user who runs the engine"
+            raise JobLaunchError(f"{engine} is rootless, and can give its jobs nothing that is root's: {way_out}")
         key = "user_range" if self.own_users else "user" if "user" in self.given and self.user != ROOTLESS_USER else ""
         if key:
             why = "no user but its 0, who is the site's own on the host, can have the site's files"

@@ -19,7 +19,7 @@ _OWN_FILE = re.compile(r"/containers/([0-9a-f]{64})/(?:hostname|hosts|resolv\.co
 """What an engine mounts into each container, from a folder that has the container's id."""
 
 
-_ALL_USERS = ["0", "0", str(2**32 - 1)]
+ALL_USERS = ["0", "0", str(2**32 - 1)]
 """The map of users of a process whose users are the host's."""
 
 
@@ -79,7 +79,7 @@ def own_container_id(mountinfo: str) -> str:
 
 def shares_users(mountinfo: str, uid_map: str) -> bool:
     """Whether a process counts users as an engine's containers do: it is in one, and the host's users are others."""
-    return bool(own_container_id(mountinfo)) and uid_map.split() != _ALL_USERS
+    return bool(own_container_id(mountinfo)) and uid_map.split() != ALL_USERS
 
 
 def as_parent(inspection: Mapping[str, Any], host_paths: Mapping[str, str]) -> Parent:

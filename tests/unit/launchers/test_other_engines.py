@@ -24,6 +24,7 @@ from launchers.runtime.fake import FakeRuntime
 from ...faulty import until
 
 AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files to others")
+OWN = (os.geteuid(), os.getegid())
 META = {"job_id": "job-1"}
 NAME = "site-1-job-1"
 ROOTLESS = EngineTraits("Docker Engine", "28.5.2", frozenset({"seccomp", "rootless"}))
@@ -72,8 +73,10 @@ def parent(tmp_path: Path) -> Iterator[Parent]:
     parent.close()
 
 
-def own() -> tuple[int, int]:
-    return os.geteuid(), os.getegid()
+@pytest.fixture
+def not_root(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the site take itself for a user: a rootless engine is never root's."""
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
 
 
 def about(checks: Any, what: str) -> list[Check]:
@@ -83,6 +86,7 @@ def about(checks: Any, what: str) -> list[Check]:
 # --- a rootless engine ---
 
 
+@pytest.mark.usefixtures("not_root")
 def test_on_a_rootless_engine_a_job_is_user_0_and_all_files_stay_the_sites_own(
     parent: Parent, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -94,10 +98,11 @@ def test_on_a_rootless_engine_a_job_is_user_0_and_all_files_stay_the_sites_own(
     spec = parent.runtime.container(NAME).spec
     (secret,) = (Path(mount.source).stat() for mount in spec.mounts if mount.target == "/run/secrets/token")
     assert spec.user == "0:0"
-    assert parent.owners() == {own()}
-    assert (secret.st_uid, secret.st_gid) == own()
+    assert parent.owners() == {OWN}
+    assert (secret.st_uid, secret.st_gid) == OWN
 
 
+@pytest.mark.usefixtures("not_root")
 @pytest.mark.parametrize("given", [{}, {"user": "0:0", "allow_insecure": ["user"]}], ids=["by default", "as 0:0"])
 def test_user_0_of_a_rootless_engine_is_not_called_insecure(
     parent: Parent, given: dict[str, Any], caplog: pytest.LogCaptureFixture
@@ -116,6 +121,7 @@ def test_user_0_of_any_other_engine_is(parent: Parent, caplog: pytest.LogCapture
         assert "user is insecure, and allowed: jobs run as root (0:0)" in caplog.text
 
 
+@pytest.mark.usefixtures("not_root")
 @pytest.mark.parametrize("key", ["user", "user_range"])
 def test_a_user_that_a_rootless_engine_can_give_nothing_to_is_refused_by_the_key(parent: Parent, key: str) -> None:
     parent.runtime.engine = ROOTLESS
@@ -130,6 +136,7 @@ def test_a_user_that_a_rootless_engine_can_give_nothing_to_is_refused_by_the_key
     assert [check.detail for check in launcher.check(parent.ctx) if not check.ok and check.what == "engine"] == [words]
 
 
+@pytest.mark.usefixtures("not_root")
 def test_a_dry_run_shows_the_user_that_the_engine_will_be_asked_for(parent: Parent) -> None:
     parent.runtime.engine = ROOTLESS
     launcher = parent.launcher()
@@ -141,6 +148,16 @@ def test_a_dry_run_shows_the_user_that_the_engine_will_be_asked_for(parent: Pare
 def test_a_dry_run_raises_what_a_launch_would_raise_of_the_engine(parent: Parent) -> None:
     with pytest.raises(JobLaunchError, match="job job-1: fake runtime has no userns"):
         parent.launcher(require=["userns"]).describe_launch(META, parent.ctx)
+
+
+@AS_ROOT
+def test_a_site_that_is_root_is_told_that_a_rootless_engine_can_give_its_jobs_nothing(parent: Parent) -> None:
+    parent.runtime.engine = ROOTLESS
+    launcher = parent.launcher()
+    with pytest.raises(JobLaunchError, match="can give its jobs nothing that is root's: run the site as the user who"):
+        launcher.launch_job(META, parent.ctx)
+    assert parent.left() == []
+    assert not all(check.ok for check in about(launcher.check(parent.ctx), "engine"))
 
 
 # --- an engine that shifts users ---
@@ -181,7 +198,7 @@ def test_a_user_of_a_range_is_shifted_too_and_its_folder_is_the_sites_again_at_t
     assert parent.owners() == {(301000, 401000)}
     parent.runtime.exit(NAME)
     until(lambda: not parent.runtime.containers(), "the container is removed")
-    until(lambda: parent.owners() == {own()}, "the folder is the site's again")
+    until(lambda: parent.owners() == {OWN}, "the folder is the site's again")
 
 
 @AS_ROOT
@@ -215,6 +232,7 @@ def test_a_site_that_is_not_root_is_told_why_it_can_have_no_job_on_an_engine_tha
     assert not all(check.ok for check in about(launcher.check(parent.ctx), "engine"))
 
 
+@pytest.mark.usefixtures("not_root")
 def test_an_engine_that_has_become_another_gives_files_by_what_it_is_now(parent: Parent) -> None:
     launcher = parent.launcher()
     launcher.launch_job(META, parent.ctx)
