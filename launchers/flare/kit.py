@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from flcore.disk.os_errors import in_words
 from flcore.errors import JobLaunchError, JobRejectedError
 from flcore.job_meta import FOLDERS_OF_SITES
 from flcore.workspace import STATE_DIR
@@ -86,7 +87,7 @@ def check_run_folder(job_id: str, folder: Path, app: str) -> None:
         names = os.listdir(folder) if stat.S_ISDIR(folder.lstat().st_mode) else []  # noqa: PTH208 - no more is needed
         is_made = app in names and stat.S_ISDIR((folder / app).lstat().st_mode)
     except OSError as error:
-        raise JobLaunchError(f"job {job_id}: whose {folder} is cannot be found out: {error}") from error
+        raise JobLaunchError(f"job {job_id}: whose {folder} is cannot be found out: {in_words(error)}") from error
     if not is_made or not _OF_SITES.isdisjoint(names):
         why = f"names {folder}, which NVIDIA FLARE did not make for a job: it has no folder {app}, or is a site's own"
         raise JobRejectedError(f"job {job_id}: job_id: {why}; move it out of the kit, and launch the job again")

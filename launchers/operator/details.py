@@ -11,6 +11,7 @@ from itertools import pairwise
 from typing import Any
 
 from flcore.cli.command import EXIT_OK
+from flcore.disk.os_errors import in_words
 from flcore.errors import FLCoreError
 from flcore.plain_text import harmless
 
@@ -158,7 +159,7 @@ def _last_lines(view: JobView) -> tuple[list[str], str]:
     try:
         lines = list(output(view, LINES_SHOWN))
     except (OSError, FLCoreError) as error:
-        return [], str(error)
+        return [], in_words(error)
     return [line.decode(errors="replace") for line in lines], "it has written nothing"
 
 

@@ -11,6 +11,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any, NamedTuple
 
+from flcore.disk.os_errors import in_words
 from flcore.errors import (
     ImageError,
     JobLaunchError,
@@ -199,7 +200,7 @@ def may_have_arrived(error: BaseException) -> bool:
 def root_cause(error: BaseException) -> str:
     """Return, in one line, what is behind all that the layers of a client make of it."""
     root = _root(error)
-    return " ".join(f"{type(root).__name__}: {root}".split())
+    return " ".join(f"{type(root).__name__}: {in_words(root)}".split())
 
 
 def no_answer(error: BaseException, address: str) -> str:

@@ -288,11 +288,11 @@ def raised(*chain: Exception) -> Exception:
 @pytest.mark.parametrize(
     ("error", "may_have_arrived", "root"),
     [
-        (raised(OSError("aborted"), ConnectionRefusedError(111, "refused")), False, "[Errno 111] refused"),
-        (raised(OSError("aborted"), FileNotFoundError(2, "no socket")), False, "[Errno 2] no socket"),
+        (raised(OSError("aborted"), ConnectionRefusedError(111, "refused")), False, "refused"),
+        (raised(OSError("aborted"), FileNotFoundError(2, "no socket")), False, "no socket"),
         (raised(OSError("aborted"), PermissionError(13, "denied"), KeyError(1)), False, "1"),
-        (raised(socket.gaierror(-2, "no such host")), False, "[Errno -2] no such host"),
-        (raised(OSError("aborted"), ConnectionResetError(104, "reset\n by peer")), True, "[Errno 104] reset by peer"),
+        (raised(socket.gaierror(-2, "no such host")), False, "no such host"),
+        (raised(OSError("aborted"), ConnectionResetError(104, "reset\n by peer")), True, "reset by peer"),
         (raised(TimeoutError("timed out")), True, "timed out"),
     ],
     ids=["refused", "no-socket", "denied", "no-host", "reset", "timeout"],
