@@ -45,6 +45,8 @@ _NO_NETWORK = re.compile(r"network (\S+) not found")
 _STALE_ENDPOINT = re.compile(r"endpoint with name (\S+) already exists in network (\S+)")
 """What an engine that was killed may leave in a network, in the name of a container that is gone."""
 _HOLDER_OF_NAME = re.compile(r"in use by (?:container )?\"?([0-9a-f]{12})[0-9a-f]*")
+_KINDS_BY_WORDS = {NameInUseError: re.compile(r"container name \S+ is already in use")}
+"""What an engine says, for those that do not say it by the status."""
 _NO_GPU_DRIVER = re.compile(r"could not select device driver|failed to discover GPU vendor from CDI")
 """Engines until 28, and from 29 on."""
 _CDI_GPU = "nvidia.com/gpu="
@@ -171,8 +173,8 @@ def cdi_gpus(info: Mapping[str, Any]) -> list[str]:
 
 def refusal(what: str, status: int | None, explanation: object, refusals: Refusals) -> JobLaunchError:
     """Return the error that an engine's refusal is, with the way out where its words tell of one."""
-    kind = refusals.get(status or 0, RuntimeRefusedError)
     said = " ".join(str(explanation).split())
+    kind = refusals.get(status or 0) or _kind_by_words(said, refusals)
     way_out = ""
     if kind is NameInUseError and (match := _HOLDER_OF_NAME.search(said)):
         # The engine's own way out is to remove that container, in which another site's job may run.
@@ -190,6 +192,12 @@ def refusal(what: str, status: int | None, explanation: object, refusals: Refusa
     elif _NO_GPU_DRIVER.search(said):
         way_out = "; install the NVIDIA Container Toolkit on its host, or take 'gpu_ids' out of the site's config"
     return kind(f"{what}: the engine says: {said}{way_out}")
+
+
+def _kind_by_words(said: str, refusals: Refusals) -> type[JobLaunchError]:
+    """Return what a refusal is whose status says nothing: Podman's is 500 where Docker's tells."""
+    kinds = (kind for kind, words in _KINDS_BY_WORDS.items() if kind in refusals.values() and words.search(said))
+    return next(kinds, RuntimeRefusedError)
 
 
 def may_have_arrived(error: BaseException) -> bool:

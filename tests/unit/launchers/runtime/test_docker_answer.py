@@ -329,6 +329,24 @@ def test_a_name_in_use_is_told_without_the_advice_to_remove_who_has_it(said: str
     assert "remove" not in str(error)
 
 
+PODMAN_S = (
+    'creating container storage: the container name "site-1-j" is already in use by c0ffee00c0ffee00. You have to remove '
+    "that container to be able to reuse that name: that name is already in use, or use --replace to instruct Podman to "
+    "do so."
+)
+
+
+def test_a_name_that_podman_says_is_in_use_by_a_500_is_in_use() -> None:
+    error = answer.refusal("container site-1-j", 500, PODMAN_S, answer.OF_A_CREATE)
+    assert type(error) is NameInUseError
+    assert str(error).startswith("container site-1-j: its name is in use by the container c0ffee00c0ff; see whose that")
+
+
+def test_words_of_a_name_in_use_mean_nothing_where_none_was_asked_for() -> None:
+    assert type(answer.refusal("container c0ffee", 500, PODMAN_S, answer.OF_A_START)) is JobStartError
+    assert type(answer.refusal("container j", 500, "no space left", answer.OF_A_CREATE)) is RuntimeRefusedError
+
+
 def test_a_password_in_an_address_is_told_to_nobody() -> None:
     assert answer.told_address("tcp://user:pass@host:2375") == "tcp://user:***@host:2375"
     assert answer.told_address("ssh://user@host") == "ssh://user@host"
