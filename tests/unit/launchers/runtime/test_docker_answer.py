@@ -330,9 +330,8 @@ def test_a_name_in_use_is_told_without_the_advice_to_remove_who_has_it(said: str
 
 
 PODMAN_S = (
-    'creating container storage: the container name "site-1-j" is already in use by c0ffee00c0ffee00. You have to remove '
-    "that container to be able to reuse that name: that name is already in use, or use --replace to instruct Podman to "
-    "do so."
+    'creating container storage: the container name "site-1-j" is already in use by c0ffee00c0ffee00. You have to '
+    "remove that container to be able to reuse that name: that name is already in use, or use --replace"
 )
 
 
