@@ -210,7 +210,7 @@ def told_bare(module: Module) -> Iterator[tuple[str, int]]:
                 if isinstance(node, ast.Call) and re.fullmatch(r"str|repr|logger\.\w+", ast.unparse(node.func)):
                     texts = node.args
                 if any(isinstance(text, ast.Name) and text.id == handler.name for text in texts):
-                    yield ast.unparse(node), node.lineno
+                    yield ast.unparse(node), handler.lineno
 
 
 def reached_for(module: Module) -> Iterator[tuple[str, int]]:
