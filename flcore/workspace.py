@@ -76,8 +76,7 @@ class Workspace:
         """
         job_id = get_job_id(job_meta)
         run_dir, app_dir = Path(self.get_run_dir(job_id)), self.get_app_dir(job_id)
-        if _is_somebody_elses(run_dir):
-            raise rejection(job_meta, JobMetaKey.JOB_ID, _not_made_for_a_job(run_dir), job_id)
+        check_run_dir(job_meta, run_dir)
         if app is None:
             yield JobFiles(job_id, app_dir)
             return
@@ -173,11 +172,14 @@ def _why_closed(folder: Path) -> str:
     return foreign_owner(folder) or f"{folder} cannot be opened by its own user, or is a link that leads nowhere"
 
 
-def _is_somebody_elses(folder: Path) -> bool:
+def check_run_dir(job_meta: JobMeta, folder: Path) -> None:
+    """Raise JobRejectedError if what would be a job's folder is one that the site has not made for a job."""
     try:
-        return is_foreign(folder)
+        foreign = is_foreign(folder)
     except OSError as error:
         raise JobLaunchError(f"whose {folder} is cannot be found out: {in_words(error)}") from error
+    if foreign:
+        raise rejection(job_meta, JobMetaKey.JOB_ID, _not_made_for_a_job(folder), get_job_id(job_meta))
 
 
 def _not_made_for_a_job(folder: Path) -> str:

@@ -46,6 +46,7 @@ from .docker_answer import (
     as_it_ended,
     cdi_gpus,
     epoch_seconds,
+    found_image,
     inspected_state,
     is_end_disguised,
     listed_container,
@@ -141,8 +142,7 @@ class DockerRuntime:
                 found = self._clients.looks.api.inspect_image(image)
             except (NotFound, NullResource):
                 return None
-            named = (name.partition("@")[2] for name in found.get("RepoDigests") or ())
-            return FoundImage(found["Id"], frozenset({found["Id"], *named}))
+            return found_image(image, found)
 
     def pull(self, image: str) -> PullStream:
         """Return a pull that has not begun.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import socket
 import ssl
@@ -11,6 +12,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any, NamedTuple
 
+from flcore.config.sizes import size_in_words
 from flcore.disk.os_errors import in_words
 from flcore.errors import (
     ImageError,
@@ -22,7 +24,7 @@ from flcore.errors import (
 )
 
 from ..docker_state import DOCKER_STATE, ContainerState
-from .base import ContainerSummary, ContainerUsage, OutputChunk
+from .base import ContainerSummary, ContainerUsage, FoundImage, OutputChunk
 
 
 class NothingToDoError(JobLaunchError):
@@ -50,6 +52,9 @@ _KINDS_BY_WORDS = {NameInUseError: re.compile(r"container name \S+ is already in
 _NO_GPU_DRIVER = re.compile(r"could not select device driver|failed to discover GPU vendor from CDI")
 """Engines until 28, and from 29 on."""
 _CDI_GPU = "nvidia.com/gpu="
+_MOST_OF_AN_IMAGE = {"ExposedPorts": 1000, "Volumes": 100, "Env": 1000, "Labels": 1000}
+_LONGEST_CONFIG = 256 << 10
+"""Characters, as JSON; those of the largest usual images have a tenth of it."""
 _EXIT_CODE = "exitCode"
 """Of an event's attributes; a label of this name, be it the image's, takes its place."""
 _UNSEEN = 255
@@ -156,6 +161,25 @@ def as_it_ended(state: ContainerState, told: ToldEnd) -> ContainerState:
         and told.time >= (state.started_at or 0)  # else it is the end of an earlier start
     )
     return replace(state, exit_code=told.exit_code, finished_at=told.time) if is_forgotten else state
+
+
+# --- an image ---
+
+
+def found_image(image: str, found: Mapping[str, Any]) -> FoundImage:
+    """Return an image that the engine has. Raises ImageError for one whose config is out of all proportion.
+
+    Its maker has a say in that: each list and event repeats the labels, each list the ports, and each volume costs the
+    engine a folder at each creation.
+    """
+    config = found.get("Config") or {}
+    for key, most in _MOST_OF_AN_IMAGE.items():
+        if (found_there := len(config.get(key) or ())) > most:
+            raise ImageError(f"image {image}: its config has {found_there} {key}, more than {most}; build it without")
+    if len(json.dumps(config)) > _LONGEST_CONFIG:
+        raise ImageError(f"image {image}: its config is longer than {size_in_words(_LONGEST_CONFIG)}; build it shorter")
+    named = (name.partition("@")[2] for name in found.get("RepoDigests") or ())
+    return FoundImage(found["Id"], frozenset({found["Id"], *named}))
 
 
 # --- the engine ---
