@@ -88,6 +88,8 @@ class JobLauncher(LaunchPlanner):
         Called when nothing of an earlier run is in the way any more, before the engine is asked for anything. Raises
         JobLaunchError.
         """
+        if self.own_users:
+            self.own_users.check_right(self._get_runtime())
         for name in self.datasets:
             if not self.dataset_source(name).exists():
                 missing = f"the dataset {name} is not there: {self.dataset_source(name)}"
@@ -170,7 +172,7 @@ class JobLauncher(LaunchPlanner):
         if leases:
             yield leases.check()
         if self.own_users:
-            yield self.own_users.check()
+            yield self.own_users.check(self._get_runtime())
         if state_dir:
             yield from check_records(state_dir)
 

@@ -55,6 +55,7 @@ from .docker_answer import (
     no_answer,
     output_chunk,
     refusal,
+    shifts_users,
     told_address,
     told_end,
 )
@@ -306,6 +307,10 @@ class DockerRuntime:
             api = self._clients.looks.api
             of_engine = cdi_gpus(api.info())
         return (query_gpus() if api.base_url == _LOCAL else []) or of_engine
+
+    def shifts_users(self) -> bool:
+        with self._errors("its security options"):
+            return shifts_users(self._clients.looks.api.info())
 
     def check(self, image: str | None, network: str | None) -> Iterator[Check]:
         try:

@@ -55,6 +55,7 @@ _CDI_GPU = "nvidia.com/gpu="
 _MOST_OF_AN_IMAGE = {"ExposedPorts": 1000, "Volumes": 100, "Env": 1000, "Labels": 1000}
 _LONGEST_CONFIG = 256 << 10
 """Characters, as JSON; those of the largest usual images have a tenth of it."""
+_SHIFTING = ("name=userns", "name=rootless")
 _EXIT_CODE = "exitCode"
 """Of an event's attributes; a label of this name, be it the image's, takes its place."""
 _UNSEEN = 255
@@ -190,6 +191,11 @@ def cdi_gpus(info: Mapping[str, Any]) -> list[str]:
     devices = (device.get("ID", "") for device in info.get("DiscoveredDevices") or ())
     names = [device.removeprefix(_CDI_GPU) for device in devices if device.startswith(_CDI_GPU)]
     return [name for name in names if name.startswith("GPU-")] or [name for name in names if name.isdigit()]
+
+
+def shifts_users(info: Mapping[str, Any]) -> bool:
+    """Whether a container's users are others on the host than they are called (userns-remap, rootless)."""
+    return any(option.partition(",")[0] in _SHIFTING for option in info.get("SecurityOptions") or ())
 
 
 # --- a refusal, or no answer ---

@@ -335,6 +335,19 @@ PODMAN_S = (
 )
 
 
+@pytest.mark.parametrize(
+    ("options", "shifts"),
+    [
+        (["name=seccomp,profile=default", "name=userns"], True),
+        (["name=seccomp,profile=builtin", "name=rootless", "name=cgroupns"], True),
+        (["name=apparmor", "name=seccomp,profile=default"], False),
+        (None, False),
+    ],
+)
+def test_an_engine_says_among_its_security_options_that_it_shifts_users(options: Any, shifts: bool) -> None:
+    assert answer.shifts_users({"SecurityOptions": options}) is shifts
+
+
 def image_with(**config: Any) -> dict[str, Any]:
     return {"Id": "sha256:1", "RepoDigests": ["job@sha256:2"], "Config": config}
 
