@@ -22,8 +22,8 @@ from ..runtime.base import Runtime
 
 _PREFIX = "uid-"
 _SHIFTED = (
-    "'user_range': the engine shifts users (userns-remap, or rootless), so each job would be another user of this host, "
-    "whom its folder is not given to; leave 'user_range' out: such an engine keeps jobs from being users of the host"
+    "'user_range': the engine shifts users (userns-remap, or rootless), so each job would be another user of this "
+    "host, whom its folder is not given to; leave 'user_range' out: with such an engine no job is a user of the host"
 )
 _NAME = re.compile(_PREFIX + r"[1-9][0-9]*", re.ASCII)
 

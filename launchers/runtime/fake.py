@@ -71,7 +71,7 @@ class FakeRuntime:
         self.pulls_wait = False
         """True: a pull goes on as a test says by its :class:`FakePull`."""
         self.shifted_users = False
-        """True: what it runs has other uids on the host than it is asked for."""
+        """True: jobs have other uids on the host."""
         self.gpus: list[str] = []
         """The ids of the GPUs that it says it has."""
         self.pulls: list[FakePull] = []
@@ -260,8 +260,7 @@ class FakeRuntime:
         return self.gpus
 
     def shifts_users(self) -> bool:
-        with self._engine():
-            return self.shifted_users
+        return self.shifted_users
 
     def check(self, image: str | None, network: str | None) -> Iterator[Check]:
         yield Check("engine", self.reachable, self.name)
