@@ -13,10 +13,10 @@ EXTRAS := cli,dev
 quietly = out=$$($(1) 2>&1) || { echo "$$out" >&2; exit 1; }
 apt_get = DEBIAN_FRONTEND=noninteractive apt-get -qq -y -o DPkg::Lock::Timeout=120
 
-# Several processes share these tests, two more than there are cores, for many tests wait. What they compile is kept:
+# Several processes share these tests, one more than there are cores, for many tests wait. What they compile is kept:
 # else each of them, and each process that a test starts, compiles all of it again.
 unexport PYTHONDONTWRITEBYTECODE
-run_shared = .venv/bin/python -m pytest -n $$(($$(nproc) + 2)) --dist worksteal
+run_shared = .venv/bin/python -m pytest -n $$(($$(nproc) + 1)) --dist worksteal
 run_most_tests = FLCORE_TRY=more $(run_shared) tests/unit tests/processes
 
 .PHONY: help demo test test-compat test-lowest test-web check unit bench faults sweep fuzz engine-stop clean
@@ -60,11 +60,12 @@ test-web: $(VENV) ## look at the report and the live page in a real browser (roo
 	@.ci/browser install
 	@exec .venv/bin/python -m pytest tests/web
 
-check: $(VENV) ## check style, types and imports
+check: $(VENV) ## check style, types, imports, and the sizes of files, classes and functions
 	@.venv/bin/ruff check
 	@.venv/bin/ruff format --check
 	@.venv/bin/mypy
 	@$(call quietly,.venv/bin/lint-imports)
+	@$(call quietly,.venv/bin/python -m pytest -q -n0 tests/house)
 
 unit: $(VENV) ## run the quick tests, which need no Docker Engine
 	@$(run_shared) tests/unit
