@@ -108,11 +108,18 @@ class StateTracker:
 
     def watch(self, job: TrackedJob) -> None:
         """Follow a job's container from now on; what happened to it before counts too. Idempotent."""
+        self.watch_unstarted(job)
+        self.poke(job)
+
+    def watch_unstarted(self, job: TrackedJob) -> None:
+        """Follow a job's container, to which nothing has happened yet but its creation. Idempotent.
+
+        It is not looked at before something does: who starts it says so by :meth:`poke`.
+        """
         with self._lock:
             self._begin(job)
             self._watcher.add(job)
         self._loop.post(self._lister.keep_listing)
-        self.poke(job)
 
     def expect(self, job: TrackedJob, asked_ago: float = 0.0) -> None:
         """Follow a job whose container may or may not be there, by its nonce. It ends if none appears in time.

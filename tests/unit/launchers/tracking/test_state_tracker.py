@@ -152,6 +152,51 @@ def test_what_listeners_were_not_told_yet_is_counted(world: World) -> None:
     may_go_on.set()
 
 
+# --- what is not looked at ---
+
+
+class Unlisted(FakeRuntime):
+    """Lists nothing, and remembers in what states its containers were when they were looked at."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[tuple[str, str]] = []
+
+    def inspect(self, container_id: str) -> ContainerState:
+        seen = super().inspect(container_id)
+        self.seen.append((container_id, seen.state))
+        return seen
+
+    def list_containers(self) -> list[ContainerSummary]:
+        return []
+
+
+def test_a_job_is_not_looked_at_before_it_is_started() -> None:
+    runtime = Unlisted()
+    with closing(World(runtime)) as world:
+        job = world.job(watched=False)
+        world.tracker.watch_unstarted(job)
+        world.running_job("two")  # whatever was asked before was asked by now
+        runtime.start(job.identity.container_id)
+        world.tracker.poke(job)
+        assert job.enter_states({DOCKER_STATE.RUNNING}, TIMEOUT)
+        assert (job.identity.container_id, "created") not in runtime.seen
+        assert job.entered == {DOCKER_STATE.CREATED, DOCKER_STATE.RUNNING}
+
+
+def test_a_job_that_was_not_looked_at_yet_is_ended_by_who_asks() -> None:
+    runtime = Unlisted()
+    with closing(World(runtime)) as world:
+        job = world.job(watched=False)
+        world.tracker.watch_unstarted(job)
+        job.request_end("flcore stop", 0.0)
+        world.tracker.end(job)
+        result = job.wait(TIMEOUT)
+        assert result is not None
+        assert (result.return_code, result.ended_by) == (JobReturnCode.ABORTED, "flcore stop")
+    assert runtime.containers() == []
+
+
 # --- what is told ---
 
 
