@@ -112,7 +112,7 @@ class JobWatcher:
             self.missed_changes += len(changes)
         for change in changes:
             logger.info("%s: %s -> %s", job.identity, change.previous or "new", change.state)
-            self._notifier.tell(partial(job.tell, change))
+            self._notifier.tell(partial(job.tell, change, another_follows=change is not changes[-1]))
         if job.result:
             level = logging.INFO if job.result.return_code in _AS_MEANT else logging.WARNING
             code = job.result.return_code.name

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from queue import Empty, SimpleQueue
 
 import pytest
@@ -15,7 +17,7 @@ from flcore import JobReturnCode, JobStateChange
 from flcore.errors import JobStartError, RuntimeRefusedError, RuntimeUnavailableError
 from launchers.container_spec import ContainerSpec
 from launchers.docker_state import DOCKER_STATE, ContainerState
-from launchers.records.job_record import JobIdentity
+from launchers.records.job_record import JobIdentity, JobRecord, RecordStore
 from launchers.runtime.base import ContainerSummary
 from launchers.runtime.fake import FakeRuntime
 from launchers.settings import JobSettings
@@ -225,6 +227,33 @@ def test_a_job_that_ended_before_it_was_watched_is_told_whole(world: World) -> N
     world.tracker.watch(job)
     assert exit_code(job) == 3
     assert changes.states() == LIFE
+
+
+def test_changes_that_one_look_has_found_cost_one_line_of_the_record_each_and_one_for_the_last(
+    world: World, tmp_path: Path
+) -> None:
+    container_id = world.runtime.create(ContainerSpec("one", "job:1", ("run",)))
+    who = JobIdentity("job-one", "site-1", "one", container_id, nonce="n1")
+    store = RecordStore(tmp_path)
+    store.open()
+    record = store.add("launcher", who)
+    told: list[list[tuple[int, str | None]]] = []
+    job = TrackedJob(who, JobHooks(lambda _: told.append(numbers_in(record)), record=record))
+    job.add_done_callback(lambda: told.append(numbers_in(record)))
+    world.runtime.start(container_id)
+    world.runtime.exit("one", 3)
+    world.tracker.watch(job)
+    assert exit_code(job) == 3
+    world.tracker.close()
+    store.close()
+    telling = [(0, "created"), (1, "running"), (2, "exited")]
+    assert told == [telling[:1], telling[:2], telling, [*telling, (3, None)]]
+
+
+def numbers_in(record: JobRecord) -> list[tuple[int, str | None]]:
+    """Return what a record's lines say of what was told last, and what is being told."""
+    lines = [json.loads(line) for line in record.path.read_text().splitlines() if '"number"' in line]
+    return [(line["number"], line["telling"] and line["telling"][0]) for line in lines]
 
 
 def test_pauses_are_told(world: World) -> None:
