@@ -43,6 +43,8 @@ logger = logging.getLogger(__name__)
 
 THREAD_TIMEOUT = 10.0
 """Seconds that closing waits for each thread. A listener may block for ever; the site must not."""
+EVENT_PATIENCE = 0.1
+"""Seconds that an event of a job's start has. It comes with the answer: if both had the job looked at, one would do."""
 CLEANERS_TIMEOUT = 30.0
 """Seconds that closing waits for clean-ups."""
 
@@ -164,6 +166,10 @@ class StateTracker:
     def poke(self, job: TrackedJob) -> None:
         """Have a job's container looked at, without waiting for an event."""
         self._loop.post(partial(self._watcher.look_at, job.identity.container_id))
+
+    def poke_unless_told(self, job: TrackedJob) -> None:
+        """Have a job that was started looked at, unless an event has that done in a moment."""
+        self._loop.later(EVENT_PATIENCE, partial(self._watcher.look_for_start, job.identity.container_id))
 
     def end(self, job: TrackedJob) -> None:
         """Have a job ended for which an end was requested: soon, or when the engine answers again. Never blocks."""

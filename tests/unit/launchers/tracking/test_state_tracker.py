@@ -21,7 +21,7 @@ from launchers.records.job_record import JobIdentity, JobRecord, RecordStore
 from launchers.runtime.base import ContainerSummary
 from launchers.runtime.fake import FakeRuntime
 from launchers.settings import JobSettings
-from launchers.tracking import looking, worker_loop
+from launchers.tracking import looking, state_tracker, worker_loop
 from launchers.tracking.state_tracker import StateTracker
 from launchers.tracking.tracked_job import JobHooks, TrackedJob
 from launchers.tracking.worker_loop import Timer
@@ -169,6 +169,9 @@ class Unlisted(FakeRuntime):
         self.seen.append((container_id, seen.state))
         return seen
 
+    def looks_at(self, job: TrackedJob) -> int:
+        return [container_id for container_id, _ in self.seen].count(job.identity.container_id)
+
     def list_containers(self) -> list[ContainerSummary]:
         return []
 
@@ -184,6 +187,27 @@ def test_a_job_is_not_looked_at_before_it_is_started() -> None:
         assert job.enter_states({DOCKER_STATE.RUNNING}, TIMEOUT)
         assert (job.identity.container_id, "created") not in runtime.seen
         assert job.entered == {DOCKER_STATE.CREATED, DOCKER_STATE.RUNNING}
+
+
+def test_a_start_that_was_seen_is_not_looked_at_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(state_tracker, "EVENT_PATIENCE", 0.0)
+    runtime = Unlisted()
+    with closing(World(runtime)) as world:
+        job = world.running_job()
+        world.running_job("two")  # whatever was asked before was asked by now
+        looks = runtime.looks_at(job)
+        world.tracker.poke_unless_told(job)
+        world.running_job("three")
+        assert runtime.looks_at(job) == looks
+
+
+def test_a_start_that_no_event_tells_of_is_looked_at_in_a_moment(world: World) -> None:
+    world.runtime.drop_events = True
+    job = world.job(watched=False)
+    world.tracker.watch_unstarted(job)
+    world.runtime.start(job.identity.container_id)
+    world.tracker.poke_unless_told(job)
+    assert job.enter_states({DOCKER_STATE.RUNNING}, TIMEOUT)
 
 
 def test_a_job_that_was_not_looked_at_yet_is_ended_by_who_asks() -> None:
