@@ -183,9 +183,10 @@ class DockerJobLauncher(JobLauncher):
     def place(self, path: str, fl_ctx: FLContext) -> str:
         workspace = fl_ctx.get_prop(FLContextKey.WORKSPACE_OBJECT)
         root = workspace.get_root_dir() if workspace else ""
-        if root and Path(path).is_relative_to(root):
-            return str(PurePosixPath(self.mount_path, Path(path).relative_to(root)))
-        return path
+        try:
+            return str(PurePosixPath(self.mount_path, PurePosixPath(path).relative_to(root))) if root else path
+        except ValueError:  # it is elsewhere
+            return path
 
     def complete(self, spec: ContainerSpec) -> ContainerSpec:
         return replace(

@@ -87,7 +87,8 @@ class _Answer(BaseHTTPRequestHandler):
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(data)))
         self.end_headers()
-        self.wfile.write(data)
+        if data:  # who has read that there is none may be gone
+            self.wfile.write(data)
 
     def address_string(self) -> str:
         return "a socket"

@@ -148,7 +148,7 @@ class JobKeeper:
             with _hiding(job.hooks.secrets):
                 steps.create(self._labelled(spec, who, image))
                 job.note(container_id=job.identity.container_id)
-                self.tracker.watch(job)  # before the start, so that no end is too quick to be seen
+                self.tracker.watch_unstarted(job)  # before the start, so that no end is too quick to be seen
                 confirm(spec.user)
                 steps.start()
                 handle = make_handle(job)

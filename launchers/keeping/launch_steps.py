@@ -161,7 +161,7 @@ class LaunchSteps:
             if job.result and job.result.ended_by:  # it did not start, for somebody outside this process has ended it
                 raise launch_aborted(job.identity.job_id, job.result.ended_by) from error
             raise
-        tracker.poke(job)
+        tracker.poke_unless_told(job)
         timeout = self._pad.settings.start_timeout
         if timeout is not None and not job.enter_states(RUN_OR_OVER, timeout):
             late = f"did not run within {timeout:g} s ('timeout')"

@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from functools import partial
+from functools import cached_property, partial
 from http.client import HTTPException
 from pathlib import Path
 from types import MappingProxyType
@@ -131,11 +131,14 @@ class DockerRuntime:
 
     def _parent(self) -> Parent:
         """Return where this process runs. Asks the engine only if that is a container: its networks may change."""
-        own_id = own_container_id(Path("/proc/self/mountinfo").read_text())
-        if own_id:
+        if self._own_id:
             with self._errors("the site's own container"), suppress(NotFound):  # it may be another engine's
-                return as_parent(self._clients.looks.api.inspect_container(own_id), self._host_paths)
+                return as_parent(self._clients.looks.api.inspect_container(self._own_id), self._host_paths)
         return Parent(paths=self._host_paths)
+
+    @cached_property
+    def _own_id(self) -> str:
+        return own_container_id(Path("/proc/self/mountinfo").read_text())  # a process stays where it is
 
     def find_image(self, image: str) -> FoundImage | None:
         with self._errors(f"image {image}", OF_A_NAME_OF_AN_IMAGE):

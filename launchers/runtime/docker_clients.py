@@ -11,8 +11,9 @@ from typing import Any
 from docker.context import ContextAPI
 
 from ..settings import EngineTls
+from .docker_api import EngineClient
 from .docker_pull import tell_of_sockets
-from .docker_tls import EngineClient, tls_of
+from .docker_tls import tls_of
 from .docker_version import ApiVersion
 
 CALL_TIMEOUT = 60

@@ -275,10 +275,10 @@ class TrackedJob:
                 self._changed.notify_all()
         return [self._as_change(transition) for transition in transitions]
 
-    def tell(self, change: JobStateChange) -> None:
+    def tell(self, change: JobStateChange, another_follows: bool = False) -> None:
         """Hand a change to the listener, with its id; note before that it is told, and after that it was.
 
-        In the notifier's thread.
+        If ``another_follows`` at once, what is noted before that one says so of this one. In the notifier's thread.
         """
         state, last = DOCKER_STATE(change.state), self.final_fields() if change.result else {}
         is_noted = self.note(**self._told.fields_before(state, change.time), **last)
@@ -290,7 +290,8 @@ class TrackedJob:
             if self.hooks.on_change:
                 self.hooks.on_change(change)
         finally:  # a listener that raised was told, too
-            self.note(**self._told.fields(), **({} if is_noted else last))
+            if not another_follows:
+                self.note(**self._told.fields(), **({} if is_noted else last))
 
     def announce(self) -> None:
         """Call who waits for the end, after the last change was told."""
