@@ -130,7 +130,8 @@ def as_written(name: str, value: Any) -> bytes:
 def as_object(line: bytes) -> dict[str, Any] | None:
     """Return what a line says; None, and a warning, if it is no JSON object."""
     try:
-        return dict(json.loads(line))
+        # As text it need not be found out anew, line by line, how it is encoded.
+        return dict(json.loads(line.decode(errors="surrogatepass") if line.startswith(b"{") else line))
     except (TypeError, ValueError, RecursionError) as error:
         logger.warning("a line of the journal is no JSON object, and is passed over: %s", error)
         return None

@@ -7,6 +7,7 @@ import os
 import stat
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
+from functools import lru_cache
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -181,7 +182,13 @@ def _take_in(history: SiteHistory, line: Mapping[str, Any], journal: Path) -> No
 
 def _names_its_job(line: Mapping[str, Any]) -> bool:
     """Whether what a line says of its job can stand in a path. Nothing else gets into a journal that a site writes."""
-    return is_identifier(line.get("site")) and ("job_id" not in line or is_identifier(line["job_id"]))
+    site, job_id = line.get("site"), line.get("job_id", "no-job")
+    return isinstance(site, str) and isinstance(job_id, str) and _can_be_name(site) and _can_be_name(job_id)
+
+
+@lru_cache(maxsize=1024)
+def _can_be_name(text: str) -> bool:
+    return is_identifier(text)  # thousands of lines are of one job
 
 
 def _records_in(folder: Path) -> list[Path]:
