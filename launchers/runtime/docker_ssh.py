@@ -63,14 +63,14 @@ class _Sessions:
     def find_pool(self, *args: Any, **kwargs: Any) -> Any:
         pool = self._find_pool(*args, **kwargs)
         # urllib3 has no public names for what hands out a connection, and takes it back.
-        pool._get_conn = lambda *_, **__: self._begin(pool._new_conn)
-        pool._put_conn = _end
+        hand_out = partial(type(pool)._get_conn, pool)  # not the pool's own: it may have been here before
+        pool._get_conn, pool._put_conn = partial(self._begin, hand_out), _end
         return pool
 
-    def _begin(self, new_connection: Callable[[], Any]) -> Any:
+    def _begin(self, new_connection: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         if not self._free.acquire(timeout=self._timeout):
             raise SSHException(f"{_SESSIONS} sessions are open, and none has ended in {self._timeout:g} s")
-        connection = new_connection()
+        connection = new_connection(*args, **kwargs)
         give_back = weakref.finalize(connection, self._free.release)  # once, however often it is closed, or never
         connection.connect = partial(_connect, connection.connect)
         connection.close = partial(_close, connection.close, give_back)
