@@ -53,8 +53,9 @@ test-compat: $(VENV) ## run jobs in a real NVIDIA FLARE federation: of its newes
 	@export DOCKER_HOST=$$(.ci/engine start); \
 	exec .venv/bin/python -m pytest tests/compat
 
-test-lowest: $(VENV) ## test what asks the engine, and what fires events, with the lowest versions that setup.cfg allows
-	@$$(.venv/bin/python -m tests.lowest) -m pytest tests/unit/launchers/runtime tests/unit/flcore/test_event_bus.py
+test-lowest: $(VENV) ## test what asks the engine, by ssh too, fires events or makes pages with the lowest versions allowed
+	@$$(.venv/bin/python -m tests.lowest) -m pytest -W "ignore:The anyio.abc:DeprecationWarning" \
+		tests/unit/launchers/runtime tests/unit/launchers/report tests/unit/flcore/test_event_bus.py
 
 test-web: $(VENV) ## look at the report and the live page in a real browser (root gets Chromium installed)
 	@.ci/browser install

@@ -38,6 +38,8 @@ class SmallEngine(ThreadingMixIn, UnixStreamServer):
         self.oldest, self.newest = "1.24", "1.41"
         self.names = ""
         """The version that it says it has, if not its newest."""
+        self.keeps_connections = False
+        """Whether it does so after an answer, as a real engine does, unless the client says otherwise."""
         self.answers = dict(ANSWERS)
         self.asked: list[str] = []
 
@@ -65,6 +67,10 @@ def small_engine(folder: Path) -> Iterator[SmallEngine]:
 
 class _Answer(BaseHTTPRequestHandler):
     server: SmallEngine
+
+    def setup(self) -> None:
+        super().setup()
+        self.protocol_version = "HTTP/1.1" if self.server.keeps_connections else "HTTP/1.0"
 
     def _answer(self) -> None:
         self.rfile.read(int(self.headers.get("Content-Length") or 0))

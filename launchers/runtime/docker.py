@@ -65,6 +65,7 @@ from .docker_output import output_so_far
 from .docker_parent import Parent, as_parent, own_container_id
 from .docker_pull import DockerPull, Entry, pull_error
 from .docker_request import create_request
+from .docker_ssh import SSH_ERRORS
 from .nvidia import query_gpus
 
 logger = logging.getLogger(__name__)
@@ -74,12 +75,13 @@ _REPLAY = 2.0
 """Seconds of the past asked for with each subscription."""
 _LOCAL = "http+docker://localhost"
 """What docker-py calls an engine behind a socket of this host."""
-_NO_ANSWER = (
+_NO_ANSWER: tuple[type[Exception], ...] = (
     DockerException,
     requests.exceptions.RequestException,
     urllib3.exceptions.HTTPError,
     HTTPException,
     OSError,
+    *SSH_ERRORS,
 )
 LOOKS, LOOK_PAUSE = 50, 0.02
 """How often, and after how many seconds, a container is looked at again that is listed and cannot be inspected."""
@@ -109,7 +111,7 @@ class DockerRuntime:
         tls: EngineTls | None = None,
     ) -> None:
         self.name = f"Docker Engine {told_address(docker_host or '')}".rstrip()
-        self._has_address = bool(docker_host or client)
+        self._address = "" if client else docker_host or None
         self.remembers = True
         self._host_paths = host_paths or {}
         self._filters: dict[str, Any] = {"label": [watched_label]} if watched_label else {}
@@ -362,9 +364,10 @@ class DockerRuntime:
         except APIError as error:
             raise refusal(what, error.status_code, error.explanation or error, refusals) from error
         except _NO_ANSWER as error:
+            address = told_address(default_address() if self._address is None else self._address)
             # What the name tells already is not told again; a client that was given has an address of its own.
-            address = "" if self._has_address else told_address(default_address())
-            message = f"{self.name} does not answer ({what}): {no_answer(error, address)}"
+            told = no_answer(error, address, is_told=self._address is not None)
+            message = f"{self.name} does not answer ({what}): {told}"
             raise RuntimeUnavailableError(message, reached=may_have_arrived(error)) from error
 
 

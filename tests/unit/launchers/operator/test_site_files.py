@@ -5,6 +5,8 @@ from __future__ import annotations
 import copy
 import json
 import os
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -31,8 +33,8 @@ def _told(history: SiteHistory) -> Any:
     return list(history.jobs.items()), history.outages
 
 
-def _write(site: SiteFiles, lines: list[dict[str, Any]]) -> None:
-    file = JournalFile(site.journal, 3000, 2)
+def _write(site: SiteFiles, lines: list[dict[str, Any]], max_size: int = 3000) -> None:
+    file = JournalFile(site.journal, max_size, 2)
     for line in lines:
         file.write(line)
     file.close()
@@ -99,6 +101,29 @@ def test_a_look_at_a_journal_that_has_not_changed_makes_nothing_anew(tmp_path: P
     assert all(one is two for one, two in zip(first, again, strict=True))
     assert [view.history.job_id for view in after_one_line] == ["a", "b", "c"]
     assert all(one is two for one, two in zip(first, after_one_line[:2], strict=True))
+
+
+def test_a_look_costs_what_is_new_since_the_last_one(tmp_path: Path) -> None:
+    site = _site_in(str(tmp_path))
+    usage = {"event": "usage", "time": 1.0, "site": "site-1", "job_id": "job-7", "cpu_seconds": 1.0, "memory": 1}
+    _write(site, [usage | {"job_id": f"job-{number // 10}"} for number in range(1000)], 1 << 20)
+    index = JobIndex(lambda: [site])
+    first, again = _calls_in(index.jobs), _calls_in(index.jobs)
+    _write(site, [usage], 1 << 20)
+    after_one_line = _calls_in(index.jobs)
+
+    assert max(again, after_one_line) < first / 5
+
+
+def _calls_in(look: Callable[[], object]) -> int:
+    """Return how many functions are called by a look: what it costs, whatever else this machine does."""
+    calls: list[str] = []
+    sys.setprofile(lambda _frame, event, _arg: calls.append(event))
+    try:
+        look()
+    finally:
+        sys.setprofile(None)
+    return len(calls)
 
 
 def test_two_sites_of_one_workspace_share_a_journal_and_each_tells_its_own(tmp_path: Path) -> None:
