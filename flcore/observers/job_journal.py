@@ -106,7 +106,10 @@ class JobJournal(FLComponent):
             writer(fl_ctx)
 
     def close(self) -> None:
-        """Close the file, and be no longer there. Idempotent. What launchers tell while they close is still written."""
+        """Close the file, and be no longer there. Idempotent.
+
+        What is told behind that is still written: a framework may go on to tell behind its SYSTEM_END.
+        """
         with self._lock:
             state, self._state = self._state, None
         if state:

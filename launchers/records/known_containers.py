@@ -23,7 +23,8 @@ from flcore.disk.safe_files import open_file
 from flcore.job_meta import is_identifier
 from flcore.observers.job_journal import JOURNAL_NAME
 
-from .job_record import KEPT, MAX_RECORD, SETTLED, UNREADABLE, JobIdentity, fields_in
+from .job_record import KEPT, MAX_RECORD, SETTLED, UNREADABLE, JobIdentity
+from .record_lines import fields_in
 
 _FOLDERS = ("jobs", UNREADABLE, KEPT)
 

@@ -18,7 +18,8 @@ from ..docker_state import (
     effective_state,
     result_of,
 )
-from .job_record import JobIdentity, is_number
+from .job_record import JobIdentity
+from .record_lines import is_number
 from .told import Told, boot
 
 

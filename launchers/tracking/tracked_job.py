@@ -287,7 +287,8 @@ class TrackedJob:
             if self.hooks.on_change:
                 self.hooks.on_change(change)
         finally:  # a listener that raised was told, too
-            self.note(**self._told.fields(), **({} if is_noted else last))
+            if not self._is_given_up():
+                self.note(**self._told.fields(), **({} if is_noted else last))
 
     def announce(self) -> None:
         """Call who waits for the end, after the last change was told."""
@@ -336,8 +337,12 @@ class TrackedJob:
 
     def _forget_if_done(self) -> None:
         # Listeners and cleaners are threads of their own. While either is not done, a next process must find the job.
-        if self.hooks.record and self._end_was_told and self._cleaned_up:
+        if self.hooks.record and self._end_was_told and self._cleaned_up and not self._is_given_up():
             self.hooks.record.forget()
+
+    def _is_given_up(self) -> bool:
+        """Whether what is told now comes behind the site's end, so that not all hear it: the next process tells it."""
+        return self.hooks.record is not None and self.hooks.record.is_given_up
 
     def _is_final(self) -> bool:
         return self._result is not None or not self._tracked
