@@ -90,7 +90,7 @@ class JobFollower:
         self._admission.leave(launch)
         try:
             if isinstance(error, Exception):  # an interrupt is about the process, not about the job
-                self._events.tell_of_failed_launch(launch.job_id, error)
+                self._events.tell_of_failed_launch(launch.job_id, error, launch.end_id)
         finally:
             self._end(launch)
 

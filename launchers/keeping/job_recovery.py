@@ -14,6 +14,7 @@ from ..docker_state import TERMINAL_STATES
 from ..records.job_record import JobIdentity, JobRecord, RecordStore
 from ..records.known_containers import KnownContainers
 from ..records.known_job import KnownJob, known_job
+from ..records.told import Told
 from ..runtime.base import ContainerSummary, Runtime
 from ..settings import IGNORE, STOP, JobSettings
 from ..tracking.state_tracker import StateTracker
@@ -164,12 +165,15 @@ class JobRecovery:
 
     def _adopt(self, summary: ContainerSummary, tracker: StateTracker) -> None:
         who = _identity_of(summary)
+        told = Told(told_end_id=KnownContainers(self._store.folder).end_id_of(who))
         try:
             record = self._begin_record(who)
         except FileExistsError:  # another process was faster
             self._ignored.add(summary.id)
             return
-        job = TrackedJob(who, self._hooks(who.job_id, record, _INTERRUPTED_LAUNCH))
+        job = TrackedJob(who, self._hooks(who.job_id, record, _INTERRUPTED_LAUNCH), told)
+        if told.told_end_id:
+            job.note_end_id(told.told_end_id)
         if self._settings.orphans == STOP:
             job.request_end("the site, which had no record of it ('orphans')", time.time())
         logger.warning("%s: an orphan", who)

@@ -131,8 +131,8 @@ class JobRecord:
         """Have it put by when it is forgotten: there may be a container even then, and this tells whose that is."""
         self._is_kept = True
 
-    def forget(self) -> None:
-        """Remove the file, or have that be tried again later. Idempotent; never raises."""
+    def forget(self) -> bool:
+        """Remove the file; where that cannot be, have it tried again later, and return False. Idempotent."""
         try:
             if self._is_kept:
                 self._put_by()
@@ -141,6 +141,8 @@ class JobRecord:
         except OSError as error:
             self._held.left.append(self)
             logger.warning("%s: the record of a job that is over cannot be removed yet: %s", self.path, error)
+            return False
+        return True
 
     def _put_by(self) -> None:
         kept = self.path.parent.parent / KEPT
