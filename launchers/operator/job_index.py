@@ -217,12 +217,12 @@ class JobIndex:
 
 
 class _Followed:
-    """A site's journal, as far as it was read, and the views of ended jobs, of which it alone tells."""
+    """A site's journal, as far as it was read, and the views of jobs that are over, of which it alone tells."""
 
     def __init__(self, site: SiteFiles, wanted: Wanted) -> None:
         self.history = SiteHistory()
         self._journal = FollowedHistory(site.journal, wanted)
-        self.ended: dict[tuple[str, str], JobView] = {}
+        self.over: dict[tuple[str, str], JobView] = {}
         """These views, by site and job id."""
 
     def look(self) -> None:
@@ -230,9 +230,9 @@ class _Followed:
         before, self.history = self.history, self._journal.look()
         changed = self.history.settle()
         if self.history is not before:
-            self.ended = {}
+            self.over = {}
         for key in changed:
-            self.ended.pop(key, None)
+            self.over.pop(key, None)
 
 
 class _SiteNow(NamedTuple):
@@ -258,7 +258,7 @@ class _SiteNow(NamedTuple):
         for one in listed:
             containers[one.key].append(one)
         told_elsewhere = {**records, **containers}
-        known = self.followed.ended
+        known = self.followed.over
         return [
             view
             if (view := known.get(key)) and key not in told_elsewhere
@@ -269,8 +269,8 @@ class _SiteNow(NamedTuple):
     def _view(self, key: tuple[str, str], record: FoundRecord | None, listed: Sequence[Listed]) -> JobView:
         told = self.followed.history.jobs.get(key)
         view = join(told, record, listed, self.files.is_alive, self.files.workspace)
-        if not record and not listed and view.history.result:
-            self.followed.ended[key] = view
+        if not record and not listed and not view.is_active:  # what is lost stays so, too: no dead process comes back
+            self.followed.over[key] = view
         return view
 
 
