@@ -55,7 +55,8 @@ class StateDir:
             path.unlink(missing_ok=True)
         except OSError as error:  # unlocked it says nothing, and is removed by who buries the dead
             logger.warning("%s: cannot be removed: %s", path, error)
-        lock.release()
+        finally:  # an interrupt, too, lets it go
+            lock.release()
 
     def exclusively(self) -> AbstractContextManager[None]:
         """One process, and one thread, at a time."""
