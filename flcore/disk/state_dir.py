@@ -43,7 +43,11 @@ class StateDir:
         with self.exclusively():
             if self._lock is None:
                 self._lock = locked(self._parents / self.parent_id)
-                self.bury_the_dead()
+                try:
+                    self.bury_the_dead()
+                except BaseException:  # an interrupt: who opens it does not get to know of it
+                    self.close()
+                    raise
 
     def close(self) -> None:
         """Be no longer alive. Idempotent; never raises. In a child by fork the parent goes on to be alive."""
