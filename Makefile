@@ -78,7 +78,7 @@ faults: $(VENV) ## play every fault ten times on private Docker Engines, as root
 	@exec .venv/bin/python -m tests.faults $(FAULTS)
 
 sweep: $(VENV) ## have each call of a disk or an engine, and each start of a thread, fail in a site's lives, and play thousands of made-up lives, in ten minutes
-	@FLCORE_SWEEP=whole exec .venv/bin/python -m pytest $(addprefix tests/unit/launchers/test_,one_fault_at_a_time.py random_faults.py) -n $$(nproc)
+	@FLCORE_SWEEP=whole exec .venv/bin/python -m pytest $(addprefix tests/unit/launchers/test_,one_fault_at_a_time.py random_faults.py bad_things.py) -n $$(nproc)
 
 fuzz: $(VENV) ## make up hostile metadata for ten minutes, or MINUTES=1
 	@exec .venv/bin/python -m tests.hostile.fuzz --minutes $(or $(MINUTES),10)

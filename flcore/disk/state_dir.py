@@ -16,6 +16,7 @@ import logging
 import os
 import secrets
 from contextlib import AbstractContextManager, suppress
+from functools import lru_cache
 from pathlib import Path
 
 from .locks import FileLock, exclusively, is_locked, locked
@@ -75,7 +76,7 @@ class StateDir:
         except FileNotFoundError:
             return False
         except OSError as error:
-            logger.warning("%s: whether it lives cannot be found out: %s", self._parents / parent_id, error)
+            _say_once(f"{self._parents / parent_id}: whether it lives cannot be found out: {error}")
             return True
 
     def bury_the_dead(self) -> None:
@@ -85,3 +86,9 @@ class StateDir:
                 if not self.is_alive(path.name):
                     with suppress(OSError):  # it is no file, or the disk refuses
                         path.unlink(missing_ok=True)
+
+
+@lru_cache(maxsize=256)
+def _say_once(message: str) -> None:
+    """Log what every look would find again."""
+    logger.warning(message)

@@ -82,6 +82,8 @@ class JobJournal(FLComponent):
         self._max_files = max_files
         self._state: StateDir | None = None
         self._file: JournalFile | None = None
+        self._missed = 0
+        """Lines in a row that could not be written."""
         self._lock = threading.Lock()
         self._writers: Mapping[str, Callable[[FLContext], None]] = {
             EventType.BEFORE_JOB_LAUNCH: self._launching,
@@ -179,7 +181,13 @@ class JobJournal(FLComponent):
         try:
             file.write(line, durable=durable)
         except OSError as error:
-            self.log_error(fl_ctx, f"the journal cannot be written, so it misses {event!r}: {error}")
+            say = self.log_debug if self._missed else self.log_error  # once, not for each line
+            self._missed += 1
+            say(fl_ctx, f"the journal cannot be written, so it misses {event!r}: {error}")
+        else:
+            if self._missed:
+                self.log_warning(fl_ctx, f"the journal can be written again; it misses so many lines: {self._missed}")
+            self._missed = 0
         if not is_open:
             file.close()
 

@@ -26,7 +26,6 @@ from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -361,8 +360,11 @@ def _content(path: Path) -> bytes:
 
 
 def _fields(path: Path, content: bytes) -> dict[str, Any]:
-    passed_over = partial(logger.warning, "%s: a line that is no JSON object is passed over: %s", path)
-    return fields_in(content, passed_over)
+    errors: list[Exception] = []
+    fields = fields_in(content, errors.append)
+    if errors:
+        logger.warning("%s: what is no JSON object is passed over (%d lines): %s", path, len(errors), errors[0])
+    return fields
 
 
 _NOBODY = "nobody"
