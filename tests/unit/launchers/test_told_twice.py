@@ -132,7 +132,6 @@ def test_a_container_that_comes_after_its_job_was_given_up_is_told_of_by_the_sam
         told = fail_to_launch(host, LATE)
         life = Life(host)
         life.site.start()
-        until(lambda: life.ends.heard, "the end is told again", TIMEOUT)
     else:
         engine.fails = LATE
         life = Life(host)
@@ -142,11 +141,32 @@ def test_a_container_that_comes_after_its_job_was_given_up_is_told_of_by_the_sam
     state = host.workspace / ".flcore"
     until(lambda: not list((state / "jobs").iterdir()), "the job is given up", TIMEOUT)
     engine.fails = ""
+    life.site.close()
+    assert life.ends.heard in ([], told)
     engine.make_late()
-    with life.site:
-        pass
     life = Life(host)
     with life.site:
         until(lambda: life.ends.heard, "the container is found", TIMEOUT)
         until(lambda: not engine.containers(), "it is removed", TIMEOUT)
     assert life.ends.heard == told
+
+
+def test_what_was_told_of_a_container_that_comes_late_is_on_record_as_soon_as_it_is_found(host: Host) -> None:
+    engine: Any = host.runtime
+    records = host.workspace / ".flcore" / "jobs"
+    told = fail_to_launch(host, LATE)
+    with Life(host).site:
+        until(lambda: not list(records.iterdir()), "the job is given up", TIMEOUT)
+    engine.make_late()
+    first_lines: list[str] = []
+
+    class Reading(FLComponent):
+        def handle_event(self, event_type: str, fl_ctx: FLContext) -> None:
+            if event_type == EventType.JOB_RECOVERED:
+                first_lines.extend(path.read_text().split("\n")[1] for path in records.iterdir())
+
+    life = Life(host)
+    life.site.add_component("reading", Reading())
+    with life.site:
+        until(lambda: first_lines, "the container is found", TIMEOUT)
+    assert told[0][1] in first_lines[0]
