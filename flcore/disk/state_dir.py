@@ -20,6 +20,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from .locks import FileLock, exclusively, is_locked, locked
+from .os_errors import in_words
 
 logger = logging.getLogger(__name__)
 
@@ -59,7 +60,7 @@ class StateDir:
         try:
             path.unlink(missing_ok=True)
         except OSError as error:  # unlocked it says nothing, and is removed by who buries the dead
-            logger.warning("%s: cannot be removed: %s", path, error)
+            logger.warning("%s: cannot be removed: %s", path, in_words(error))
         finally:  # an interrupt, too, lets it go
             lock.release()
 
@@ -76,7 +77,7 @@ class StateDir:
         except FileNotFoundError:
             return False
         except OSError as error:
-            _say_once(f"{self._parents / parent_id}: whether it lives cannot be found out: {error}")
+            _say_once(f"{self._parents / parent_id}: whether it lives cannot be found out: {in_words(error)}")
             return True
 
     def bury_the_dead(self) -> None:

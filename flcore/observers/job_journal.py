@@ -38,6 +38,7 @@ from typing import Any
 
 from ..config.sizes import parse_size
 from ..disk.journal_file import JournalFile
+from ..disk.os_errors import in_words
 from ..disk.state_dir import StateDir
 from ..errors import FLCoreError
 from ..event_type import EventType
@@ -124,7 +125,11 @@ class JobJournal(FLComponent):
         if workspace is None:
             raise ValueError("a JobJournal needs a site with a workspace")
         state = StateDir(Path(workspace.get_root_dir(), STATE_DIR))
-        state.open()
+        try:
+            state.open()
+        except OSError as error:
+            self.log_error(fl_ctx, f"the journal cannot be opened, so it misses all of this site: {in_words(error)}")
+            return
         path = Path(self.path) if self.path else state.folder / JOURNAL_NAME
         self.close()
         with self._lock:
@@ -183,7 +188,7 @@ class JobJournal(FLComponent):
         except OSError as error:
             say = self.log_debug if self._missed else self.log_error  # once, not for each line
             self._missed += 1
-            say(fl_ctx, f"the journal cannot be written, so it misses {event!r}: {error}")
+            say(fl_ctx, f"the journal cannot be written, so it misses {event!r}: {in_words(error)}")
         else:
             if self._missed:
                 self.log_warning(fl_ctx, f"the journal can be written again; it misses so many lines: {self._missed}")

@@ -15,7 +15,7 @@ from ..disk.journal_file import as_written
 from ..job_meta import is_identifier
 
 _USAGE = b"{" + as_written("event", "usage")
-_SITE, _REST = b'"site": ', b', "cpu_seconds": '
+_WHOSE = re.compile(rb'"site": "[^"]*", "job_id": "[^"]*"(?=, "cpu_seconds": )')
 
 
 class Wanted(NamedTuple):
@@ -67,8 +67,9 @@ def _without_most_usage(lines: Iterator[bytes]) -> Iterator[bytes]:
     told: set[bytes] = set()
     for line in lines:
         if line.startswith(_USAGE):
-            whose = line[line.find(_SITE) : line.find(_REST)]
-            if whose in told:
+            whose = _WHOSE.search(line)
+            if whose and whose[0] in told:
                 continue
-            told.add(whose)
+            if whose:  # else somebody else wrote it, in another order
+                told.add(whose[0])
         yield line

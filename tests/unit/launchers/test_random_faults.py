@@ -9,10 +9,11 @@ from collections.abc import Callable
 
 import pytest
 
-from ...faulty_lives import WHOLE, Host
+from ...faulty_lives import Host
 from ...random_lives import wrong
+from ...thoroughness import ALL
 
-PARTS, PART = (20, 100) if WHOLE else (1, 3)
+PARTS, PART = (20, 100) if ALL else (1, 3)
 
 
 @pytest.mark.parametrize("part", range(PARTS))

@@ -20,6 +20,7 @@ from launchers.operator.job_json import as_dict, as_full_dict
 from launchers.operator.job_view import JobView
 from launchers.operator.selection import wanted_for
 from launchers.operator.site_files import FollowedHistory, SiteFiles
+from tests.thoroughness import tries
 
 _RESULT = {
     "return_code": "SUCCESS",
@@ -32,7 +33,7 @@ _RESULT = {
     "finished_at": 2.0,
 }
 _results = st.sampled_from([_RESULT, {**_RESULT, "return_code": "ABORTED", "exit_code": 137}])
-properties = settings(max_examples=30, deadline=None)
+properties = settings(max_examples=tries(30), deadline=None)
 
 _sites, _ids = st.sampled_from(["site-1", "site-2"]), st.sampled_from(["a", "b", "c"])
 _times = st.integers(1, 99).map(float)
