@@ -80,8 +80,8 @@ faults: $(VENV) ## play every fault ten times on private Docker Engines, as root
 	@((EUID != 0)) || .ci/engine install
 	@exec .venv/bin/python -m tests.faults $(FAULTS)
 
-sweep: $(VENV) ## have each call of a disk or an engine, and each start of a thread, fail in a site's lives, in five minutes
-	@FLCORE_TRY=all exec .venv/bin/python -m pytest tests/unit/launchers/test_one_fault_at_a_time.py -n $$(nproc)
+sweep: $(VENV) ## have each call of a disk or an engine, and each start of a thread, fail in a site's lives, and play thousands of made-up lives, in ten minutes
+	@FLCORE_TRY=all exec .venv/bin/python -m pytest $(addprefix tests/unit/launchers/test_,one_fault_at_a_time.py random_faults.py bad_things.py) -n $$(nproc)
 
 fuzz: $(VENV) ## make up hostile metadata for ten minutes, or MINUTES=1
 	@exec .venv/bin/python -m tests.hostile.fuzz --minutes $(or $(MINUTES),10)

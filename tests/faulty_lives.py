@@ -40,6 +40,7 @@ HASTY_MODULES: Mapping[str, float] = {
     "tracking.state_tracker.AWAY_INTERVAL": 0.01,
     "tracking.worker_pool.THREAD_RETRY": 0.005,
     "tracking.worker_pool.IDLE_TIMEOUT": 0.01,
+    "tracking.state_tracker.THREAD_RETRY": 0.005,
     "tracking.state_tracker.THREAD_TIMEOUT": 0.5,
 }
 """So that what is tried again is so at once, and threads end as soon as they may, so that more are started."""

@@ -211,8 +211,7 @@ class LaunchSteps:
         job = self._job
         if not (job.identity.container_id or self._asked or has_loans):
             return True
-        by = error.by if isinstance(error, JobAbortedError) else f"the launcher, on {error!r}"[:200]
-        self._will_remove(by)  # whatever it did, it is not what was asked for
+        self.note_end(error)  # whatever it did, it is not what was asked for
         if not job.identity.container_id:
             follow = self._pad.tracker.expect if self._asked else self._pad.tracker.clean_up
             follow(job)
@@ -224,6 +223,10 @@ class LaunchSteps:
             logger.warning("%s: will be removed when that is possible: %s", job.identity, problem)
             self._pad.tracker.end(job)
         return False
+
+    def note_end(self, error: BaseException) -> None:
+        """Note on whose request the job of a launch that failed ends."""
+        self._will_remove(error.by if isinstance(error, JobAbortedError) else f"the launcher, on {error!r}"[:200])
 
     def _will_remove(self, by: str) -> None:
         """Note on whose request the job ends, whatever its container has done."""

@@ -235,13 +235,13 @@ class JobIndex:
 
 
 class _Followed:
-    """A site's journal, as far as it was read, and the views of ended jobs, of which it alone tells."""
+    """A site's journal, as far as it was read, and the views of jobs that are over, of which it alone tells."""
 
     def __init__(self, site: SiteFiles, wanted: Wanted) -> None:
         self.history = SiteHistory()
         self.unparsed = UnparsedHistory(site.journal)
         self._journal = self.unparsed if wanted.last is not None else FollowedHistory(site.journal, wanted)
-        self.ended: dict[tuple[str, str], JobView] = {}
+        self.over: dict[tuple[str, str], JobView] = {}
         """These views, by site and job id."""
 
     def look(self) -> None:
@@ -249,9 +249,9 @@ class _Followed:
         before, self.history = self.history, self._journal.look()
         changed = self.history.settle()
         if self.history is not before:
-            self.ended = {}
+            self.over = {}
         for key in changed:
-            self.ended.pop(key, None)
+            self.over.pop(key, None)
 
 
 class _SiteNow(NamedTuple):
@@ -282,7 +282,7 @@ class _SiteNow(NamedTuple):
         for one in listed:
             containers[one.key].append(one)
         told_elsewhere = {**records, **containers}
-        known = self.followed.ended
+        known = self.followed.over
         return [
             view
             if (view := known.get(key)) and key not in told_elsewhere
@@ -293,8 +293,8 @@ class _SiteNow(NamedTuple):
     def _view(self, key: tuple[str, str], record: FoundRecord | None, listed: Sequence[Listed]) -> JobView:
         told = self.followed.history.jobs.get(key)
         view = join(told, record, listed, self.files.is_alive, self.files.workspace)
-        if not record and not listed and view.history.result:
-            self.followed.ended[key] = view
+        if not record and not listed and not view.is_active:  # what is lost stays so, too: no dead process comes back
+            self.followed.over[key] = view
         return view
 
 
