@@ -19,7 +19,7 @@ from flcore.forks import OwnProcess
 from flcore.job_launcher_spec import Check, LauncherFigures, LaunchRequest, add_launcher
 from flcore.job_meta import JobMeta, get_job_id
 from flcore.launch import Launch
-from flcore.workspace import STATE_DIR
+from flcore.workspace import STATE_DIR, check_run_dir
 
 from .container_spec import ContainerSpec
 from .docker_state import ContainerState
@@ -63,6 +63,7 @@ class JobLauncher(LaunchPlanner):
         self._events = JobEvents(self, self.job_context, self._handle_of)
         self._must_recover = False
         """It could not be done at the start."""
+        self._system_has_ended = False
         self._process = OwnProcess(self)  # it gets its name only in its site
         self._lock = threading.Lock()
 
@@ -95,12 +96,18 @@ class JobLauncher(LaunchPlanner):
         """Return a plan with what depends on the engine. Touches nothing."""
         return replace(plan, engine=engine)
 
+    def check_folder(self, job_meta: JobMeta, folder: Path, fl_ctx: FLContext) -> None:  # noqa: ARG002 - for subclasses
+        """Raise JobLaunchError if what would be a job's folder is not one: whoever has called the launcher."""
+        check_run_dir(job_meta, folder)
+
     def prepare(self, plan: LaunchPlan, folder: JobFolder) -> None:
         """Make the job's folder, and check the datasets: an engine's own words about them are hard to read.
 
         Called when nothing of an earlier run is in the way any more, before the engine is asked for anything. Raises
         JobLaunchError.
         """
+        if self.own_users:
+            self.own_users.check_right(plan.engine)
         for name in self.datasets:
             if not self.dataset_source(name).exists():
                 missing = f"the dataset {name} is not there: {self.dataset_source(name)}"
@@ -129,6 +136,7 @@ class JobLauncher(LaunchPlanner):
         Raises JobLaunchError at the start if the engine lacks what the site insists on; no launch will get further.
         """
         if event_type == EventType.SYSTEM_START:
+            self._system_has_ended = False
             self._recover_jobs(fl_ctx)
             if self.require:
                 with suppress(RuntimeUnavailableError):  # which any launch tells
@@ -139,6 +147,7 @@ class JobLauncher(LaunchPlanner):
             if self.can_launch(fl_ctx.get_prop(FLContextKey.JOB_META), fl_ctx):
                 add_launcher(self, fl_ctx)
         elif event_type == EventType.SYSTEM_END:
+            self._system_has_ended = True  # first: a launch that comes now begins nothing that nobody would end
             self.close()
 
     def launch_job(self, job_meta: dict[str, Any], fl_ctx: FLContext) -> ContainerJobHandle:
@@ -148,6 +157,8 @@ class JobLauncher(LaunchPlanner):
         OutcomeUnknownError if it may have made one, which is removed as soon as it answers.
         """
         plan = self.plan(job_meta, fl_ctx)  # once, and first: who is refused has touched nothing
+        if plan.folder:
+            self.check_folder(job_meta, plan.folder, fl_ctx)
         keeper = self.open_keeper(fl_ctx)
         job_id = plan.request.job_id
         launch = Launch.of(fl_ctx, job_id)
@@ -212,10 +223,15 @@ class JobLauncher(LaunchPlanner):
             yield Check("engine", False, str(error))
 
     def open_keeper(self, fl_ctx: FLContext) -> JobKeeper:
-        """Return the keeper of this launcher's jobs, made for the first context's site. Idempotent, until closed."""
+        """Return the keeper of this launcher's jobs, made for the first context's site. Idempotent, until closed.
+
+        Raises RuntimeUnavailableError between the system's end and its next start.
+        """
         self.note_site(fl_ctx)
         runtime = self._get_runtime()
         with self._lock:
+            if self._system_has_ended:
+                raise RuntimeUnavailableError(f"{self}: the site is closed", reached=False)
             self._events.engine = fl_ctx.get_engine() or self._events.engine  # a site that starts anew may have another
             self._keeper = self._keeper or self._make_keeper(runtime, fl_ctx)
             return self._keeper

@@ -38,6 +38,7 @@ from typing import Any
 
 from ..config.sizes import parse_size
 from ..disk.journal_file import JournalFile
+from ..disk.os_errors import in_words
 from ..disk.state_dir import StateDir
 from ..errors import FLCoreError
 from ..event_type import EventType
@@ -82,6 +83,8 @@ class JobJournal(FLComponent):
         self._max_files = max_files
         self._state: StateDir | None = None
         self._file: JournalFile | None = None
+        self._missed = 0
+        """Lines in a row that could not be written."""
         self._lock = threading.Lock()
         self._writers: Mapping[str, Callable[[FLContext], None]] = {
             EventType.BEFORE_JOB_LAUNCH: self._launching,
@@ -106,7 +109,10 @@ class JobJournal(FLComponent):
             writer(fl_ctx)
 
     def close(self) -> None:
-        """Close the file, and be no longer there. Idempotent. What launchers tell while they close is still written."""
+        """Close the file, and be no longer there. Idempotent.
+
+        What is told behind that is still written: a framework may go on to tell behind its SYSTEM_END.
+        """
         with self._lock:
             state, self._state = self._state, None
         if state:
@@ -119,7 +125,11 @@ class JobJournal(FLComponent):
         if workspace is None:
             raise ValueError("a JobJournal needs a site with a workspace")
         state = StateDir(Path(workspace.get_root_dir(), STATE_DIR))
-        state.open()
+        try:
+            state.open()
+        except OSError as error:
+            self.log_error(fl_ctx, f"the journal cannot be opened, so it misses all of this site: {in_words(error)}")
+            return
         path = Path(self.path) if self.path else state.folder / JOURNAL_NAME
         self.close()
         with self._lock:
@@ -176,7 +186,13 @@ class JobJournal(FLComponent):
         try:
             file.write(line, durable=durable)
         except OSError as error:
-            self.log_error(fl_ctx, f"the journal cannot be written, so it misses {event!r}: {error}")
+            say = self.log_debug if self._missed else self.log_error  # once, not for each line
+            self._missed += 1
+            say(fl_ctx, f"the journal cannot be written, so it misses {event!r}: {in_words(error)}")
+        else:
+            if self._missed:
+                self.log_warning(fl_ctx, f"the journal can be written again; it misses so many lines: {self._missed}")
+            self._missed = 0
         if not is_open:
             file.close()
 

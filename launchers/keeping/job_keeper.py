@@ -14,8 +14,10 @@ from functools import partial
 from pathlib import Path
 from typing import Protocol, TypeVar
 
+from flcore.disk.os_errors import in_words
 from flcore.disk.safe_files import PASSING, closing, open_private, write_new
 from flcore.errors import JobLaunchError, NameInUseError
+from flcore.event_ids import EventId
 from flcore.job_launcher_spec import ImagePullProgress, JobHandleSpec, JobStateChange
 from flcore.launch import Launch
 
@@ -149,7 +151,7 @@ class JobKeeper:
             with _hiding(job.hooks.secrets):
                 steps.create(self._labelled(spec, who, image))
                 job.note(container_id=job.identity.container_id)
-                self.tracker.watch(job)  # before the start, so that no end is too quick to be seen
+                self.tracker.watch_unstarted(job)  # before the start, so that no end is too quick to be seen
                 confirm(spec.host_user)
                 steps.start()
                 handle = make_handle(job)
@@ -209,19 +211,27 @@ class JobKeeper:
             launch.on_end_request(partial(self._call_back, launch, job))  # called at once, if somebody was faster
             yield steps
         except BaseException as error:  # an interrupt, too, must leave nothing behind
-            has_loans = not self._loans.take_secrets_back(job)
-            if steps.give_up(error, has_loans):
-                self._drop(job)
-                if job.hooks.record:
-                    if steps.may_have_made:
-                        job.hooks.record.keep()
-                    job.hooks.record.forget()
+            self._give_up(launch, job, steps, error)
             if isinstance(error, OSError):  # no step should let one out; none of them is for who launches to know
                 raise JobLaunchError(f"job {launch.job_id}: it cannot be launched: {error}") from error
             raise
         finally:
             with self._lock:
                 del self._launching[launch.job_id]
+
+    def _give_up(self, launch: Launch, job: TrackedJob, steps: LaunchSteps, error: BaseException) -> None:
+        has_loans, record = not self._loans.take_secrets_back(job), job.hooks.record
+        if record:  # first: who sees to what is left may be another process, which tells of it, too
+            launch.end_id = str(EventId.of_one_event())
+            job.note_end_id(launch.end_id)
+        if not steps.give_up(error, has_loans):
+            return
+        self._drop(job)
+        if record:
+            if steps.may_have_made:
+                record.keep()
+            if not record.forget():
+                steps.note_end(error)
 
     def _call_back(self, launch: Launch, job: TrackedJob) -> None:
         """Write down who has asked for a launch's end, in case this process does not live to give it up."""
@@ -244,7 +254,7 @@ class JobKeeper:
             record = self._store.add(self._launcher, who, stop_grace=self._settings.stop_grace)
         except OSError as error:
             raise JobLaunchError(
-                f"job {who.job_id}: the site cannot write down that it launches it: {error}"
+                f"job {who.job_id}: the site cannot write down that it launches it: {in_words(error)}"
             ) from error
         job.hooks = replace(job.hooks, record=record)
 
@@ -293,8 +303,8 @@ class JobKeeper:
                 self._loans.take_folder_back(log_path.parent, self.runtime)
         except OSError as error:
             if error.errno in PASSING:
-                raise CleanUpDelayedError(f"its folder cannot be taken back: {error}") from error
-            logger.warning("%s: its folder cannot be taken back from its user: %s", job.identity, error)
+                raise CleanUpDelayedError(f"its folder cannot be taken back: {in_words(error)}") from error
+            logger.warning("%s: its folder cannot be taken back from its user: %s", job.identity, in_words(error))
 
     def _drop(self, job: TrackedJob) -> None:
         self._jobs.pop(job.identity.nonce, None)
@@ -309,15 +319,15 @@ class JobKeeper:
                     write_new(log_path.name, folder, self.runtime.logs(job.identity.container_id), LOG_MODE)
         except OSError as error:
             if error.errno in PASSING:
-                raise CleanUpDelayedError(f"its output cannot be kept: {error}") from error
+                raise CleanUpDelayedError(f"its output cannot be kept: {in_words(error)}") from error
             # the job may have done it: it must not keep its container by that
-            logger.warning("%s: its output cannot be kept: %s", job.identity, error)
+            logger.warning("%s: its output cannot be kept: %s", job.identity, in_words(error))
         if job.hooks.record:
             try:
                 # On the disk before the removal: from then on only the record knows how the job ended.
                 job.hooks.record.note(durable=True, kept=True, **job.final_fields())
             except OSError as error:
-                raise CleanUpDelayedError(f"its result cannot be written down: {error}") from error
+                raise CleanUpDelayedError(f"its result cannot be written down: {in_words(error)}") from error
         job.output_is_kept = True
 
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 
+from flcore.disk.os_errors import in_words
 from flcore.disk.safe_files import closing, open_private, take_back
 from flcore.errors import JobLaunchError, SiteBusyError
 from flcore.job_launcher_spec import Check
@@ -88,7 +89,7 @@ class OwnUsers:
             self.check_right(engine)
             holders = self._leases.holders()
         except (JobLaunchError, OSError) as error:
-            return Check("users", False, str(error))
+            return Check("users", False, in_words(error))
         return Check("users", True, self._free_and_leased(holders))
 
     def _free_and_leased(self, holders: Mapping[str, str]) -> str:

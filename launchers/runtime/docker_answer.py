@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import socket
 import ssl
@@ -11,6 +12,8 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any, NamedTuple
 
+from flcore.config.sizes import size_in_words
+from flcore.disk.os_errors import in_words
 from flcore.errors import (
     ImageError,
     JobLaunchError,
@@ -21,7 +24,7 @@ from flcore.errors import (
 )
 
 from ..docker_state import DOCKER_STATE, ContainerState
-from .base import ContainerSummary, ContainerUsage, OutputChunk
+from .base import ContainerSummary, ContainerUsage, FoundImage, OutputChunk
 
 
 class NothingToDoError(JobLaunchError):
@@ -46,9 +49,14 @@ _NO_NETWORK = re.compile(r"network (\S+) not found")
 _STALE_ENDPOINT = re.compile(r"endpoint with name (\S+) already exists in network (\S+)")
 """What an engine that was killed may leave in a network, in the name of a container that is gone."""
 _HOLDER_OF_NAME = re.compile(r"in use by (?:container )?\"?([0-9a-f]{12})[0-9a-f]*")
+_KINDS_BY_WORDS = {NameInUseError: re.compile(r"container name \S+ is already in use")}
+"""What an engine says, for those that do not say it by the status."""
 _NO_GPU_DRIVER = re.compile(r"could not select device driver|failed to discover GPU vendor from CDI")
 """Engines until 28, and from 29 on."""
 _CDI_GPU = "nvidia.com/gpu="
+_MOST_OF_AN_IMAGE = {"ExposedPorts": 1000, "Volumes": 100, "Env": 1000, "Labels": 1000}
+_LONGEST_CONFIG = 256 << 10
+"""Characters, as JSON; those of the largest usual images have a tenth of it."""
 _EXIT_CODE = "exitCode"
 """Of an event's attributes; a label of this name, be it the image's, takes its place."""
 _UNSEEN = 255
@@ -185,6 +193,25 @@ def as_it_ended(state: ContainerState, told: ToldEnd) -> ContainerState:
     return replace(state, exit_code=told.exit_code, finished_at=told.time) if is_forgotten else state
 
 
+# --- an image ---
+
+
+def found_image(image: str, found: Mapping[str, Any]) -> FoundImage:
+    """Return an image that the engine has. Raises ImageError for one whose config is out of all proportion.
+
+    Its maker has a say in that: each list and event repeats the labels, each list the ports, and each volume costs the
+    engine a folder at each creation.
+    """
+    config = found.get("Config") or {}
+    for key, most in _MOST_OF_AN_IMAGE.items():
+        if (found_there := len(config.get(key) or ())) > most:
+            raise ImageError(f"image {image}: its config has {found_there} {key}, more than {most}; build it without")
+    if len(json.dumps(config)) > _LONGEST_CONFIG:
+        raise ImageError(f"image {image}: its config is longer than {size_in_words(_LONGEST_CONFIG)}; build it shorter")
+    named = (name.partition("@")[2] for name in found.get("RepoDigests") or ())
+    return FoundImage(found["Id"], frozenset({found["Id"], *named}))
+
+
 # --- the engine ---
 
 
@@ -200,8 +227,8 @@ def cdi_gpus(info: Mapping[str, Any]) -> list[str]:
 
 def refusal(what: str, status: int | None, explanation: object, refusals: Refusals) -> JobLaunchError:
     """Return the error that an engine's refusal is, with the way out where its words tell of one."""
-    kind = refusals.get(status or 0, RuntimeRefusedError)
     said = " ".join(str(explanation).split())
+    kind = refusals.get(status or 0) or _kind_by_words(said, refusals)
     way_out = ""
     if kind is NameInUseError and (match := _HOLDER_OF_NAME.search(said)):
         # The engine's own way out is to remove that container, in which another site's job may run.
@@ -221,27 +248,45 @@ def refusal(what: str, status: int | None, explanation: object, refusals: Refusa
     return kind(f"{what}: the engine says: {said}{way_out}")
 
 
+def _kind_by_words(said: str, refusals: Refusals) -> type[JobLaunchError]:
+    """Return what a refusal is whose status says nothing: Podman's is 500 where Docker's tells."""
+    kinds = (kind for kind, words in _KINDS_BY_WORDS.items() if kind in refusals.values() and words.search(said))
+    return next(kinds, RuntimeRefusedError)
+
+
 def may_have_arrived(error: BaseException) -> bool:
     """Whether a request may have got to the engine, though no answer came."""
-    return not any(isinstance(cause, _NOT_REACHED) or _WANTS_TLS in str(cause) for cause in _causes(error))
+    return not any(
+        isinstance(cause, _NOT_REACHED) or _is_of_ssh(cause) or _WANTS_TLS in str(cause) for cause in _causes(error)
+    )
+
+
+def _is_of_ssh(error: BaseException) -> bool:
+    """Whether no way to the engine could be had by ssh. What fails on such a way is raised by others."""
+    return type(error).__module__ == "paramiko.ssh_exception"
 
 
 def root_cause(error: BaseException) -> str:
     """Return, in one line, what is behind all that the layers of a client make of it."""
     root = _root(error)
-    return " ".join(f"{type(root).__name__}: {root}".split())
+    return " ".join(f"{type(root).__name__}: {in_words(root)}".split())
 
 
-def no_answer(error: BaseException, address: str) -> str:
-    """Return why an engine has not answered, at which address it was asked, and the way out, in one line."""
-    where = f" at {address}" if address else ""
-    return f"{root_cause(error)}{where}; {_way_out(error)}"
+def no_answer(error: BaseException, address: str, *, is_told: bool = False) -> str:
+    """Return why an engine has not answered, at which address it was asked, and the way out, in one line.
+
+    ``is_told``: whether the address is named already.
+    """
+    where = f" at {address}" if address and not is_told else ""
+    return f"{root_cause(error)}{where}; {_way_out(error, address)}"
 
 
-def _way_out(error: BaseException) -> str:
+def _way_out(error: BaseException, address: str) -> str:
     root = _root(error)
     if "paramiko" in str(root):
         return "by 'ssh://' it is asked with: pip install 'flcore[ssh]'"
+    if address.startswith("ssh://"):  # a login, a host's key, a command or an engine may be missing there
+        return f"this must answer, and ask nothing: ssh {address} docker version"
     if _WANTS_TLS in str(root):
         return "it is asked by TLS only: set docker_tls, or DOCKER_TLS_VERIFY and DOCKER_CERT_PATH"
     asked = next((words for kind, words in _QUESTIONS if isinstance(root, kind)), "does it run")
@@ -251,10 +296,10 @@ def _way_out(error: BaseException) -> str:
 def _root(error: BaseException) -> BaseException:
     """Return what is behind an error, and explains it.
 
-    Nothing is behind what an engine has explained. Where a package is missing the SDK meets a NameError, which it
-    explains itself.
+    Nothing is behind what an engine has explained, and some errors have no words. Where a package is missing the SDK
+    meets a NameError, which it explains itself.
     """
-    causes = [cause for cause in _causes(error) if not isinstance(cause, NameError)] or [error]
+    causes = [cause for cause in _causes(error) if str(cause) and not isinstance(cause, NameError)] or [error]
     return next((cause for cause in causes if getattr(cause, "explanation", None)), causes[-1])
 
 

@@ -5,28 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
-import docker
 from docker.tls import TLSConfig
 
 from ..settings import EngineTls
 
 _BY_NETWORK = ("tcp://", "https://")
-
-
-class EngineClient(docker.DockerClient):
-    """A client of the SDK whose trust in its engine is its own affair."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        self.api = _Api(*args, **kwargs)
-
-
-class _Api(docker.APIClient):
-    def merge_environment_settings(self, url: Any, proxies: Any, stream: Any, verify: Any, cert: Any) -> Any:
-        """Keep the engine's authority: REQUESTS_CA_BUNDLE names those of the web, and would take its place."""
-        settings = super().merge_environment_settings(url, proxies, stream, verify, cert)
-        return settings if self.verify is True else {**settings, "verify": self.verify}
 
 
 def tls_of(address: str, files: EngineTls | None, environment: Mapping[str, str] = os.environ) -> TLSConfig | bool:

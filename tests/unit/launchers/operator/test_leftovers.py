@@ -21,10 +21,10 @@ NAME = "site-1-job-1"
 HOUR = 3600.0
 
 
-def orphan(lab: OperatorLab, name: str, *, ended_ago: float | None, known: bool = True) -> None:
+def orphan(lab: OperatorLab, name: str, *, ended_ago: float | None, known: bool = True, job: str = "") -> None:
     """Have a container of a dead process of the site, which the site still knows, or which only says so."""
     ours = lab.runtime.container(NAME).spec.labels
-    labels = {**ours, LABEL_PARENT: "dead", LABEL_NONCE: name, LABEL_JOB_ID: name}
+    labels = {**ours, LABEL_PARENT: "dead", LABEL_NONCE: job or name, LABEL_JOB_ID: job or name}
     lab.runtime.start(lab.runtime.create(ContainerSpec(name, "job:1", ("sleep",), labels=labels)))
     container = lab.runtime.container(name)
     if known:
@@ -54,6 +54,17 @@ def gc(lab: OperatorLab, *, dry: bool = False) -> dict[str, str]:
         assert clear(index, Rules(24 * HOUR, time.time()), Terminal(out), dry=dry)
     words = [re.fullmatch(r"(.*)  (\S+) \(\w+\): .*", line) for line in out.getvalue().splitlines()]
     return {match[2]: match[1] for match in words if match}
+
+
+def test_a_containers_name_does_nothing_to_the_terminal_of_who_clears(lab: OperatorLab) -> None:
+    """An engine allows no such name; who has put another in its place does not know that."""
+    lab.launch(lab.site())
+    orphan(lab, "\x1b[2J\x9bodd\u202e", ended_ago=25 * HOUR, known=False, job="job-2")
+    out = io.StringIO()
+    with lab.index(whole_machine=True) as index:
+        clear(index, Rules(24 * HOUR, time.time()), Terminal(out), dry=True)
+    assert "odd" in out.getvalue()
+    assert all(line.isprintable() for line in out.getvalue().splitlines())
 
 
 def names(lab: OperatorLab) -> set[str]:
@@ -160,3 +171,16 @@ def test_gc_is_told_how_old_a_leftover_must_be(lab: OperatorLab, capsys: pytest.
     with pytest.raises(SystemExit, match="2"):
         lab.flcore("gc", "--older-than", "soon")
     assert "must be a duration such as 30m, 24h or 7d, got 'soon'" in capsys.readouterr().err
+
+
+def test_gc_needs_no_journal_for_what_its_site_has_noted(lab: OperatorLab) -> None:
+    lab.launch(lab.site())
+    orphan(lab, "old", ended_ago=48 * HOUR)
+    journal = lab.workspace() / ".flcore" / "journal.jsonl"
+    journal.unlink()
+    journal.mkdir()  # as good as any that cannot be read
+    assert gc(lab)["old"] == "removed"
+    orphan(lab, "claims", ended_ago=48 * HOUR, known=False)
+    with lab.index() as index:
+        index.holdings()
+        assert "journal.jsonl" in index.problems[0] or "cannot be read" in index.problems[0]
