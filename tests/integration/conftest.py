@@ -20,6 +20,7 @@ from flcore import FLComponent, FLContext, JobHandleSpec, Site
 from flcore.testing import EventRecorder
 from launchers.container_spec import LABEL_JOB_ID
 from launchers.docker_launcher import DockerJobHandle, DockerJobLauncher
+from launchers.runtime.engine_traits import as_traits
 
 IMAGE = "flcore-demo:latest"
 NETWORK = "flcore-demo"
@@ -63,6 +64,12 @@ class Lab:
         extra = {f"extra-{i}": component for i, component in enumerate(components)}
         site = Site("site-1", {"launcher": launcher, **extra, "recorder": self.recorder}, self.folder)
         return self._stack.enter_context(site)
+
+    def needs(self, *traits: str) -> None:
+        """Leave a test out where the engine says that it has not what the test is about."""
+        engine = as_traits(self.client.version(), self.client.info())
+        if missing := engine.missing(traits):
+            pytest.skip(f"the engine says that it has no {', '.join(missing)}")
 
     def launch(self, *command: str, **kwargs: Any) -> DockerJobHandle:
         """Launch one job that runs the command."""

@@ -63,6 +63,7 @@ def test_killed_from_outside_is_no_abort_of_ours(lab: Lab) -> None:
 
 
 def test_out_of_memory_is_said(lab: Lab) -> None:
+    lab.needs("memory_limit")
     site = lab.site("python3", "-c", "bytearray(10**9)", limits={"memory": "64Mi"})
     handle = lab.launch_at(site)
     assert handle.wait() is JobReturnCode.EXECUTION_ERROR
