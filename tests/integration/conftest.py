@@ -36,6 +36,10 @@ def until(condition: Callable[[], object], timeout: float = 30) -> None:
         pause.wait(0.05)
 
 
+def has_control_groups(client: Any) -> bool:
+    return bool(client.info().get("CgroupDriver") != "none")
+
+
 class CommandLauncher(DockerJobLauncher):
     """Runs one given command in every job's container."""
 
@@ -70,6 +74,11 @@ class Lab:
         engine = as_traits(self.client.version(), self.client.info())
         if missing := engine.missing(traits):
             pytest.skip(f"the engine says that it has no {', '.join(missing)}")
+
+    def needs_control_groups(self) -> None:
+        """Leave a test out where the engine has no control groups, to pause a job, to measure it, or to list it."""
+        if not has_control_groups(self.client):
+            pytest.skip("the engine says that its CgroupDriver is none")
 
     def launch(self, *command: str, **kwargs: Any) -> DockerJobHandle:
         """Launch one job that runs the command."""

@@ -12,6 +12,7 @@ import pytest
 from launchers.docker_launcher import DockerJobLauncher
 from tests.hardening import CIS, KUBERNETES, Check, RunningContainer
 
+from .conftest import has_control_groups
 from .test_demo_job import SITES, Federation, handle_of, run_until
 
 
@@ -31,9 +32,17 @@ def look_at(client: Any, federation: Federation, site: str) -> RunningContainer:
     return RunningContainer(
         inspection=client.api.inspect_container(container),
         engine=client.info(),
-        programs=[" ".join(process) for process in client.api.top(container)["Processes"]],
+        programs=programs_of(client, container),
         own_folders=(job_folder, *datasets_of(federation, site)),
     )
+
+
+def programs_of(client: Any, container: str) -> list[str]:
+    """Return what runs in a container; of an engine that can list no processes, what it was told to run."""
+    if has_control_groups(client):
+        return [" ".join(process) for process in client.api.top(container)["Processes"]]
+    inspection = client.api.inspect_container(container)
+    return [" ".join((inspection["Path"], *inspection["Args"]))]
 
 
 def datasets_of(federation: Federation, site: str) -> list[Path]:

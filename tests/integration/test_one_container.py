@@ -10,6 +10,7 @@ import pytest
 from flcore import FLComponent, FLContext, JobReturnCode
 from flcore.errors import ImageError, JobStartError, NameInUseError, NetworkError
 from flcore.event_type import EventType
+from launchers.runtime.engine_traits import as_traits
 
 from .conftest import IMAGE, NETWORK, Lab, until
 
@@ -89,6 +90,7 @@ def test_removed_from_outside_is_lost_and_never_a_success(lab: Lab) -> None:
 
 
 def test_paused_and_resumed_is_seen(lab: Lab) -> None:
+    lab.needs_control_groups()
     handle = lab.launch("sleep", "60")
     lab.client.api.pause(handle.container.id)
     assert handle.enter_states(["paused"], timeout=10)
@@ -201,6 +203,7 @@ def test_terminate_kills_what_ignores_it(lab: Lab) -> None:
 
 
 def test_terminate_of_a_paused_job_ends_it(lab: Lab) -> None:
+    lab.needs_control_groups()
     handle = lab.launch("sleep", "60")
     lab.client.api.pause(handle.container.id)
     assert handle.terminate() is JobReturnCode.ABORTED
@@ -284,7 +287,8 @@ def test_the_container_is_locked_down(lab: Lab) -> None:
     handle = lab.launch("sleep", "60")
     inspection = lab.client.api.inspect_container(handle.container.id)
     host = inspection["HostConfig"]
-    assert inspection["Config"]["User"].split(":")[0] != "0"
+    is_rootless = as_traits(lab.client.version(), lab.client.info()).is_rootless
+    assert (inspection["Config"]["User"].split(":")[0] == "0") is is_rootless
     assert (host["CapDrop"], host["SecurityOpt"]) == (["ALL"], ["no-new-privileges"])
     assert (host["ReadonlyRootfs"], host["Privileged"], host["Init"]) == (True, False, True)
     assert (host["PidsLimit"], host["RestartPolicy"]["Name"], host["AutoRemove"]) == (1024, "no", False)
