@@ -51,6 +51,7 @@ _STALE_ENDPOINT = re.compile(r"endpoint with name (\S+) already exists in networ
 _HOLDER_OF_NAME = re.compile(r"in use by (?:container )?\"?([0-9a-f]{12})[0-9a-f]*")
 _KINDS_BY_WORDS = {NameInUseError: re.compile(r"container name \S+ is already in use")}
 """What an engine says, for those that do not say it by the status."""
+_NO_SUCH_USER = re.compile(r"unable to setup user: set\w+: invalid argument")
 _NO_GPU_DRIVER = re.compile(r"could not select device driver|failed to discover GPU vendor from CDI")
 """Engines until 28, and from 29 on."""
 _CDI_GPU = "nvidia.com/gpu="
@@ -243,6 +244,8 @@ def refusal(what: str, status: int | None, explanation: object, refusals: Refusa
     elif match := _STALE_ENDPOINT.search(said):
         kind = NetworkError
         way_out = f"; an earlier one has left it, end it with: docker network disconnect -f {match[2]} {match[1]}"
+    elif _NO_SUCH_USER.search(said):
+        way_out = "; its containers have other users: name such in 'user' or 'user_range', 1 to 65535 as a rule"
     elif _NO_GPU_DRIVER.search(said):
         way_out = "; install the NVIDIA Container Toolkit on its host, or take 'gpu_ids' out of the site's config"
     return kind(f"{what}: the engine says: {said}{way_out}")

@@ -289,6 +289,8 @@ STALE = "endpoint with name site-1-j1 already exists in network jobs"
 NO_DRIVER = 'could not select device driver "nvidia" with capabilities: [[gpu]]'
 NO_VENDOR = "failed to discover GPU vendor from CDI: no known GPU vendor found"
 INSTALL = "install the NVIDIA Container Toolkit on its host, or take 'gpu_ids' out of the site's config"
+NO_USER = "runc create failed: error during container init: unable to setup user: setgroups: invalid argument"
+OTHER_USERS = "its containers have other users: name such in 'user' or 'user_range', 1 to 65535 as a rule"
 DISCONNECT = "an earlier one has left it, end it with: docker network disconnect -f jobs site-1-j1"
 
 
@@ -301,9 +303,10 @@ DISCONNECT = "an earlier one has left it, end it with: docker network disconnect
         (answer.OF_A_START, f"cannot join: {STALE}", NetworkError, f"; {DISCONNECT}"),
         (answer.OF_A_START, NO_DRIVER, JobStartError, f"; {INSTALL}"),
         (answer.OF_A_START, NO_VENDOR, JobStartError, f"; {INSTALL}"),
+        (answer.OF_A_START, NO_USER, JobStartError, f"; {OTHER_USERS}"),
         (answer.OF_A_START, "exec: no such file", JobStartError, ""),
     ],
-    ids=["network", "words-of-a-job", "of-a-create", "stale-endpoint", "until-28", "from-29", "other"],
+    ids=["network", "words-of-a-job", "of-a-create", "stale-endpoint", "until-28", "from-29", "user", "other"],
 )
 def test_what_an_engine_says_tells_of_the_way_out(
     refusals: Refusals, said: str, kind: type[JobLaunchError], way_out: str
