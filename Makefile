@@ -19,7 +19,7 @@ unexport PYTHONDONTWRITEBYTECODE
 run_shared = .venv/bin/python -m pytest -n $$(($$(nproc) + 1)) --dist worksteal
 run_most_tests = FLCORE_TRY=more $(run_shared) tests/unit tests/processes
 
-.PHONY: help demo test test-compat test-lowest test-web check unit bench faults sweep fuzz engine-stop clean
+.PHONY: help demo test test-compat test-engines test-lowest test-web check unit bench faults sweep fuzz engine-stop clean
 
 help: ## list these targets
 	@sed -nE 's/^([a-z-]+):[^#]*## /make \1\t/p' Makefile | expand -t 18
@@ -79,6 +79,10 @@ bench: $(VENV) ## measure; all, or ONLY="fire_event launch_job"; with PEERS=1 be
 faults: $(VENV) ## play every fault ten times on private Docker Engines, as root, in about half an hour (FAULTS='--only WORD')
 	@((EUID != 0)) || .ci/engine install
 	@exec .venv/bin/python -m tests.faults $(FAULTS)
+
+test-engines: $(VENV) ## try it all on each engine that sites have, as root, in an hour (ENGINES="28.5 podman" for some)
+	@((EUID != 0)) || .ci/engine install
+	@exec .venv/bin/python -m tests.engines $(ENGINES)
 
 sweep: $(VENV) ## have each call of a disk or an engine, and each start of a thread, fail in a site's lives, and play thousands of made-up lives, in ten minutes
 	@FLCORE_TRY=all exec .venv/bin/python -m pytest $(addprefix tests/unit/launchers/test_,one_fault_at_a_time.py random_faults.py bad_things.py) -n $$(nproc)

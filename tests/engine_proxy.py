@@ -5,6 +5,7 @@ Whatever is not asked for passes byte for byte. A thread per connection: this se
 
 from __future__ import annotations
 
+import json
 import random
 import re
 import select
@@ -24,6 +25,7 @@ _OWN_NAME = re.compile(r"^/(containers|networks|volumes|exec|services|tasks)/(?!
 _IMAGE_NAME = re.compile(
     r"^/images/(?!json$|create$|prune$|search$|load$|get$)(.+?)(?=/json$|/tag$|/history$|/push$|$)"
 )
+_GONE_IN_29 = ("id", "status", "from")
 _HANG_LOOK = 0.05
 """Seconds between two looks whether the client of a hanging request still waits."""
 
@@ -90,6 +92,8 @@ class EngineProxy:
         self._drop: tuple[float, random.Random] = (0.0, random.Random(0))
         self.stall_new_events = False
         """Whether event streams that are opened from now on deliver nothing."""
+        self.events_as_of_29 = False
+        """Whether events are without the fields that Docker 29 leaves out (API 1.52, by the API's change log)."""
         self._most_open = 0
         self._reset()
         self.accept()
@@ -215,6 +219,13 @@ class EngineProxy:
             self._events_dropped += dropped
             return not dropped
 
+    def as_told(self, event: bytes) -> bytes:
+        """Return an event as the client is to have it."""
+        if not self.events_as_of_29:
+            return event
+        fields = json.loads(event)
+        return json.dumps({key: fields[key] for key in fields if key not in _GONE_IN_29}).encode()
+
     def _accept(self, listener: socket.socket) -> None:
         while True:
             try:
@@ -321,7 +332,7 @@ class _Connection:
         line = b""
         for chunk in answers.chunks():
             *lines, line = (line + _payload(chunk)).split(b"\n")
-            passed = b"".join(one + b"\n" for one in lines if self._proxy.lets_pass())
+            passed = b"".join(self._proxy.as_told(one) + b"\n" for one in lines if self._proxy.lets_pass())
             if passed and not self.stalled:
                 self._client.sendall(b"%x\r\n%s\r\n" % (len(passed), passed))
         if self.stalled:

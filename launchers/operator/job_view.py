@@ -240,7 +240,7 @@ def _state(history: JobHistory, record: Mapping[str, Any], container: ContainerS
     if history.result:
         return last if last in TERMINAL_STATES else DOCKER_STATE.DEAD
     if container:
-        return container.state
+        return container.state or UNKNOWN
     if not record:
         # Local processes have neither records nor an engine that lists them: of these, a site that lives is believed.
         return (last or LAUNCHING) if has_parent else LOST

@@ -36,7 +36,7 @@ class Rules:
 
     def decide(self, holding: Holding) -> Decision:
         """Say what becomes of a container. May ask its engine. Raises FLCoreError."""
-        state = holding.summary.state
+        state = holding.summary.state or holding.runtime.inspect(holding.summary.id).state
         if not holding.is_known:
             return Decision(False, CLAIM)
         if state not in (*TERMINAL_STATES, DOCKER_STATE.CREATED):

@@ -19,7 +19,8 @@ class ContainerSummary:
 
     id: str
     name: str
-    state: DOCKER_STATE
+    state: DOCKER_STATE | None
+    """None where the engine's word for it is not known."""
     labels: Mapping[str, str]
     created_at: float | None = None
     """Seconds since the epoch; None where the runtime does not say."""

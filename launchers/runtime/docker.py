@@ -57,6 +57,7 @@ from .docker_answer import (
     refusal,
     shifts_users,
     told_address,
+    told_container,
     told_end,
 )
 from .docker_clients import DockerClients, default_address
@@ -238,10 +239,10 @@ class DockerRuntime:
 
     def _ids(self, stream: Iterable[Mapping[str, Any]]) -> Iterator[str]:
         for event in stream:
-            if "id" in event:
+            if container_id := told_container(event):
                 if end := told_end(event):
-                    self._ends[event["id"]] = end
-                yield event["id"]
+                    self._ends[container_id] = end
+                yield container_id
 
     def close_events(self) -> None:
         with self._lock:

@@ -43,7 +43,8 @@ OF_WHAT_NEEDS_A_CONTAINER: Refusals = dict.fromkeys((404, 409), NothingToDoError
 IN_PROGRESS = 409
 """The status of a removal that somebody else has asked for already."""
 
-_NO_NETWORK = re.compile(r"network (\S+) not found")
+_NO_NETWORK = re.compile(r"(?:failed to set up container networking: )?network (\S+) not found")
+"""The whole of what an engine says, until 27 and from 28 on: a job may have such words in its own."""
 _STALE_ENDPOINT = re.compile(r"endpoint with name (\S+) already exists in network (\S+)")
 """What an engine that was killed may leave in a network, in the name of a container that is gone."""
 _HOLDER_OF_NAME = re.compile(r"in use by (?:container )?\"?([0-9a-f]{12})[0-9a-f]*")
@@ -83,23 +84,41 @@ _QUESTIONS = (
 
 def inspected_state(inspection: Mapping[str, Any]) -> ContainerState:
     state = inspection["State"]
-    started_at, finished_at = epoch_seconds(state["StartedAt"]), epoch_seconds(state["FinishedAt"])
-    if started_at and finished_at and not state["Running"]:
+    started_at, finished_at = epoch_seconds(state.get("StartedAt")), epoch_seconds(state.get("FinishedAt"))
+    is_running = state.get("Running", False)
+    if started_at and finished_at and not is_running:
         finished_at = max(started_at, finished_at)  # of a very short life, the engine may note the end first
     return ContainerState(
-        state=DOCKER_STATE(state["Status"]),
-        exit_code=state["ExitCode"],
-        oom_killed=state["OOMKilled"],
-        error=" ".join(state["Error"].split()),
-        created_at=epoch_seconds(inspection["Created"]),
+        state=_known_state(state.get("Status")) or _state_by_times(is_running, started_at, finished_at),
+        exit_code=state.get("ExitCode"),
+        oom_killed=state.get("OOMKilled", False),
+        error=" ".join((state.get("Error") or "").split()),
+        created_at=epoch_seconds(inspection.get("Created")),
         started_at=started_at,
         finished_at=finished_at,
     )
 
 
 def listed_container(entry: Mapping[str, Any]) -> ContainerSummary:
-    name = (entry["Names"] or [""])[0].lstrip("/")
-    return ContainerSummary(entry["Id"], name, DOCKER_STATE(entry["State"]), entry["Labels"] or {}, entry["Created"])
+    """Return an entry of a list as what counts of it. Of a state that is not known, an inspection tells more."""
+    name = (entry.get("Names") or [""])[0].lstrip("/")
+    state = _known_state(entry.get("State"))
+    return ContainerSummary(entry["Id"], name, state, entry.get("Labels") or {}, entry.get("Created"))
+
+
+def _known_state(word: str | None) -> DOCKER_STATE | None:
+    with suppress(ValueError):
+        return DOCKER_STATE(word or "")
+    return None
+
+
+def _state_by_times(is_running: bool, started_at: float | None, finished_at: float | None) -> DOCKER_STATE:
+    """Return the state of a container whose engine has another word for it."""
+    if is_running:
+        return DOCKER_STATE.RUNNING
+    if started_at is None:
+        return DOCKER_STATE.CREATED
+    return DOCKER_STATE.EXITED if finished_at else DOCKER_STATE.RUNNING
 
 
 def measured_usage(stats: Mapping[str, Any]) -> ContainerUsage | None:
@@ -119,13 +138,23 @@ def output_chunk(line: bytes) -> OutputChunk:
     return OutputChunk(time.decode(errors="replace"), data)
 
 
-def epoch_seconds(text: str) -> float | None:
-    """Return an engine's RFC 3339 time as seconds since the epoch; None for its "never", the year 1."""
+def epoch_seconds(text: str | None) -> float | None:
+    """Return an engine's RFC 3339 time as seconds since the epoch; None for its "never": the year 1, or nothing."""
+    if not text:
+        return None
     time = datetime.fromisoformat(text)
     return None if time.year == 1 else time.timestamp()
 
 
-# --- its end ---
+# --- what the events say of it ---
+
+
+def told_container(event: Mapping[str, Any]) -> str:
+    """Return the id of the container to which an event happened; empty if it names none.
+
+    Every engine says who the actor is; from 29 on (API 1.52) nothing else in an event names it.
+    """
+    return str((event.get("Actor") or {}).get("ID") or event.get("id") or "")
 
 
 class ToldEnd(NamedTuple):
@@ -146,7 +175,7 @@ def told_end(event: Mapping[str, Any]) -> ToldEnd | None:
 
 def is_end_disguised(inspection: Mapping[str, Any]) -> bool:
     """Whether an image's label stands in place of the exit code in what the events say of a container."""
-    return _EXIT_CODE in (inspection["Config"]["Labels"] or {})
+    return _EXIT_CODE in ((inspection.get("Config") or {}).get("Labels") or {})
 
 
 def as_it_ended(state: ContainerState, told: ToldEnd) -> ContainerState:

@@ -72,8 +72,8 @@ class DockerPull:
                 raise ConnectionAbortedError("the pull was closed")
 
     def _progress(self, entry: Entry) -> PullProgress:
-        if "error" in entry:
-            raise pull_error(self._image, entry["error"])
+        if "errorDetail" in entry or "error" in entry:  # "error" alone may go, says the API's change log of 1.48
+            raise pull_error(self._image, (entry.get("errorDetail") or {}).get("message") or entry.get("error"))
         detail = entry.get("progressDetail")
         layer = "" if detail is None else entry.get("id", "")  # the id of what is said of the image is its tag
         status = _COUNTDOWN.sub("Retrying", entry.get("status", ""))

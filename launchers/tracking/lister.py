@@ -140,7 +140,7 @@ class Lister:
                 self._watcher.take_in(Watch(job), _NEVER_MADE)
                 del self.expected[nonce]
 
-    def _compare(self, states: Mapping[str, DOCKER_STATE]) -> None:
+    def _compare(self, states: Mapping[str, DOCKER_STATE | None]) -> None:
         """Look at the containers whose state is not what we know."""
         lost = False
         for container_id, watch in list(self._watcher.watches.items()):

@@ -17,8 +17,8 @@ from typing import Any, Self
 from docker.errors import APIError
 
 from tests.engine_proxy import EngineProxy
+from tests.engines.engine import api_of, until
 from tests.environments import ROOT
-from tests.faults.engine import api_of, until
 
 from . import kits
 from .environments import Flare

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from docker.errors import APIError, NotFound
 
-from tests.faults.engine import api_of
+from tests.engines.engine import api_of
 
 from .launchers import SERVER
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
-from tests.faults.engine import until
+from tests.engines.engine import until
 
 from .federation import Federation
 from .jobs import Job

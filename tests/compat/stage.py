@@ -12,7 +12,7 @@ from typing import Any
 
 from docker.errors import APIError
 
-from tests.faults.engine import api_of, until
+from tests.engines.engine import api_of, until
 
 from .federation import Federation, Outcome
 from .jobs import Job

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from docker.errors import NotFound
 
-from tests.faults.engine import api_of, until
+from tests.engines.engine import api_of, until
 
 from .environments import NEWEST, flare
 from .federation import Federation

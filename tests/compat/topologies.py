@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from enum import StrEnum
 from typing import Any
 
-from tests.faults.engine import api_of
+from tests.engines.engine import api_of
 
 from .environments import Flare
 from .kits import SITES, Addresses, free_ports

@@ -22,7 +22,8 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any
 
-from .engine import IMAGE, Engine, why_no_engine
+from tests.engines.engine import IMAGE, Engine, why_no_engine
+
 from .lab import Fault, Lab, noted, play
 from .party import Outcome
 from .suite import FAULTS

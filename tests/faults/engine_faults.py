@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from functools import partial
 
 from flcore import EventType
+from tests.engines.engine import Engine
 
-from .engine import Engine
 from .lab import Fault, Lab
 from .party import Party
 from .verdict import ABORTED, FORGOTTEN, KILLED, NATURAL, NEVER_RAN, REFUSED, Job

@@ -17,7 +17,8 @@ from typing import Any
 
 from docker.errors import APIError
 
-from .engine import NETWORK, Engine, EngineError, api_of
+from tests.engines.engine import NETWORK, Engine, EngineError, api_of
+
 from .party import Outcome, Party
 from .verdict import Job
 

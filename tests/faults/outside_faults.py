@@ -9,7 +9,8 @@ from typing import Any
 
 from docker.errors import APIError
 
-from .engine import api_of
+from tests.engines.engine import api_of
+
 from .lab import Fault, Lab
 from .party import Party
 from .verdict import ABORTED, KILLED, NATURAL, REFUSED, Job

@@ -24,8 +24,8 @@ from flcore.disk.journal_file import journal_files, read_journal
 from flcore.observers.job_history import SiteHistory
 from launchers.container_spec import LABEL_JOB_ID, LABEL_SITE
 from tests.engine_proxy import EngineProxy
+from tests.engines.engine import api_of, until
 
-from .engine import api_of, until
 from .verdict import Entry, Evidence, Job, Judgement, is_whole, journal_gaps, judge, read_story
 
 ROOT = Path(__file__).parents[2]

@@ -34,7 +34,7 @@ class Handler(BaseHTTPRequestHandler):
             self.wfile.write(b"2\r\nOK\r\n0\r\n\r\n")
             return
         for number in range(EVENTS):
-            line = json.dumps({"id": number}).encode() + b"\n"
+            line = json.dumps({"id": number, "Actor": {"ID": number}}).encode() + b"\n"
             self.wfile.write(b"%x\r\n%s\r\n" % (len(line), line))
         self.rfile.read(1)  # until the client goes
 
@@ -104,6 +104,11 @@ def test_what_is_not_asked_for_passes_byte_for_byte(client: Client) -> None:
 
 def test_events_pass_whole_and_in_order(client: Client) -> None:
     assert read_events(get(client, "/v1.41/events"), EVENTS) == list(range(EVENTS))
+
+
+def test_events_can_be_as_those_of_docker_29(proxy: EngineProxy, client: Client) -> None:
+    proxy.events_as_of_29 = True
+    assert json.loads(get(client, "/v1.41/events").readline()) == {"Actor": {"ID": 0}}
 
 
 def test_a_share_of_the_events_is_lost(proxy: EngineProxy, client: Client) -> None:

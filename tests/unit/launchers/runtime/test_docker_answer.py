@@ -79,6 +79,21 @@ def test_an_inspection_is_a_state(said: Any, meant: ContainerState) -> None:
 
 
 @pytest.mark.parametrize(
+    ("said", "meant"),
+    [
+        (inspection("pondering"), DOCKER_STATE.CREATED),
+        (inspection("pondering", started=STARTED, Running=True), DOCKER_STATE.RUNNING),
+        (inspection("pondering", started=STARTED), DOCKER_STATE.RUNNING),
+        (inspection("pondering", started=STARTED, ended=FINISHED), DOCKER_STATE.EXITED),
+        ({"State": {}}, DOCKER_STATE.CREATED),
+    ],
+    ids=["not-started", "running", "started", "ended", "nothing-said"],
+)
+def test_an_unknown_word_for_a_state_is_understood_by_the_times_beside_it(said: Any, meant: DOCKER_STATE) -> None:
+    assert answer.inspected_state(said).state is meant
+
+
+@pytest.mark.parametrize(
     ("said", "name", "labels"),
     [
         ({"Names": ["/one"], "Labels": {"a": "b"}}, "one", {"a": "b"}),
@@ -91,6 +106,11 @@ def test_an_inspection_is_a_state(said: Any, meant: ContainerState) -> None:
 def test_an_entry_of_a_list_is_a_summary(said: Any, name: str, labels: dict[str, str]) -> None:
     entry = {"Id": "c1", "State": "exited", "Created": 1_700_000_000, **said}
     assert answer.listed_container(entry) == ContainerSummary("c1", name, DOCKER_STATE.EXITED, labels, CREATED_AT)
+
+
+@pytest.mark.parametrize("entry", [{"Id": "c1", "State": "pondering"}, {"Id": "c1"}], ids=["unknown-word", "no-word"])
+def test_an_entry_of_an_unknown_state_costs_no_list(entry: dict[str, Any]) -> None:
+    assert answer.listed_container(entry) == ContainerSummary("c1", "", None, {})
 
 
 CPU = {"cpu_usage": {"total_usage": 2_500_000_000}}
@@ -164,6 +184,21 @@ def event(action: str, **attributes: str) -> dict[str, Any]:
 )
 def test_an_event_tells_of_an_end_or_is_a_hint_only(said: dict[str, Any], meant: ToldEnd | None) -> None:
     assert answer.told_end(said) == meant
+
+
+@pytest.mark.parametrize(
+    ("said", "meant"),
+    [
+        ({"id": "c1", "status": "die", "from": "image", "Action": "die", "Actor": {"ID": "c1"}}, "c1"),
+        ({"Action": "die", "Actor": {"ID": "c1"}}, "c1"),
+        ({"id": "c1"}, "c1"),
+        ({"Action": "die", "Actor": None}, ""),
+        ({}, ""),
+    ],
+    ids=["until-api-1.51", "from-api-1.52", "of-old", "no-actor", "nothing"],
+)
+def test_an_event_names_its_container(said: dict[str, Any], meant: str) -> None:
+    assert answer.told_container(said) == meant
 
 
 @pytest.mark.parametrize(
@@ -261,6 +296,10 @@ DISCONNECT = "an earlier one has left it, end it with: docker network disconnect
     ("refusals", "said", "kind", "way_out"),
     [
         (answer.OF_A_START, NO_NETWORK, NetworkError, "; make it with: docker network create jobs"),
+        (
+            *(answer.OF_A_START, f"failed to set up container networking: {NO_NETWORK}", NetworkError),
+            "; make it with: docker network create jobs",
+        ),
         (answer.OF_A_START, f"a job says: {NO_NETWORK}", JobStartError, ""),
         (answer.OF_A_CREATE, NO_NETWORK, RuntimeRefusedError, ""),
         (answer.OF_A_START, f"cannot join: {STALE}", NetworkError, f"; {DISCONNECT}"),
@@ -268,7 +307,16 @@ DISCONNECT = "an earlier one has left it, end it with: docker network disconnect
         (answer.OF_A_START, NO_VENDOR, JobStartError, f"; {INSTALL}"),
         (answer.OF_A_START, "exec: no such file", JobStartError, ""),
     ],
-    ids=["network", "words-of-a-job", "of-a-create", "stale-endpoint", "until-28", "from-29", "other"],
+    ids=[
+        "network",
+        "network-from-28",
+        "words-of-a-job",
+        "of-a-create",
+        "stale-endpoint",
+        "until-28",
+        "from-29",
+        "other",
+    ],
 )
 def test_what_an_engine_says_tells_of_the_way_out(
     refusals: Refusals, said: str, kind: type[JobLaunchError], way_out: str

@@ -191,8 +191,19 @@ def test_a_pull_that_the_engine_refuses_is_an_error_of_the_image(
     assert str(caught.value) == says
 
 
-def test_an_error_in_the_middle_is_one_of_the_image(runtime: DockerRuntime, engine: Engine) -> None:
-    engine.say(TAG, {"errorDetail": {"message": "no space left"}, "error": "no space left"})
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"errorDetail": {"message": "no space left"}, "error": "no space left"},
+        {"errorDetail": {"message": "no space left"}},
+        {"error": "no space left"},
+    ],
+    ids=["until-now", "as-announced", "the-first-way"],
+)
+def test_an_error_in_the_middle_is_one_of_the_image(
+    runtime: DockerRuntime, engine: Engine, said: dict[str, Any]
+) -> None:
+    engine.say(TAG, said)
     engine.end()
     with pytest.raises(ImageError, match="image job:1 cannot be pulled: the engine says: no space left; try:"):
         list(runtime.pull("job:1"))

@@ -11,6 +11,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -22,7 +23,11 @@ import docker
 import requests
 from docker.errors import APIError, DockerException
 
-PREPARE = Path(__file__).parents[2] / "configs/docker/prepare.py"
+from tests.environments import ROOT
+
+from .programs import MACHINE, Program
+
+PREPARE = ROOT / "configs/docker/prepare.py"
 PLAIN_IMAGE = "flcore-demo:latest"
 IMAGE = "flcore-faults:latest"
 """The demo's, with a volume: one that stays behind is seen."""
@@ -33,6 +38,29 @@ _START_TIMEOUT = 60.0
 _STOP_TIMEOUT = 60.0
 _TOLD_WITHIN = 1.0
 """Seconds that a busy engine may take to write down an end."""
+_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+_SEEN = tuple(dict.fromkeys(("/proc", "/sys", "/dev", tempfile.gettempdir(), str(ROOT))))
+"""What of this machine an engine sees that has a root file system of its own."""
+# Podman takes a hierarchy that has no controllers for one that has all. In a mere chroot nobody may have a user
+# namespace, which is what an engine without root has.
+_MOUNT_ROOT = """
+mount --bind "$0" "$0"
+for seen; do mkdir -p "$0$seen"; mount --rbind "$seen" "$0$seen"; done
+for own in run var/tmp; do mount -t tmpfs -o mode=1777 own "$0/$own"; done
+mount -t tmpfs -o mode=755 own "$0/dev/net"
+mknod -m 666 "$0/dev/net/tun" c 10 200
+! mountpoint -q "$0/sys/fs/cgroup/unified" || umount "$0/sys/fs/cgroup/unified"
+cd "$0"
+pivot_root . .
+export PATH=/usr/sbin:/usr/bin
+umount -l .
+mount --make-rshared /
+"""
+# SIOCSIFFLAGS, and IFF_UP, IFF_LOOPBACK, IFF_RUNNING: what `ip link set lo up` does, where there is no `ip`.
+_LOOPBACK_UP = """
+import fcntl, socket, struct
+fcntl.ioctl(socket.socket(), 0x8914, struct.pack("16sH14x", b"lo", 0x49))
+"""
 # Ends when its standard input does, and reaps what its children leave.
 _FIRST_PROCESS = ("env", "--ignore-signal=CHLD", "cat")
 
@@ -68,6 +96,7 @@ class Namespaces:
         until(lambda: child_of(self._holder), 10, "new namespaces")
         self._first = child_of(self._holder)
         until(lambda: Path(f"/proc/{self._first}/comm").read_text() == "cat\n", 10, "the first process")
+        self.run(sys.executable, "-c", _LOOPBACK_UP)
 
     def command(self, *command: str) -> list[str]:
         """Return the command that runs another one in there."""
@@ -93,10 +122,12 @@ class Engine:
     Args:
         folder: must not be there yet; its path must be short, for the socket in it.
         data_size: keep all data in memory, in a file system of this size (such as ``300m``).
+        program: which engine; its root file system must have been made.
     """
 
-    def __init__(self, folder: Path, data_size: str | None = None) -> None:
+    def __init__(self, folder: Path, data_size: str | None = None, program: Program = MACHINE) -> None:
         folder.mkdir(parents=True)
+        self.program = program
         self.folder = folder
         self.data_size = data_size
         self.host = f"unix://{folder}/docker.sock"
@@ -106,7 +137,13 @@ class Engine:
         """From when to when it may have seen no ends of containers, in seconds since the epoch."""
         self._daemon: subprocess.Popen[bytes] | None = None
         self._namespaces = Namespaces()
-        (folder / "data").mkdir()
+        for name in ("data", "exec", "run", "home"):
+            (folder / name).mkdir()
+        program.write_settings(folder)
+        for path in (folder, *folder.iterdir()):
+            os.chown(path, program.user, program.user)
+        if program.root:
+            self._namespaces.run("bash", "-ec", _MOUNT_ROOT, str(program.root.path), *_SEEN)
         if data_size:
             self._namespaces.run("mount", "-t", "tmpfs", "-o", f"size={data_size}", "none", f"{folder}/data")
         self.data = self._namespaces.path(folder / "data")
@@ -118,14 +155,19 @@ class Engine:
         """Start the daemon, and return when it answers. Raises EngineError."""
         for stale in ("docker.pid", "docker.sock", "exec/containerd/containerd.pid"):
             (self.folder / stale).unlink(missing_ok=True)  # a killed one leaves these
-        options = [f"--host={self.host}", f"--data-root={self.folder}/data", f"--exec-root={self.folder}/exec"]
-        options += [f"--pidfile={self.folder}/docker.pid", "--log-level=warn", "--bridge=none"]
-        options += ["--live-restore"] if live_restore else []
+        command = [
+            *self.program.command(self.folder),
+            *(["--live-restore"] if live_restore and not self.program.is_podman else []),
+        ]
         self.live_restore = live_restore
         with self._log.open("ab") as log:
-            command = self._namespaces.command("dockerd", *options)
             self._daemon = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+                self._namespaces.command(*command),
+                env={**os.environ, "PATH": _PATH, **self.program.environment},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
             )
         try:
             until(lambda: self._ended() or self.answers(), _START_TIMEOUT, "the private engine")
@@ -195,6 +237,20 @@ class Engine:
         """Yield docker-py's low-level client."""
         with api_of(self.host, timeout) as api:
             yield api
+
+    def daemon_pid(self) -> int:
+        """Return the process whose network is its containers'. Raises EngineError."""
+        found = [pid for pid in self._processes() if _name_of(pid) == self.program.daemon]
+        if not found:
+            raise EngineError("the private engine does not run")
+        return found[-1]
+
+    def _processes(self) -> Iterator[int]:
+        """Yield the pids of all that it was started by, the first one first."""
+        pids = [self._daemon.pid] if self._daemon else []
+        for pid in pids:
+            pids += _children(pid)
+            yield pid
 
     def answers(self) -> bool:
         try:
@@ -278,5 +334,13 @@ def api_of(host: str, timeout: float = 60) -> Iterator[Any]:
 
 def child_of(process: subprocess.Popen[bytes]) -> int:
     """Return the pid of a process's only child; 0 if it has none."""
-    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-    return int(children[0]) if children else 0
+    return next(iter(_children(process.pid)), 0)
+
+
+def _children(pid: int) -> list[int]:
+    tasks = Path(f"/proc/{pid}/task").glob("*/children")
+    return [int(child) for task in tasks for child in task.read_text().split()]
+
+
+def _name_of(pid: int) -> str:
+    return Path(f"/proc/{pid}/comm").read_text().strip()

@@ -1,0 +1,113 @@
+"""The engines that flcore is tried on: whose programs they are, and how each is started."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from .roots import USER, Root
+
+_DOCKER = ("docker.io", "base-files", "iptables", "ca-certificates", "nftables", "util-linux", "mount")
+_ROOTLESS = (
+    "rootlesskit",
+    "iproute2",
+    "slirp4netns",
+    "uidmap",
+    "fuse-overlayfs",
+    "dbus-user-session",
+    "coreutils",
+    "dash",
+    "grep",
+)
+_PODMAN = ("podman", "crun", "netavark", "aardvark-dns", "catatonit", "golang-github-containers-common", "passt")
+STABLE = Root("trixie", _DOCKER)
+NEWEST = Root("sid", (*_DOCKER, *_ROOTLESS, *_PODMAN))
+
+
+@dataclass(frozen=True)
+class Program:
+    """An engine that can be started."""
+
+    name: str
+    command: Callable[[Path], list[str]]
+    """From the folder that has its socket and all else of it, to how it is called."""
+    daemon: str = "dockerd"
+    """The name of the process whose network its containers are in."""
+    root: Root | None = None
+    """Where its programs are; None: on this machine."""
+    user: int = 0
+    """The uid that runs it, and whoever asks it."""
+    environment: Mapping[str, str] = field(default_factory=dict)
+    settings: Mapping[str, object] = field(default_factory=dict)
+    """What stands in its daemon.json."""
+    events_as_of_29: bool = False
+    """Whether a proxy strips its events of what Docker 29 leaves out, as long as no 29 can be had."""
+
+    @property
+    def is_podman(self) -> bool:
+        return self.daemon == "podman"
+
+    def write_settings(self, folder: Path) -> None:
+        (folder / "daemon.json").write_text(json.dumps(dict(self.settings)))
+
+
+def _dockerd(folder: Path) -> list[str]:
+    files = [f"--data-root={folder}/data", f"--exec-root={folder}/exec", f"--pidfile={folder}/docker.pid"]
+    config = f"--config-file={folder}/daemon.json"
+    return ["dockerd", f"--host=unix://{folder}/docker.sock", config, *files, "--log-level=warn"]
+
+
+def _without_bridge(folder: Path) -> list[str]:
+    return [*_dockerd(folder), "--bridge=none"]
+
+
+def _rootless(folder: Path) -> list[str]:
+    script = "/usr/share/docker.io/contrib/dockerd-rootless.sh"
+    return [*_as_user(folder), script, *_dockerd(folder)[1:]]
+
+
+def _podman(folder: Path) -> list[str]:
+    places = [f"--root={folder}/data", f"--runroot={folder}/run"]
+    ways = ["--cgroup-manager=cgroupfs", "--events-backend=file"]
+    return ["podman", *places, *ways, "system", "service", "--time=0", f"unix://{folder}/docker.sock"]
+
+
+def _rootless_podman(folder: Path) -> list[str]:
+    return [*_as_user(folder), *_podman(folder)]
+
+
+def _as_user(folder: Path) -> list[str]:
+    identity = ["setpriv", f"--reuid={USER}", f"--regid={USER}", "--clear-groups"]
+    return [*identity, "env", f"HOME={folder}/home", f"XDG_RUNTIME_DIR={folder}/run", "USER=flcore"]
+
+
+_CONTAINERD_STORE: Mapping[str, object] = {"features": {"containerd-snapshotter": True}}
+_OLD_CGROUPS = {"PODMAN_IGNORE_CGROUPSV1_WARNING": "1"}
+
+MACHINE = Program("machine", _without_bridge)
+PROGRAMS = (
+    MACHINE,
+    Program("26.1", _dockerd, root=STABLE),
+    Program("28.5", _dockerd, root=NEWEST),
+    Program(
+        "28.5-containerd",
+        _dockerd,
+        root=NEWEST,
+        settings=_CONTAINERD_STORE,
+        environment={"DOCKER_MIN_API_VERSION": "1.44"},
+    ),
+    Program(
+        "as-29",
+        _dockerd,
+        root=NEWEST,
+        settings=_CONTAINERD_STORE,
+        environment={"DOCKER_MIN_API_VERSION": "1.44"},
+        events_as_of_29=True,
+    ),
+    Program("rootless", _rootless, root=NEWEST, user=USER),
+    Program("userns-remap", _dockerd, root=NEWEST, settings={"userns-remap": "default"}),
+    Program("podman", _podman, "podman", root=NEWEST, environment=_OLD_CGROUPS),
+    Program("podman-rootless", _rootless_podman, "podman", root=NEWEST, user=USER, environment=_OLD_CGROUPS),
+)

@@ -1,0 +1,98 @@
+"""Whoever asks an engine: a process in the engine's network, as the user to whom it belongs."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from tests.engine_proxy import EngineProxy
+from tests.environments import ROOT
+
+from .engine import Engine
+
+# A folder that only root may look into is opened for this process alone: what is in it keeps its own mode.
+_OPEN = """
+for closed in $CLOSED; do
+    inside=$(mktemp -d)
+    mount --rbind "$closed" "$inside"
+    mount -t tmpfs -o mode=755 opened "$closed"
+    for entry in "$inside"/* "$inside"/.[!.]*; do
+        [[ -d $entry && ! -L $entry ]] || continue
+        mkdir "$closed/${entry##*/}"
+        mount --rbind "$entry" "$closed/${entry##*/}"
+    done
+done
+exec setpriv --reuid="$VISITOR" --regid="$VISITOR" --clear-groups "$@"
+"""
+
+
+class Visitor:
+    """Runs commands beside an engine, in this checkout.
+
+    Its home and all that it makes for a time are in the engine's folder, which the engine sees too. A context manager:
+    what stands between it and the engine goes at the end.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._folder = engine.folder / "visitor"
+        self._folder.mkdir(exist_ok=True)
+        os.chown(self._folder, engine.program.user, engine.program.user)
+        self._proxy: EngineProxy | None = None
+        if engine.program.events_as_of_29:
+            self._proxy = EngineProxy(engine.host, engine.folder / "as29.sock")
+            self._proxy.events_as_of_29 = True
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._proxy:
+            self._proxy.close()
+
+    def run(self, *command: str, timeout: float) -> subprocess.CompletedProcess[str]:
+        """Run a program of our environment to its end, and return what came of it. Raises TimeoutExpired."""
+        argv = [str(Path(sys.executable).with_name(command[0])), *command[1:]]
+        place = ["nsenter", f"--target={self._engine.daemon_pid()}", "--net", "--"]
+        user = self._engine.program.user
+        if user:
+            place += ["unshare", "--mount", "--propagation=private", "--", "bash", "-ec", _OPEN, "bash"]
+        return subprocess.run(
+            [*place, *argv],
+            cwd=ROOT,
+            env=os.environ | self._environment(),
+            capture_output=True,
+            text=True,
+            stdin=subprocess.DEVNULL,
+            timeout=timeout,
+            check=False,
+        )
+
+    @property
+    def folder(self) -> Path:
+        return self._folder
+
+    def _environment(self) -> dict[str, str]:
+        return {
+            "CI": "true",
+            "CLOSED": " ".join(_closed(Path(sys.base_prefix), ROOT)),
+            "DOCKER_HOST": self._proxy.host if self._proxy else self._engine.host,
+            "HOME": str(self._folder),
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "TMPDIR": str(self._folder),
+            "VISITOR": str(self._engine.program.user),
+        }
+
+
+def _closed(*paths: Path) -> Sequence[str]:
+    """Return the outermost folders on the way to these that not everybody may enter."""
+    ways = ([*reversed(path.parents), path] for path in paths)
+    closed = (next((folder for folder in way if not folder.stat().st_mode & 0o001), None) for way in ways)
+    return sorted({str(folder) for folder in closed if folder})
