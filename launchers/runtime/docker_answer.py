@@ -45,7 +45,8 @@ FORBIDDEN = (401, 403, 404, 405, 501)
 IN_PROGRESS = 409
 """The status of a removal that somebody else has asked for already."""
 
-_NO_NETWORK = re.compile(r"network (\S+) not found")
+_NO_NETWORK = re.compile(r"(?:failed to set up container networking: )?network (\S+) not found")
+"""The whole of what an engine says, until 27 and from 28 on: a job may have such words in its own."""
 _STALE_ENDPOINT = re.compile(r"endpoint with name (\S+) already exists in network (\S+)")
 """What an engine that was killed may leave in a network, in the name of a container that is gone."""
 _HOLDER_OF_NAME = re.compile(r"in use by (?:container )?\"?([0-9a-f]{12})[0-9a-f]*")
