@@ -63,10 +63,13 @@ class EngineTraits:
     """The version of its API."""
     tells: bool = True
     """Whether it has answered what it is; if not, nothing is known to hold."""
+    shares_users: bool = False
+    """Whether this process counts users as its containers do, being in one of them."""
 
     @property
     def is_rootless(self) -> bool:
-        return "rootless" in self.has
+        """Whether a container's user 0 is this process's own, and none of the others is anybody."""
+        return "rootless" in self.has and not self.shares_users
 
     def missing(self, wanted: Collection[str]) -> tuple[str, ...]:
         """Return which of ``TRAITS`` are wanted and not there."""
@@ -97,20 +100,17 @@ UNASKED = EngineTraits("the engine")
 
 
 def as_traits(version: Mapping[str, Any], info: Mapping[str, Any], shares_users: bool = False) -> EngineTraits:
-    """Return what an engine's answers to ``version`` and ``info`` mean. What it does not speak of it does not have.
-
-    ``shares_users``: this process counts users as that engine's containers do, being in one of them.
-    """
+    """Return what an engine's answers to ``version`` and ``info`` mean. What it does not speak of it does not have."""
     options = frozenset(_security_options(info))
     has = {trait for trait, field in _LIMITS.items() if info.get(field)}
     if "rootless" in options and str(info.get("CgroupVersion")) == "1":
         has = set()  # nobody but root gets a control group of version 1, whatever an engine (Podman) says
-    shields = options.intersection(_SHIELDS)
-    if shares_users:
-        shields -= {"rootless", "userns"}
-    shift = _shift(str(info.get("DockerRootDir", ""))) if "userns" in shields else NO_SHIFT
+    is_shifted = "userns" in options and not shares_users
+    shift = _shift(str(info.get("DockerRootDir", ""))) if is_shifted else NO_SHIFT
     release, api = (str(version.get(key, "")) for key in ("Version", "ApiVersion"))
-    return EngineTraits(_name(version), release, frozenset(has | shields), shift, api, bool(info))
+    return EngineTraits(
+        _name(version), release, frozenset(has | options.intersection(_SHIELDS)), shift, api, bool(info), shares_users
+    )
 
 
 def _name(version: Mapping[str, Any]) -> str:
@@ -144,7 +144,11 @@ def _warnings(traits: EngineTraits) -> Iterator[tuple[str, str]]:
         yield "limits", f"what {traits} enforces is not known: whoever stands in front of it forbids 'GET /info'"
         return
     if lacking := traits.missing(_LIMITS):
-        why = "on a host with cgroup v1 a rootless engine sets none" if traits.is_rootless else "its kernel lacks them"
+        why = (
+            "on a host with cgroup v1 a rootless engine sets none"
+            if "rootless" in traits.has
+            else "its kernel lacks them"
+        )
         yield "limits", f"{traits} does not enforce {', '.join(lacking)}: {why}; a job may take all that its host has"
     if "seccomp" not in traits.has:
         yield "seccomp", f"{traits} filters no system calls: jobs reach all of its host's kernel; give it a profile"

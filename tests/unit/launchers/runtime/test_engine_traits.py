@@ -125,6 +125,8 @@ def test_a_range_of_users_is_shifted_as_one_user_is() -> None:
 def test_a_site_in_a_container_of_that_engine_counts_users_as_its_jobs_do(said: tuple[Any, Any]) -> None:
     traits = as_traits(*said, shares_users=True)
     assert (traits.is_rootless, traits.shift, traits.on_host("1000:100")) == (False, Shift(), "1000:100")
+    assert traits.has == as_traits(*said).has
+    assert not [check for check in warnings(traits) if check.what == "users"]
 
 
 @pytest.mark.parametrize("root", ["/data", "/data/300000", "/data/a.b", "", None])
