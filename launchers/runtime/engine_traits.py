@@ -166,7 +166,8 @@ def _warnings(traits: EngineTraits) -> Iterator[tuple[str, str]]:
 def _told(shift: Shift | None) -> str:
     if shift is None:
         return "by how much, it does not say, so no job can be given its files"
-    return f"a job's uid is {shift.uid} more on the host, its gid {shift.gid}; there its files belong to these"
+    whose = f"a job's uid is {shift.uid} more on the host, its gid {shift.gid}, to whom its files belong"
+    return f"{whose}; inotify instances, which the kernel counts by namespace, jobs take from the host's root"
 
 
 def leaks_names(traits: EngineTraits) -> bool:
