@@ -181,8 +181,8 @@ LACKING = "its kernel lacks them; a job may take all that its host has"
                 (
                     "users",
                     "Docker Engine 28.5.2+dfsg4 shifts users (userns-remap): a job's uid is 300000 more on the host, "
-                    "its gid 300001, to whom its files belong; inotify instances, which the kernel counts by namespace, "
-                    "jobs take from the host's root",
+                    "its gid 300001, to whom its files belong; inotify instances, which the kernel counts by "
+                    "namespace, jobs take from the host's root",
                 )
             ],
         ),
