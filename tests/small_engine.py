@@ -38,6 +38,8 @@ class SmallEngine(ThreadingMixIn, UnixStreamServer):
         self.oldest, self.newest = "1.24", "1.41"
         self.names = ""
         """The version that it says it has, if not its newest."""
+        self.about: dict[str, Any] = {"Version": "x"}
+        """What it says beside its version of the API."""
         self.answers = dict(ANSWERS)
         self.asked: list[str] = []
 
@@ -72,10 +74,10 @@ class _Answer(BaseHTTPRequestHandler):
         found = re.match(r"/v([0-9.]+)(/.*)", path)
         version, path = (found[1], found[2]) if found else ("", path)
         self.server.asked.append(f"{version} {self.command} {path}")
-        if version and (refusal := self.server.refusal(version)):
+        if version and "/libpod/" not in path and (refusal := self.server.refusal(version)):
             self._say(400, {"message": refusal})
         elif path == "/version":
-            self._say(200, {"ApiVersion": self.server.names or self.server.newest, "Version": "x"})
+            self._say(200, {"ApiVersion": self.server.names or self.server.newest, **self.server.about})
         else:
             self._say(*self.server.answers[f"{self.command} {path}"])
 

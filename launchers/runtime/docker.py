@@ -22,6 +22,7 @@ from docker.models.containers import Container
 from flcore.errors import (
     ImageError,
     JobLaunchError,
+    JobStartError,
     NetworkError,
     RuntimeRefusedError,
     RuntimeUnavailableError,
@@ -59,6 +60,7 @@ from .docker_answer import (
     told_end,
 )
 from .docker_clients import DockerClients, default_address
+from .docker_container import inspection_of, lacks_its_gpus, send_signal, wait_until_gone
 from .docker_labels import ImageLabels
 from .docker_output import output_so_far
 from .docker_parent import Parent, as_parent, own_container_id
@@ -68,7 +70,6 @@ from .nvidia import query_gpus
 
 logger = logging.getLogger(__name__)
 
-_STATE_EVENTS = ["start", "die", "stop", "restart", "pause", "unpause", "destroy"]
 _REPLAY = 2.0
 """Seconds of the past asked for with each subscription."""
 _LOCAL = "http+docker://localhost"
@@ -80,10 +81,6 @@ _NO_ANSWER = (
     HTTPException,
     OSError,
 )
-LOOKS, LOOK_PAUSE = 50, 0.02
-"""How often, and after how many seconds, a container is looked at again that is listed and cannot be inspected."""
-_REMOVAL_TIMEOUT = 10.0
-"""Seconds that a removal waits for one that is in progress already."""
 
 
 class DockerRuntime:
@@ -114,19 +111,27 @@ class DockerRuntime:
         self._filters: dict[str, Any] = {"label": [watched_label]} if watched_label else {}
         self._clients = DockerClients(docker_host, tls, client)
         self._labels = ImageLabels(self._image_labels)
+        self._gives_gpus = False
+        """Whether it was asked to: then each container is looked at before its start."""
         self._streams: set[Any] = set()
         self._ends: dict[str, ToldEnd] = {}
         """What the events said of ends, by container, for as long as the engine lists these."""
         self._lock = threading.Lock()
 
     def create(self, spec: ContainerSpec) -> str:
-        request = create_request(self._parent().located(spec))
+        located = self._parent().located(spec)
+        self._gives_gpus |= bool(spec.gpu_ids)
         with self._errors(f"container {spec.name}", OF_A_CREATE, ImageError):
-            created = self._clients.calls.api.create_container_from_config(request, spec.name)
+            api = self._clients.calls.api
+            created = api.create_container_from_config(create_request(located, self._clients.dialect), spec.name)
         return str(created["Id"])
 
     def describe(self, spec: ContainerSpec) -> Mapping[str, Any]:
-        return {"name": spec.name, **create_request(self._parent().located(spec))}
+        located = self._parent().located(spec)
+        if spec.gpu_ids:  # engines are asked for them in words of their own; one that is away, in Docker's
+            with suppress(RuntimeUnavailableError), self._errors("its version"):
+                self._clients.looks.api.version()
+        return {"name": spec.name, **create_request(located, self._clients.dialect)}
 
     def _parent(self) -> Parent:
         """Return where this process runs. Asks the engine only if that is a container: its networks may change."""
@@ -164,15 +169,19 @@ class DockerRuntime:
             yield from entries
 
     def start(self, container_id: str) -> None:
-        with self._errors(f"container {container_id[:12]}", OF_A_START):
-            self._clients.calls.api.start(container_id)
+        what = f"container {container_id[:12]}"
+        with self._errors(what, OF_A_START):
+            api = self._clients.calls.api
+            if self._gives_gpus and lacks_its_gpus(api, container_id, self._clients.dialect):
+                raise JobStartError(f"{what}: the engine drops requests for GPUs; {self._clients.dialect.gpus_way_out}")
+            api.start(container_id)
 
     def inspect(self, container_id: str) -> ContainerState:
         with self._errors(f"container {container_id[:12]}"):
-            inspection = self._inspection(container_id)
+            inspection = inspection_of(self._clients.looks.api, container_id, self._clients.dialect)
         if inspection is None:
             return GONE
-        state, told = inspected_state(inspection), self._ends.get(container_id)
+        state, told = inspected_state(inspection, self._clients.dialect), self._ends.get(container_id)
         if told is None or is_end_disguised(inspection):
             return state
         as_told = as_it_ended(state, told)
@@ -184,28 +193,13 @@ class DockerRuntime:
             )
         return as_told
 
-    def _inspection(self, container_id: str) -> dict[str, Any] | None:
-        """Return what the engine says of a container; None if it knows none.
-
-        One that is being made it lists some milliseconds (25, measured) before it can be inspected. Who took that "not
-        found" for "gone" would write off a job that is about to start; so only what is not listed either is not there.
-        """
-        api = self._clients.looks.api
-        for _ in range(LOOKS):
-            with suppress(NotFound):
-                return dict(api.inspect_container(container_id))
-            if not api.containers(all=True, filters={"id": container_id}):
-                return None
-            time.sleep(LOOK_PAUSE)  # no event tells when it can be; a thread of a pool waits, or a launch's own
-        return dict(api.inspect_container(container_id))
-
     def list_containers(self) -> list[ContainerSummary]:
         with self._errors("the list of containers"):
             listed = self._clients.looks.api.containers(all=True, filters=self._filters)
             ours = self._labels.without_inherited(listed)
         for gone in set(self._ends) - {entry["Id"] for entry in listed}:
             self._ends.pop(gone, None)
-        return [listed_container(entry) for entry in ours]
+        return [listed_container(entry, self._clients.dialect) for entry in ours]
 
     def _image_labels(self, image: str) -> Mapping[str, str] | None:
         try:
@@ -216,8 +210,8 @@ class DockerRuntime:
 
     @contextmanager
     def open_events(self) -> Iterator[Iterator[str]]:
-        filters = {"type": ["container"], "event": _STATE_EVENTS, **self._filters}
         with self._errors("the event stream"), self._clients.private() as client:
+            filters = {"type": ["container"], "event": list(self._clients.dialect.events), **self._filters}
             # The engine answers a little before it subscribes: what happens in between is told only by a replay of the
             # past. What comes twice by that does no harm, for an event is a hint.
             since = int(time.time() - _REPLAY)
@@ -246,7 +240,7 @@ class DockerRuntime:
 
     def send_signal(self, container_id: str, signal: str) -> bool:
         with self._if_it_is_there(f"container {container_id[:12]}"):
-            self._clients.calls.api.kill(container_id, signal)
+            send_signal(self._clients.calls.api, container_id, signal, self._clients.dialect)
             return True
         return False
 
@@ -258,13 +252,7 @@ class DockerRuntime:
                 if error.status_code != IN_PROGRESS:
                     raise
                 # Until it is over the name is in use: a next run of the job would be refused for it.
-                self._wait_until_gone(container_id)
-
-    def _wait_until_gone(self, container_id: str) -> None:
-        """Return when a removal that somebody else has asked for is over, or takes so long that it is his to see to."""
-        give_up_at = time.monotonic() + _REMOVAL_TIMEOUT
-        while time.monotonic() < give_up_at and self._inspection(container_id) is not None:
-            time.sleep(LOOK_PAUSE)  # the event of it is the tracker's, which may be closing
+                wait_until_gone(self._clients.looks.api, container_id, self._clients.dialect)
 
     def logs(self, container_id: str, tail: int | None = None) -> Iterator[bytes]:
         with self._if_it_is_there(f"the logs of container {container_id[:12]}"):
@@ -311,12 +299,12 @@ class DockerRuntime:
     def check(self, image: str | None, network: str | None) -> Iterator[Check]:
         try:
             with self._errors("its version"):
-                version = self._clients.looks.api.version()
+                api = self._clients.looks.api
+                told = self._clients.dialect.title(api.version(), api.info())
         except RuntimeUnavailableError as error:
             yield Check("engine", False, str(error))
             return
-        yield Check("engine", True, f"Docker Engine {version['Version']}, API {version['ApiVersion']}")
-        api = self._clients.looks.api
+        yield Check("engine", True, told)
         if network:
             yield self._there("network", network, api.inspect_network, f"docker network create {network}")
         if image:
@@ -353,7 +341,8 @@ class DockerRuntime:
         except ImageNotFound as error:
             raise no_image(f"{what}: {error.explanation}; pull or build the image first") from error
         except APIError as error:
-            raise refusal(what, error.status_code, error.explanation or error, refusals) from error
+            said = error.explanation or error
+            raise refusal(what, error.status_code, said, refusals, self._clients.dialect) from error
         except _NO_ANSWER as error:
             # What the name tells already is not told again; a client that was given has an address of its own.
             address = "" if self._has_address else told_address(default_address())

@@ -40,6 +40,12 @@ def inspection(status: str, exit_code: int = 0, *, started: str = NEVER, ended: 
     [
         (inspection("created"), ContainerState(DOCKER_STATE.CREATED, 0, created_at=CREATED_AT)),
         (
+            inspection("exited", -1, started=STARTED, ended=FINISHED),
+            ContainerState(
+                DOCKER_STATE.EXITED, None, created_at=CREATED_AT, started_at=STARTED_AT, finished_at=FINISHED_AT
+            ),
+        ),
+        (
             inspection("created", 127, Error="exec: no such\n  file"),
             ContainerState(DOCKER_STATE.CREATED, 127, error="exec: no such file", created_at=CREATED_AT),
         ),
@@ -72,7 +78,16 @@ def inspection(status: str, exit_code: int = 0, *, started: str = NEVER, ended: 
             ),
         ),
     ],
-    ids=["created", "not-startable", "running", "exited", "out-of-memory", "end-noted-first", "started-again"],
+    ids=[
+        "created",
+        "end-not-seen",
+        "not-startable",
+        "running",
+        "exited",
+        "out-of-memory",
+        "end-noted-first",
+        "started-again",
+    ],
 )
 def test_an_inspection_is_a_state(said: Any, meant: ContainerState) -> None:
     assert answer.inspected_state(said) == meant
@@ -177,10 +192,11 @@ def event(action: str, **attributes: str) -> dict[str, Any]:
         (event("die", exitCode="3"), ToldEnd(FINISHED_AT, 3)),
         (event("start", exitCode="3"), None),
         (event("die", exitCode="no number"), None),
+        (event("die", exitCode="-1"), None),
         (event("die"), None),
         ({"id": "c1"}, None),
     ],
-    ids=["end", "start", "no-number", "no-code", "nothing"],
+    ids=["end", "start", "no-number", "not-seen", "no-code", "nothing"],
 )
 def test_an_event_tells_of_an_end_or_is_a_hint_only(said: dict[str, Any], meant: ToldEnd | None) -> None:
     assert answer.told_end(said) == meant
@@ -213,6 +229,7 @@ def test_a_label_may_stand_in_place_of_the_exit_code(labels: Any, is_disguised: 
     [
         ("exited", 0, ToldEnd(FINISHED_AT, 3), 3),
         ("exited", 255, ToldEnd(FINISHED_AT, 3), 3),
+        ("exited", None, ToldEnd(FINISHED_AT, 3), 3),
         ("exited", 255, ToldEnd(FINISHED_AT, 0), 0),
         ("exited", 255, ToldEnd(STARTED_AT, 3), 3),
         ("exited", 7, ToldEnd(FINISHED_AT, 3), 7),
@@ -220,10 +237,10 @@ def test_a_label_may_stand_in_place_of_the_exit_code(labels: Any, is_disguised: 
         ("exited", 0, ToldEnd(STARTED_AT - 1, 3), 0),
         ("running", 0, ToldEnd(FINISHED_AT, 3), 0),
     ],
-    ids=["as-0", "as-255", "success", "at-once", "known", "unseen", "earlier-start", "runs"],
+    ids=["as-0", "as-255", "as-unknown", "success", "at-once", "known", "unseen", "earlier-start", "runs"],
 )
 def test_an_end_that_was_told_counts_where_the_engine_has_forgotten_it(
-    state: str, says_now: int, told: ToldEnd, exit_code: int
+    state: str, says_now: int | None, told: ToldEnd, exit_code: int
 ) -> None:
     seen = ContainerState(DOCKER_STATE(state), says_now, started_at=STARTED_AT, finished_at=FINISHED_AT + 60)
     counts = answer.as_it_ended(seen, told)

@@ -114,6 +114,9 @@ class Engine:
         self.inspection = inspection
         self.requests: list[Any] = []
 
+    def version(self) -> dict[str, Any]:
+        return {"ApiVersion": "1.41"}
+
     def inspect_container(self, container_id: str) -> Any:
         assert container_id == ID
         if self.inspection is None:
