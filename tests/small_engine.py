@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from socketserver import ThreadingMixIn, UnixStreamServer
-from threading import Thread
+from threading import Event, Thread
 from typing import Any
 
 ANSWERS: dict[str, tuple[int, Any]] = {
@@ -42,6 +42,9 @@ class SmallEngine(ThreadingMixIn, UnixStreamServer):
         """What it says beside its version of the API."""
         self.answers = dict(ANSWERS)
         self.asked: list[str] = []
+        self.silent: set[str] = set()
+        """What it does not answer before the end."""
+        self.is_silent, self.end = Event(), Event()
 
     def upgrade(self, oldest: str, newest: str) -> None:
         self.oldest, self.newest = oldest, newest
@@ -61,8 +64,11 @@ def small_engine(folder: Path) -> Iterator[SmallEngine]:
     """Have one answer on a thread of its own, until the end of the block."""
     with SmallEngine(folder / "socket") as engine:
         Thread(target=engine.serve_forever, args=(0.01,), daemon=True).start()
-        yield engine
-        engine.shutdown()
+        try:
+            yield engine
+        finally:
+            engine.end.set()
+            engine.shutdown()
 
 
 class _Answer(BaseHTTPRequestHandler):
@@ -78,8 +84,11 @@ class _Answer(BaseHTTPRequestHandler):
             self._say(400, {"message": refusal})
         elif path == "/version":
             self._say(200, {"ApiVersion": self.server.names or self.server.newest, **self.server.about})
+        elif (request := f"{self.command} {path}") in self.server.silent:
+            self.server.is_silent.set()
+            self.server.end.wait()
         else:
-            self._say(*self.server.answers[f"{self.command} {path}"])
+            self._say(*self.server.answers[request])
 
     do_GET = do_POST = do_DELETE = _answer  # noqa: N815 - the names of http.server
 

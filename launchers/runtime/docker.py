@@ -12,7 +12,7 @@ from functools import partial
 from http.client import HTTPException
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeVar
 
 import requests
 import urllib3
@@ -64,11 +64,13 @@ from .docker_container import inspection_of, lacks_its_gpus, send_signal, wait_u
 from .docker_labels import ImageLabels
 from .docker_output import output_so_far
 from .docker_parent import Parent, as_parent, own_container_id
-from .docker_pull import DockerPull, Entry, pull_error
+from .docker_pull import DockerPull, Entry, Hangup, pull_error
 from .docker_request import create_request
 from .nvidia import query_gpus
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 _REPLAY = 2.0
 """Seconds of the past asked for with each subscription."""
@@ -210,20 +212,28 @@ class DockerRuntime:
 
     @contextmanager
     def open_events(self) -> Iterator[Iterator[str]]:
-        with self._errors("the event stream"), self._clients.private() as client:
+        with (
+            self._closable(Hangup()) as hangup,  # some engines answer only with the first event: no stream, till then
+            self._errors("the event stream"),
+            self._clients.private(hangup.use) as client,
+        ):
             filters = {"type": ["container"], "event": list(self._clients.dialect.events), **self._filters}
             # The engine answers a little before it subscribes: what happens in between is told only by a replay of the
             # past. What comes twice by that does no harm, for an event is a hint.
             since = int(time.time() - _REPLAY)
-            stream = client.api.events(since=since, filters=filters, decode=True)
-            with self._lock:
-                self._streams.add(stream)
-            try:
+            with self._closable(client.api.events(since=since, filters=filters, decode=True)) as stream:
                 yield self._ids(stream)
-            finally:
-                with self._lock:
-                    self._streams.discard(stream)
-                _close(stream)
+
+    @contextmanager
+    def _closable(self, stream: T) -> Iterator[T]:
+        with self._lock:
+            self._streams.add(stream)
+        try:
+            yield stream
+        finally:
+            with self._lock:
+                self._streams.discard(stream)
+            _close(stream)
 
     def _ids(self, stream: Iterable[Mapping[str, Any]]) -> Iterator[str]:
         for event in stream:

@@ -86,6 +86,21 @@ def pull_error(image: str, said: object) -> ImageError:
     return ImageError(f"image {image} cannot be pulled: the engine says: {words}; try: docker pull {image}")
 
 
+class Hangup:
+    """Ends what is asked over one socket, from any thread, be it before the engine has answered."""
+
+    def __init__(self) -> None:
+        self._socket: Any = None
+
+    def use(self, used: Any) -> None:
+        """Take note of the socket, before anything is sent over it."""
+        self._socket = used
+
+    def close(self) -> None:
+        if self._socket:
+            self._socket.shutdown(socket.SHUT_RDWR)
+
+
 def tell_of_sockets(client: Any, tell: Callable[[Any], None]) -> None:
     """Have ``tell`` called with each socket that a ``DockerClient`` uses from now on, before it sends a request.
 
