@@ -49,6 +49,7 @@ for seen; do mkdir -p "$0$seen"; mount --rbind "$seen" "$0$seen"; done
 for own in run var/tmp; do mount -t tmpfs -o mode=1777 own "$0/$own"; done
 mount -t tmpfs -o mode=755 own "$0/dev/net"
 mknod -m 666 "$0/dev/net/tun" c 10 200
+[[ -L $0/var/run ]] || mount --bind "$0/run" "$0/var/run"
 ! mountpoint -q "$0/sys/fs/cgroup/unified" || umount "$0/sys/fs/cgroup/unified"
 cd "$0"
 pivot_root . .
