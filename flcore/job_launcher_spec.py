@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from dataclasses import fields as dataclass_fields
 from enum import IntEnum
 from typing import Any, Literal, Self, overload
@@ -190,6 +190,8 @@ class LaunchRequest:
     """In the runtime's own words, as JSON values; secrets are masked."""
     origins: Mapping[str, str]
     """By the path of a setting, such as ``HostConfig.Memory`` or ``Env.PATH``: who has decided it, and by which key."""
+    to_read: Mapping[str, Any] = field(default_factory=dict)
+    """The request as people read it, who say ``256Mi``; empty where that is the same."""
 
     @classmethod
     def of(cls, fl_ctx: FLContext) -> LaunchRequest | None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from .admission import Admission, AdmissionLimits, Load, no_waiting
+from .disk.os_errors import in_words
 from .errors import ConfigError, JobLaunchError
 from .event_bus import EventBus
 from .event_type import EventType
@@ -359,4 +360,6 @@ def _write_down(files: JobFiles, job_meta: Mapping[str, Any]) -> None:
     try:
         files.write_meta(job_meta)
     except (OSError, TypeError, ValueError) as error:
-        raise JobLaunchError(f"job {get_job_id(job_meta)}: its metadata cannot be written down: {error}") from error
+        raise JobLaunchError(
+            f"job {get_job_id(job_meta)}: its metadata cannot be written down: {in_words(error)}"
+        ) from error

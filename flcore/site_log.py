@@ -38,7 +38,6 @@ import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -226,9 +225,15 @@ def _make_file_handler(file: Path) -> logging.Handler:
 
     class LogFile(WatchedFileHandler):
         def _open(self) -> Any:
-            return open(self.baseFilename, "a", encoding="utf-8", opener=partial(os.open, mode=_FILE_MODE))
+            return open(self.baseFilename, "a", encoding="utf-8", opener=_opened)
 
     return LogFile(file)
+
+
+def _opened(path: str, flags: int) -> int:
+    descriptor = os.open(path, flags | os.O_NONBLOCK, _FILE_MODE)  # to open a pipe would wait for who reads it
+    os.set_blocking(descriptor, True)
+    return descriptor
 
 
 def _time_of(record: logging.LogRecord) -> str:

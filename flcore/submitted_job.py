@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -15,6 +16,10 @@ from .config.strict_json import load_json, shown
 from .errors import ConfigError, JobRejectedError
 from .fl_constant import JobConstants, JobMetaKey
 from .job_meta import Deployment, get_deployments, get_mandatory_clients, get_min_clients, is_identifier
+
+_LIKE_METADATA = re.compile(r"meta\.[a-z0-9.]{1,20}", re.ASCII | re.IGNORECASE)
+"""Files that somebody takes for a job's metadata: NVIDIA FLARE has YAML, and defaults, too."""
+_WAY_OUT = f"write it as {JobConstants.META_FILE}, or in HOCON as {JobConstants.META_FILE_HOCON}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,4 +85,12 @@ def _read_metadata(folder: Path) -> tuple[Path, Any]:
     file, hocon = folder / JobConstants.META_FILE, folder / JobConstants.META_FILE_HOCON
     if os.path.lexists(hocon) and not os.path.lexists(file):
         return hocon, load_hocon(hocon)
+    if not os.path.lexists(file) and (other := _like_metadata_in(folder)):
+        raise ConfigError(f"{folder}: its metadata is in {other}, which is not read; {_WAY_OUT}")
     return file, load_json(file, trusted=False)
+
+
+def _like_metadata_in(folder: Path) -> str:
+    with suppress(OSError):  # that is said of the file that is read
+        return min((path.name for path in folder.iterdir() if _LIKE_METADATA.fullmatch(path.name)), default="")
+    return ""

@@ -16,13 +16,15 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import shlex
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from .disk.job_folders import STATE_DIR as STATE_DIR
 from .disk.job_folders import forget_missing, is_foreign, note_new, note_of
+from .disk.os_errors import foreign_owner, in_words
 from .disk.safe_files import copy_tree, remove, write_new
 from .disk.staged_files import StagedFiles, staged
 from .errors import ConfigError, JobLaunchError, OutcomeUnknownError
@@ -30,6 +32,8 @@ from .fl_constant import JobConstants, JobMetaKey
 from .job_meta import JobMeta, get_job_id, rejection
 
 logger = logging.getLogger(__name__)
+
+_WAY_OUT = "run it as who may, or in another workspace ('workspace' in its config, or --workspace)"
 
 
 class Workspace:
@@ -52,6 +56,15 @@ class Workspace:
     def get_app_custom_dir(self, job_id: str) -> str:
         return str(Path(self.get_app_dir(job_id)) / "custom")
 
+    def hindrance(self) -> str:
+        """Return why this process cannot use it, and the way out; empty if it can. Touches nothing."""
+        state, root = self._root / STATE_DIR, self._root
+        there = [place for place in (state, root) if os.path.lexists(place)]
+        for place in there or [next(place for place in root.parents if os.path.lexists(place))]:
+            if why := _why_closed(place):
+                return f"{why}; {_WAY_OUT}"
+        return ""
+
     @contextmanager
     def staged(self, job_meta: JobMeta, app: Path | None) -> Iterator[JobFiles]:
         """Have a job's metadata, and a copy of its app, beside its folder, until :meth:`JobFiles.put`.
@@ -63,8 +76,7 @@ class Workspace:
         """
         job_id = get_job_id(job_meta)
         run_dir, app_dir = Path(self.get_run_dir(job_id)), self.get_app_dir(job_id)
-        if _is_somebody_elses(run_dir):
-            raise rejection(job_meta, JobMetaKey.JOB_ID, _not_made_for_a_job(run_dir), job_id)
+        check_run_dir(job_meta, run_dir)
         if app is None:
             yield JobFiles(job_id, app_dir)
             return
@@ -76,7 +88,9 @@ class Workspace:
                 job_files = JobFiles(job_id, app_dir, files)
                 job_files.write_meta(job_meta)
             except (OSError, TypeError, ValueError) as error:
-                raise ConfigError(f"job {job_id}: its app {app} cannot be copied to {run_dir}: {error}") from error
+                raise ConfigError(
+                    f"job {job_id}: its app {app} cannot be copied to {run_dir}: {in_words(error)}"
+                ) from error
             with job_files.taken_back_on_failure():
                 yield job_files
 
@@ -116,7 +130,9 @@ class JobFiles:
             self._files.put()
         except OSError as error:
             where = Path(self._place).parent
-            raise JobLaunchError(f"job {self._job_id}: its app cannot be put into {where}: {error}") from error
+            raise JobLaunchError(
+                f"job {self._job_id}: its app cannot be put into {where}: {in_words(error)}"
+            ) from error
         self._are_put = True
 
     @contextmanager
@@ -140,15 +156,30 @@ class JobFiles:
             where = f"; what an earlier run had there is in {self._files.kept}" if self._files.kept else ""
             about = {"job_id": self._job_id}
             logger.error(  # noqa: TRY400 - the message says it all
-                "job %s: its files cannot be taken back: %s%s", self._job_id, error, where, extra=about
+                "job %s: its files cannot be taken back: %s%s", self._job_id, in_words(error), where, extra=about
             )
 
 
-def _is_somebody_elses(folder: Path) -> bool:
+def _why_closed(folder: Path) -> str:
+    """Return why files cannot be made in a folder that is there; empty if they can."""
+    if os.path.exists(folder) != os.path.isdir(folder):  # noqa: PTH110, PTH112 - these raise nothing
+        return f"{folder} is no folder"
+    if os.access(folder, os.R_OK | os.W_OK | os.X_OK, effective_ids=True):
+        return ""
+    with suppress(OSError):
+        if os.statvfs(folder).f_flag & os.ST_RDONLY:
+            return f"{folder} is on a disk that can only be read"
+    return foreign_owner(folder) or f"{folder} cannot be opened by its own user, or is a link that leads nowhere"
+
+
+def check_run_dir(job_meta: JobMeta, folder: Path) -> None:
+    """Raise JobRejectedError if what would be a job's folder is one that the site has not made for a job."""
     try:
-        return is_foreign(folder)
+        foreign = is_foreign(folder)
     except OSError as error:
-        raise JobLaunchError(f"whose {folder} is cannot be found out: {error}") from error
+        raise JobLaunchError(f"whose {folder} is cannot be found out: {in_words(error)}") from error
+    if foreign:
+        raise rejection(job_meta, JobMetaKey.JOB_ID, _not_made_for_a_job(folder), get_job_id(job_meta))
 
 
 def _not_made_for_a_job(folder: Path) -> str:

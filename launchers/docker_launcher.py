@@ -207,8 +207,6 @@ class DockerJobLauncher(JobLauncher):
         return docker_args.find_insecure(self.isolation, self.user, self.network, self.policy.images or (), paths)
 
     def prepare(self, plan: LaunchPlan, folder: JobFolder) -> None:
-        if self.own_users:
-            self.own_users.check_right()
         self._check_sources(plan)
         super().prepare(plan, folder)
         about = {"site": plan.spec.labels[LABEL_SITE], "job_id": plan.request.job_id}

@@ -18,7 +18,7 @@ from flcore.forks import OwnProcess
 from flcore.job_launcher_spec import Check, LauncherFigures, LaunchRequest, add_launcher
 from flcore.job_meta import JobMeta, get_job_id
 from flcore.launch import Launch
-from flcore.workspace import STATE_DIR
+from flcore.workspace import STATE_DIR, check_run_dir
 
 from .docker_state import ContainerState
 from .job_events import JobEvents
@@ -78,12 +78,18 @@ class JobLauncher(LaunchPlanner):
         """Return what shows the secrets to jobs."""
         return JobSecrets(self.secrets, self.secrets_dir)
 
+    def check_folder(self, job_meta: JobMeta, folder: Path, fl_ctx: FLContext) -> None:  # noqa: ARG002 - for subclasses
+        """Raise JobLaunchError if what would be a job's folder is not one: whoever has called the launcher."""
+        check_run_dir(job_meta, folder)
+
     def prepare(self, plan: LaunchPlan, folder: JobFolder) -> None:
         """Make the job's folder, and check the datasets: an engine's own words about them are hard to read.
 
         Called when nothing of an earlier run is in the way any more, before the engine is asked for anything. Raises
         JobLaunchError.
         """
+        if self.own_users:
+            self.own_users.check_right(self._get_runtime())
         for name in self.datasets:
             if not self.dataset_source(name).exists():
                 missing = f"the dataset {name} is not there: {self.dataset_source(name)}"
@@ -125,6 +131,8 @@ class JobLauncher(LaunchPlanner):
         OutcomeUnknownError if it may have made one, which is removed as soon as it answers.
         """
         plan = self.plan(job_meta, fl_ctx)  # once, and first: who is refused has touched nothing
+        if plan.folder:
+            self.check_folder(job_meta, plan.folder, fl_ctx)
         keeper = self.open_keeper(fl_ctx)
         job_id = plan.request.job_id
         launch = Launch.of(fl_ctx, job_id)
@@ -164,7 +172,7 @@ class JobLauncher(LaunchPlanner):
         if leases:
             yield leases.check()
         if self.own_users:
-            yield self.own_users.check()
+            yield self.own_users.check(self._get_runtime())
         if state_dir:
             yield from check_records(state_dir)
 

@@ -40,6 +40,7 @@ from .policy.gpu_ids import ALL_GPUS
 from .policy.job_command import CLIENT_ARGS, SERVER_ARGS, credentials, job_command
 from .policy.job_policy import JobRequest, SitePolicy, check_policy, container_name, resolve
 from .policy.launch_origins import AT_LAUNCH, SiteKeys, masked, origins
+from .policy.request_sizes import with_sizes_in_words
 from .runtime.base import Runtime
 from .settings import ADOPT, ORPHAN_POLICIES, STOP_GRACE, JobSettings
 
@@ -73,7 +74,8 @@ class LaunchPlan:
             gpu_ids=(AT_LAUNCH,) * self.gpus,
         )
         body = runtime.describe(masked(secrets.describe(spec, AT_LAUNCH)))
-        return LaunchRequest(runtime.address(self.spec.name), body, origins(body, self.request, keys))
+        decided = origins(body, self.request, keys)
+        return LaunchRequest(runtime.address(self.spec.name), body, decided, with_sizes_in_words(body))
 
 
 class LaunchPlanner(JobLauncherSpec):

@@ -33,7 +33,7 @@ from flcore.event_type import EventType
 from flcore.fl_constant import FLContextKey, JobProcessArgs
 from flcore.fl_context import FLContext
 from flcore.job_launcher_spec import JobArgs, JobResult, JobReturnCode
-from flcore.job_meta import get_job_id
+from flcore.job_meta import JobMeta, get_job_id
 from flcore.launcher_choice import raise_refusal
 
 from .container_spec import OF_THE_USER, Mount
@@ -176,6 +176,11 @@ class KitLauncher(DockerJobLauncher):
         shared = flare_process.shared_folder(self.job_args(fl_ctx))
         talking = [Mount(shared, shared, read_only=False)] if shared else []
         return (*super().job_mounts(folder, fl_ctx), *kit, *talking)
+
+    def check_folder(self, job_meta: JobMeta, folder: Path, fl_ctx: FLContext) -> None:
+        """Raise JobRejectedError if it is none that the parent has made for a job: the parent is who makes them."""
+        app = fl_ctx.get_prop(FLContextKey.WORKSPACE_OBJECT).get_app_dir(get_job_id(job_meta))
+        check_run_folder(get_job_id(job_meta), folder, Path(app).name)
 
     def prepare(self, plan: LaunchPlan, folder: JobFolder) -> None:
         super().prepare(plan, folder)

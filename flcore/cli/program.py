@@ -13,7 +13,7 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import NoReturn
 
-from ..errors import FLCoreError
+from ..errors import ConfigError, FLCoreError
 from ..fl_constant import FLContextKey
 from ..import_path import leave_current_folder
 from ..job_launcher_spec import JobLauncherSpec
@@ -97,6 +97,9 @@ def run(args: argparse.Namespace) -> int:
     workflow = JobWorkflow(job, sites)
     if args.dry_run:
         return _describe(workflow, args.json)
+    for site in sites:
+        if hindrance := site.workspace.hindrance():
+            raise ConfigError(f"site {site.name}: its workspace cannot be used: {hindrance}")
     view = _view(args.json)(workflow)
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _terminated)
@@ -125,6 +128,7 @@ def check(args: argparse.Namespace) -> int:
         site = Site.from_config(config)
         sites.append(site)
         print(f"{path}: site {site.name}, {len(site.components())} components")
+        complete &= _check_workspace(site)
         complete &= _check_launchers(site)
     if args.job:
         complete &= _describe(JobWorkflow(SubmittedJob.read(args.job), sites), as_json=False) == EXIT_OK
@@ -144,6 +148,13 @@ def _describe(workflow: JobWorkflow, as_json: bool) -> int:
 
 def _launchers(site: Site) -> dict[str, JobLauncherSpec]:
     return {key: c for key, c in site.components().items() if isinstance(c, JobLauncherSpec)}
+
+
+def _check_workspace(site: Site) -> bool:
+    hindrance = site.workspace.hindrance()
+    if hindrance:
+        print(f"  MISSING  workspace: {visible(hindrance)}")
+    return not hindrance
 
 
 def _check_launchers(site: Site) -> bool:

@@ -293,10 +293,11 @@ def _launch_lines(site: str, launch: LaunchRequest | FLCoreError | None) -> Iter
 
 def _settings(launch: LaunchRequest) -> Iterator[tuple[str, str]]:
     """Yield every setting of a request by its path, as ``origins`` names it, with its value."""
-    variables = dict(variable.split("=", 1) for variable in launch.request.get("Env", ()))
+    request = launch.to_read or launch.request
+    variables = dict(variable.split("=", 1) for variable in request.get("Env", ()))
     for path in launch.origins:
         key, _, name = path.partition(".")
-        value = launch.request[key]
+        value = request[key]
         if name:
             value = variables[name] if key == "Env" else value[name]
         yield path, json.dumps(value, ensure_ascii=False)

@@ -7,6 +7,7 @@ from typing import Any
 
 UNITS = {None: 1, "Ki": 1 << 10, "Mi": 1 << 20, "Gi": 1 << 30, "Ti": 1 << 40}
 _SIZE = re.compile(r"([1-9][0-9]{0,14})(Ki|Mi|Gi|Ti)?", re.ASCII)
+_SHORT = len("1024Gi")
 
 
 def parse_size(value: Any, least: int = 1) -> int:
@@ -26,3 +27,12 @@ def size_in_words(size: int) -> str:
     """Return a size as a config would say it, exactly: ``512Mi``, or in bytes."""
     units = [unit for unit, factor in UNITS.items() if unit and size and size % factor == 0]
     return f"{size // UNITS[units[-1]]}{units[-1]}" if units else f"{size} bytes"
+
+
+def size_to_read(size: int) -> str:
+    """Return a size as a config would say it; one that it would hardly say so in bytes, and about how much that is."""
+    words = size_in_words(size)
+    if size < 10_000 or len(words) <= _SHORT:
+        return words
+    unit, factor = next((unit, factor) for unit, factor in reversed(UNITS.items()) if size >= factor)
+    return f"{size} bytes ({size / factor:.1f}{unit})"

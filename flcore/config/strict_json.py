@@ -21,8 +21,8 @@ _NO_JSON = (
     ("None", "None is no JSON; write null"),
 )
 """What people write who think of another language."""
-_MAX_BITS = 14_000
-"""Of a whole number; Python writes, and reads, no more than 4,300 digits."""
+_MAX_BITS, _MOST_DIGITS = 14_000, 4_300
+"""Of a whole number: what Python writes, and reads."""
 
 
 def load_json(path: Path, *, trusted: bool = True) -> Any:
@@ -38,7 +38,9 @@ def load_json(path: Path, *, trusted: bool = True) -> Any:
 def parse_json(text: str, source: str) -> Any:
     """Return the value of a JSON text; ``source`` names it in errors, which are those of :func:`load_json`."""
     try:
-        value = json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant, parse_float=_finite)
+        value = json.loads(
+            text, object_pairs_hook=_unique, parse_constant=_no_constant, parse_float=_finite, parse_int=_not_huge
+        )
         check_values(value)
     except json.JSONDecodeError as error:
         raise ConfigError(f"{source}: {_what_and_where(error)}") from error
@@ -124,6 +126,12 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _no_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is no JSON number")
+
+
+def _not_huge(text: str) -> int:
+    if len(text.lstrip("-")) > _MOST_DIGITS:  # Python's own words for it are about Python
+        raise ValueError(f"a number has more than {_MOST_DIGITS} digits")
+    return int(text)
 
 
 def _finite(text: str) -> float:

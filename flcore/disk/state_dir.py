@@ -19,6 +19,7 @@ from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 
 from .locks import FileLock, exclusively, is_locked, locked
+from .os_errors import in_words
 
 logger = logging.getLogger(__name__)
 
@@ -54,7 +55,7 @@ class StateDir:
         try:
             path.unlink(missing_ok=True)
         except OSError as error:  # unlocked it says nothing, and is removed by who buries the dead
-            logger.warning("%s: cannot be removed: %s", path, error)
+            logger.warning("%s: cannot be removed: %s", path, in_words(error))
         lock.release()
 
     def exclusively(self) -> AbstractContextManager[None]:
@@ -70,7 +71,7 @@ class StateDir:
         except FileNotFoundError:
             return False
         except OSError as error:
-            logger.warning("%s: whether it lives cannot be found out: %s", self._parents / parent_id, error)
+            logger.warning("%s: whether it lives cannot be found out: %s", self._parents / parent_id, in_words(error))
             return True
 
     def bury_the_dead(self) -> None:

@@ -38,6 +38,7 @@ from typing import Any
 
 from ..config.sizes import parse_size
 from ..disk.journal_file import JournalFile
+from ..disk.os_errors import in_words
 from ..disk.state_dir import StateDir
 from ..errors import FLCoreError
 from ..event_type import EventType
@@ -119,7 +120,11 @@ class JobJournal(FLComponent):
         if workspace is None:
             raise ValueError("a JobJournal needs a site with a workspace")
         state = StateDir(Path(workspace.get_root_dir(), STATE_DIR))
-        state.open()
+        try:
+            state.open()
+        except OSError as error:
+            self.log_error(fl_ctx, f"the journal cannot be opened, so it misses all of this site: {in_words(error)}")
+            return
         path = Path(self.path) if self.path else state.folder / JOURNAL_NAME
         self.close()
         with self._lock:
@@ -176,7 +181,7 @@ class JobJournal(FLComponent):
         try:
             file.write(line, durable=durable)
         except OSError as error:
-            self.log_error(fl_ctx, f"the journal cannot be written, so it misses {event!r}: {error}")
+            self.log_error(fl_ctx, f"the journal cannot be written, so it misses {event!r}: {in_words(error)}")
         if not is_open:
             file.close()
 

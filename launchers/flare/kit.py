@@ -10,7 +10,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from flcore.errors import JobLaunchError, JobRejectedError
+from flcore.config.strict_json import check_values, read_text
+from flcore.disk.os_errors import in_words
+from flcore.errors import ConfigError, JobLaunchError, JobRejectedError
 from flcore.job_meta import FOLDERS_OF_SITES
 from flcore.workspace import STATE_DIR
 
@@ -52,11 +54,9 @@ class FlareKit:
 
     def signs_its_key(self) -> bool:
         """Whether a job's process would find out that a key is another: up to 2.7 kits are signed, and it looks."""
-        try:
-            signed = json.loads((self.root / _SIGNATURES).read_bytes())
-        except FileNotFoundError:
-            return False
-        return any(Path("startup", name).match(_KEYS) for name in signed)
+        path = self.root / _SIGNATURES
+        signed = _json_of(path) if path.exists() else {}
+        return isinstance(signed, Mapping) and any(Path("startup", name).match(_KEYS) for name in signed)
 
     def make_decoy(self) -> None:
         """Make the decoy, if there is none; all may read it."""
@@ -86,7 +86,7 @@ def check_run_folder(job_id: str, folder: Path, app: str) -> None:
         names = os.listdir(folder) if stat.S_ISDIR(folder.lstat().st_mode) else []  # noqa: PTH208 - no more is needed
         is_made = app in names and stat.S_ISDIR((folder / app).lstat().st_mode)
     except OSError as error:
-        raise JobLaunchError(f"job {job_id}: whose {folder} is cannot be found out: {error}") from error
+        raise JobLaunchError(f"job {job_id}: whose {folder} is cannot be found out: {in_words(error)}") from error
     if not is_made or not _OF_SITES.isdisjoint(names):
         why = f"names {folder}, which NVIDIA FLARE did not make for a job: it has no folder {app}, or is a site's own"
         raise JobRejectedError(f"job {job_id}: job_id: {why}; move it out of the kit, and launch the job again")
@@ -105,8 +105,20 @@ def is_readable(path: Path, user: str) -> bool:
 
 def storage(config: Path) -> list[str]:
     """Return the folders that a site's config names as storage. One in another form than JSON is not looked into."""
-    named = _named_as_storage(json.loads(config.read_bytes())) if config.suffix in _JSON else ()
+    named = _named_as_storage(_json_of(config)) if config.suffix in _JSON else ()
     return [path for path in named if Path(path).is_absolute() and path != "/"]
+
+
+def _json_of(path: Path) -> Any:
+    """Return what a JSON file of the kit says. Raises JobLaunchError, naming it."""
+    try:
+        value = json.loads(read_text(path, trusted=True))
+        check_values(value)
+    except ConfigError as error:
+        raise JobLaunchError(f"the kit's {error}") from error
+    except (ValueError, RecursionError) as error:
+        raise JobLaunchError(f"the kit's {path}: is no JSON that can be read: {error}") from error
+    return value
 
 
 def _named_as_storage(value: Any) -> Iterator[str]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Self
 
 from flcore.disk.job_folders import forget_missing, note_new
+from flcore.disk.os_errors import in_words
 from flcore.disk.safe_files import give, make_private
 from flcore.errors import JobLaunchError, OutcomeUnknownError
 
@@ -48,7 +49,9 @@ class JobFolder:
             if self._user is not None:
                 self._give(self._user)
         except OSError as error:
-            raise JobLaunchError(f"job {self._job_id}: its folder cannot be made: {self._path}: {error}") from error
+            raise JobLaunchError(
+                f"job {self._job_id}: its folder cannot be made: {self._path}: {in_words(error)}"
+            ) from error
 
     def confirm(self) -> None:
         """Raise JobLaunchError if what would be mounted now is another folder, or a link."""
@@ -72,7 +75,7 @@ class JobFolder:
             self._give(user)
         except OSError as error:
             raise JobLaunchError(
-                f"job {self._job_id}: its files cannot be given away: {self._path}: {error}"
+                f"job {self._job_id}: its files cannot be given away: {self._path}: {in_words(error)}"
             ) from error
 
     def close(self) -> None:
@@ -88,7 +91,7 @@ class JobFolder:
         try:
             give(self._folder, uid, gid)
         except PermissionError as error:
-            raise JobLaunchError(f"job {self._job_id}: {no_gift(user)}: {error}") from error
+            raise JobLaunchError(f"job {self._job_id}: {no_gift(user)}: {in_words(error)}") from error
 
     def __enter__(self) -> Self:
         return self

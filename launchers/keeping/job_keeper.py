@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Protocol, TypeVar
 
+from flcore.disk.os_errors import in_words
 from flcore.disk.safe_files import PASSING, closing, open_private, write_new
 from flcore.errors import JobLaunchError, NameInUseError
 from flcore.job_launcher_spec import ImagePullProgress, JobHandleSpec, JobStateChange
@@ -242,7 +243,7 @@ class JobKeeper:
             record = self._store.add(self._launcher, who, stop_grace=self._settings.stop_grace)
         except OSError as error:
             raise JobLaunchError(
-                f"job {who.job_id}: the site cannot write down that it launches it: {error}"
+                f"job {who.job_id}: the site cannot write down that it launches it: {in_words(error)}"
             ) from error
         job.hooks = replace(job.hooks, record=record)
 
@@ -291,8 +292,8 @@ class JobKeeper:
                 self._loans.take_folder_back(log_path.parent)
         except OSError as error:
             if error.errno in PASSING:
-                raise CleanUpDelayedError(f"its folder cannot be taken back: {error}") from error
-            logger.warning("%s: its folder cannot be taken back from its user: %s", job.identity, error)
+                raise CleanUpDelayedError(f"its folder cannot be taken back: {in_words(error)}") from error
+            logger.warning("%s: its folder cannot be taken back from its user: %s", job.identity, in_words(error))
 
     def _drop(self, job: TrackedJob) -> None:
         self._jobs.pop(job.identity.nonce, None)
@@ -307,15 +308,15 @@ class JobKeeper:
                     write_new(log_path.name, folder, self.runtime.logs(job.identity.container_id), LOG_MODE)
         except OSError as error:
             if error.errno in PASSING:
-                raise CleanUpDelayedError(f"its output cannot be kept: {error}") from error
+                raise CleanUpDelayedError(f"its output cannot be kept: {in_words(error)}") from error
             # the job may have done it: it must not keep its container by that
-            logger.warning("%s: its output cannot be kept: %s", job.identity, error)
+            logger.warning("%s: its output cannot be kept: %s", job.identity, in_words(error))
         if job.hooks.record:
             try:
                 # On the disk before the removal: from then on only the record knows how the job ended.
                 job.hooks.record.note(durable=True, kept=True, **job.final_fields())
             except OSError as error:
-                raise CleanUpDelayedError(f"its result cannot be written down: {error}") from error
+                raise CleanUpDelayedError(f"its result cannot be written down: {in_words(error)}") from error
         job.output_is_kept = True
 
 

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 
+from flcore.disk.os_errors import in_words
 from flcore.errors import RuntimeUnavailableError
 
 from ..container_spec import LABEL_JOB_ID, LABEL_LAUNCHER, LABEL_PARENT, LABEL_SITE, LABEL_SITE_ID
@@ -76,7 +77,9 @@ class JobRecovery:
             delay = retry_delay(self._failures)
             level = logging.DEBUG if self._failures else logging.ERROR
             self._failures += 1
-            logger.log(level, "the jobs of earlier processes cannot be found, will be in %g s: %s", delay, error)
+            logger.log(
+                level, "the jobs of earlier processes cannot be found, will be in %g s: %s", delay, in_words(error)
+            )
             tracker.ask_later(delay, partial(self.take_over, tracker))
             return
         KnownContainers(self._store.folder).forget_what_was_never_made()
@@ -186,7 +189,7 @@ class JobRecovery:
         except FileExistsError:
             raise
         except OSError as error:
-            logger.warning("%s: that it was found cannot be written down: %s", who, error)
+            logger.warning("%s: that it was found cannot be written down: %s", who, in_words(error))
             return None
 
     def _add(self, job: TrackedJob) -> None:

@@ -20,6 +20,7 @@ from fcntl import F_ADD_SEALS, F_SEAL_GROW, F_SEAL_SEAL, F_SEAL_SHRINK, F_SEAL_W
 from functools import partial
 from pathlib import Path
 
+from flcore.disk.os_errors import in_words
 from flcore.disk.safe_files import PASSING, closing, create_file, open_file, open_folder, remove
 from flcore.errors import JobLaunchError
 from flcore.job_launcher_spec import Check
@@ -94,7 +95,7 @@ class JobSecrets:
             if error.errno in PASSING:
                 self._left.add(nonce)
             what = "that is tried again" if nonce in self._left else "remove them by hand"
-            logger.warning("the secrets in %s cannot be removed; %s: %s", path, what, error)
+            logger.warning("the secrets in %s cannot be removed; %s: %s", path, what, in_words(error))
 
     def check(self) -> Iterator[Check]:
         """Say whether all sources can be read, and the folder is in memory."""
@@ -246,5 +247,5 @@ def _check(what: str, where: str, attempt: Callable[[], object]) -> Check:
     try:
         attempt()
     except (JobLaunchError, OSError) as error:
-        return Check(what, False, str(error))
+        return Check(what, False, in_words(error))
     return Check(what, True, where)

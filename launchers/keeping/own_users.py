@@ -7,17 +7,24 @@ import pwd
 import re
 import secrets
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from itertools import chain
 from pathlib import Path
 
+from flcore.disk.os_errors import in_words
 from flcore.disk.safe_files import closing, open_private, take_back
-from flcore.errors import JobLaunchError, SiteBusyError
+from flcore.errors import JobLaunchError, RuntimeUnavailableError, SiteBusyError
 from flcore.job_launcher_spec import Check
 
 from ..records.job_record import JobIdentity
 from ..records.leases import Leases
+from ..runtime.base import Runtime
 
 _PREFIX = "uid-"
+_SHIFTED = (
+    "'user_range': the engine shifts users (userns-remap, or rootless), so each job would be another user of this "
+    "host, whom its folder is not given to; leave 'user_range' out: with such an engine no job is a user of the host"
+)
 _NAME = re.compile(_PREFIX + r"[1-9][0-9]*", re.ASCII)
 
 
@@ -67,8 +74,14 @@ class OwnUsers:
             if os.fstat(opened).st_uid in self.uids:
                 take_back(opened, os.geteuid(), os.getegid())
 
-    def check_right(self) -> None:
-        """Raise JobLaunchError if this process may not give files to these users. Touches no disk."""
+    def check_right(self, runtime: Runtime) -> None:
+        """Raise JobLaunchError if this process may not give files to these users, or jobs would be others there.
+
+        Touches no disk. What an engine does not answer now, the launch finds out.
+        """
+        with suppress(RuntimeUnavailableError):
+            if runtime.shifts_users():
+                raise JobLaunchError(_SHIFTED)
         with closing(os.memfd_create("gift", os.MFD_CLOEXEC)) as gift:
             for uid in (self.uids[0], self.uids[-1]):
                 try:
@@ -76,16 +89,16 @@ class OwnUsers:
                 except OSError as error:
                     raise JobLaunchError(_no_right(uid, error)) from error
 
-    def check(self) -> Check:
+    def check(self, runtime: Runtime) -> Check:
         """Say whether jobs can have these users, and who has one."""
         others = ", ".join(f"{user.pw_uid} is {user.pw_name}" for user in pwd.getpwall() if user.pw_uid in self.uids)
         if others:
             return Check("users", False, f"'user_range' has users of this host: {others}; take uids that nobody has")
         try:
-            self.check_right()
+            self.check_right(runtime)
             holders = self._leases.holders()
         except (JobLaunchError, OSError) as error:
-            return Check("users", False, str(error))
+            return Check("users", False, in_words(error))
         return Check("users", True, self._free_and_leased(holders))
 
     def _free_and_leased(self, holders: Mapping[str, str]) -> str:

@@ -11,9 +11,11 @@ from itertools import pairwise
 from typing import Any
 
 from flcore.cli.command import EXIT_OK
+from flcore.disk.os_errors import in_words
 from flcore.errors import FLCoreError
 from flcore.plain_text import harmless
 
+from ..policy.request_sizes import with_sizes_in_words
 from .durations import as_age, as_duration, as_time
 from .job_json import as_full_dict
 from .job_table import duration_of, note_of, status_of
@@ -125,7 +127,8 @@ class Report:
 
     def _request(self, request: Mapping[str, Any]) -> Iterator[str]:
         """Yield the settings, which were masked when they were written down."""
-        settings = [(path, value) for path, value in _settings_of(request) if not path.startswith("Labels.")]
+        all_settings = _settings_of(with_sizes_in_words(request))
+        settings = [(path, value) for path, value in all_settings if not path.startswith("Labels.")]
         column = max(len(path) for path, _ in settings)
         for path, value in settings:
             yield from self._fact(path, harmless(value), column)
@@ -156,7 +159,7 @@ def _last_lines(view: JobView) -> tuple[list[str], str]:
     try:
         lines = list(output(view, LINES_SHOWN))
     except (OSError, FLCoreError) as error:
-        return [], str(error)
+        return [], in_words(error)
     return [line.decode(errors="replace") for line in lines], "it has written nothing"
 
 

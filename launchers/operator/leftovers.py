@@ -104,5 +104,5 @@ def _forget(holding: Holding) -> None:
 def _say(terminal: Terminal, done: str, holding: Holding, why: str) -> None:
     style = {"failed": "bad", "left": "dim"}.get(done, "good")
     terminal.print(
-        f"{terminal.styled(done, style)}  {holding.summary.name} ({holding.summary.id[:12]}): {harmless(why)}"
+        f"{terminal.styled(done, style)}  {harmless(holding.summary.name)} ({holding.summary.id[:12]}): {harmless(why)}"
     )

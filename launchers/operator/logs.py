@@ -11,6 +11,7 @@ from itertools import cycle
 
 from flcore.cli.command import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK
 from flcore.cli.streams import failure_of_output, write_bytes
+from flcore.disk.os_errors import in_words
 from flcore.disk.safe_files import closing, open_file, open_folder
 from flcore.errors import ConfigError, FLCoreError, RuntimeUnavailableError
 from flcore.plain_text import harmless
@@ -121,7 +122,7 @@ class Printer:
                 self._print_line(prefix, style, line)
         except (OSError, FLCoreError) as error:
             if failure_of_output() is None:  # else the command tells of that
-                warn(f"{site}: {error}")
+                warn(f"{site}: {in_words(error)}")
             return False
         return True
 

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from flcore.disk.journal_file import open_journal, whole_lines_of
 from flcore.disk.journal_reader import JournalReader
+from flcore.disk.os_errors import in_words
 from flcore.disk.state_dir import StateDir
 from flcore.job_meta import is_identifier
 from flcore.observers.job_history import SiteHistory
@@ -71,7 +72,7 @@ class SiteFiles:
             except PermissionError:
                 raise
             except OSError as error:
-                logger.warning("%s: a record that cannot be read is passed over: %s", path, error)
+                logger.warning("%s: a record that cannot be read is passed over: %s", path, in_words(error))
         return sorted(filter(_is_whole, found), key=lambda record: record.fields["time"])
 
     def note_of(self, who: JobIdentity) -> Path | None:

@@ -17,6 +17,7 @@ from functools import partial
 from typing import NamedTuple
 
 from flcore.cli.command import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK
+from flcore.disk.os_errors import in_words
 from flcore.errors import FLCoreError, RuntimeUnavailableError
 from flcore.job_launcher_spec import JobResult
 from flcore.plain_text import harmless
@@ -91,7 +92,7 @@ def _outcome(stopper: Stopper) -> Outcome:
     try:
         return Outcome(True, stopper.stop())
     except (OSError, FLCoreError) as error:
-        return Outcome(False, str(error))
+        return Outcome(False, in_words(error))
 
 
 class Stopper:

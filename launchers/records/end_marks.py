@@ -18,6 +18,8 @@ from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
 
+from flcore.disk.os_errors import in_words
+
 logger = logging.getLogger(__name__)
 
 _MODE = 0o600
@@ -49,7 +51,7 @@ class EndMarks:
         try:
             names = {path.name for path in self._folder.iterdir()}
         except OSError as error:
-            logger.debug("%s cannot be read: %s", self._folder, error)
+            logger.debug("%s cannot be read: %s", self._folder, in_words(error))
             return ()
         gone = [name for name in names if not (self._records / name).exists()]
         for name in gone:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
+from flcore.disk.os_errors import in_words
 from flcore.errors import JobLaunchError, JobRejectedError, NoGpuError
 from flcore.job_launcher_spec import Check
 
@@ -71,7 +72,7 @@ class GpuLeases:
             ids, holders = self.ids(), self.holders()
             _check_names(ids, holders)
         except (JobLaunchError, OSError) as error:
-            return Check("GPUs", False, str(error))
+            return Check("GPUs", False, in_words(error))
         return Check("GPUs", True, _free_and_leased(ids, holders))
 
 

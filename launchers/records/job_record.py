@@ -31,6 +31,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from flcore.disk.os_errors import in_words
 from flcore.disk.safe_files import open_file
 from flcore.disk.state_dir import StateDir
 from flcore.job_launcher_spec import Check
@@ -128,7 +129,7 @@ class JobRecord:
         except OSError as error:
             if self._left is not None:
                 self._left.append(self)
-            logger.warning("%s: the record of a job that is over cannot be removed yet: %s", self.path, error)
+            logger.warning("%s: the record of a job that is over cannot be removed yet: %s", self.path, in_words(error))
 
     def _put_by(self) -> None:
         kept = self.path.parent.parent / KEPT
@@ -219,7 +220,7 @@ class RecordStore:
         try:
             return self.add(known["launcher"], who, time=known["time"])
         except OSError as error:
-            logger.warning("%s: cannot be written anew: %s", record.path, error, extra=who.log_fields())
+            logger.warning("%s: cannot be written anew: %s", record.path, in_words(error), extra=who.log_fields())
             return JobRecord(record.path, known, self._left)
 
     def set_aside(self, path: Path, why: object) -> None:
@@ -233,7 +234,7 @@ class RecordStore:
             path.rename(kept)
         except OSError as error:
             what = "the record of a job cannot be read, nor moved out of the way; do that by hand"
-            logger.error("%s: %s: %s; %s", path, what, why, error, extra=about)  # noqa: TRY400 - it is one line
+            logger.error("%s: %s: %s; %s", path, what, why, in_words(error), extra=about)  # noqa: TRY400 - it is one line
         else:
             what = "the record of a job could not be read; if its container is there, it is an orphan; it is kept as"
             logger.error("%s: %s %s: %s", path, what, kept, why, extra=about)
@@ -264,7 +265,7 @@ class RecordStore:
             except (OSError, ValueError) as error:
                 if isinstance(error, OSError) and error.errno in _OURS:
                     raise
-                self.set_aside(path, error)
+                self.set_aside(path, in_words(error))
             else:
                 yield record
 
@@ -272,7 +273,7 @@ class RecordStore:
         try:
             record.note(parent=self.parent_id)
         except OSError as error:  # whoever starts next takes it over, too; that is better than that nobody does
-            logger.warning("%s: that it is followed cannot be written down: %s", record.path, error)
+            logger.warning("%s: that it is followed cannot be written down: %s", record.path, in_words(error))
 
     def _settle(self, name: str) -> None:
         """Have a record that is kept aside, or was put by, stand for its job no more, which has another one now."""
@@ -325,8 +326,10 @@ def check_records(state_dir: Path) -> Iterator[Check]:
     """Say which records could not be read; nothing if there are none."""
     try:
         kept = unreadable_records(state_dir)
+    except PermissionError:  # whose the workspace is, is said of that
+        return
     except OSError as error:
-        yield Check("records", False, f"what could not be read cannot be listed: {error}")
+        yield Check("records", False, f"what could not be read cannot be listed: {in_words(error)}")
         return
     if kept:
         what = "could not be read: look at what is there, and remove what is of jobs that are over"

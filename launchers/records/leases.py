@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from flcore.disk.locks import FileLock, exclusively, is_locked, locked
+from flcore.disk.os_errors import in_words
 from flcore.errors import JobLaunchError
 
 from .job_record import JobIdentity, aside, read_record
@@ -54,7 +55,7 @@ class JobLock:
         try:
             self.path.unlink(missing_ok=True)
         except OSError as error:  # unlocked it is worth nothing, and goes with the next lease
-            logger.warning("%s: a lease that is over cannot be removed: %s", self.path, error)
+            logger.warning("%s: a lease that is over cannot be removed: %s", self.path, in_words(error))
         self.file.release()
 
 
@@ -94,7 +95,7 @@ class Leases:
                 return self._take(choose, who, record)
         except OSError as error:
             what = f"the site cannot write down which {self._things} it has"
-            raise JobLaunchError(f"job {who.job_id}: {what}: {error}") from error
+            raise JobLaunchError(f"job {who.job_id}: {what}: {in_words(error)}") from error
 
     def holders(self) -> dict[str, str]:
         """Return who has each thing of the folder that is leased, of whatever site. Changes nothing."""
@@ -171,5 +172,5 @@ def _holder(link: Path, thing: str) -> str:
             return ""
         return f"a job of {record.parent}, which is not there; if no job uses the {thing}, remove {link}"
     except OSError as error:
-        return f"a job whose record cannot be read; if no job uses the {thing}, remove {link}: {error}"
+        return f"a job whose record cannot be read; if no job uses the {thing}, remove {link}: {in_words(error)}"
     return f"job {fields['job_id']} of {fields['site']}" if {"job_id", "site"} <= set(fields) else f"a job of {record}"

@@ -10,6 +10,7 @@ import socket
 from collections.abc import Iterable
 from pathlib import Path
 
+from flcore.disk.os_errors import in_words
 from flcore.disk.safe_files import open_file
 from flcore.errors import ConfigError
 
@@ -75,7 +76,7 @@ def read_token(path: Path) -> str:
         with open_file(path, follow=True) as file:
             text = file.read(_LONGEST_TOKEN + 1).decode("ascii").strip()
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"--token-file: {path} cannot be read: {error}") from error
+        raise ConfigError(f"--token-file: {path} cannot be read: {in_words(error)}") from error
     if not SHORTEST_TOKEN <= len(text) <= _LONGEST_TOKEN or not text.isprintable() or " " in text:
         raise ConfigError(
             f"--token-file: {path} must hold one word of {SHORTEST_TOKEN} characters at least; make one: "

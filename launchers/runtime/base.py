@@ -206,6 +206,10 @@ class Runtime(Protocol):
         """Return the ids of the GPUs that its containers can have, UUIDs if it knows them; none if it cannot tell."""
         ...
 
+    def shifts_users(self) -> bool:
+        """Whether a job's user is another on the host than the one that was asked for."""
+        ...
+
     def check(self, image: str | None, network: str | None) -> Iterator[Check]:
         """Say whether the engine, the image and the network are there."""
         ...

@@ -47,6 +47,7 @@ from .docker_answer import (
     as_it_ended,
     cdi_gpus,
     epoch_seconds,
+    found_image,
     inspected_state,
     is_end_disguised,
     listed_container,
@@ -55,6 +56,7 @@ from .docker_answer import (
     no_answer,
     output_chunk,
     refusal,
+    shifts_users,
     told_address,
     told_container,
     told_end,
@@ -149,8 +151,7 @@ class DockerRuntime:
                 found = self._clients.looks.api.inspect_image(image)
             except (NotFound, NullResource):
                 return None
-            named = (name.partition("@")[2] for name in found.get("RepoDigests") or ())
-            return FoundImage(found["Id"], frozenset({found["Id"], *named}))
+            return found_image(image, found)
 
     def pull(self, image: str) -> PullStream:
         """Return a pull that has not begun.
@@ -305,6 +306,10 @@ class DockerRuntime:
             api = self._clients.looks.api
             of_engine = cdi_gpus(api.info())
         return (query_gpus() if api.base_url == _LOCAL else []) or of_engine
+
+    def shifts_users(self) -> bool:
+        with self._errors("its security options"):
+            return shifts_users(self._clients.looks.api.info())
 
     def check(self, image: str | None, network: str | None) -> Iterator[Check]:
         try:

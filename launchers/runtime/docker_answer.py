@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import socket
 import ssl
@@ -11,6 +12,8 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any, NamedTuple
 
+from flcore.config.sizes import size_in_words
+from flcore.disk.os_errors import in_words
 from flcore.errors import (
     ImageError,
     JobLaunchError,
@@ -21,7 +24,7 @@ from flcore.errors import (
 )
 
 from ..docker_state import DOCKER_STATE, ContainerState
-from .base import ContainerSummary, ContainerUsage, OutputChunk
+from .base import ContainerSummary, ContainerUsage, FoundImage, OutputChunk
 from .docker_dialect import DOCKER, Dialect
 
 
@@ -46,6 +49,10 @@ _STALE_ENDPOINT = re.compile(r"endpoint with name (\S+) already exists in networ
 """What an engine that was killed may leave in a network, in the name of a container that is gone."""
 _HOLDER_OF_NAME = re.compile(r"in use by (?:container )?\"?([0-9a-f]{12})[0-9a-f]*")
 _CDI_GPU = "nvidia.com/gpu="
+_MOST_OF_AN_IMAGE = {"ExposedPorts": 1000, "Volumes": 100, "Env": 1000, "Labels": 1000}
+_LONGEST_CONFIG = 256 << 10
+"""Characters, as JSON; those of the largest usual images have a tenth of it."""
+_SHIFTING = ("name=userns", "name=rootless")
 _EXIT_CODE = "exitCode"
 """Of an event's attributes; a label of this name, be it the image's, takes its place."""
 _UNSEEN = 255
@@ -182,6 +189,25 @@ def as_it_ended(state: ContainerState, told: ToldEnd) -> ContainerState:
     return replace(state, exit_code=told.exit_code, finished_at=told.time) if is_forgotten else state
 
 
+# --- an image ---
+
+
+def found_image(image: str, found: Mapping[str, Any]) -> FoundImage:
+    """Return an image that the engine has. Raises ImageError for one whose config is out of all proportion.
+
+    Its maker has a say in that: each list and event repeats the labels, each list the ports, and each volume costs the
+    engine a folder at each creation.
+    """
+    config = found.get("Config") or {}
+    for key, most in _MOST_OF_AN_IMAGE.items():
+        if (found_there := len(config.get(key) or ())) > most:
+            raise ImageError(f"image {image}: its config has {found_there} {key}, more than {most}; build it without")
+    if len(json.dumps(config)) > _LONGEST_CONFIG:
+        raise ImageError(f"image {image}: its config is longer than {size_in_words(_LONGEST_CONFIG)}; build it shorter")
+    named = (name.partition("@")[2] for name in found.get("RepoDigests") or ())
+    return FoundImage(found["Id"], frozenset({found["Id"], *named}))
+
+
 # --- the engine ---
 
 
@@ -192,6 +218,11 @@ def cdi_gpus(info: Mapping[str, Any]) -> list[str]:
     return [name for name in names if name.startswith("GPU-")] or [name for name in names if name.isdigit()]
 
 
+def shifts_users(info: Mapping[str, Any]) -> bool:
+    """Whether a container's users are others on the host than they are called (userns-remap, rootless)."""
+    return any(option.partition(",")[0] in _SHIFTING for option in info.get("SecurityOptions") or ())
+
+
 # --- a refusal, or no answer ---
 
 
@@ -200,8 +231,8 @@ def refusal(
 ) -> JobLaunchError:
     """Return the error that an engine's refusal is, with the way out where its words tell of one."""
     said = one_line(explanation)
-    status = dialect.status(status, said)
-    kind = refusals.get(status, RuntimeRefusedError)
+    as_dockers = dialect.status(status, said)
+    kind = refusals.get(as_dockers) or refusals.get(status or 0, RuntimeRefusedError)
     way_out = ""
     if kind is NameInUseError and (match := _HOLDER_OF_NAME.search(said)):
         # The engine's own way out is to remove that container, in which another site's job may run.
@@ -210,7 +241,7 @@ def refusal(
             f"{what}: its name is in use by the container {holder}; see whose that is with: docker inspect {holder}. "
             "A job runs once on an engine for each site's name; what a job has left goes with: flcore gc"
         )
-    if (kind is JobStartError or status == _NOT_FOUND) and (match := dialect.no_network.fullmatch(said)):
+    if (kind is JobStartError or as_dockers == _NOT_FOUND) and (match := dialect.no_network.fullmatch(said)):
         kind = NetworkError
         way_out = f"; make it with: docker network create {match[1]}"
     elif match := _STALE_ENDPOINT.search(said):
@@ -233,7 +264,7 @@ def may_have_arrived(error: BaseException) -> bool:
 def root_cause(error: BaseException) -> str:
     """Return, in one line, what is behind all that the layers of a client make of it."""
     root = _root(error)
-    return one_line(f"{type(root).__name__}: {root}")
+    return one_line(f"{type(root).__name__}: {in_words(root)}")
 
 
 def no_answer(error: BaseException, address: str) -> str:

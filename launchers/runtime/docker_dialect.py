@@ -69,7 +69,8 @@ class Dialect:
 
     def title(self, version: Mapping[str, Any], info: Mapping[str, Any]) -> str:
         """Return what an engine is, by what it says of its version and of itself."""
-        rootless = ", rootless" if "name=rootless" in (info.get("SecurityOptions") or ()) else ""
+        options = {option.partition(",")[0] for option in info.get("SecurityOptions") or ()}
+        rootless = ", rootless" if "name=rootless" in options else ""
         return f"{self.name} {version['Version']}, API {version['ApiVersion']}{rootless}"
 
 
@@ -84,7 +85,7 @@ PODMAN = Dialect(
     },
     events=(*DOCKER.events, "remove"),
     statuses={
-        re.compile(r": that name is already in use(?:, or use --replace .*)?$"): 409,
+        re.compile(r": that name is already in use(?:, or use --replace.*)?$"): 409,
         re.compile(r": network not found$"): 404,
         re.compile(r": no such container$"): 404,
         re.compile(r": invalid reference format$"): 400,

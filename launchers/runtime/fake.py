@@ -70,6 +70,8 @@ class FakeRuntime:
         """True: processes go on after a SIGTERM."""
         self.pulls_wait = False
         """True: a pull goes on as a test says by its :class:`FakePull`."""
+        self.shifted_users = False
+        """True: jobs have other uids on the host."""
         self.gpus: list[str] = []
         """The ids of the GPUs that it says it has."""
         self.pulls: list[FakePull] = []
@@ -256,6 +258,9 @@ class FakeRuntime:
 
     def find_gpus(self) -> list[str]:
         return self.gpus
+
+    def shifts_users(self) -> bool:
+        return self.shifted_users
 
     def check(self, image: str | None, network: str | None) -> Iterator[Check]:
         yield Check("engine", self.reachable, self.name)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import subprocess
 
+from flcore.disk.os_errors import in_words
+
 logger = logging.getLogger(__name__)
 
 QUERY_TIMEOUT = 30
@@ -22,6 +24,6 @@ def query_gpus() -> list[str]:
     except FileNotFoundError:
         return []
     except (OSError, subprocess.SubprocessError) as error:
-        logger.warning("nvidia-smi does not work: %s", error)
+        logger.warning("nvidia-smi does not work: %s", in_words(error))
         return []
     return done.stdout.split()

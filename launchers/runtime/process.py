@@ -164,6 +164,10 @@ class ProcessRuntime:
     def find_gpus(self) -> list[str]:
         return query_gpus()
 
+    def shifts_users(self) -> bool:
+        """Return False: a process is of the site's own user."""
+        return False
+
     def check(self, image: str | None, network: str | None) -> Iterator[Check]:  # noqa: ARG002 - needs neither
         yield Check("runtime", hasattr(os, "pidfd_open"), "local processes (needs Linux 5.3 or later)")
 

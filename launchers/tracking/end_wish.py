@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from typing import Any
 
+from flcore.disk.os_errors import in_words
 from flcore.errors import FLCoreError, RuntimeUnavailableError
 
 from ..docker_state import EndRequest
@@ -123,7 +124,7 @@ class EndWish:
         try:
             self.write_down()
         except OSError as error:  # the job is ended all the same
-            logger.warning("how far a wish to end a job has come cannot be written down: %s", error)
+            logger.warning("how far a wish to end a job has come cannot be written down: %s", in_words(error))
 
     def _noted(self) -> EndRequest | None:
         record = self._record()

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Callable, Iterable, Iterator
 
 from flcore.errors import FLCoreError, RuntimeUnavailableError
+from flcore.plain_text import harmless
 
 from ..container_spec import hidden
 from ..docker_state import RUN_OR_OVER, TERMINAL_STATES, effective_state
@@ -25,8 +25,6 @@ LINE_BREAK = " | "
 """What stands there for the end of a line."""
 REOPEN_DELAY = 0.5
 """Seconds before a stream that ended early is opened again."""
-_STYLE = re.compile(r"\x1b\[[0-9;]*m")
-"""What makes a terminal show colours."""
 
 
 def last_output(runtime: Runtime, container_id: str, secrets: Iterable[str] = ()) -> str:
@@ -40,8 +38,9 @@ def last_output(runtime: Runtime, container_id: str, secrets: Iterable[str] = ()
     text = hidden(output.decode(errors="replace"), secrets := tuple(secrets))  # before a part of one is cut off
     if len(output) == LAST_BYTES:  # which one may have been
         text = text[max(map(len, secrets), default=0) :]
-    lines = (_printable(line).strip() for line in text.splitlines())
-    return LINE_BREAK.join(line for line in lines if line)[-LAST_CHARACTERS:]
+    lines = (harmless(line).strip() for line in text.splitlines())
+    # once more, for what had a terminal's sequences in it
+    return hidden(LINE_BREAK.join(line for line in lines if line), secrets)[-LAST_CHARACTERS:]
 
 
 def follow(runtime: Runtime, job: TrackedJob, tail: int | None) -> Iterator[str]:
@@ -108,7 +107,3 @@ class _Place:
                 continue
             self._count += 1
             yield chunk.data
-
-
-def _printable(line: str) -> str:
-    return "".join(c if c.isprintable() else " " for c in _STYLE.sub("", line))

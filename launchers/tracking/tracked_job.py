@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+from flcore.disk.os_errors import in_words
 from flcore.errors import FLCoreError, RuntimeUnavailableError
 from flcore.forks import OwnProcess
 from flcore.job_launcher_spec import JobResult, JobStateChange
@@ -237,7 +238,9 @@ class TrackedJob:
         except OSError as error:
             level = logging.DEBUG if self._unwritten else logging.WARNING
             self._unwritten = True
-            logger.log(level, "%s: its record cannot be written, and it goes on without: %s", self.identity, error)
+            logger.log(
+                level, "%s: its record cannot be written, and it goes on without: %s", self.identity, in_words(error)
+            )
             return False
         self._unwritten = False
         return True

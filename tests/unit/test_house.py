@@ -196,6 +196,23 @@ def test_nobody_reaches_for_what_is_private_to_another_module() -> None:
     check_none(f"{m.path}:{line}: {name}" for m in all_modules() for name, line in reached_for(m))
 
 
+def test_nobody_tells_of_what_a_disk_refuses_by_a_number() -> None:
+    """An error of the system as a text says ``[Errno 13]``; ``in_words`` says what, where, and whose it is."""
+    check_none(f"{m.path}:{line}: {what}" for m in modules(*PRODUCT) for what, line in told_bare(m))
+
+
+def told_bare(module: Module) -> Iterator[tuple[str, int]]:
+    """Yield where the error of a handler of OSErrors is made a text, or logged, as it is."""
+    for handler in module.nodes:
+        if isinstance(handler, ast.ExceptHandler) and handler.type and "OSError" in ast.unparse(handler.type):
+            for node in ast.walk(handler):
+                texts = [node.value] if isinstance(node, ast.FormattedValue) else []
+                if isinstance(node, ast.Call) and re.fullmatch(r"str|repr|logger\.\w+", ast.unparse(node.func)):
+                    texts = node.args
+                if any(isinstance(text, ast.Name) and text.id == handler.name for text in texts):
+                    yield ast.unparse(node), handler.lineno
+
+
 def reached_for(module: Module) -> Iterator[tuple[str, int]]:
     own = set(defined(module))
     for node in module.nodes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import re
 import stat
 from collections.abc import Callable, Iterator
@@ -195,6 +196,21 @@ def test_nothing_is_written_after_the_closing(opened: Open) -> None:
     logger.warning("late")
     assert opened.messages("log") == ["once"]
     assert logging.getLogger().handlers == handlers
+
+
+def test_a_pipe_that_nobody_reads_in_place_of_a_file_hangs_no_start(opened: Open) -> None:
+    os.mkfifo(opened.folder / "log")
+    with pytest.raises(ConfigError, match=r"logging.file: .*/log cannot be written: No such device or address"):
+        opened(file="log")
+
+
+def test_a_pipe_that_somebody_reads_is_written_to_as_a_file_is(opened: Open) -> None:
+    os.mkfifo(opened.folder / "log")
+    with os.fdopen(os.open(opened.folder / "log", os.O_RDONLY | os.O_NONBLOCK)) as reader:
+        log = opened(file="log")
+        logger.error("hello")
+        log.close()
+        assert json.loads(reader.readline())["message"] == "hello"
 
 
 def test_a_file_that_was_moved_away_is_made_anew(opened: Open) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from flcore.errors import JobRejectedError
+from flcore.errors import ConfigError, JobRejectedError
 from flcore.submitted_job import SubmittedJob
 
 
@@ -65,6 +65,24 @@ def test_what_is_wrong_with_a_hocon_job_names_its_file(tmp_path: Path) -> None:
     with pytest.raises(JobRejectedError) as raised:
         SubmittedJob.read(tmp_path).min_clients(1)
     assert str(raised.value).startswith(f"{tmp_path}/meta.conf: min_clients: ")
+
+
+@pytest.mark.parametrize("name", ["meta.yml", "meta.yaml", "meta.json.default", "META.JSON", "meta.toml"])
+def test_metadata_in_a_file_that_is_not_read_is_named_with_those_that_are(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text("name: sag")
+    with pytest.raises(ConfigError) as raised:
+        SubmittedJob.read(tmp_path)
+    assert str(raised.value) == (
+        f"{tmp_path}: its metadata is in {name}, which is not read; write it as meta.json, or in HOCON as meta.conf"
+    )
+
+
+@pytest.mark.parametrize("name", ["", "meta", "metadata.yml", "meta.\x1b[2J", "meta.yml\n", f"meta.{'x' * 200}"])
+def test_a_folder_with_no_such_file_says_what_it_lacks(tmp_path: Path, name: str) -> None:
+    (tmp_path / (name or "app")).touch()
+    with pytest.raises(ConfigError) as raised:
+        SubmittedJob.read(tmp_path)
+    assert str(raised.value).startswith(f"{tmp_path}/meta.json: cannot be read: No such file")
 
 
 def test_of_two_files_of_metadata_the_json_counts_as_in_nvidia_flare(tmp_path: Path) -> None:

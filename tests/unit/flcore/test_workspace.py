@@ -2,8 +2,12 @@
 
 import errno
 import json
+import os
+import pwd
+import shutil
 import subprocess
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +18,7 @@ from flcore.disk.safe_files import remove
 from flcore.errors import ConfigError, JobLaunchError, JobRejectedError, OutcomeUnknownError
 from flcore.job_meta import is_identifier
 from flcore.workspace import STATE_DIR, JobFiles, Workspace
+from tests.another_user import as_another
 from tests.conftest import Launcher
 
 META: dict[str, Any] = {"job_id": "j1", "name": "x"}
@@ -320,3 +325,42 @@ def test_a_launch_that_fails_gives_its_id_no_right_to_what_comes_there_later(wor
     run_dir(workspace).mkdir()
     with pytest.raises(JobRejectedError):
         deploy(workspace, META, app)
+
+
+# --- a workspace that is not ours ---
+
+
+@pytest.fixture
+def shared() -> Iterator[Path]:
+    """A folder that other users can reach: pytest's own is its user's alone."""
+    path = Path(tempfile.mkdtemp(dir="/tmp"))
+    path.chmod(0o755)
+    yield path
+    shutil.rmtree(path)
+
+
+OWNER = pwd.getpwuid(os.geteuid()).pw_name
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="takes another user's place")
+@pytest.mark.parametrize("there", ["", "work", "work/.flcore"])
+def test_a_workspace_of_another_users_cannot_be_used_and_it_is_said_whose_it_is(shared: Path, there: str) -> None:
+    place = shared / there
+    place.mkdir(mode=0o755, parents=True, exist_ok=True)
+    with as_another(place):
+        why = Workspace(shared / "work", "site-1").hindrance()
+    assert why.startswith(f"{place} belongs to the user {OWNER}, this process to the user nobody; ")
+
+
+def test_a_workspace_that_is_ours_or_can_be_made_can_be_used(tmp_path: Path) -> None:
+    assert Workspace(tmp_path, "site-1").hindrance() == Workspace(tmp_path / "a" / "b", "site-1").hindrance() == ""
+
+
+def test_a_workspace_that_is_a_link_to_nothing_cannot_be_used(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path / "nothing")
+    assert "a link that leads nowhere" in Workspace(tmp_path / "link", "site-1").hindrance()
+
+
+def test_a_workspace_that_is_a_file_cannot_be_used(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    assert Workspace(tmp_path / "file", "site-1").hindrance().startswith(f"{tmp_path}/file is no folder; ")

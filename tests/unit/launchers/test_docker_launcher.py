@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from flcore import FLContext, JobHandleSpec, JobLauncherSpec
+from flcore.disk.job_folders import note_new
 from flcore.testing import FakeFLContext
 from launchers.container_spec import LABEL_JOB_ID, LABEL_LAUNCHER, LABEL_SITE, ContainerSpec, Mount
 from launchers.docker_launcher import (
@@ -271,6 +272,7 @@ def test_a_launch_gives_a_docker_handle(
 @AS_ROOT
 def test_the_jobs_folder_is_the_jobs_users_own(launcher: ClientDockerJobLauncher, tmp_path: Path) -> None:
     app = tmp_path / "job-1" / "app_site-1"
+    note_new(tmp_path / "job-1")
     app.mkdir(parents=True)
     (app / "config.json").write_text("{}")
     launcher.launch_job(META, context(tmp_path))
@@ -285,6 +287,7 @@ def test_no_link_in_the_jobs_folder_gives_away_a_file_of_the_site(
 ) -> None:
     precious = tmp_path / "precious"
     precious.write_text("of the site")
+    note_new(tmp_path / "job-1")
     (tmp_path / "job-1").mkdir()
     (tmp_path / "job-1" / "link").symlink_to(precious)
     (tmp_path / "job-1" / "folder").symlink_to(tmp_path)

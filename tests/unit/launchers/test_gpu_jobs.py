@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from flcore import EventType
+from flcore.disk.job_folders import note_new
 from flcore.errors import (
     ImageError,
     JobLaunchError,
@@ -243,6 +244,7 @@ open("until").read()
 
 def test_a_process_keeps_its_devices_when_its_parent_is_killed_and_no_longer(tmp_path: Path) -> None:
     custom = tmp_path / "job-1/app_site-1/custom"
+    note_new(tmp_path / "job-1")
     custom.mkdir(parents=True)
     (custom / "work.py").write_text(WORK)
     leases = GpuLeases(tmp_path / ".flcore/gpus", list)

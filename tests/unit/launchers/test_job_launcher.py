@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from flcore import EventType, FLComponent, FLContext, JobReturnCode, JobStateChange, Site
+from flcore.disk.job_folders import note_new
 from flcore.errors import (
     ImageError,
     JobLaunchError,
@@ -295,6 +296,7 @@ def test_a_missing_dataset_is_named_and_nothing_is_made(lab: Lab) -> None:
 
 
 def test_a_folder_that_cannot_be_made_is_named_and_nothing_is_made(lab: Lab) -> None:
+    note_new(lab.workspace / "job-1")
     (lab.workspace / "job-1").write_text("a file is in the way")
     with pytest.raises(JobLaunchError, match="job job-1: its folder cannot be made"):
         lab.launch()

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from flcore import JobReturnCode
+from flcore.disk.job_folders import note_new
 from flcore.testing import FakeFLContext
 from launchers.container_spec import LABEL_JOB_ID, LABEL_LAUNCHER, LABEL_SITE, ContainerSpec, Mount
 from launchers.process_launcher import ClientProcessJobLauncher, ProcessJobLauncher, ServerProcessJobLauncher
@@ -24,6 +25,7 @@ class Lab:
     def __init__(self, workspace: Path) -> None:
         self.workspace = workspace
         self.custom = workspace / "job-1" / "app_site-1" / "custom"
+        note_new(workspace / "job-1")
         self.custom.mkdir(parents=True)
 
     def context(self, code: str, **more: Any) -> FakeFLContext:

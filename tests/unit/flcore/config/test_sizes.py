@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from flcore.config.sizes import parse_size, size_in_words
+from flcore.config.sizes import parse_size, size_in_words, size_to_read
 
 GI = 1 << 30
 
@@ -29,3 +29,11 @@ def test_nothing_like_it_is_one(text: Any) -> None:
 )
 def test_a_size_is_told_as_a_config_says_it(size: int, words: str) -> None:
     assert size_in_words(size) == words
+
+
+@pytest.mark.parametrize(
+    ("size", "words"),
+    [(0, "0 bytes"), (500, "500 bytes"), (1536 << 20, "1536Mi"), (6201237504, "6201237504 bytes (5.8Gi)")],
+)
+def test_a_size_that_no_config_would_say_is_told_in_bytes_and_about_how_much_that_is(size: int, words: str) -> None:
+    assert size_to_read(size) == words

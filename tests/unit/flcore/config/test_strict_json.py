@@ -69,7 +69,7 @@ def test_a_value_may_lie_32_levels_deep() -> None:
 
 
 def test_a_number_of_very_many_digits_is_refused_in_one_line() -> None:
-    with pytest.raises(ConfigError, match=r"^x\.json: .*4300 digits.*$"):
+    with pytest.raises(ConfigError, match=r"^x\.json: a number has more than 4300 digits$"):
         parse_json("1" * 10_000, "x.json")
 
 

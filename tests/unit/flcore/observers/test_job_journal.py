@@ -283,3 +283,17 @@ def test_each_line_of_a_change_and_an_end_has_the_id_that_was_told(tmp_path: Pat
         handle.wait()
     ids = [EventId.of(line["id"]) for line in lines_of(tmp_path) if "id" in line]
     assert [event_id and event_id.number for event_id in ids] == [1, 2, 3, 4]
+
+
+def test_a_journal_that_cannot_be_opened_is_one_error_without_a_traceback(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / ".flcore").touch()  # no folder can be made there
+    with make_site(tmp_path) as site:
+        site.launch_job(META, ARGS).terminate()
+    [record] = [record for record in caplog.records if record.levelname == "ERROR"]
+    assert not record.exc_info
+    assert record.getMessage() == (
+        "[identity=site-1, run=?]: the journal cannot be opened, so it misses all of this site: "
+        f"File exists: {tmp_path}/.flcore"
+    )

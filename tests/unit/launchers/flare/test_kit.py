@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from flcore.errors import JobRejectedError
+from flcore.errors import JobLaunchError, JobRejectedError
 from launchers.flare.kit import KIT_FILES, FlareKit, check_run_folder, is_readable, storage
 
 NEEDED = {
@@ -49,6 +49,29 @@ def test_a_job_sees_what_its_process_reads_and_no_more(kit: FlareKit) -> None:
 
 def test_in_place_of_the_sites_key_it_sees_a_decoy(kit: FlareKit) -> None:
     assert shown(kit)[KEY] == ".flcore/decoy.key"
+
+
+BAD_JSON = ["[" * 100_000, "{", "\x00", '{"a": ' + "9" * 9999 + "}", "[" * 99 + "]" * 99, " " * (1 << 20) + "{}"]
+
+
+@pytest.mark.parametrize("name", ["startup/signature.json", "local/resources.json"])
+@pytest.mark.parametrize("content", [*BAD_JSON, None], ids=range(len(BAD_JSON) + 1))
+def test_a_file_of_a_kit_that_cannot_be_read_is_named_in_an_error_of_the_launch_and_hangs_none(
+    kit: FlareKit, name: str, content: str | None
+) -> None:
+    path = kit.root / name
+    path.unlink()
+    os.mkfifo(path) if content is None else path.write_text(content)
+    with pytest.raises(JobLaunchError, match=f"^the kit's {path}: .{{1,300}}$"):
+        kit.signs_its_key() if name == "startup/signature.json" else storage(path)
+
+
+@pytest.mark.parametrize("content", ["5", "null", '{"a": 1, "a": 2}'])
+def test_what_is_not_ours_to_judge_of_a_kit_is_passed_over(kit: FlareKit, content: str) -> None:
+    for name in ("startup/signature.json", "local/resources.json"):
+        (kit.root / name).write_text(content)
+    assert not kit.signs_its_key()
+    assert storage(kit.root / "local/resources.json") == []
 
 
 def test_it_sees_the_key_if_it_works_only_with_that(kit: FlareKit) -> None:

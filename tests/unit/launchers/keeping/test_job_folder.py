@@ -6,11 +6,14 @@ import os
 import stat
 import subprocess
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from flcore.errors import JobLaunchError
+from flcore.disk.job_folders import note_new
+from flcore.errors import JobLaunchError, JobRejectedError
 from flcore.testing import FakeFLContext
 from launchers.container_spec import ContainerSpec
 from launchers.docker_launcher import ClientDockerJobLauncher
@@ -64,8 +67,30 @@ def test_a_folder_that_is_gone_is_not_shown_either(tmp_path: Path) -> None:
     folder.close()
 
 
+@pytest.mark.parametrize("there", ["folder", "file", "link"])
+def test_a_launcher_that_is_called_by_no_site_gives_a_job_no_folder_that_was_made_for_none(
+    tmp_path: Path, there: str
+) -> None:
+    place = tmp_path / "job-1"
+    make: dict[str, Callable[[], object]] = {"folder": place.mkdir, "file": place.touch}
+    make.get(there, partial(place.symlink_to, "/etc"))()
+    mode, runtime = place.lstat().st_mode, FakeRuntime()
+    with pytest.raises(JobRejectedError, match=r"^job job-1: job_id: names .*, which the site did not make for a job"):
+        launch(runtime, tmp_path)
+    assert (runtime.containers(), place.lstat().st_mode) == ([], mode)
+
+
+def test_the_folder_of_an_earlier_run_is_the_jobs_whoever_calls_the_launcher(tmp_path: Path) -> None:
+    runtime = FakeRuntime()
+    launch(runtime, tmp_path)
+    runtime.exit("site-1-job-1")
+    runtime.remove(runtime.container("site-1-job-1").id)
+    launch(runtime, tmp_path)
+
+
 def test_a_link_in_place_of_a_jobs_folder_is_refused_and_not_followed(tmp_path: Path) -> None:
     (tmp_path / "secret").mkdir(mode=0o755)
+    note_new(tmp_path / "job-1")
     (tmp_path / "job-1").symlink_to(tmp_path / "secret")
     runtime = FakeRuntime()
     with pytest.raises(JobLaunchError, match=r"job job-1: its folder cannot be made: .*Not a directory"):

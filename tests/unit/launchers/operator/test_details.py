@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import re
 
+import pytest
+
+from launchers.runtime.docker_request import create_request
 from tests.operator_lab import OperatorLab, until
 
 NAME = "site-1-job-1"
@@ -41,3 +44,13 @@ def test_inspect_gives_json_too(lab: OperatorLab) -> None:
     [job] = lab.flcore("inspect", "job-1", "--json").objects
     assert job["last_lines"] == ["\x1b[31mround 1"]
     assert job["request"]["name"] == NAME
+
+
+def test_inspect_tells_sizes_as_a_config_says_them_and_json_in_bytes(
+    lab: OperatorLab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lab.runtime, "describe", create_request)
+    lab.launch(lab.site(limits={"memory": "256Mi"}))
+    assert re.search(r'HostConfig\.Memory +"256Mi"$', lab.flcore("inspect", "job-1").out, re.MULTILINE)
+    [job] = lab.flcore("inspect", "job-1", "--json").objects
+    assert job["request"]["HostConfig"]["Memory"] == 256 << 20

@@ -21,10 +21,10 @@ NAME = "site-1-job-1"
 HOUR = 3600.0
 
 
-def orphan(lab: OperatorLab, name: str, *, ended_ago: float | None, known: bool = True) -> None:
+def orphan(lab: OperatorLab, name: str, *, ended_ago: float | None, known: bool = True, job: str = "") -> None:
     """Have a container of a dead process of the site, which the site still knows, or which only says so."""
     ours = lab.runtime.container(NAME).spec.labels
-    labels = {**ours, LABEL_PARENT: "dead", LABEL_NONCE: name, LABEL_JOB_ID: name}
+    labels = {**ours, LABEL_PARENT: "dead", LABEL_NONCE: job or name, LABEL_JOB_ID: job or name}
     lab.runtime.start(lab.runtime.create(ContainerSpec(name, "job:1", ("sleep",), labels=labels)))
     container = lab.runtime.container(name)
     if known:
@@ -54,6 +54,17 @@ def gc(lab: OperatorLab, *, dry: bool = False) -> dict[str, str]:
         assert clear(index, Rules(24 * HOUR, time.time()), Terminal(out), dry=dry)
     words = [re.fullmatch(r"(.*)  (\S+) \(\w+\): .*", line) for line in out.getvalue().splitlines()]
     return {match[2]: match[1] for match in words if match}
+
+
+def test_a_containers_name_does_nothing_to_the_terminal_of_who_clears(lab: OperatorLab) -> None:
+    """An engine allows no such name; who has put another in its place does not know that."""
+    lab.launch(lab.site())
+    orphan(lab, "\x1b[2J\x9bodd\u202e", ended_ago=25 * HOUR, known=False, job="job-2")
+    out = io.StringIO()
+    with lab.index(whole_machine=True) as index:
+        clear(index, Rules(24 * HOUR, time.time()), Terminal(out), dry=True)
+    assert "odd" in out.getvalue()
+    assert all(line.isprintable() for line in out.getvalue().splitlines())
 
 
 def names(lab: OperatorLab) -> set[str]:

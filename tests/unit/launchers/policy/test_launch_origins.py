@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from flcore import Site
+from flcore.cli.view import launches_as_json, launches_as_text
 from flcore.job_launcher_spec import LaunchRequest
 from launchers.docker_launcher import ClientDockerJobLauncher
 
@@ -91,6 +94,16 @@ def test_what_the_config_calls_a_secret_is_masked_whatever_its_name(tmp_path: Pa
         "Target": "/run/secrets/db",
         "ReadOnly": True,
     }
+
+
+def test_a_dry_run_tells_sizes_as_a_config_says_them_and_json_in_bytes(tmp_path: Path) -> None:
+    launch = describe(tmp_path, limits={"memory": "256Mi"}, log_max_size="3Mi")
+    shown = launches_as_text({"site-1": launch})
+    assert re.search(r'HostConfig\.Memory +site: limits.memory +"256Mi"$', shown, re.MULTILINE)
+    assert '"size=256Mi,mode=1777"' in shown
+    assert '"max-size": "3Mi"' in shown
+    request = json.loads(launches_as_json({"site-1": launch}))["site-1"]["request"]
+    assert request["HostConfig"]["Memory"] == 256 << 20
 
 
 def test_nothing_is_made_and_no_event_is_fired(tmp_path: Path) -> None:

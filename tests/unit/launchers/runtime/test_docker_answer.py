@@ -18,8 +18,9 @@ from flcore.errors import (
 )
 from launchers.docker_state import DOCKER_STATE, ContainerState
 from launchers.runtime import docker_answer as answer
-from launchers.runtime.base import ContainerSummary, ContainerUsage, OutputChunk
+from launchers.runtime.base import ContainerSummary, ContainerUsage, FoundImage, OutputChunk
 from launchers.runtime.docker_answer import NothingToDoError, Refusals, ToldEnd, no_answer
+from launchers.runtime.docker_dialect import PODMAN
 
 NEVER = "0001-01-01T00:00:00Z"
 CREATED, STARTED, FINISHED = "2023-11-14T22:13:20Z", "2023-11-14T22:13:21.5Z", "2023-11-14T22:13:30.000000001Z"
@@ -340,11 +341,11 @@ def raised(*chain: Exception) -> Exception:
 @pytest.mark.parametrize(
     ("error", "may_have_arrived", "root"),
     [
-        (raised(OSError("aborted"), ConnectionRefusedError(111, "refused")), False, "[Errno 111] refused"),
-        (raised(OSError("aborted"), FileNotFoundError(2, "no socket")), False, "[Errno 2] no socket"),
+        (raised(OSError("aborted"), ConnectionRefusedError(111, "refused")), False, "refused"),
+        (raised(OSError("aborted"), FileNotFoundError(2, "no socket")), False, "no socket"),
         (raised(OSError("aborted"), PermissionError(13, "denied"), KeyError(1)), False, "1"),
-        (raised(socket.gaierror(-2, "no such host")), False, "[Errno -2] no such host"),
-        (raised(OSError("aborted"), ConnectionResetError(104, "reset\n by peer")), True, "[Errno 104] reset by peer"),
+        (raised(socket.gaierror(-2, "no such host")), False, "no such host"),
+        (raised(OSError("aborted"), ConnectionResetError(104, "reset\n by peer")), True, "reset by peer"),
         (raised(TimeoutError("timed out")), True, "timed out"),
     ],
     ids=["refused", "no-socket", "denied", "no-host", "reset", "timeout"],
@@ -379,6 +380,63 @@ def test_a_name_in_use_is_told_without_the_advice_to_remove_who_has_it(said: str
     assert type(error) is NameInUseError
     assert str(error).startswith("container site-1-j: its name is in use by the container c0ffee00c0ff; see whose that")
     assert "remove" not in str(error)
+
+
+PODMAN_S = (
+    'creating container storage: the container name "site-1-j" is already in use by c0ffee00c0ffee00. You have to '
+    "remove that container to be able to reuse that name: that name is already in use, or use --replace"
+)
+
+
+@pytest.mark.parametrize(
+    ("options", "shifts"),
+    [
+        (["name=seccomp,profile=default", "name=userns"], True),
+        (["name=seccomp,profile=builtin", "name=rootless", "name=cgroupns"], True),
+        (["name=apparmor", "name=seccomp,profile=default"], False),
+        (None, False),
+    ],
+)
+def test_an_engine_says_among_its_security_options_that_it_shifts_users(options: Any, shifts: bool) -> None:
+    assert answer.shifts_users({"SecurityOptions": options}) is shifts
+
+
+def image_with(**config: Any) -> dict[str, Any]:
+    return {"Id": "sha256:1", "RepoDigests": ["job@sha256:2"], "Config": config}
+
+
+def test_an_image_is_found_with_its_digests_and_whatever_a_usual_config_says() -> None:
+    usual = image_with(Env=["PATH=/bin"], Labels={"maintainer": "x" * 9000}, ExposedPorts={"22/tcp": {}}, Volumes=None)
+    for found in (usual, {"Id": "sha256:1", "RepoDigests": ["job@sha256:2"], "Config": None}):
+        assert answer.found_image("job:1", found) == FoundImage("sha256:1", frozenset({"sha256:1", "sha256:2"}))
+
+
+@pytest.mark.parametrize(
+    ("config", "what"),
+    [
+        ({"ExposedPorts": {f"{port}/tcp": {} for port in range(1001)}}, "1001 ExposedPorts, more than 1000"),
+        ({"Volumes": {f"/{number}": {} for number in range(101)}}, "101 Volumes, more than 100"),
+        ({"Env": ["A=1"] * 1001}, "1001 Env, more than 1000"),
+        ({"Labels": {str(number): "" for number in range(1001)}}, "1001 Labels, more than 1000"),
+        ({"Labels": {"a": "x" * (256 << 10)}}, "is longer than 256Ki"),
+        ({"OnBuild": ["x" * (256 << 10)]}, "is longer than 256Ki"),
+    ],
+)
+def test_an_image_whose_config_would_slow_down_all_of_the_engine_is_refused(config: dict[str, Any], what: str) -> None:
+    with pytest.raises(ImageError, match=f"^image job:1: its config .*{what}") as raised:
+        answer.found_image("job:1", image_with(**config))
+    assert len(str(raised.value)) < 300
+
+
+def test_a_name_that_podman_says_is_in_use_by_a_500_is_in_use() -> None:
+    error = answer.refusal("container site-1-j", 500, PODMAN_S, answer.OF_A_CREATE, PODMAN)
+    assert type(error) is NameInUseError
+    assert str(error).startswith("container site-1-j: its name is in use by the container c0ffee00c0ff; see whose that")
+
+
+def test_words_of_a_name_in_use_mean_nothing_where_none_was_asked_for() -> None:
+    assert type(answer.refusal("container c0ffee", 500, PODMAN_S, answer.OF_A_START, PODMAN)) is JobStartError
+    assert type(answer.refusal("container j", 500, "no space left", answer.OF_A_CREATE, PODMAN)) is RuntimeRefusedError
 
 
 def test_a_password_in_an_address_is_told_to_nobody() -> None:

@@ -188,6 +188,17 @@ def test_nothing_in_it_does_anything_to_a_terminal_or_a_log() -> None:
     assert last_of(b"\x1b[31mred\r\nforged: line\x00\n\xff") == "red | forged: line | \ufffd"
 
 
+def test_what_a_terminal_would_have_obeyed_is_gone_as_a_whole() -> None:
+    assert last_of(b"\x1b[2J\x1b]0;owned\x07done\x1b[K\n\tat \xe2\x80\xaeline 3\n") == "done | at  line 3"
+
+
+def test_a_secret_that_styles_have_cut_in_pieces_is_masked_too() -> None:
+    runtime = FakeRuntime()
+    container_id = runtime.create(ContainerSpec("one", "job:1", ("run",)))
+    runtime.write("one", b"it is TOP\x1b[31mSECRET\n")
+    assert last_output(runtime, container_id, ["TOPSECRET"]) == "it is ***"
+
+
 def test_it_is_cut_and_keeps_its_end() -> None:
     cut = last_of(b"x" * 100_000 + b"the end")
     assert len(cut) == LAST_CHARACTERS
