@@ -60,14 +60,20 @@ def send_signal(api: Any, container_id: str, signal: str, dialect: Dialect) -> N
 def lacks_its_gpus(api: Any, container_id: str, dialect: Dialect) -> bool:
     """Whether a container that was made and not started would run without GPUs though it was to have some.
 
-    An engine may drop a request that it does not understand, and say nothing. Podman's shows what a container has only
-    when it is initialized, which is half of a start; names of GPUs that it cannot resolve it refuses then.
+    An engine may drop a request that it does not understand, and say nothing. Podman shows what a container has only
+    when it is initialized, which is half of a start. If it refuses that for want of the GPUs, it will refuse the start,
+    too, and note the reason in the container.
     """
     inspection = api.inspect_container(container_id)
     if not _is_to_have_gpus(inspection):
         return False
     if dialect.init_path:
-        _initialize(api, dialect.init_path.format(id=container_id))
+        try:
+            _initialize(api, dialect.init_path.format(id=container_id))
+        except APIError as error:
+            if dialect.no_gpus.search(str(error.explanation)):
+                return False
+            raise
         inspection = api.inspect_container(container_id)
     return not dialect.shows_gpus(inspection)
 

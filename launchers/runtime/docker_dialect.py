@@ -32,8 +32,12 @@ class Dialect:
     no_network: Words = re.compile(r"(?:failed to set up container networking: )?network (\S+) not found")
     """A launch is refused for want of this network. From 28 on, Docker says first what it was at."""
     delivered_words: Words | None = None
+    no_error: Words | None = None
+    """What stands as a container's error and is none."""
     signals_wake: bool = True
     """Whether a paused process goes on when it is sent a signal."""
+    tmpfs_options: tuple[str, ...] = ()
+    """What has to be said of a folder in memory for it to be as Docker makes it by itself."""
     gpu_driver: str = "nvidia"
     gpu_prefix: str = ""
     """What stands before a GPU's id in the request for it."""
@@ -57,6 +61,16 @@ class Dialect:
     def was_delivered(self, said: object) -> bool:
         """Whether a signal has arrived though it was refused."""
         return bool(self.delivered_words and self.delivered_words.search(str(said)))
+
+    def tmpfs(self, options: str) -> str:
+        """Return the options of a folder in memory; what they say themselves counts."""
+        given = options.split(",")
+        added = (one for one in self.tmpfs_options if one not in given and one.removeprefix("no") not in given)
+        return ",".join((*given, *added))
+
+    def error(self, said: str) -> str:
+        """Return what an inspection says of a container's failure."""
+        return "" if self.no_error and self.no_error.search(said) else said
 
     def gpu_requests(self, gpu_ids: Sequence[str]) -> list[dict[str, Any]]:
         """Return the request for GPUs: by id, as a count would give every job the first ones."""
@@ -85,7 +99,7 @@ PODMAN = Dialect(
     },
     events=(*DOCKER.events, "remove"),
     statuses={
-        re.compile(r": that name is already in use(?:, or use --replace.*)?$"): 409,
+        re.compile(r": that name is already in use(?: by an external entity)?(?:, or use --replace.*)?$"): 409,
         re.compile(r": network not found$"): 404,
         re.compile(r": no such container$"): 404,
         re.compile(r": invalid reference format$"): 400,
@@ -93,7 +107,9 @@ PODMAN = Dialect(
     no_network=re.compile(r"(?:container create: )?unable to find network with name or ID (\S+): network not found"),
     # Of a process that was frozen when it was killed it waits five seconds for the exit code, and has none then.
     delivered_words=re.compile(r"^timed out waiting for file \S+/exits/[0-9a-f]{64}$"),
+    no_error=re.compile(r"^container [0-9a-f]{64}: container is running$"),  # it was asked to start it once more
     signals_wake=False,
+    tmpfs_options=("noexec", "nosuid", "nodev"),
     gpu_driver="cdi",
     gpu_prefix="nvidia.com/gpu=",
     gpus_shown_as="Devices",

@@ -27,11 +27,11 @@ def create_request(spec: ContainerSpec, dialect: Dialect = DOCKER) -> dict[str, 
         "Labels": spec.labels,
         "StopSignal": "SIGTERM",
         "Healthcheck": {"Test": ["NONE"]},
-        "HostConfig": {**_host_config(spec), **_device_requests(spec, dialect)},
+        "HostConfig": _host_config(spec, dialect),
     }
 
 
-def _host_config(spec: ContainerSpec) -> dict[str, Any]:
+def _host_config(spec: ContainerSpec, dialect: Dialect) -> dict[str, Any]:
     return {
         "NetworkMode": spec.network or "none",
         "Mounts": [_mount(mount.source, mount.target, mount.read_only) for mount in spec.mounts],
@@ -39,12 +39,13 @@ def _host_config(spec: ContainerSpec) -> dict[str, Any]:
         "RestartPolicy": {"Name": "no"},
         "LogConfig": {"Type": "json-file", "Config": _log_options(spec)},
         **({"ExtraHosts": [f"{name}:{address}" for name, address in spec.hosts.items()]} if spec.hosts else {}),
-        **_isolation(spec.isolation, spec.user),
+        **_isolation(spec.isolation, spec.user, dialect),
         **_resources(spec),
+        **_device_requests(spec, dialect),
     }
 
 
-def _isolation(isolation: Isolation, user: str) -> dict[str, Any]:
+def _isolation(isolation: Isolation, user: str, dialect: Dialect) -> dict[str, Any]:
     """Return how the container is shut in. What is only ever opened on a site's wish is not said where it is shut."""
     uid, _, gid = user.partition(":")
     owner = f"uid={uid},gid={gid or uid}"
@@ -59,7 +60,9 @@ def _isolation(isolation: Isolation, user: str) -> dict[str, Any]:
         "CapDrop": ["ALL"],
         "SecurityOpt": _security_options(isolation),
         "ReadonlyRootfs": isolation.read_only,
-        "Tmpfs": {path: options.replace(OF_THE_USER, owner) for path, options in isolation.tmpfs.items()},
+        "Tmpfs": {
+            path: dialect.tmpfs(options.replace(OF_THE_USER, owner)) for path, options in isolation.tmpfs.items()
+        },
         "PidsLimit": isolation.pids_limit,
         **{key: value for key, value in opened.items() if value},
     }

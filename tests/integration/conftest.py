@@ -21,6 +21,8 @@ from flcore.testing import EventRecorder
 from launchers.container_spec import LABEL_JOB_ID
 from launchers.docker_launcher import DockerJobHandle, DockerJobLauncher
 
+from .engine_traits import Traits, traits_of
+
 IMAGE = "flcore-demo:latest"
 NETWORK = "flcore-demo"
 
@@ -94,6 +96,11 @@ def docker_client() -> Iterator[Any]:
         pytest.fail(f"no Docker Engine answers, so this test cannot run: {error}")
     yield client
     client.close()
+
+
+@pytest.fixture(scope="session")
+def traits(docker_client: Any) -> Traits:
+    return traits_of(docker_client)
 
 
 @pytest.fixture

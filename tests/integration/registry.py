@@ -62,8 +62,8 @@ _PING = _Content("ping", "application/json", b"{}")
 class Registry:
     """Serves its images as long as its context lasts. Its attributes are the test's to set, at any time.
 
-    What is asked for is of a kind: ``ping`` (the first thing that an engine asks for), ``manifest``, ``config``,
-    ``layer``, or ``missing``.
+    What is asked for is of a kind: ``ping`` (with which some engines begin), ``manifest``, ``config``, ``layer``, or
+    ``missing``.
     """
 
     def __init__(self) -> None:
@@ -108,10 +108,10 @@ class Registry:
         with self._changed:
             return self._changed.wait_for(lambda: self.layer_bytes, timeout) > 0
 
-    def wait_until_asked(self, kind: str, timeout: float = 5.0) -> bool:
-        """Wait until something of a kind was asked for; False after ``timeout`` seconds."""
+    def wait_until_asked(self, timeout: float = 5.0) -> bool:
+        """Wait until anything was asked for; False after ``timeout`` seconds."""
         with self._changed:
-            return self._changed.wait_for(lambda: self.requests[kind], timeout) > 0
+            return self._changed.wait_for(self.requests.total, timeout) > 0
 
     def wait_until_idle(self, timeout: float = 5.0) -> bool:
         """Wait until no layer is under way; False after ``timeout`` seconds."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
@@ -13,13 +12,15 @@ from launchers.runtime.docker import DockerRuntime
 from tests.runtime_contract import RuntimeContract, RuntimeLab
 
 from .conftest import IMAGE
+from .engine_traits import Traits
 
 
 class DockerLab(RuntimeLab):
     image = IMAGE
 
-    def __init__(self) -> None:
+    def __init__(self, traits: Traits) -> None:
         super().__init__(DockerRuntime(watched_label=LABEL_SITE))
+        self.code_of_a_failed_start = traits.code_of_a_failed_start or 0
         self._suffix = uuid.uuid4().hex[:8]
 
     def name(self, name: str) -> str:
@@ -28,6 +29,6 @@ class DockerLab(RuntimeLab):
 
 class TestDockerRuntime(RuntimeContract):
     @pytest.fixture
-    def lab(self, docker_client: Any) -> Iterator[RuntimeLab]:
-        with DockerLab() as lab:
+    def lab(self, traits: Traits) -> Iterator[RuntimeLab]:
+        with DockerLab(traits) as lab:
             yield lab

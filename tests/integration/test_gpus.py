@@ -16,6 +16,7 @@ import pytest
 from flcore.errors import JobStartError
 from launchers.container_spec import LABEL_SITE
 from launchers.records.gpu_leases import GpuLeases
+from launchers.runtime.docker_dialect import dialect_of
 
 from .conftest import Lab, until
 from .gpu_parent import EVIDENCE, GPU_IDS
@@ -95,12 +96,10 @@ def test_two_parents_of_which_one_is_killed_never_give_one_device_to_two_jobs_an
 def test_the_engine_is_asked_for_the_very_devices_that_a_job_is_shown(host: Host) -> None:
     name = host.names[0]
     assert host.start_parent(name).wait(60) == 0
+    dialect = dialect_of(host.client.version())
     asked = [json.loads(line) for line in (host.folder / "requests.jsonl").read_text().splitlines()]
     assert {entry["name"]: entry["devices"] for entry in asked} == {
-        f"{name}-{job_id}": [
-            {"Driver": "nvidia", "DeviceIDs": [host.notes(name, job_id)[0][1]], "Capabilities": [["gpu"]]}
-        ]
-        for job_id in host.jobs(name)
+        f"{name}-{job_id}": dialect.gpu_requests([host.notes(name, job_id)[0][1]]) for job_id in host.jobs(name)
     }
 
 

@@ -12,6 +12,7 @@ import pytest
 from launchers.docker_launcher import DockerJobLauncher
 from tests.hardening import CIS, KUBERNETES, Check, RunningContainer
 
+from .engine_traits import traits_of
 from .test_demo_job import SITES, Federation, handle_of, run_until
 
 
@@ -28,12 +29,22 @@ def containers(docker_client: Any, tmp_path_factory: pytest.TempPathFactory) -> 
 def look_at(client: Any, federation: Federation, site: str) -> RunningContainer:
     container = handle_of(federation, site).container.id
     job_folder = federation.folder / site / federation.workflow.job_id
+    top = client.api.top(container, traits_of(client).top_arguments)
+    mounts = [line.split() for line in read(client, container, "/proc/mounts")]
     return RunningContainer(
         inspection=client.api.inspect_container(container),
         engine=client.info(),
-        programs=[" ".join(process) for process in client.api.top(container)["Processes"]],
+        programs=[" ".join(process) for process in top["Processes"]],
         own_folders=(job_folder, *datasets_of(federation, site)),
+        status=dict(line.split(":\t", 1) for line in read(client, container, "/proc/1/status") if ":\t" in line),
+        mounts_inside={path: set(options.split(",")) for _, path, _, options, *_ in mounts},
     )
+
+
+def read(client: Any, container: str, path: str) -> list[str]:
+    """Return the lines of a file as the container's own user sees it."""
+    output: bytes = client.api.exec_start(client.api.exec_create(container, ["cat", path])["Id"])
+    return output.decode().splitlines()
 
 
 def datasets_of(federation: Federation, site: str) -> list[Path]:

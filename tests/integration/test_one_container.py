@@ -12,6 +12,7 @@ from flcore.errors import ImageError, JobStartError, NameInUseError, NetworkErro
 from flcore.event_type import EventType
 
 from .conftest import IMAGE, NETWORK, Lab, until
+from .engine_traits import Traits
 
 
 class Raising(FLComponent):
@@ -109,23 +110,23 @@ def test_a_job_shorter_than_a_glance_still_ran(lab: Lab) -> None:
         assert lab.recorder.states(job_id) == ["created", "running", "exited"]
 
 
-def test_a_command_that_is_not_there_is_found_by_the_init(lab: Lab) -> None:
+def test_a_command_that_is_not_there_is_found_by_the_init(lab: Lab, traits: Traits) -> None:
     handle = lab.launch("no-such-command")
     assert handle.wait() is JobReturnCode.EXECUTION_ERROR
     assert lab.left_over() == []
     assert handle.result is not None
-    assert handle.result.exit_code == 127
-    assert handle.result.error.startswith("exit code 127 (its command was not found); its last output: [FATAL tini")
+    assert handle.result.exit_code == traits.code_of_a_failed_init
+    assert f"; its last output: {traits.words_of_a_failed_init}" in handle.result.error
 
 
-def test_a_start_that_fails_raises_and_leaves_nothing(lab: Lab) -> None:
+def test_a_start_that_fails_raises_and_leaves_nothing(lab: Lab, traits: Traits) -> None:
     site = lab.site("no-such-command", init=False)
     with pytest.raises(JobStartError, match=r"no-such-command.*not found"):
         lab.launch_at(site)
     assert lab.left_over() == []
     assert lab.recorder.states() == ["created", "dead"]
     result = lab.recorder.wait_for_end()
-    assert (result.return_code, result.exit_code) == (JobReturnCode.EXECUTION_ERROR, 127)
+    assert (result.return_code, result.exit_code) == (JobReturnCode.EXECUTION_ERROR, traits.code_of_a_failed_start)
     assert "no-such-command" in result.error
     assert lab.recorder.event_types.count(EventType.JOB_ABORTED) == 1
 
@@ -139,11 +140,14 @@ def test_a_missing_image_raises_and_leaves_nothing(lab: Lab) -> None:
     assert lab.recorder.event_types.count(EventType.JOB_ABORTED) == 1
 
 
-def test_a_missing_network_raises_and_leaves_nothing(lab: Lab) -> None:
+def test_a_missing_network_raises_and_leaves_nothing(lab: Lab, traits: Traits) -> None:
     site = lab.site("true", network="no-such-network")
     with pytest.raises(NetworkError, match="no-such-network"):
         lab.launch_at(site)
     assert lab.left_over() == []
+    if not traits.makes_what_cannot_be_connected:
+        assert lab.recorder.states() == []
+        return
     assert lab.recorder.states() == ["created", "dead"]
     assert lab.recorder.wait_for_end().return_code is JobReturnCode.EXECUTION_ERROR
 
@@ -284,7 +288,8 @@ def test_the_container_is_locked_down(lab: Lab) -> None:
     inspection = lab.client.api.inspect_container(handle.container.id)
     host = inspection["HostConfig"]
     assert inspection["Config"]["User"].split(":")[0] != "0"
-    assert (host["CapDrop"], host["SecurityOpt"]) == (["ALL"], ["no-new-privileges"])
+    assert host["SecurityOpt"] == ["no-new-privileges"]
+    assert host["CapDrop"] == ["ALL"] or set(host["CapDrop"]) >= {"CHOWN", "DAC_OVERRIDE", "SETUID", "SYS_CHROOT"}
     assert (host["ReadonlyRootfs"], host["Privileged"], host["Init"]) == (True, False, True)
     assert (host["PidsLimit"], host["RestartPolicy"]["Name"], host["AutoRemove"]) == (1024, "no", False)
     assert (host["NetworkMode"], host["PortBindings"] or {}) == (NETWORK, {})
@@ -303,11 +308,12 @@ def test_a_component_that_raises_or_sleeps_delays_no_waiter_and_loses_no_change(
     assert lab.recorder.states() == ["created", "running", "exited"]
 
 
-def test_a_container_is_made_by_the_image_s_id_whatever_becomes_of_its_name(lab: Lab) -> None:
+def test_a_container_is_made_by_the_image_s_id_whatever_becomes_of_its_name(lab: Lab, traits: Traits) -> None:
     image_id = lab.client.api.inspect_image(IMAGE)["Id"]
     handle = lab.launch("sleep", "60")
     inspection = lab.client.api.inspect_container(handle.container.id)
-    assert (inspection["Image"], inspection["Config"]["Image"]) == (image_id, image_id)
+    assert inspection["Image"] == image_id
+    assert inspection["Config"]["Image"] == image_id or not traits.shows_asked_image
     assert inspection["Config"]["Labels"]["flcore.image"] == IMAGE
     handle.terminate()
 

@@ -78,6 +78,7 @@ def test_a_job_reads_its_secret_in_memory_and_can_do_nothing_else_to_it(
     assert handle.result.error == ""
     facts = json.loads((lab.folder / lab.job_id / "facts.json").read_text())
     assert facts.pop("written") in ("Permission denied", "Read-only file system")
+    assert facts.pop("removed") in ("Permission denied", "Read-only file system")  # of the folder above
     assert "ro" in facts.pop("options")
     assert facts == {
         "path": "/run/secrets/db",
@@ -86,7 +87,6 @@ def test_a_job_reads_its_secret_in_memory_and_can_do_nothing_else_to_it(
         "is mine": True,
         "kind": "tmpfs",
         "opened up": "Read-only file system",
-        "removed": "Read-only file system",
         "beside": ["db"],
         "variables": [],
         "elsewhere": [],

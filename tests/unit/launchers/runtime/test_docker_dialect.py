@@ -84,6 +84,12 @@ def test_a_word_of_podmans_means_nothing_where_docker_says_it() -> None:
             "have to remove that container to be able to reuse that name: that name is already in use",
             409,
         ),
+        (
+            f'container create: creating container storage: the container name "one" is already in use by {ID}. You '
+            "have to remove that container to be able to reuse that name: that name is already in use by an external "
+            "entity",
+            409,
+        ),
         ("container create: unable to find network with name or ID jobs: network not found", 404),
         (f"no container with ID {ID} found in database: no such container", 404),
         (f'no container with name or ID "{ID}" found: no such container', 404),
@@ -128,6 +134,26 @@ def test_a_network_that_is_missing_is_found_in_what_the_engine_says(
 def test_a_signal_has_arrived_though_podman_waits_for_the_end_in_vain(said: str | None, was_delivered: bool) -> None:
     assert PODMAN.was_delivered(said) is was_delivered
     assert not DOCKER.was_delivered(said)
+
+
+def test_a_start_that_was_asked_for_twice_is_no_error_of_the_container() -> None:
+    said = f"container {ID}: container is running"
+    assert PODMAN.error(said) == ""
+    assert DOCKER.error(said) == said
+    assert PODMAN.error("crun: no such file") == "crun: no such file"
+
+
+@pytest.mark.parametrize(
+    ("options", "of_podman"),
+    [
+        ("size=1,mode=1777", "size=1,mode=1777,noexec,nosuid,nodev"),
+        ("size=1,exec", "size=1,exec,nosuid,nodev"),
+        ("noexec,size=1", "noexec,size=1,nosuid,nodev"),
+    ],
+)
+def test_nothing_is_run_from_a_folder_in_memory_unless_its_options_say_so(options: str, of_podman: str) -> None:
+    assert PODMAN.tmpfs(options) == of_podman
+    assert DOCKER.tmpfs(options) == options
 
 
 def test_each_engine_is_asked_for_gpus_in_its_own_words() -> None:
