@@ -102,7 +102,7 @@ def _has_bounded_memory(container: RunningContainer) -> bool:
 
 def _has_bounded_processors(container: RunningContainer) -> bool:
     """Whether it may use some of them only, be it said in Docker's unit or in the kernel's."""
-    return container.host["NanoCpus"] > 0 or 0 < container.host["CpuQuota"] < 1 << 40
+    return bool(container.host["NanoCpus"] > 0 or 0 < container.host["CpuQuota"] < 1 << 40)
 
 
 def _has_seccomp(container: RunningContainer) -> bool:

@@ -52,7 +52,7 @@ def pretend(requests: Path) -> None:
             inspection["HostConfig"] |= {"DeviceRequests": devices, "Devices": devices}
         return inspection
 
-    docker.APIClient.inspect_container = inspect_with  # type: ignore[method-assign]
+    docker.APIClient.inspect_container = inspect_with  # type: ignore[assignment, method-assign]
     docker.APIClient.create_container_from_config = create_without  # type: ignore[method-assign]
 
 
