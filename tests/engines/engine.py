@@ -145,6 +145,10 @@ class Engine:
             os.chown(path, program.user, program.user)
         if program.root:
             self._namespaces.run("bash", "-ec", _MOUNT_ROOT, str(program.root.path), *_SEEN)
+        if program.gpu:
+            specs = self._namespaces.path(Path("/run/cdi"))
+            specs.mkdir()
+            (specs / "nvidia.json").write_text(program.cdi_spec)
         if data_size:
             self._namespaces.run("mount", "-t", "tmpfs", "-o", f"size={data_size}", "none", f"{folder}/data")
         self.data = self._namespaces.path(folder / "data")

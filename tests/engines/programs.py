@@ -44,8 +44,16 @@ class Program:
     """What stands in its daemon.json."""
     files: Mapping[str, str] = field(default_factory=dict)
     """What it reads beside that, by the names of the files."""
+    gpu: str = ""
+    """The UUID of a GPU that it is told it has, by a CDI spec; to jobs, another null device."""
     events_as_of_29: bool = False
     """Whether a proxy strips its events of what Docker 29 leaves out, as long as no 29 can be had."""
+
+    @property
+    def cdi_spec(self) -> str:
+        node = {"path": "/dev/nvidia0", "hostPath": "/dev/null"}
+        device = {"name": self.gpu, "containerEdits": {"deviceNodes": [node]}}
+        return json.dumps({"cdiVersion": "0.6.0", "kind": "nvidia.com/gpu", "devices": [device]})
 
     @property
     def is_podman(self) -> bool:
@@ -94,6 +102,7 @@ _PODMANS_FILES = {
     "registries.conf": '[[registry]]\nlocation = "127.0.0.1"\ninsecure = true\n',
     "containers.conf": '[containers]\ndefault_ulimits = ["nofile=1024:1024", "nproc=4096:4096"]\n',
 }
+_GPU = "GPU-00000000-0000-0000-0000-000000000000"
 _OLD_CGROUPS = {"PODMAN_IGNORE_CGROUPSV1_WARNING": "1"}
 
 MACHINE = Program("machine", _without_bridge)
@@ -118,7 +127,7 @@ PROGRAMS = (
     ),
     Program("rootless", _rootless, root=NEWEST, user=USER),
     Program("userns-remap", _dockerd, root=NEWEST, settings={"userns-remap": "default"}),
-    Program("podman", _podman, "podman", root=NEWEST, environment=_OLD_CGROUPS, files=_PODMANS_FILES),
+    Program("podman", _podman, "podman", root=NEWEST, environment=_OLD_CGROUPS, files=_PODMANS_FILES, gpu=_GPU),
     Program(
         "podman-rootless",
         _rootless_podman,
@@ -127,5 +136,6 @@ PROGRAMS = (
         user=USER,
         environment=_OLD_CGROUPS,
         files=_PODMANS_FILES,
+        gpu=_GPU,
     ),
 )

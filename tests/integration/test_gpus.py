@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import uuid
@@ -13,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from flcore import JobReturnCode
 from flcore.errors import JobStartError
 from launchers.container_spec import LABEL_SITE
 from launchers.records.gpu_leases import GpuLeases
@@ -101,6 +103,17 @@ def test_the_engine_is_asked_for_the_very_devices_that_a_job_is_shown(host: Host
     assert {entry["name"]: entry["devices"] for entry in asked} == {
         f"{name}-{job_id}": dialect.gpu_requests([host.notes(name, job_id)[0][1]]) for job_id in host.jobs(name)
     }
+
+
+@pytest.mark.skipif(not os.environ.get("FLCORE_TEST_GPU"), reason="this engine has no GPU, be it a pretended one")
+def test_a_job_has_the_gpu_that_the_engine_has_a_name_for_and_no_job_has_it_unasked(lab: Lab) -> None:
+    site = lab.site("ls", "/dev", gpu_ids=[os.environ["FLCORE_TEST_GPU"]])
+    with_one = lab.launch_at(site, resource_spec={"site-1": {"num_of_gpus": 1}})
+    assert with_one.wait() is JobReturnCode.SUCCESS
+    assert "nvidia0" in with_one.logs().split()
+    without = lab.launch_at(site, f"{lab.job_id}-without")
+    assert without.wait() is JobReturnCode.SUCCESS
+    assert "nvidia0" not in without.logs().split()
 
 
 def test_an_engine_without_nvidias_toolkit_refuses_with_the_way_out(lab: Lab) -> None:
