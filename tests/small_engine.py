@@ -46,6 +46,9 @@ class SmallEngine(ThreadingMixIn, UnixStreamServer):
         """What it does not answer before the end."""
         self.is_silent, self.end = Event(), Event()
 
+    def handle_error(self, *_: Any) -> None:
+        """Say nothing of a client that has left."""
+
     def upgrade(self, oldest: str, newest: str) -> None:
         self.oldest, self.newest = oldest, newest
         self.asked.clear()

@@ -159,16 +159,17 @@ class DockerRuntime:
         Over ``ssh://``, or the ``client`` of somebody else, closing it takes effect only when the engine says the
         next thing.
         """
-        return DockerPull(image, partial(self._ask_for_pull, image))
+        return DockerPull(image, partial(self._ask_for_pull, image), lambda: self._clients.dialect.command)
 
     def _ask_for_pull(self, image: str, tell: Callable[[Any], None]) -> Generator[Entry]:
         with self._errors(f"the pull of image {image}"), self._clients.private(tell) as client:
             try:
                 entries = client.api.pull(image, stream=True, decode=True)
             except APIError as error:
-                raise pull_error(image, error.explanation or error) from error
+                raise pull_error(image, error.explanation or error, self._clients.dialect.command) from error
             except DockerException as error:  # the name is malformed, or the store of the site's logins fails
-                raise ImageError(f"image {image} cannot be pulled: {error}; try: docker pull {image}") from error
+                command = self._clients.dialect.command
+                raise ImageError(f"image {image} cannot be pulled: {error}; try: {command} pull {image}") from error
             yield from entries
 
     def start(self, container_id: str) -> None:
@@ -319,11 +320,12 @@ class DockerRuntime:
         except RuntimeUnavailableError as error:
             yield Check("engine", False, str(error))
             return
+        command = self._clients.dialect.command
         yield Check("engine", True, told)
         if network:
-            yield self._there("network", network, api.inspect_network, f"docker network create {network}")
+            yield self._there("network", network, api.inspect_network, f"{command} network create {network}")
         if image:
-            yield self._there("image", image, api.inspect_image, f"docker pull {image}")
+            yield self._there("image", image, api.inspect_image, f"{command} pull {image}")
 
     def close(self) -> None:
         self.close_events()

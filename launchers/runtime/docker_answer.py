@@ -233,20 +233,20 @@ def refusal(
     said = one_line(explanation)
     as_dockers = dialect.status(status, said)
     kind = refusals.get(as_dockers) or refusals.get(status or 0, RuntimeRefusedError)
-    way_out = ""
+    way_out, command = "", dialect.command
     if kind is NameInUseError and (match := _HOLDER_OF_NAME.search(said)):
         # The engine's own way out is to remove that container, in which another site's job may run.
         holder = match[1]
         return kind(
-            f"{what}: its name is in use by the container {holder}; see whose that is with: docker inspect {holder}. "
-            "A job runs once on an engine for each site's name; what a job has left goes with: flcore gc"
+            f"{what}: its name is in use by the container {holder}; see whose that is with: {command} inspect {holder}"
+            ". A job runs once on an engine for each site's name; what a job has left goes with: flcore gc"
         )
     if (kind is JobStartError or as_dockers == _NOT_FOUND) and (match := dialect.no_network.fullmatch(said)):
         kind = NetworkError
-        way_out = f"; make it with: docker network create {match[1]}"
+        way_out = f"; make it with: {command} network create {match[1]}"
     elif match := _STALE_ENDPOINT.search(said):
         kind = NetworkError
-        way_out = f"; an earlier one has left it, end it with: docker network disconnect -f {match[2]} {match[1]}"
+        way_out = f"; an earlier one has left it, end it with: {command} network disconnect -f {match[2]} {match[1]}"
     elif dialect.no_gpus.search(said):
         way_out = f"; {dialect.gpus_way_out}"
     return kind(f"{what}: the engine says: {said}{way_out}")

@@ -23,6 +23,8 @@ class Dialect:
     """
 
     name: str = "Docker Engine"
+    command: str = "docker"
+    """What an operator types, as for a way out."""
     states: Mapping[str, DOCKER_STATE] = field(default_factory=dict)
     """Its words for states, beside Docker's."""
     events: tuple[str, ...] = ("start", "die", "stop", "restart", "pause", "unpause", "destroy")
@@ -91,6 +93,7 @@ class Dialect:
 DOCKER = Dialect()
 PODMAN = Dialect(
     name="Podman",
+    command="podman",
     states={
         "configured": DOCKER_STATE.CREATED,
         "initialized": DOCKER_STATE.CREATED,

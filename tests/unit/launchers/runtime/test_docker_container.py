@@ -85,7 +85,7 @@ def test_docker_is_not_taken_for_podman(docker: SmallEngine, runtime: DockerRunt
         (
             "container create: unable to find network with name or ID jobs: network not found",
             NetworkError,
-            "make it with: docker network create jobs",
+            "make it with: podman network create jobs",
         ),
         ("container create: no space left on device", RuntimeRefusedError, "no space left on device"),
     ],
