@@ -74,8 +74,9 @@ def _is_not_privileged(container: RunningContainer) -> bool:
 
 
 def _sees_its_own_folders_only(container: RunningContainer) -> bool:
-    sources = {Path(mount["Source"]) for mount in container.mounts}
-    return sources <= set(container.own_folders) and container.host["Binds"] in _UNSET
+    sources = {mount["Source"] for mount in container.mounts}
+    sources |= {bind.partition(":")[0] for bind in container.host["Binds"] or ()}
+    return set(map(Path, sources)) <= set(container.own_folders)
 
 
 def _publishes_nothing(container: RunningContainer) -> bool:
@@ -120,7 +121,8 @@ def _is_not_root(container: RunningContainer) -> bool:
 
 
 def _has_masked_proc(container: RunningContainer) -> bool:
-    return "/proc/kcore" in container.mounts_inside and "ro" in container.mounts_inside.get("/proc/sys", ())
+    masked = {"/proc/kcore", "/proc/keys", "/proc/timer_list"} & set(container.mounts_inside)  # no kernel has all
+    return bool(masked) and "ro" in container.mounts_inside.get("/proc/sys", ())
 
 
 CIS: dict[str, Check] = {

@@ -105,7 +105,7 @@ PODMAN = Dialect(
         re.compile(r": that name is already in use(?: by an external entity)?(?:, or use --replace.*)?$"): 409,
         re.compile(r": network not found$"): 404,
         re.compile(r": no such container$"): 404,
-        re.compile(r": invalid reference format$"): 400,
+        re.compile(r"^normalizing image: "): 400,
     },
     no_network=re.compile(r"(?:container create: )?unable to find network with name or ID (\S+): network not found"),
     # Of a process that was frozen when it was killed it waits five seconds for the exit code, and has none then.

@@ -29,10 +29,11 @@ def containers(docker_client: Any, tmp_path_factory: pytest.TempPathFactory) -> 
 def look_at(client: Any, federation: Federation, site: str) -> RunningContainer:
     container = handle_of(federation, site).container.id
     job_folder = federation.folder / site / federation.workflow.job_id
+    inspection = client.api.inspect_container(container)  # first: what is asked below may be seen in it
     top = client.api.top(container, traits_of(client).top_arguments)
     mounts = [line.split() for line in read(client, container, "/proc/mounts")]
     return RunningContainer(
-        inspection=client.api.inspect_container(container),
+        inspection=inspection,
         engine=client.info(),
         programs=[" ".join(process) for process in top["Processes"]],
         own_folders=(job_folder, *datasets_of(federation, site)),

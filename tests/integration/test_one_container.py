@@ -292,7 +292,7 @@ def test_the_container_is_locked_down(lab: Lab) -> None:
     assert host["CapDrop"] == ["ALL"] or set(host["CapDrop"]) >= {"CHOWN", "DAC_OVERRIDE", "SETUID", "SYS_CHROOT"}
     assert (host["ReadonlyRootfs"], host["Privileged"], host["Init"]) == (True, False, True)
     assert (host["PidsLimit"], host["RestartPolicy"]["Name"], host["AutoRemove"]) == (1024, "no", False)
-    assert (host["NetworkMode"], host["PortBindings"] or {}) == (NETWORK, {})
+    assert (list(inspection["NetworkSettings"]["Networks"]), host["PortBindings"] or {}) == ([NETWORK], {})
     assert [(m["Destination"], m["RW"]) for m in inspection["Mounts"]] == [(f"/workspace/{lab.job_id}", True)]
     handle.terminate()
 

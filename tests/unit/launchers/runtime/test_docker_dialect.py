@@ -94,6 +94,7 @@ def test_a_word_of_podmans_means_nothing_where_docker_says_it() -> None:
         (f"no container with ID {ID} found in database: no such container", 404),
         (f'no container with name or ID "{ID}" found: no such container', 404),
         ('normalizing image: normalizing name for compat API: parsing reference "A b": invalid reference format', 400),
+        ('normalizing image: normalizing name for compat API: parsing reference "A": name must be lowercase', 400),
         (f'"{ID}" is already paused: container state improper', 500),
         ("crun: executable file `no such container` not found in $PATH: No such file or directory", 500),
         ("crun: executable file `x: network not found` not found in $PATH: No such file or directory", 500),
