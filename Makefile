@@ -13,10 +13,11 @@ EXTRAS := cli,dev
 quietly = out=$$($(1) 2>&1) || { echo "$$out" >&2; exit 1; }
 apt_get = DEBIAN_FRONTEND=noninteractive apt-get -qq -y -o DPkg::Lock::Timeout=120
 
-# Several processes share the unit tests, two more than there are cores, for many tests wait. What they compile is kept:
+# Several processes share these tests, one more than there are cores, for many tests wait. What they compile is kept:
 # else each of them, and each process that a test starts, compiles all of it again.
 unexport PYTHONDONTWRITEBYTECODE
-run_unit_tests = .venv/bin/python -m pytest tests/unit -n $$(($$(nproc) + 2)) --dist worksteal
+run_shared = .venv/bin/python -m pytest -n $$(($$(nproc) + 1)) --dist worksteal
+run_most_tests = FLCORE_TRY=more $(run_shared) tests/unit tests/processes
 
 .PHONY: help demo test test-compat test-engines test-lowest test-web check unit bench faults sweep fuzz engine-stop clean
 
@@ -38,10 +39,10 @@ test: check ## check the code and run all tests; without a Docker Engine, those 
 	@if host=$$(.ci/engine start); then \
 		export DOCKER_HOST=$$host; \
 		.venv/bin/python configs/docker/prepare.py; \
-		$(run_unit_tests) --cov --cov-report= --cov-fail-under=0; \
+		$(run_most_tests) --cov --cov-report= --cov-fail-under=0; \
 		exec .venv/bin/python -m pytest tests/packaging tests/integration --cov --cov-append; \
 	else \
-		$(run_unit_tests); \
+		$(run_most_tests); \
 		.venv/bin/python -m pytest tests/packaging; \
 		echo "NOT RUN: tests/integration and the check of coverage, for want of a Docker Engine (see above)"; \
 		[[ $${CI:-} != true ]]; \
@@ -52,21 +53,23 @@ test-compat: $(VENV) ## run jobs in a real NVIDIA FLARE federation: of its newes
 	@export DOCKER_HOST=$$(.ci/engine start); \
 	exec .venv/bin/python -m pytest tests/compat
 
-test-lowest: $(VENV) ## test what asks the engine, and what fires events, with the lowest versions that setup.cfg allows
-	@$$(.venv/bin/python -m tests.lowest) -m pytest tests/unit/launchers/runtime tests/unit/flcore/test_event_bus.py
+test-lowest: $(VENV) ## test what asks the engine, by ssh too, fires events or makes pages with the lowest versions allowed
+	@$$(.venv/bin/python -m tests.lowest) -m pytest -W "ignore:The anyio.abc:DeprecationWarning" \
+		tests/unit/launchers/runtime tests/unit/launchers/report tests/unit/flcore/test_event_bus.py
 
 test-web: $(VENV) ## look at the report and the live page in a real browser (root gets Chromium installed)
 	@.ci/browser install
 	@exec .venv/bin/python -m pytest tests/web
 
-check: $(VENV) ## check style, types and imports
+check: $(VENV) ## check style, types, imports, and the sizes of files, classes and functions
 	@.venv/bin/ruff check
 	@.venv/bin/ruff format --check
 	@.venv/bin/mypy
 	@$(call quietly,.venv/bin/lint-imports)
+	@$(call quietly,.venv/bin/python -m pytest -q -n0 tests/house)
 
-unit: $(VENV) ## run the tests that need no Docker Engine
-	@$(run_unit_tests)
+unit: $(VENV) ## run the quick tests, which need no Docker Engine
+	@$(run_shared) tests/unit
 
 bench: $(VENV) ## measure; all, or ONLY="fire_event launch_job"; with PEERS=1 beside NVIDIA FLARE's packages
 	@export DOCKER_HOST=$$(.ci/engine start); \
@@ -81,8 +84,8 @@ test-engines: $(VENV) ## try it all on each engine that sites have, as root, in 
 	@((EUID != 0)) || .ci/engine install
 	@exec .venv/bin/python -m tests.engines $(ENGINES)
 
-sweep: $(VENV) ## have each call of a disk or an engine, and each start of a thread, fail in a site's lives, in five minutes
-	@FLCORE_SWEEP=whole exec .venv/bin/python -m pytest tests/unit/launchers/test_one_fault_at_a_time.py -n $$(nproc)
+sweep: $(VENV) ## have each call of a disk or an engine, and each start of a thread, fail in a site's lives, and play thousands of made-up lives, in ten minutes
+	@FLCORE_TRY=all exec .venv/bin/python -m pytest $(addprefix tests/unit/launchers/test_,one_fault_at_a_time.py random_faults.py bad_things.py) -n $$(nproc)
 
 fuzz: $(VENV) ## make up hostile metadata for ten minutes, or MINUTES=1
 	@exec .venv/bin/python -m tests.hostile.fuzz --minutes $(or $(MINUTES),10)

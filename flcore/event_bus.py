@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextvars import ContextVar
 from itertools import chain, count
 from typing import Any, cast
@@ -35,7 +35,6 @@ _depth: ContextVar[int] = ContextVar("depth of nested events", default=0)
 """Each thread has its own: events that several threads fire at the same time are not nested."""
 
 EventHandler = Callable[[str, FLContext], None]
-_Receive = Callable[[str, FLContext], BaseException | None]
 
 
 class _OrderedSet(dict[Any, None]):
@@ -53,13 +52,25 @@ class _OrderedSignal(blinker.Signal):
 
 
 class _Receiver:
-    """One connected handler. What it raises is logged and kept in the context; it stops nobody else."""
+    """One connected handler. What it raises is logged and kept in the context; it stops nobody else.
+
+    SYSTEM_END is the last that it hears until the next SYSTEM_BOOTSTRAP, whoever fires what, and however late.
+    """
 
     def __init__(self, name: str, handler: EventHandler) -> None:
-        self._name = name
+        self.name = name
         self._handler = handler
+        self._is_over = False
 
-    def receive(self, event_type: str, fl_ctx: FLContext) -> BaseException | None:
+    def hears(self, event_type: str) -> bool:
+        """Whether it is to get an event that comes now."""
+        if event_type == EventType.SYSTEM_BOOTSTRAP:
+            self._is_over = False
+        was_over = self._is_over
+        self._is_over = was_over or event_type == EventType.SYSTEM_END
+        return not was_over
+
+    def __call__(self, event_type: str, fl_ctx: FLContext) -> BaseException | None:
         """Call it. Returns what is more than an ``Exception`` and the caller's to heed, when all were called."""
         try:
             self._handler(event_type, fl_ctx)
@@ -74,8 +85,8 @@ class _Receiver:
         return None
 
     def _failed(self, error: Exception, event_type: str, fl_ctx: FLContext) -> None:
-        _log(error, self._name, event_type, fl_ctx)
-        _keep_exception(fl_ctx, self._name, error)
+        _log(error, self.name, event_type, fl_ctx)
+        _keep_exception(fl_ctx, self.name, error)
 
 
 class EventBus:
@@ -84,21 +95,23 @@ class EventBus:
     def __init__(self) -> None:
         self._signal = _OrderedSignal()
         self._lock = threading.Lock()
-        self._receivers: tuple[_Receive, ...] = ()  # a snapshot of the signal's, taken at each change
+        self._receivers: tuple[_Receiver, ...] = ()  # a snapshot of the signal's, taken at each change
 
     def connect(self, name: str, handler: EventHandler) -> Callable[[], None]:
         """Add a handler behind all others, held by a strong reference.
 
         ``name`` stands in logs and in ``FLContextKey.EXCEPTIONS``. Returns a function that removes the handler.
         """
-        receive = _Receiver(name, handler).receive
+        receiver = _Receiver(name, handler)
         with self._lock:
-            self._signal.connect(receive, weak=False)
+            self._signal.connect(receiver, weak=False)
             self._take_snapshot()
-        return lambda: self._disconnect(receive)
+        return lambda: self._disconnect(receiver)
 
-    def fire(self, event_type: str, fl_ctx: FLContext) -> None:
-        """Call all handlers in order; return when the last is done.
+    def fire(self, event_type: str, fl_ctx: FLContext, to: Collection[str] | None = None) -> None:
+        """Call all handlers in order, or those of some names; return when the last is done.
+
+        Who has heard SYSTEM_END is not called before the next SYSTEM_BOOTSTRAP.
 
         What a handler raises is in ``FLContextKey.EXCEPTIONS`` afterwards. Of what is more than an ``Exception``, such
         as an interrupt, the first propagates when all were called; on a thread of this package's own, where nobody
@@ -112,22 +125,23 @@ class EventBus:
         raised: list[BaseException] = []
         try:
             event = _event_props(fl_ctx)
-            for receive in self._receivers:  # who comes or goes meanwhile does so from the next event on
-                fl_ctx.put_all(event)  # again for each: a nested event may have changed them
-                if error := receive(event_type, fl_ctx):
-                    raised.append(error)
+            for receiver in self._receivers:  # who comes or goes meanwhile does so from the next event on
+                if (to is None or receiver.name in to) and receiver.hears(event_type):
+                    fl_ctx.put_all(event)  # again for each: a nested event may have changed them
+                    if error := receiver(event_type, fl_ctx):
+                        raised.append(error)
         finally:
             _depth.reset(outer)
         if raised:
             raise raised[0]
 
-    def _disconnect(self, receive: _Receive) -> None:
+    def _disconnect(self, receiver: _Receiver) -> None:
         with self._lock:
-            self._signal.disconnect(receive)
+            self._signal.disconnect(receiver)
             self._take_snapshot()
 
     def _take_snapshot(self) -> None:
-        self._receivers = tuple(self._signal.receivers_for(blinker.ANY))
+        self._receivers = tuple(cast("_Receiver", each) for each in self._signal.receivers_for(blinker.ANY))
 
 
 def _event_props(fl_ctx: FLContext) -> dict[str, Prop]:

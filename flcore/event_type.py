@@ -9,6 +9,7 @@ class EventType:
     SYSTEM_BOOTSTRAP = "_system_bootstrap"
     SYSTEM_START = "_system_start"
     SYSTEM_END = "_system_end"
+    """The last event until the next SYSTEM_BOOTSTRAP; launchers hear it first."""
 
     DEPLOY_JOB_TO_SERVER = "_deploy_job_to_server"
     DEPLOY_JOB_TO_CLIENT = "_deploy_job_to_client"

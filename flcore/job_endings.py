@@ -57,6 +57,14 @@ class JobEndings:
                 others.append(partial(self._end_or_log, job, by))
         make_all("end", MOST_AT_ONCE, others)
 
+    def call_back_all(self, launches: Sequence[Launch], by: str) -> None:
+        """Have launches raise of which nothing runs yet, where their launchers can; the others go on. Does not wait."""
+        for launch in launches:
+            if launch.launcher is None:
+                launch.request_end(by)
+            else:
+                self._ask_launcher(launch, by)
+
     def _end_or_log(self, job: Launch | JobHandleSpec, by: str) -> None:
         about = {"site": self._site}
         try:
@@ -69,6 +77,9 @@ class JobEndings:
     def _call_back(self, launch: Launch, by: str) -> None:
         """Have a launch raise, if it is not too late; else the site ends what it has launched."""
         launch.request_end(by)
+        self._ask_launcher(launch, by)
+
+    def _ask_launcher(self, launch: Launch, by: str) -> None:
         launcher = launch.launcher
         if launcher is None:
             return

@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
 
 from .admission import Admission, may_wait
 from .job_launcher_spec import JobHandleSpec, JobResult, JobReturnCode
@@ -14,11 +19,15 @@ from .site_events import SiteEvents
 logger = logging.getLogger(__name__)
 
 TELLING_TIMEOUT = 10.0
-"""Seconds that a site which closes waits, at most, for ends to be told that have happened."""
+"""Seconds that a site which closes waits, at most, for launches and ends to be told that have happened."""
 
 
 class JobFollower:
-    """Has the ends of one site's jobs told, each once. All methods may be called from any thread."""
+    """Has the ends of one site's jobs told, each once. All methods may be called from any thread.
+
+    Nothing is told behind the site's own end. Of what ends then, a launcher that finds its jobs again tells in its next
+    life, be it another process's; the rest is told when this site starts again.
+    """
 
     def __init__(self, site: str, jobs: JobRegistry, admission: Admission, events: SiteEvents) -> None:
         self._site = site
@@ -27,44 +36,126 @@ class JobFollower:
         self._events = events
         self._untold: dict[Launch, JobHandleSpec] = {}
         """What was launched or found again, and whose end not all components have heard of."""
+        self._begun: dict[Launch, None] = {}
+        """What is launched, or was found again, and all have not heard of that yet."""
+        self._tells = True
+        self._later: list[Callable[[], None]] = []
+        """Tell of ends that nobody may hear of before the site starts again."""
         self._told = threading.Condition(threading.Lock())
 
-    def expect(self, launch: Launch, handle: JobHandleSpec) -> None:
-        """Note a job whose end is to be told, before anybody hears of the job; :meth:`follow` comes next."""
+    def begin(self, launch: Launch) -> None:
+        """Note that a job is launched, or was found again, before anybody hears of it.
+
+        :meth:`follow` comes next, or :meth:`launch_failed`.
+        """
         with self._told:
-            self._untold[launch] = handle
+            self._begun[launch] = None
 
     def follow(self, launch: Launch, handle: JobHandleSpec) -> None:
-        """Have the job's end told to all, and make room for another."""
+        """Have the end of a job, of which all have heard, told to all, and make room for another."""
 
         def on_end(_: JobHandleSpec) -> None:
             self._jobs.ended(launch.job_id, handle)
             self._admission.leave(launch)  # before it is told: a component may launch the next job when it hears of it
             try:
-                self._events.tell_of_end(launch.job_id, _final_result(handle), _end_id(handle))
+                end_id = _end_id(handle)
+                tell = partial(self._events.tell_of_end, launch.job_id, _final_result(handle), end_id)
+                if self._is_to_be_told_now(launch, tell, is_told_again=bool(end_id)):
+                    tell()
             finally:
-                self._note_told(launch)
+                self._end(launch)
 
+        with self._told:
+            self._untold[launch] = handle
+            self._begun.pop(launch, None)
+            self._told.notify_all()
         handle.add_done_callback(on_end)
 
-    def tell_what_has_ended(self) -> None:
-        """Return when the ends that have happened are told, which is some thread's work; what is not is logged.
+    @contextmanager
+    def taking_over(self, job_id: str, handle: Any) -> Iterator[None]:
+        """Take a job in that was found again, before the components hear of it; its end is told after that."""
+        launch = self._jobs.recovered(job_id, handle)
+        if launch:
+            self.begin(launch)
+            self._admission.enter_regardless(launch)
+        try:
+            yield
+        finally:
+            if launch:
+                self.follow(launch, handle)
 
-        Nothing is waited for on a thread that tells of launches or ends itself: it would wait for its own return.
+    def launch_failed(self, launch: Launch, error: BaseException) -> None:
+        """Have a launch be told of that has failed."""
+        self._jobs.failed(launch, error)
+        self._admission.leave(launch)
+        try:
+            if isinstance(error, Exception):  # an interrupt is about the process, not about the job
+                self._events.tell_of_failed_launch(launch.job_id, error, launch.end_id)
+        finally:
+            self._end(launch)
+
+    def tell_what_has_happened(self) -> None:
+        """Return when the launches under way and the ends that have happened are told, which is other threads' work.
+
+        What is not in time is logged. Nothing is waited for on a thread that tells of launches or ends itself: it would
+        wait for its own return.
         """
         if not may_wait():
             return
-        ended = [launch for launch, handle in self._followed() if self._has_ended(launch, handle)]
+        give_up_at = time.monotonic() + TELLING_TIMEOUT
         with self._told:
-            if self._told.wait_for(lambda: self._untold.keys().isdisjoint(ended), TELLING_TIMEOUT):
-                return
-            untold = [launch.job_id for launch in ended if self._untold.pop(launch, None)]  # said once, and given up
-        words, about = ", ".join(untold), {"site": self._site}
-        logger.error("site %s closes, but not all heard of the ends of these jobs: %s", self._site, words, extra=about)
+            launching = [launch for launch in self._begun if not launch.is_of_this_thread]
+            self._wait_until_none_is_in(self._begun, launching, "these launches are still under way", give_up_at)
+            followed = list(self._untold.items())
+        ended = [launch for launch, handle in followed if self._has_ended(launch, handle)]
+        with self._told:
+            self._wait_until_none_is_in(self._untold, ended, "not all heard of the ends of these jobs", give_up_at)
+            for launch in ended:  # said once, and given up
+                self._untold.pop(launch, None)
 
-    def _followed(self) -> list[tuple[Launch, JobHandleSpec]]:
+    def tell_no_more(self) -> None:
+        """Tell nothing from now on: the site has ended."""
         with self._told:
-            return list(self._untold.items())
+            self._tells = False
+
+    def begin_to_tell(self) -> None:
+        """Tell all that comes: the site starts."""
+        with self._told:
+            self._tells = True
+
+    def tell_what_came_late(self) -> None:
+        """Tell what has ended between the site's end and its start."""
+        with self._told:
+            calls, self._later = self._later, []
+        for call in calls:
+            call()
+
+    def _end(self, launch: Launch) -> None:
+        with self._told:
+            self._begun.pop(launch, None)
+            self._untold.pop(launch, None)
+            self._told.notify_all()
+
+    def _wait_until_none_is_in(
+        self, kept: Mapping[Launch, object], launches: Collection[Launch], why: str, give_up_at: float
+    ) -> None:
+        """With the condition's lock."""
+        patience = max(0.0, give_up_at - time.monotonic())
+        if not self._told.wait_for(lambda: kept.keys().isdisjoint(launches), patience):
+            words, about = ", ".join(launch.job_id for launch in launches if launch in kept), {"site": self._site}
+            logger.error("site %s closes, but %s: %s", self._site, why, words, extra=about)
+
+    def _is_to_be_told_now(self, launch: Launch, tell: Callable[[], None], *, is_told_again: bool) -> bool:
+        with self._told:
+            if not (self._tells or is_told_again):
+                self._later.append(tell)
+            tells = self._tells
+        if not tells:
+            about = {"site": self._site, "job_id": launch.job_id}
+            logger.info(
+                "job %s ended after its site, which tells of that when it starts again", launch.job_id, extra=about
+            )
+        return tells
 
     def _has_ended(self, launch: Launch, handle: JobHandleSpec) -> bool:
         try:
@@ -73,11 +164,6 @@ class JobFollower:
             about = {"site": self._site, "job_id": launch.job_id}
             logger.exception("job %s: its handle cannot say whether it has ended", launch.job_id, extra=about)
             return False
-
-    def _note_told(self, launch: Launch) -> None:
-        with self._told:
-            self._untold.pop(launch, None)
-            self._told.notify_all()
 
 
 def _final_result(handle: JobHandleSpec) -> JobResult:

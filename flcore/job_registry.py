@@ -54,6 +54,11 @@ class JobRegistry:
             running = [handle for job_id, handle in self._handles.items() if job_id not in self._ended]
             return [*self._launches.values(), *running]
 
+    def launches(self) -> list[Launch]:
+        """Return all launches under way."""
+        with self._lock:
+            return list(self._launches.values())
+
     def begin_launch(self, job_id: str) -> Launch:
         """Note that this thread launches a job. Raises NameInUseError if it is launched or runs already."""
         with self._lock:

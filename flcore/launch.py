@@ -50,6 +50,8 @@ class Launch:
 
     def __init__(self, job_id: str) -> None:
         self.job_id = job_id
+        self.end_id = ""
+        """By what id its failure is told, if a launcher, or its next process, may have to tell of that end again."""
         self._thread = threading.get_ident()
         self._state = LaunchState.WAITING
         self._ended_by: str | None = None

@@ -49,6 +49,11 @@ def raise_refusal(job_id: str, fl_ctx: FLContext, components: Mapping[str, FLCom
         raise JobRejectedError(f"job {job_id}: a component has blocked it: {block_reason}")
 
 
+def launchers_among(components: Mapping[str, FLComponent]) -> list[str]:
+    """Return the ids of the launchers, in order."""
+    return [name for name, component in components.items() if isinstance(component, JobLauncherSpec)]
+
+
 def _known_launchers(components: Mapping[str, FLComponent]) -> str:
-    names = [name for name, component in components.items() if isinstance(component, JobLauncherSpec)]
+    names = launchers_among(components)
     return f"its launchers are {', '.join(names)}" if names else "it has no launcher configured"

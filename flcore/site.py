@@ -24,7 +24,7 @@ from .job_launcher_spec import JobArgs, JobHandleSpec, JobLauncherSpec, JobRetur
 from .job_meta import check_metadata, get_job_id, is_identifier
 from .job_registry import JobRegistry
 from .launch import Launch
-from .launcher_choice import choose_launcher
+from .launcher_choice import choose_launcher, launchers_among
 from .launcher_work import at_work, heard_meta, launch_by
 from .site_config import SiteConfig, check_at_end
 from .site_events import SiteEvents
@@ -160,7 +160,8 @@ class Site:
     def fire_event(self, event_type: str, fl_ctx: FLContext) -> None:
         """Have all components handle an event, in order, on this thread. Components fire by their own method.
 
-        The site itself is the first to hear of a JOB_RECOVERED.
+        The site itself is the first to hear of a JOB_RECOVERED. Of SYSTEM_END its launchers hear first, who may still
+        tell of ends then; it is the last that the others hear until the site starts again.
         """
         self._process.check()
         if event_type not in _OTHERS_WAIT_FOR:
@@ -168,7 +169,14 @@ class Site:
             return
         with no_waiting():
             if event_type == EventType.JOB_RECOVERED:
-                self._fire_recovered(fl_ctx)
+                with self._follower.taking_over(fl_ctx.get_job_id(), fl_ctx.get_prop(FLContextKey.JOB_HANDLE)):
+                    self._bus.fire(event_type, fl_ctx)
+            elif event_type == EventType.SYSTEM_END:
+                try:
+                    self._bus.fire(event_type, fl_ctx, launchers_among(self.components()))
+                finally:
+                    self._follower.tell_no_more()
+                    self._bus.fire(event_type, fl_ctx)
             else:
                 self._bus.fire(event_type, fl_ctx)
 
@@ -188,15 +196,20 @@ class Site:
                 started, self._started = self._started, True  # before they are told, for the same reason
             if not started:
                 self._events.fire(EventType.SYSTEM_BOOTSTRAP)
+                self._follower.begin_to_tell()
                 self._events.fire(EventType.SYSTEM_START)
+                self._follower.tell_what_came_late()
 
     def close(self, end_jobs: bool | None = None) -> None:
         """Tell the components that the system ends: launchers let go of their runtimes. Idempotent.
 
-        Launches that wait for their turn raise JobAbortedError. Running jobs and launches under way are ended first if
-        ``end_jobs``, or, where it is None, if the site's ``at_end`` says so; what cannot be ended is logged. Else jobs
-        go on. Ends that have happened are told before SYSTEM_END, if that takes seconds at most, and what of these jobs
-        is left is cleaned up before this returns.
+        Launches that wait for their turn, or can be called back, raise JobAbortedError. Running jobs and all launches
+        under way are ended first if ``end_jobs``, or, where it is None, if the site's ``at_end`` says so; what cannot
+        be ended is logged. Else jobs go on. Launches and ends that have happened are told before SYSTEM_END, if that
+        takes seconds at most, and what of these jobs is left is cleaned up before this returns.
+
+        Nothing is told after SYSTEM_END. An end that comes later is told when this site starts again; by the next
+        process, if the job's launcher finds its jobs again, as those of this project do.
         """
         if self._process.goes_on_elsewhere():
             return
@@ -213,7 +226,8 @@ class Site:
             self._admission.close(by)  # first, or the places of the jobs that are ended would be taken
             if self.at_end == "end" if end_jobs is None else end_jobs:
                 self._endings.end_all(self._jobs.active(), by)
-            self._follower.tell_what_has_ended()
+            self._endings.call_back_all(self._jobs.launches(), by)
+            self._follower.tell_what_has_happened()
 
     @property
     def load(self) -> Load:
@@ -245,12 +259,13 @@ class Site:
         self.start()
         job_id = get_job_id(job_meta)
         launch = self._jobs.begin_launch(job_id)
+        self._follower.begin(launch)
         fl_ctx = self._events.launch_context(job_id, job_meta, job_args, launch)
         try:
             handle = self._launch(launch, fl_ctx, app)
         except BaseException as error:
             if launch.handle is None:
-                self._launch_failed(launch, error)
+                self._follower.launch_failed(launch, error)
                 raise
             with self._taken_in(launch, launch.handle):  # the job was started already: it is ended
                 raise
@@ -302,6 +317,7 @@ class Site:
         with self.workspace.staged(job_meta, None if app is None else Path(app)) as files:
             fl_ctx.put(FLContextKey.APP_ROOT, files.app_dir, private=True, sticky=False)
             self._events.fire_in(fl_ctx, EventType.BEFORE_JOB_LAUNCH)
+            launch.raise_if_ended()  # if by a site that has ended, its launchers have not heard of it
             launcher = choose_launcher(fl_ctx, self.components(), strict=self.strict)
             job_meta = heard_meta(launch.job_id, fl_ctx)
             _write_down(files, job_meta)
@@ -311,19 +327,12 @@ class Site:
             fl_ctx.put(FLContextKey.APP_ROOT, files.app_dir, private=True, sticky=False)
             return handle
 
-    def _launch_failed(self, launch: Launch, error: BaseException) -> None:
-        self._jobs.failed(launch, error)
-        self._admission.leave(launch)
-        if isinstance(error, Exception):  # an interrupt is about the process, not about the job
-            self._events.tell_of_failed_launch(launch.job_id, error)
-
     @contextmanager
     def _taken_in(self, launch: Launch, handle: JobHandleSpec) -> Iterator[str]:
         """Have a job be known, and follow it afterwards: its end is told last, however short it is.
 
         Yields who has asked for its end meanwhile. Whatever is raised ends the job, for nobody gets its handle.
         """
-        self._follower.expect(launch, handle)
         ended_by = self._jobs.launched(launch, handle)
         self._admission.launched(launch)
         try:
@@ -333,19 +342,6 @@ class Site:
             raise
         finally:
             self._follower.follow(launch, handle)
-
-    def _fire_recovered(self, fl_ctx: FLContext) -> None:
-        """Take a job in that was found again, before the components hear of it; its end is told after that."""
-        job_id, handle = fl_ctx.get_job_id(), fl_ctx.get_prop(FLContextKey.JOB_HANDLE)
-        launch = self._jobs.recovered(job_id, handle)
-        if launch:
-            self._follower.expect(launch, handle)
-            self._admission.enter_regardless(launch)
-        try:
-            self._bus.fire(EventType.JOB_RECOVERED, fl_ctx)
-        finally:
-            if launch:
-                self._follower.follow(launch, handle)
 
     def _be_closed(self) -> None:
         self._jobs.let_go()

@@ -63,11 +63,11 @@ class SiteEvents:
         fl_ctx.put(FLContextKey.JOB_HANDLE, handle, private=True, sticky=False)
         self.fire_in(fl_ctx, EventType.AFTER_JOB_LAUNCH)
 
-    def tell_of_failed_launch(self, job_id: str, error: Exception) -> None:
-        """Fire JOB_ABORTED, with what the launch raised."""
+    def tell_of_failed_launch(self, job_id: str, error: Exception, end_id: str = "") -> None:
+        """Fire JOB_ABORTED, with what the launch raised. ``end_id``: see ``Launch``."""
         fl_ctx = self._context_of(job_id)
         fl_ctx.put(FLContextKey.LAUNCH_ERROR, error, private=True, sticky=False)
-        self._tell_of_end(fl_ctx, JobResult.of_failed_launch(error), EventType.JOB_ABORTED, "")
+        self._tell_of_end(fl_ctx, JobResult.of_failed_launch(error), EventType.JOB_ABORTED, end_id)
 
     def tell_of_end(self, job_id: str, result: JobResult, end_id: str = "") -> None:
         """Fire JOB_ABORTED if somebody has ended the job, else JOB_COMPLETED. ``end_id``: see ``JobHandleSpec``."""

@@ -82,8 +82,9 @@ class DockerJobLauncher(JobLauncher):
             jobs' ``secrets``. To be changed only while no job runs.
         host_paths: where the engine's host has what this process sees, ``path here -> path there``; for an engine of
             another host. Of a site in a container of the engine, what is mounted into that is found out.
-        docker_host: the engine, such as ``unix:///var/run/docker.sock``, or ``ssh://`` with the extra ``[ssh]``; by
-            default what Docker's own command uses.
+        docker_host: the engine, such as ``unix:///var/run/docker.sock``, or, with the extra ``[ssh]``,
+            ``ssh://user@host`` where ``ssh user@host docker version`` answers and asks nothing; by default what
+            Docker's own command uses.
         docker_tls: ``{"ca", "cert", "key"}``, for a docker_host of ``tcp://``: the files of the engine's authority, of
             this side's certificate, and of its key; by default DOCKER_TLS_VERIFY and DOCKER_CERT_PATH count.
         kwargs: see :class:`launchers.launch_plan.LaunchPlanner`. Where ``limits`` names no memory, it is three quarters
@@ -183,9 +184,10 @@ class DockerJobLauncher(JobLauncher):
     def place(self, path: str, fl_ctx: FLContext) -> str:
         workspace = fl_ctx.get_prop(FLContextKey.WORKSPACE_OBJECT)
         root = workspace.get_root_dir() if workspace else ""
-        if root and Path(path).is_relative_to(root):
-            return str(PurePosixPath(self.mount_path, Path(path).relative_to(root)))
-        return path
+        try:
+            return str(PurePosixPath(self.mount_path, PurePosixPath(path).relative_to(root))) if root else path
+        except ValueError:  # it is elsewhere
+            return path
 
     def complete(self, spec: ContainerSpec) -> ContainerSpec:
         return replace(

@@ -58,6 +58,7 @@ class JobLauncher(LaunchPlanner):
         self._events = JobEvents(self, self.job_context, self._handle_of)
         self._must_recover = False
         """It could not be done at the start."""
+        self._system_has_ended = False
         self._process = OwnProcess(self)  # it gets its name only in its site
         self._lock = threading.Lock()
 
@@ -115,6 +116,7 @@ class JobLauncher(LaunchPlanner):
     def handle_event(self, event_type: str, fl_ctx: FLContext) -> None:
         """Find earlier jobs again at the system's start, volunteer before a launch, let go at the system's end."""
         if event_type == EventType.SYSTEM_START:
+            self._system_has_ended = False
             self._recover_jobs(fl_ctx)
         elif event_type == EventType.BEFORE_JOB_LAUNCH:
             if self._must_recover:
@@ -122,6 +124,7 @@ class JobLauncher(LaunchPlanner):
             if self.can_launch(fl_ctx.get_prop(FLContextKey.JOB_META), fl_ctx):
                 add_launcher(self, fl_ctx)
         elif event_type == EventType.SYSTEM_END:
+            self._system_has_ended = True  # first: a launch that comes now begins nothing that nobody would end
             self.close()
 
     def launch_job(self, job_meta: dict[str, Any], fl_ctx: FLContext) -> ContainerJobHandle:
@@ -177,10 +180,15 @@ class JobLauncher(LaunchPlanner):
             yield from check_records(state_dir)
 
     def open_keeper(self, fl_ctx: FLContext) -> JobKeeper:
-        """Return the keeper of this launcher's jobs, made for the first context's site. Idempotent, until closed."""
+        """Return the keeper of this launcher's jobs, made for the first context's site. Idempotent, until closed.
+
+        Raises RuntimeUnavailableError between the system's end and its next start.
+        """
         self.note_site(fl_ctx)
         runtime = self._get_runtime()
         with self._lock:
+            if self._system_has_ended:
+                raise RuntimeUnavailableError(f"{self}: the site is closed", reached=False)
             self._events.engine = fl_ctx.get_engine() or self._events.engine  # a site that starts anew may have another
             self._keeper = self._keeper or self._make_keeper(runtime, fl_ctx)
             return self._keeper

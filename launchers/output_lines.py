@@ -12,6 +12,8 @@ from typing import BinaryIO
 
 LONGEST_LINE = 1 << 16
 """Bytes."""
+LINE_BREAK = " | "
+"""What stands for the end of a line where all stands in one."""
 _CHUNK = 1 << 16
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import os
 import re
@@ -43,6 +44,17 @@ def pytest_configure() -> None:
     """Keep test folders out of /dev, which is the host's own: no dataset may be there."""
     if Path(tempfile.gettempdir()).resolve().is_relative_to("/dev"):
         os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", "/var/tmp")
+
+
+def pytest_collection() -> None:
+    """Look for no garbage while thousands of tests are collected, all of which stay."""
+    gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    """Look for garbage again, but not among what stays."""
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.hookimpl(wrapper=True)

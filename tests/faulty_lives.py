@@ -24,14 +24,13 @@ from launchers.records.gpu_leases import GpuLeases
 from launchers.records.leases import Leases
 
 from .faulty import Fault, Faults, FaultyRuntime, Place, faulty_disk, faulty_threads, until
+from .thoroughness import ALL, LITTLE
 
 TIMEOUT = 15.0
 GOOD_LIVES = 2
 USERS = "200000-200099"
 ONCE, A_WHILE = 1, 12
-WHOLE = os.environ.get("FLCORE_SWEEP") == "whole"
-"""Play for every place and turn, not only for a share of the places, which is the same in each run."""
-TURNS = (1, 2, 3) if WHOLE else (1,)
+TURNS = (1, 2, 3) if ALL else (1,)
 HASTY: dict[str, Any] = {"launch_patience": 0.0, "creation_grace": 0.03, "relist_interval": 0.02}
 HASTY_MODULES: Mapping[str, float] = {
     "keeping.launch_steps.LAST_LOOK_TIMEOUT": 0.05,
@@ -41,6 +40,7 @@ HASTY_MODULES: Mapping[str, float] = {
     "tracking.state_tracker.AWAY_INTERVAL": 0.01,
     "tracking.worker_pool.THREAD_RETRY": 0.005,
     "tracking.worker_pool.IDLE_TIMEOUT": 0.01,
+    "tracking.state_tracker.THREAD_RETRY": 0.005,
     "tracking.state_tracker.THREAD_TIMEOUT": 0.5,
 }
 """So that what is tried again is so at once, and threads end as soon as they may, so that more are started."""
@@ -163,9 +163,21 @@ def of_engine(host: Host, fault: Fault) -> Iterator[None]:
 
 
 @contextmanager
+def of_answers(host: Host, fault: Fault) -> Iterator[None]:
+    """Have an engine do what it is asked for, and its answer be lost."""
+    host.runtime.faults, host.runtime.does_it_first = fault, True
+    yield
+
+
+@contextmanager
 def of_threads(host: Host, fault: Fault) -> Iterator[None]:
     with faulty_threads(fault):
         yield
+
+
+Spoil = Callable[[Host, Fault], AbstractContextManager[None]]
+_good_places: dict[Spoil, list[Place]] = {}
+"""From where good lives call what may be spoilt so: it is the same whatever fails, and for how long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,23 +189,27 @@ class Sweep:
         spoil: has calls fail.
         error: makes what they raise.
         fewest: places that there are at least.
-        share: of so many places one is played, unless all are to be.
+        few: for how many of them a run plays that tries little; one that tries more, for ten times as many.
     """
 
     make: Callable[[], Host]
-    spoil: Callable[[Host, Fault], AbstractContextManager[None]]
+    spoil: Spoil
     error: Callable[[], Exception]
     fewest: int
-    share: int = 1
+    few: int = 1
 
     def wrong(self, lasting: int) -> list[str]:
         """Have good lives say where they call from, then play for these places; return what went wrong."""
+        places = _good_places.get(self.spoil) or _good_places.setdefault(self.spoil, self._places())
+        assert len(places) > self.fewest, "what makes calls fail has not seen them"
+        plays = [(place, turn) for place in self._played(places, lasting) for turn in TURNS]
+        return [problem for place, turn in plays if (problem := self._try(place, turn, lasting))]
+
+    def _places(self) -> list[Place]:
         good = Faults(None, self.error)
         for _ in range(GOOD_LIVES):  # threads go on in one order or another
             self.play(good := good.anew())
-        assert len(good.places) > self.fewest, "what makes calls fail has not seen them"
-        plays = [(place, turn) for place in filter(self._is_played, good.places) for turn in TURNS]
-        return [problem for place, turn in plays if (problem := self._try(place, turn, lasting))]
+        return list(good.places)
 
     def play(self, faults: Faults) -> None:
         """Have a site live lives in which something fails, and see that it has come through."""
@@ -205,8 +221,13 @@ class Sweep:
                 faults.heal()
         host.check()
 
-    def _is_played(self, place: Place) -> bool:
-        return WHOLE or zlib.crc32(repr(place).encode()) % self.share == 0
+    def _played(self, places: list[Place], lasting: int) -> list[Place]:
+        """Return all places, or some: always the same of the same code, but for each error others."""
+        if ALL:
+            return places
+        salt = f"{self.error()!r} {lasting}"
+        mixed = sorted(places, key=lambda place: zlib.crc32(f"{salt} {place}".encode()))
+        return mixed[: self.few if LITTLE else 10 * self.few]
 
     def _try(self, place: Place, turn: int, lasting: int) -> str:
         try:

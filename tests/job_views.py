@@ -12,7 +12,7 @@ from flcore import JobResult, JobReturnCode
 from flcore.observers.job_history import JobHistory, Outage, StateEntry
 from launchers.operator.job_view import JobView
 
-BEGAN = 1_800_000_000.0
+BEGAN = 1_700_000_000.0
 SUCCEEDED = JobResult(JobReturnCode.SUCCESS, exit_code=0, started_at=BEGAN + 1, finished_at=BEGAN + 6)
 FAILED = JobResult(JobReturnCode.EXECUTION_ERROR, exit_code=3, error="exit code 3: Traceback | ValueError: no data")
 VOID_ELEMENTS = frozenset({"meta", "link", "br", "hr", "img", "input"})

@@ -40,6 +40,8 @@ class SmallEngine(ThreadingMixIn, UnixStreamServer):
         """The version that it says it has, if not its newest."""
         self.about: dict[str, Any] = {"Version": "x"}
         """What it says beside its version of the API."""
+        self.keeps_connections = False
+        """Whether it does so after an answer, as a real engine does, unless the client says otherwise."""
         self.answers = dict(ANSWERS)
         self.asked: list[str] = []
         self.silent: set[str] = set()
@@ -77,6 +79,10 @@ def small_engine(folder: Path) -> Iterator[SmallEngine]:
 class _Answer(BaseHTTPRequestHandler):
     server: SmallEngine
 
+    def setup(self) -> None:
+        super().setup()
+        self.protocol_version = "HTTP/1.1" if self.server.keeps_connections else "HTTP/1.0"
+
     def _answer(self) -> None:
         self.rfile.read(int(self.headers.get("Content-Length") or 0))
         path = self.path.partition("?")[0]
@@ -101,7 +107,8 @@ class _Answer(BaseHTTPRequestHandler):
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(data)))
         self.end_headers()
-        self.wfile.write(data)
+        if data:  # who has read that there is none may be gone
+            self.wfile.write(data)
 
     def address_string(self) -> str:
         return "a socket"

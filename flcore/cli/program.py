@@ -1,4 +1,4 @@
-"""The ``flcore`` command."""
+"""The ``flcore`` command. What runs sites is imported when one is to run: most commands only look at jobs."""
 
 from __future__ import annotations
 
@@ -11,17 +11,11 @@ import traceback
 from collections.abc import Sequence
 from contextlib import ExitStack, closing
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from ..errors import ConfigError, FLCoreError
-from ..fl_constant import FLContextKey
 from ..import_path import leave_current_folder
-from ..job_launcher_spec import JobLauncherSpec
 from ..plain_text import visible
-from ..site import Site
-from ..site_log import is_on_standard_error, tells_of_end
-from ..submitted_job import SubmittedJob
-from ..workflow import JobWorkflow
 from . import streams
 from .command import (
     EXIT_BROKEN_PIPE,
@@ -36,7 +30,12 @@ from .command import (
     read_config,
 )
 from .completion import add_completion, complete_if_asked
-from .view import JsonView, LiveView, PlainView, View, launches_as_json, launches_as_text
+
+if TYPE_CHECKING:
+    from ..job_launcher_spec import JobLauncherSpec
+    from ..site import Site
+    from ..workflow import JobWorkflow
+    from .view import View
 
 _RUN_EXAMPLE = """example:
   flcore run configs/jobs/digits --site configs/docker/server.json \\
@@ -92,6 +91,10 @@ def _status_of_output() -> int:
 
 def run(args: argparse.Namespace) -> int:
     """Run a job on its sites, all in this process."""
+    from ..site_log import tells_of_end
+    from ..submitted_job import SubmittedJob
+    from ..workflow import JobWorkflow
+
     job = SubmittedJob.read(args.job_dir)
     sites = [_site(config, args.workspace) for config in args.site]
     workflow = JobWorkflow(job, sites)
@@ -121,6 +124,10 @@ def run(args: argparse.Namespace) -> int:
 
 def check(args: argparse.Namespace) -> int:
     """Say whether configs load, and whether what their launchers need is there. No site starts: jobs stay alone."""
+    from ..site import Site
+    from ..submitted_job import SubmittedJob
+    from ..workflow import JobWorkflow
+
     complete = True
     sites = []
     for path in args.config:
@@ -137,6 +144,8 @@ def check(args: argparse.Namespace) -> int:
 
 def _describe(workflow: JobWorkflow, as_json: bool) -> int:
     """Print what each site would be asked for; return the exit status."""
+    from .view import launches_as_json, launches_as_text
+
     with ExitStack() as stack:
         for site in workflow.sites:
             for launcher in _launchers(site).values():
@@ -147,6 +156,8 @@ def _describe(workflow: JobWorkflow, as_json: bool) -> int:
 
 
 def _launchers(site: Site) -> dict[str, JobLauncherSpec]:
+    from ..job_launcher_spec import JobLauncherSpec
+
     return {key: c for key, c in site.components().items() if isinstance(c, JobLauncherSpec)}
 
 
@@ -158,6 +169,8 @@ def _check_workspace(site: Site) -> bool:
 
 
 def _check_launchers(site: Site) -> bool:
+    from ..fl_constant import FLContextKey
+
     launchers = _launchers(site)
     if not launchers:
         print("  MISSING  a launcher: the site can run no job")
@@ -174,11 +187,15 @@ def _check_launchers(site: Site) -> bool:
 
 def _site(path: str, workspace: str | None) -> Site:
     """Build a site; ``workspace`` is where all sites have their folder, by its name."""
+    from ..site import Site
+
     config = read_config(path)
     return Site.from_config(config, workspace and Path(workspace, config.site))
 
 
 def _view(as_json: bool) -> type[View]:
+    from .view import JsonView, LiveView, PlainView
+
     if as_json:
         return JsonView
     live = sys.stdout.isatty() and importlib.util.find_spec("rich") is not None
@@ -193,10 +210,16 @@ def log_to_stderr(level: int) -> logging.Handler:
     """Log what no site's own log writes to standard error; return what does."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setLevel(level)  # a site's log may have the root logger let more pass
-    handler.addFilter(lambda record: not is_on_standard_error(record))
+    handler.addFilter(_is_not_yet_on_standard_error)
     handler.setFormatter(_PlainFormatter("%(levelname)s %(name)s: %(message)s"))
     logging.basicConfig(level=level, handlers=[handler])
     return handler
+
+
+def _is_not_yet_on_standard_error(record: logging.LogRecord) -> bool:
+    from ..site_log import is_on_standard_error
+
+    return not is_on_standard_error(record)
 
 
 class _PlainFormatter(logging.Formatter):

@@ -26,6 +26,8 @@ logger = logging.getLogger(__name__)
 _MODE = 0o640
 MAX_LINE = 1 << 20
 """Bytes of a line, at most, that is read: no journal of a site's has as long ones."""
+_AT_ONCE = 1 << 18
+"""Bytes that are read at once: what the processor keeps near is looked through faster."""
 _APPEND = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
 
 
@@ -111,7 +113,7 @@ def whole_lines_of(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
     Of one that is longer than any of a site's, its end is there at most, which is no JSON object.
     """
     place = file.tell()
-    while some := file.read(MAX_LINE) + file.readline(MAX_LINE):
+    while some := file.read(_AT_ONCE) + file.readline(MAX_LINE):
         end = some.rfind(b"\n") + 1
         if end:
             yield place + end, some[:end]
@@ -128,7 +130,8 @@ def as_written(name: str, value: Any) -> bytes:
 def as_object(line: bytes) -> dict[str, Any] | None:
     """Return what a line says; None, and a warning, if it is no JSON object."""
     try:
-        return dict(json.loads(line))
+        # As text it need not be found out anew, line by line, how it is encoded.
+        return dict(json.loads(line.decode(errors="surrogatepass") if line.startswith(b"{") else line))
     except (TypeError, ValueError, RecursionError) as error:
         logger.warning("a line of the journal is no JSON object, and is passed over: %s", error)
         return None

@@ -108,12 +108,14 @@ def staged(area: Path, target: Path) -> Iterator[StagedFiles]:
             os.mkdir(name, 0o700, dir_fd=lock.descriptor)
         yield (files := StagedFiles(lock.descriptor, path, target))
     finally:
-        with suppress(OSError):  # then the next use removes it
-            if files and files.kept:
-                path.rename(files.kept)
-            else:
-                remove(path)
-        lock.release()
+        try:
+            with suppress(OSError):  # then the next use removes it
+                if files and files.kept:
+                    path.rename(files.kept)
+                else:
+                    remove(path)
+        finally:  # after an interrupt, too: else the next use could not
+            lock.release()
 
 
 def _make_own(area: Path) -> tuple[Path, FileLock]:

@@ -16,6 +16,7 @@ import logging
 import os
 import secrets
 from contextlib import AbstractContextManager, suppress
+from functools import lru_cache
 from pathlib import Path
 
 from .locks import FileLock, exclusively, is_locked, locked
@@ -44,7 +45,11 @@ class StateDir:
         with self.exclusively():
             if self._lock is None:
                 self._lock = locked(self._parents / self.parent_id)
-                self.bury_the_dead()
+                try:
+                    self.bury_the_dead()
+                except BaseException:  # an interrupt: who opens it does not get to know of it
+                    self.close()
+                    raise
 
     def close(self) -> None:
         """Be no longer alive. Idempotent; never raises. In a child by fork the parent goes on to be alive."""
@@ -56,7 +61,8 @@ class StateDir:
             path.unlink(missing_ok=True)
         except OSError as error:  # unlocked it says nothing, and is removed by who buries the dead
             logger.warning("%s: cannot be removed: %s", path, in_words(error))
-        lock.release()
+        finally:  # an interrupt, too, lets it go
+            lock.release()
 
     def exclusively(self) -> AbstractContextManager[None]:
         """One process, and one thread, at a time."""
@@ -71,7 +77,7 @@ class StateDir:
         except FileNotFoundError:
             return False
         except OSError as error:
-            logger.warning("%s: whether it lives cannot be found out: %s", self._parents / parent_id, in_words(error))
+            _say_once(f"{self._parents / parent_id}: whether it lives cannot be found out: {in_words(error)}")
             return True
 
     def bury_the_dead(self) -> None:
@@ -81,3 +87,9 @@ class StateDir:
                 if not self.is_alive(path.name):
                     with suppress(OSError):  # it is no file, or the disk refuses
                         path.unlink(missing_ok=True)
+
+
+@lru_cache(maxsize=256)
+def _say_once(message: str) -> None:
+    """Log what every look would find again."""
+    logger.warning(message)

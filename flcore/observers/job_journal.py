@@ -83,6 +83,8 @@ class JobJournal(FLComponent):
         self._max_files = max_files
         self._state: StateDir | None = None
         self._file: JournalFile | None = None
+        self._missed = 0
+        """Lines in a row that could not be written."""
         self._lock = threading.Lock()
         self._writers: Mapping[str, Callable[[FLContext], None]] = {
             EventType.BEFORE_JOB_LAUNCH: self._launching,
@@ -107,7 +109,10 @@ class JobJournal(FLComponent):
             writer(fl_ctx)
 
     def close(self) -> None:
-        """Close the file, and be no longer there. Idempotent. What launchers tell while they close is still written."""
+        """Close the file, and be no longer there. Idempotent.
+
+        What is told behind that is still written: a framework may go on to tell behind its SYSTEM_END.
+        """
         with self._lock:
             state, self._state = self._state, None
         if state:
@@ -181,7 +186,13 @@ class JobJournal(FLComponent):
         try:
             file.write(line, durable=durable)
         except OSError as error:
-            self.log_error(fl_ctx, f"the journal cannot be written, so it misses {event!r}: {in_words(error)}")
+            say = self.log_debug if self._missed else self.log_error  # once, not for each line
+            self._missed += 1
+            say(fl_ctx, f"the journal cannot be written, so it misses {event!r}: {in_words(error)}")
+        else:
+            if self._missed:
+                self.log_warning(fl_ctx, f"the journal can be written again; it misses so many lines: {self._missed}")
+            self._missed = 0
         if not is_open:
             file.close()
 

@@ -17,6 +17,7 @@ from typing import Protocol, TypeVar
 from flcore.disk.os_errors import in_words
 from flcore.disk.safe_files import PASSING, closing, open_private, write_new
 from flcore.errors import JobLaunchError, NameInUseError
+from flcore.event_ids import EventId
 from flcore.job_launcher_spec import ImagePullProgress, JobHandleSpec, JobStateChange
 from flcore.launch import Launch
 
@@ -148,7 +149,7 @@ class JobKeeper:
             with _hiding(job.hooks.secrets):
                 steps.create(self._labelled(spec, who, image))
                 job.note(container_id=job.identity.container_id)
-                self.tracker.watch(job)  # before the start, so that no end is too quick to be seen
+                self.tracker.watch_unstarted(job)  # before the start, so that no end is too quick to be seen
                 confirm(spec.user)
                 steps.start()
                 handle = make_handle(job)
@@ -208,19 +209,27 @@ class JobKeeper:
             launch.on_end_request(partial(self._call_back, launch, job))  # called at once, if somebody was faster
             yield steps
         except BaseException as error:  # an interrupt, too, must leave nothing behind
-            has_loans = not self._loans.take_secrets_back(job)
-            if steps.give_up(error, has_loans):
-                self._drop(job)
-                if job.hooks.record:
-                    if steps.may_have_made:
-                        job.hooks.record.keep()
-                    job.hooks.record.forget()
+            self._give_up(launch, job, steps, error)
             if isinstance(error, OSError):  # no step should let one out; none of them is for who launches to know
                 raise JobLaunchError(f"job {launch.job_id}: it cannot be launched: {error}") from error
             raise
         finally:
             with self._lock:
                 del self._launching[launch.job_id]
+
+    def _give_up(self, launch: Launch, job: TrackedJob, steps: LaunchSteps, error: BaseException) -> None:
+        has_loans, record = not self._loans.take_secrets_back(job), job.hooks.record
+        if record:  # first: who sees to what is left may be another process, which tells of it, too
+            launch.end_id = str(EventId.of_one_event())
+            job.note_end_id(launch.end_id)
+        if not steps.give_up(error, has_loans):
+            return
+        self._drop(job)
+        if record:
+            if steps.may_have_made:
+                record.keep()
+            if not record.forget():
+                steps.note_end(error)
 
     def _call_back(self, launch: Launch, job: TrackedJob) -> None:
         """Write down who has asked for a launch's end, in case this process does not live to give it up."""

@@ -15,6 +15,7 @@ from ..docker_state import TERMINAL_STATES
 from ..records.job_record import JobIdentity, JobRecord, RecordStore
 from ..records.known_containers import KnownContainers
 from ..records.known_job import KnownJob, known_job
+from ..records.told import TOLD_END_ID, Told
 from ..runtime.base import ContainerSummary, Runtime
 from ..settings import IGNORE, STOP, JobSettings
 from ..tracking.state_tracker import StateTracker
@@ -167,25 +168,28 @@ class JobRecovery:
 
     def _adopt(self, summary: ContainerSummary, tracker: StateTracker) -> None:
         who = _identity_of(summary)
+        told = Told(told_end_id=KnownContainers(self._store.folder).end_id_of(who))
         try:
-            record = self._begin_record(who)
+            record = self._begin_record(who, told)
         except FileExistsError:  # another process was faster
             self._ignored.add(summary.id)
             return
-        job = TrackedJob(who, self._hooks(who.job_id, record, _INTERRUPTED_LAUNCH))
+        job = TrackedJob(who, self._hooks(who.job_id, record, _INTERRUPTED_LAUNCH), told)
         if self._settings.orphans == STOP:
             job.request_end("the site, which had no record of it ('orphans')", time.time())
         logger.warning("%s: an orphan", who)
         self._add(job)
         tracker.watch(job)
 
-    def _begin_record(self, who: JobIdentity) -> JobRecord | None:
+    def _begin_record(self, who: JobIdentity, told: Told) -> JobRecord | None:
         """Write down that we have an orphan now; None where the disk refuses: the next process finds it as we have.
+
+        What was told of it stands in the same line, for with that line the record goes which has said so before.
 
         Raises FileExistsError if another process has it already.
         """
         try:
-            return self._store.add(self._launcher, who)
+            return self._store.add(self._launcher, who, **{TOLD_END_ID: told.told_end_id})
         except FileExistsError:
             raise
         except OSError as error:

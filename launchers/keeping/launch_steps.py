@@ -161,7 +161,7 @@ class LaunchSteps:
             if job.result and job.result.ended_by:  # it did not start, for somebody outside this process has ended it
                 raise launch_aborted(job.identity.job_id, job.result.ended_by) from error
             raise
-        tracker.poke(job)
+        tracker.poke_unless_told(job)
         timeout = self._pad.settings.start_timeout
         if timeout is not None and not job.enter_states(RUN_OR_OVER, timeout):
             late = f"did not run within {timeout:g} s ('timeout')"
@@ -211,8 +211,7 @@ class LaunchSteps:
         job = self._job
         if not (job.identity.container_id or self._asked or has_loans):
             return True
-        by = error.by if isinstance(error, JobAbortedError) else f"the launcher, on {error!r}"[:200]
-        self._will_remove(by)  # whatever it did, it is not what was asked for
+        self.note_end(error)  # whatever it did, it is not what was asked for
         if not job.identity.container_id:
             follow = self._pad.tracker.expect if self._asked else self._pad.tracker.clean_up
             follow(job)
@@ -224,6 +223,10 @@ class LaunchSteps:
             logger.warning("%s: will be removed when that is possible: %s", job.identity, problem)
             self._pad.tracker.end(job)
         return False
+
+    def note_end(self, error: BaseException) -> None:
+        """Note on whose request the job of a launch that failed ends."""
+        self._will_remove(error.by if isinstance(error, JobAbortedError) else f"the launcher, on {error!r}"[:200])
 
     def _will_remove(self, by: str) -> None:
         """Note on whose request the job ends, whatever its container has done."""

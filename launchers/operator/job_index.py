@@ -19,7 +19,8 @@ from ..docker_state import GONE
 from ..records.known_containers import agrees
 from ..runtime.base import ContainerSummary, Runtime
 from .job_view import JobView, Listed, join
-from .site_files import FollowedHistory, FoundRecord, SiteFiles
+from .last_jobs import tell_of_the_last
+from .site_files import FollowedHistory, FoundRecord, SiteFiles, UnparsedHistory
 
 
 class Holding(NamedTuple):
@@ -106,7 +107,9 @@ class JobIndex:
         with self._lock:
             self._problems = []
             listed = self._list()
-            sites = {site.id: site for site in self._look_at_sites(listed)}
+            sites = {site.id: site for site in self._read_sites(listed, None)}
+            if any(not sites[one.site_id].has_noted(one) for one in listed if one.site_id in sites):
+                sites = {site.id: site for site in self._look_at_sites(listed)}  # perhaps a journal tells of it
             mine = [one for one in listed if self._whole_machine or one.site_id in sites]
             return [_holding(one, sites.get(one.site_id)) for one in mine]
 
@@ -194,15 +197,30 @@ class JobIndex:
             sites.setdefault(site.folder.resolve(), site)
         return sites.values()
 
-    def _look_at_sites(self, listed: Iterable[Listed]) -> list[_SiteNow]:
+    def _look_at_sites(self, listed: Sequence[Listed]) -> list[_SiteNow]:
+        """Return what the sites have; of the last jobs only, if more is not wanted, and those can be told."""
+        wanted = self._wanted
+        sites = self._read_sites(listed, wanted)
+        if wanted.last is None:
+            return sites
+        elsewhere = {*(one.key[1] for one in listed), *(r.fields["job_id"] for site in sites for r in site.records)}
+        with suppress(OSError):  # which is told by who reads on
+            if tell_of_the_last(wanted.last, [site.followed.unparsed for site in sites], elsewhere):
+                return sites
+        self._followed = {}
+        return self._read_sites(listed, wanted._replace(last=None))
+
+    def _read_sites(self, listed: Iterable[Listed], wanted: Wanted | None) -> list[_SiteNow]:
+        """Read what the sites have; of their journals what is wanted, or nothing."""
         found = []
         before, self._followed = self._followed, {}
         for site in self._sites_there(listed):
             key = site.folder, site.journal
-            followed = self._followed[key] = before.get(key) or _Followed(site, self._wanted)
+            followed = self._followed[key] = before.get(key) or _Followed(site, wanted or self._wanted)
             try:
                 site_id, records = site.site_id(), site.records()
-                followed.look()
+                if wanted:
+                    followed.look()
                 found.append(_SiteNow(site, site_id, records, followed))
             except OSError as error:
                 self._note_unread(site, error)
@@ -217,12 +235,13 @@ class JobIndex:
 
 
 class _Followed:
-    """A site's journal, as far as it was read, and the views of ended jobs, of which it alone tells."""
+    """A site's journal, as far as it was read, and the views of jobs that are over, of which it alone tells."""
 
     def __init__(self, site: SiteFiles, wanted: Wanted) -> None:
         self.history = SiteHistory()
-        self._journal = FollowedHistory(site.journal, wanted)
-        self.ended: dict[tuple[str, str], JobView] = {}
+        self.unparsed = UnparsedHistory(site.journal)
+        self._journal = self.unparsed if wanted.last is not None else FollowedHistory(site.journal, wanted)
+        self.over: dict[tuple[str, str], JobView] = {}
         """These views, by site and job id."""
 
     def look(self) -> None:
@@ -230,9 +249,9 @@ class _Followed:
         before, self.history = self.history, self._journal.look()
         changed = self.history.settle()
         if self.history is not before:
-            self.ended = {}
+            self.over = {}
         for key in changed:
-            self.ended.pop(key, None)
+            self.over.pop(key, None)
 
 
 class _SiteNow(NamedTuple):
@@ -251,6 +270,11 @@ class _SiteNow(NamedTuple):
             return all(agrees(fields, who) for fields in own)
         return told == (who.container_name, who.site, who.job_id) or self.files.note_of(who) is not None
 
+    def has_noted(self, one: Listed) -> bool:
+        """Whether its records alone tell whether a container is a job's."""
+        nonces = {record.fields.get("nonce") for record in self.records}
+        return one.summary.nonce in nonces or self.files.note_of(one.who) is not None
+
     def jobs(self, listed: Iterable[Listed]) -> list[JobView]:
         """Return the site's jobs, by what it has, and by its containers."""
         records = {(record.fields["site"], record.fields["job_id"]): record for record in self.records}
@@ -258,7 +282,7 @@ class _SiteNow(NamedTuple):
         for one in listed:
             containers[one.key].append(one)
         told_elsewhere = {**records, **containers}
-        known = self.followed.ended
+        known = self.followed.over
         return [
             view
             if (view := known.get(key)) and key not in told_elsewhere
@@ -269,8 +293,8 @@ class _SiteNow(NamedTuple):
     def _view(self, key: tuple[str, str], record: FoundRecord | None, listed: Sequence[Listed]) -> JobView:
         told = self.followed.history.jobs.get(key)
         view = join(told, record, listed, self.files.is_alive, self.files.workspace)
-        if not record and not listed and view.history.result:
-            self.followed.ended[key] = view
+        if not record and not listed and not view.is_active:  # what is lost stays so, too: no dead process comes back
+            self.followed.over[key] = view
         return view
 
 

@@ -9,7 +9,7 @@ from flcore.job_launcher_spec import LAST_OUTPUT
 from flcore.plain_text import harmless
 
 from ..docker_state import DOCKER_STATE, TERMINAL_STATES
-from ..tracking.job_output import LINE_BREAK
+from ..output_lines import LINE_BREAK
 from .durations import as_age, as_duration
 from .job_view import LAUNCHING, LOST, UNKNOWN, JobView
 from .terminal import Terminal, cut, width_of

@@ -14,16 +14,18 @@ from .job_json import as_dict
 from .job_table import table_lines
 from .job_view import JobView
 from .scope import index_of
-from .selection import jobs_to_show, looked_for, wanted_for
+from .selection import jobs_to_show, looked_for, wanted_for, wanted_to_show
 from .terminal import Terminal
-from .watch import watch
 
 
 def run(args: argparse.Namespace) -> int:
     """List the jobs, or show them until Ctrl-C; return the exit status."""
     terminal = Terminal()
-    with index_of(args, wanted=wanted_for(args.job)) as index:
+    wanted = wanted_for(args.job) if args.watch else wanted_to_show(args)
+    with index_of(args, wanted=wanted) as index:
         if args.watch:
+            from .watch import watch
+
             return watch(index, args, terminal)
         views = looked_for(index, partial(jobs_to_show, args=args))
         show(views, terminal, as_json=args.json)

@@ -27,6 +27,11 @@ def wanted_for(names: Sequence[str], *, usage: bool = False) -> Wanted:
     return Wanted([name.rpartition("/")[2] for name in names] if names else None, usage)
 
 
+def wanted_to_show(args: argparse.Namespace) -> Wanted:
+    """Return what is wanted of journals by :func:`jobs_to_show`, once."""
+    return wanted_for(args.job)._replace(last=None if args.all or args.job else args.last)
+
+
 def looked_for(index: JobIndex, choose: Callable[[list[JobView]], list[JobView]]) -> list[JobView]:
     """Return which of the jobs are chosen. Says first what could not be found out: it may be why one is not there."""
     there = index.jobs()

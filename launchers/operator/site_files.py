@@ -5,19 +5,21 @@ from __future__ import annotations
 import logging
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
+from functools import lru_cache
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from flcore.disk.journal_file import open_journal, whole_lines_of
+from flcore.disk.journal_file import as_object, open_journal, whole_lines_of
 from flcore.disk.journal_reader import JournalReader
 from flcore.disk.os_errors import in_words
 from flcore.disk.state_dir import StateDir
 from flcore.job_meta import is_identifier
 from flcore.observers.job_history import SiteHistory
 from flcore.observers.job_journal import JOURNAL_NAME
-from flcore.observers.journal_sieve import ALL, Wanted, job_ids
+from flcore.observers.journal_sieve import ALL, LinesOfJobs, Wanted, job_ids
 from flcore.workspace import STATE_DIR
 
 from ..records.job_record import JobIdentity, read_record, unreadable_records
@@ -124,16 +126,70 @@ class FollowedHistory:
         self._history = SiteHistory()
 
     def _take_in(self, line: Mapping[str, Any]) -> None:
-        if _names_its_job(line) and self._wanted.is_met_by(line):
-            try:
-                self._history.take_in(line)
-            except (AttributeError, KeyError, TypeError, ValueError) as error:
-                logger.warning("%s: a line that cannot be read is passed over: %r", self._journal, error)
+        if self._wanted.is_met_by(line):
+            _take_in(self._history, line, self._journal)
+
+
+class UnparsedHistory:
+    """What one journal tells, at one look, of the jobs of which it is asked to tell. For one thread at a time."""
+
+    def __init__(self, journal: Path) -> None:
+        self._journal = journal
+        self.lines = LinesOfJobs()
+        """Those of jobs."""
+        self.is_odd = False
+        """There are lines that are not as a site writes them, which may be of any job."""
+        self._history = SiteHistory()
+
+    def look(self) -> SiteHistory:
+        """Read the journal, and return what tells of no job yet. Raises OSError."""
+        self.lines, self.is_odd, self._history = LinesOfJobs(), False, SiteHistory()
+        JournalReader(self._journal, self.lines.keep).read(lambda: None, self._take_in_another)
+        return self._history
+
+    def tell_of(self, job_id: str) -> float:
+        """Have the history tell of a job; return when it began, at whatever site last; 0 if that is not known."""
+        there, lines = len(self._history.jobs), self.lines.of(job_id)
+        for line in chain.from_iterable(lines):
+            if (fields := as_object(line)) is not None:
+                _take_in(self._history, fields, self._journal)
+        count = len(self._history.jobs) - there
+        self.is_odd |= count < len(lines)  # none of a site's can be read
+        return max((job.began_at for job in islice(reversed(self._history.jobs.values()), count)), default=0.0)
+
+    def knows(self, job_ids: Iterable[str]) -> bool:
+        """Whether there are lines of these jobs, for each site that writes more than what jobs have used."""
+        sites = len(self.lines.sites) or 1
+        return all(len(self.lines.of(job_id)) == sites for job_id in job_ids)
+
+    def knows_all(self) -> bool:
+        """Whether there are lines of all jobs, and of none it is told only what it has used. Raises OSError."""
+        with ExitStack() as stack:
+            files = open_journal(self._journal, stack)
+            return all(self.lines.has_all_that_used(whole) for file in files for _, whole in whole_lines_of(file))
+
+    def _take_in_another(self, line: Mapping[str, Any]) -> None:
+        self.is_odd |= "job_id" in line
+        _take_in(self._history, line, self._journal)
+
+
+def _take_in(history: SiteHistory, line: Mapping[str, Any], journal: Path) -> None:
+    if _names_its_job(line):
+        try:
+            history.take_in(line)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            logger.warning("%s: a line that cannot be read is passed over: %r", journal, error)
 
 
 def _names_its_job(line: Mapping[str, Any]) -> bool:
     """Whether what a line says of its job can stand in a path. Nothing else gets into a journal that a site writes."""
-    return is_identifier(line.get("site")) and ("job_id" not in line or is_identifier(line["job_id"]))
+    site, job_id = line.get("site"), line.get("job_id", "no-job")
+    return isinstance(site, str) and isinstance(job_id, str) and _can_be_name(site) and _can_be_name(job_id)
+
+
+@lru_cache(maxsize=1024)
+def _can_be_name(text: str) -> bool:
+    return is_identifier(text)  # thousands of lines are of one job
 
 
 def _records_in(folder: Path) -> list[Path]:

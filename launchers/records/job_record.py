@@ -19,15 +19,13 @@ from __future__ import annotations
 import errno
 import json
 import logging
-import math
 import os
 import secrets
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +36,7 @@ from flcore.job_launcher_spec import Check
 from flcore.job_meta import is_identifier
 
 from .end_marks import EndMarks
+from .record_lines import fields_in, is_cut_off, is_number
 from .site_id import made_site_id
 
 logger = logging.getLogger(__name__)
@@ -81,19 +80,27 @@ class JobIdentity:
         return f"job {self.job_id} in container {self.container_name} ({self.container_id[:12] or 'not made yet'})"
 
 
+@dataclass(slots=True)
+class Held:
+    """What all records of one process's store have in common."""
+
+    left: deque[JobRecord] = field(default_factory=deque)
+    """Records that nobody needs any more, and that could not be removed."""
+    given_up: bool = False
+    """Any other process may have taken them over."""
+
+
 class JobRecord:
     """One job's file. May be written from several threads; raises OSError where the disk refuses.
 
-    ``left`` gets it if it cannot be removed when nothing is left to be done: who has that tries again.
+    ``held`` gets it if it cannot be removed when nothing is left to be done: who has that tries again.
     """
 
-    __slots__ = ("_is_kept", "_left", "fields", "path")
+    __slots__ = ("_held", "_is_kept", "fields", "path")
 
-    def __init__(
-        self, path: Path, fields: Mapping[str, Any] | None = None, left: deque[JobRecord] | None = None
-    ) -> None:
+    def __init__(self, path: Path, fields: Mapping[str, Any] | None = None, held: Held | None = None) -> None:
         self.path = path
-        self._left = left
+        self._held = held or Held()
         self._is_kept = False
         self.fields = fields or {}
         """What it said when it was begun, or taken over."""
@@ -115,21 +122,27 @@ class JobRecord:
         except OSError:
             return None
 
+    @property
+    def is_given_up(self) -> bool:
+        """Whether its store was closed: the next process goes on from what it says."""
+        return self._held.given_up
+
     def keep(self) -> None:
         """Have it put by when it is forgotten: there may be a container even then, and this tells whose that is."""
         self._is_kept = True
 
-    def forget(self) -> None:
-        """Remove the file, or have that be tried again later. Idempotent; never raises."""
+    def forget(self) -> bool:
+        """Remove the file; where that cannot be, have it tried again later, and return False. Idempotent."""
         try:
             if self._is_kept:
                 self._put_by()
             else:
                 self.path.unlink(missing_ok=True)
         except OSError as error:
-            if self._left is not None:
-                self._left.append(self)
+            self._held.left.append(self)
             logger.warning("%s: the record of a job that is over cannot be removed yet: %s", self.path, in_words(error))
+            return False
+        return True
 
     def _put_by(self) -> None:
         kept = self.path.parent.parent / KEPT
@@ -146,8 +159,7 @@ class RecordStore:
         self.folder = self._state.folder
         self._jobs = self.folder / "jobs"
         self._unreadable = self.folder / UNREADABLE
-        self._left: deque[JobRecord] = deque()
-        """Records that nobody needs any more, and that could not be removed."""
+        self._held = Held()
         self.site_id = ""
         """What the labels of this site's containers carry; empty before :meth:`open`."""
 
@@ -172,6 +184,7 @@ class RecordStore:
     def close(self) -> None:
         """Give up what is still on record, for others to take over. Idempotent; never raises."""
         self._forget_what_is_left()
+        self._held.given_up = True
         self._state.close()
 
     def add(self, launcher: str, who: JobIdentity, **more: Any) -> JobRecord:
@@ -187,7 +200,7 @@ class RecordStore:
             "time": time.time(),
         } | more
         self._forget_what_is_left()
-        record = JobRecord(self._jobs / f"{who.job_id}.{who.nonce}.jsonl", whole, self._left)
+        record = JobRecord(self._jobs / f"{who.job_id}.{who.nonce}.jsonl", whole, self._held)
         try:
             _append(record.path, whole, os.O_CREAT | os.O_EXCL, durable=True)
             _sync_folder(self._jobs)
@@ -221,7 +234,7 @@ class RecordStore:
             return self.add(known["launcher"], who, time=known["time"])
         except OSError as error:
             logger.warning("%s: cannot be written anew: %s", record.path, in_words(error), extra=who.log_fields())
-            return JobRecord(record.path, known, self._left)
+            return JobRecord(record.path, known, self._held)
 
     def set_aside(self, path: Path, why: object) -> None:
         """Move a record that cannot be read to where it is in nobody's way, and nothing of it is lost. Never raises."""
@@ -249,10 +262,10 @@ class RecordStore:
         Raises OSError for what is wrong with this process, or with the folder.
         """
         for path in sorted(self._jobs.glob("*.jsonl")):
-            record = JobRecord(path, left=self._left)
+            record = JobRecord(path, held=self._held)
             try:
                 content = _content(path)
-                if _is_cut_off(content):  # before the engine was asked for anything
+                if is_cut_off(content):  # before the engine was asked for anything
                     record.forget()
                     continue
                 record.fields = {"container_id": "", "parent": _NOBODY} | _fields(path, content)
@@ -284,8 +297,8 @@ class RecordStore:
             (self.folder / KEPT / name).unlink()
 
     def _forget_what_is_left(self) -> None:
-        for _ in range(len(self._left)):
-            self._left.popleft().forget()
+        for _ in range(len(self._held.left)):
+            self._held.left.popleft().forget()
 
 
 def _append(path: Path, fields: Mapping[str, Any], flags: int, durable: bool) -> None:
@@ -350,29 +363,13 @@ def _content(path: Path) -> bytes:
 
 
 def _fields(path: Path, content: bytes) -> dict[str, Any]:
-    passed_over = partial(logger.warning, "%s: a line that is no JSON object is passed over: %s", path)
-    return fields_in(content, passed_over)
-
-
-def fields_in(content: bytes, on_error: Callable[[Exception], object]) -> dict[str, Any]:
-    """Return the fields of a record's lines, later ones in place of earlier ones; of no line that is no object."""
-    fields: dict[str, Any] = {}
-    for line in content.splitlines():
-        try:
-            fields |= json.loads(line or "{}")
-        except (ValueError, TypeError, RecursionError) as error:
-            on_error(error)
+    errors: list[Exception] = []
+    fields = fields_in(content, errors.append)
+    if errors:
+        logger.warning("%s: what is no JSON object is passed over (%d lines): %s", path, len(errors), errors[0])
     return fields
 
 
-def _is_cut_off(content: bytes) -> bool:
-    """Whether it is what a crash has left of the first line: a beginning of it, or zeros where it should be."""
-    line = content.removeprefix(b"\n").rstrip(b"\0")
-    begins_well = line[: len(_BEGINNING)] == _BEGINNING[: len(line)]
-    return begins_well and b"\n" not in line and not line.endswith(b"}")
-
-
-_BEGINNING = b'{"job_id"'
 _NOBODY = "nobody"
 """In place of a process's id; no process has it."""
 _TEXTS = ("job_id", "site", "launcher", "name", "nonce", "container_id")
@@ -388,8 +385,3 @@ def _check_identity(fields: Mapping[str, Any]) -> None:
             raise ValueError(f"{key!r} is {fields[key]!r:.80}, which cannot be in a path")
     if not is_number(fields.get("time")):
         raise ValueError(f"'time' is {fields.get('time')!r:.80}, which is no number")
-
-
-def is_number(value: Any) -> bool:
-    """Whether a value of a record is a finite number."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

@@ -23,7 +23,9 @@ from flcore.disk.safe_files import open_file
 from flcore.job_meta import is_identifier
 from flcore.observers.job_journal import JOURNAL_NAME
 
-from .job_record import KEPT, MAX_RECORD, SETTLED, UNREADABLE, JobIdentity, fields_in
+from .job_record import KEPT, MAX_RECORD, SETTLED, UNREADABLE, JobIdentity
+from .known_job import told_in
+from .record_lines import fields_in
 
 _FOLDERS = ("jobs", UNREADABLE, KEPT)
 
@@ -42,6 +44,15 @@ class KnownContainers:
         if not (is_identifier(who.job_id) and is_identifier(who.nonce)):
             return None
         return next((path for path in self._notes(who) if agrees(_what_can_be_read(path), who)), None)
+
+    def end_id_of(self, who: JobIdentity) -> str:
+        """Return by what id the end of a container's job was told before; empty where it was not, or nobody knows."""
+        path = self.note_of(who)
+        fields = _what_can_be_read(path) if path else {}
+        with suppress(ValueError):
+            told = told_in(fields)
+            return told.end_id if path and path.parent.name == KEPT else told.told_end_id
+        return ""
 
     def are_told_of(self, who: JobIdentity) -> bool:
         """Whether the site's journal, at the place where it is by default, tells of a container. Reads all of it."""

@@ -18,8 +18,9 @@ from ..docker_state import (
     effective_state,
     result_of,
 )
-from .job_record import JobIdentity, is_number
-from .told import Told, boot
+from .job_record import JobIdentity
+from .record_lines import is_number
+from .told import TOLD_END_ID, Told, boot
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,9 +87,10 @@ def told_in(fields: Mapping[str, Any]) -> Told:
     begun = _begun(progress.state, fields.get("telling"))
     run = _checked("run", fields.get("run", ""), _is_text)
     number = _checked("number", fields.get("number", 0), _is_count)
+    told_end_id = _checked(TOLD_END_ID, fields.get(TOLD_END_ID, ""), _is_text)
     if not run or not run.startswith(boot()):  # of a version without ids, or a power cut may have taken a number
-        return Told(progress, begun=begun)
-    return Told(progress, run, number, begun)
+        return Told(progress, begun=begun, told_end_id=told_end_id)
+    return Told(progress, run, number, begun, told_end_id)
 
 
 def _begun(previous: DOCKER_STATE | None, telling: Any) -> Transition | None:

@@ -7,6 +7,9 @@ process would give it to another change. Therefore a change is written down befo
 that is told of it; the next process tells just that once more before it looks what else has changed. It costs one line
 of a file a change.
 
+A launch that has failed is told of at once, though its container may be there for a while yet. That end has an id of
+its own, which is written down before it is told: whoever sees to the rest, and tells the end again, tells it by that.
+
 A run that cannot be written down, because the disk is full, goes on under another ``run``, which nobody knows and so
 nobody uses again. So does one whose host has started anew since: a power cut may have taken the last lines.
 """
@@ -24,6 +27,8 @@ from flcore.event_ids import EventId
 
 from ..docker_state import DOCKER_STATE, Progress, Transition
 
+TOLD_END_ID = "told_end_id"
+"""The field of a record."""
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -51,15 +56,22 @@ class Told:
     """Of what was told last."""
     begun: Transition | None = None
     """What somebody began to tell next: it has been told to all, to some, or to nobody."""
+    told_end_id: str = ""
+    """The id by which the end was told before the changes that led to it: that of a launch which failed."""
 
     @property
     def next_id(self) -> str:
         """The id of what is told next."""
         return str(EventId(self.run, self.number + 1))
 
+    @property
+    def end_id(self) -> str:
+        """The id of the end, if no change is told before it."""
+        return self.told_end_id or self.next_id
+
     def then(self, state: DOCKER_STATE, time: float) -> Told:
         """Return what is told when one more change is."""
-        return Told(self.progress.then(state, time), self.run, self.number + 1)
+        return replace(self, progress=self.progress.then(state, time), number=self.number + 1, begun=None)
 
     def anew(self) -> Told:
         """Return the same, with a count that begins anew."""

@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from functools import partial
+from functools import cached_property, partial
 from http.client import HTTPException
 from pathlib import Path
 from types import MappingProxyType
@@ -68,6 +68,7 @@ from .docker_output import output_so_far
 from .docker_parent import Parent, as_parent, own_container_id
 from .docker_pull import DockerPull, Entry, Hangup, pull_error
 from .docker_request import create_request
+from .docker_ssh import SSH_ERRORS
 from .nvidia import query_gpus
 
 logger = logging.getLogger(__name__)
@@ -78,12 +79,13 @@ _REPLAY = 2.0
 """Seconds of the past asked for with each subscription."""
 _LOCAL = "http+docker://localhost"
 """What docker-py calls an engine behind a socket of this host."""
-_NO_ANSWER = (
+_NO_ANSWER: tuple[type[Exception], ...] = (
     DockerException,
     requests.exceptions.RequestException,
     urllib3.exceptions.HTTPError,
     HTTPException,
     OSError,
+    *SSH_ERRORS,
 )
 
 
@@ -109,7 +111,7 @@ class DockerRuntime:
         tls: EngineTls | None = None,
     ) -> None:
         self.name = f"Docker Engine {told_address(docker_host or '')}".rstrip()
-        self._has_address = bool(docker_host or client)
+        self._address = "" if client else docker_host or None
         self.remembers = True
         self._host_paths = host_paths or {}
         self._filters: dict[str, Any] = {"label": [watched_label]} if watched_label else {}
@@ -139,11 +141,14 @@ class DockerRuntime:
 
     def _parent(self) -> Parent:
         """Return where this process runs. Asks the engine only if that is a container: its networks may change."""
-        own_id = own_container_id(Path("/proc/self/mountinfo").read_text())
-        if own_id:
+        if self._own_id:
             with self._errors("the site's own container"), suppress(NotFound):  # it may be another engine's
-                return as_parent(self._clients.looks.api.inspect_container(own_id), self._host_paths)
+                return as_parent(self._clients.looks.api.inspect_container(self._own_id), self._host_paths)
         return Parent(paths=self._host_paths)
+
+    @cached_property
+    def _own_id(self) -> str:
+        return own_container_id(Path("/proc/self/mountinfo").read_text())  # a process stays where it is
 
     def find_image(self, image: str) -> FoundImage | None:
         with self._errors(f"image {image}", OF_A_NAME_OF_AN_IMAGE):
@@ -361,9 +366,10 @@ class DockerRuntime:
             said = error.explanation or error
             raise refusal(what, error.status_code, said, refusals, self._clients.dialect) from error
         except _NO_ANSWER as error:
+            address = told_address(default_address() if self._address is None else self._address)
             # What the name tells already is not told again; a client that was given has an address of its own.
-            address = "" if self._has_address else told_address(default_address())
-            message = f"{self.name} does not answer ({what}): {no_answer(error, address)}"
+            told = no_answer(error, address, is_told=self._address is not None)
+            message = f"{self.name} does not answer ({what}): {told}"
             raise RuntimeUnavailableError(message, reached=may_have_arrived(error)) from error
 
 

@@ -258,7 +258,14 @@ def one_line(text: object) -> str:
 
 def may_have_arrived(error: BaseException) -> bool:
     """Whether a request may have got to the engine, though no answer came."""
-    return not any(isinstance(cause, _NOT_REACHED) or _WANTS_TLS in str(cause) for cause in _causes(error))
+    return not any(
+        isinstance(cause, _NOT_REACHED) or _is_of_ssh(cause) or _WANTS_TLS in str(cause) for cause in _causes(error)
+    )
+
+
+def _is_of_ssh(error: BaseException) -> bool:
+    """Whether no way to the engine could be had by ssh. What fails on such a way is raised by others."""
+    return type(error).__module__ == "paramiko.ssh_exception"
 
 
 def root_cause(error: BaseException) -> str:
@@ -267,16 +274,21 @@ def root_cause(error: BaseException) -> str:
     return one_line(f"{type(root).__name__}: {in_words(root)}")
 
 
-def no_answer(error: BaseException, address: str) -> str:
-    """Return why an engine has not answered, at which address it was asked, and the way out, in one line."""
-    where = f" at {address}" if address else ""
-    return f"{root_cause(error)}{where}; {_way_out(error)}"
+def no_answer(error: BaseException, address: str, *, is_told: bool = False) -> str:
+    """Return why an engine has not answered, at which address it was asked, and the way out, in one line.
+
+    ``is_told``: whether the address is named already.
+    """
+    where = f" at {address}" if address and not is_told else ""
+    return f"{root_cause(error)}{where}; {_way_out(error, address)}"
 
 
-def _way_out(error: BaseException) -> str:
+def _way_out(error: BaseException, address: str) -> str:
     root = _root(error)
     if "paramiko" in str(root):
         return "by 'ssh://' it is asked with: pip install 'flcore[ssh]'"
+    if address.startswith("ssh://"):  # a login, a host's key, a command or an engine may be missing there
+        return f"this must answer, and ask nothing: ssh {address} docker version"
     if _WANTS_TLS in str(root):
         return "it is asked by TLS only: set docker_tls, or DOCKER_TLS_VERIFY and DOCKER_CERT_PATH"
     asked = next((words for kind, words in _QUESTIONS if isinstance(root, kind)), "does it run")
@@ -286,10 +298,10 @@ def _way_out(error: BaseException) -> str:
 def _root(error: BaseException) -> BaseException:
     """Return what is behind an error, and explains it.
 
-    Nothing is behind what an engine has explained. Where a package is missing the SDK meets a NameError, which it
-    explains itself.
+    Nothing is behind what an engine has explained, and some errors have no words. Where a package is missing the SDK
+    meets a NameError, which it explains itself.
     """
-    causes = [cause for cause in _causes(error) if not isinstance(cause, NameError)] or [error]
+    causes = [cause for cause in _causes(error) if str(cause) and not isinstance(cause, NameError)] or [error]
     return next((cause for cause in causes if getattr(cause, "explanation", None)), causes[-1])
 
 

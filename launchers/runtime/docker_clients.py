@@ -5,15 +5,17 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from typing import Any
 
 from docker.context import ContextAPI
 
 from ..settings import EngineTls
+from .docker_api import EngineClient
 from .docker_dialect import DOCKER, Dialect, dialect_of
 from .docker_pull import tell_of_sockets
-from .docker_tls import EngineClient, tls_of
+from .docker_ssh import LOGINS, has_lost_connection, is_by_ssh, prepare
+from .docker_tls import tls_of
 from .docker_version import ApiVersion
 
 CALL_TIMEOUT = 60
@@ -104,14 +106,22 @@ class DockerClients:
 
     def _for_all(self, timeout: int) -> Any:
         known = self._shared.get(timeout)
-        if known:
+        if known and not has_lost_connection(known):
             return known
+        if known:
+            self._forget(timeout, known)
         client = self._connect(timeout)  # not under the lock: an engine that hangs must hold up nobody else
         with self._lock:
             kept = self._shared.setdefault(timeout, client)
         if kept is not client:  # another thread was faster
             self._disconnect(client)
         return kept
+
+    def _forget(self, timeout: int, client: Any) -> None:
+        with self._lock:
+            if self._shared.get(timeout) is client:  # else another thread was faster
+                del self._shared[timeout]
+        self._disconnect(client)
 
     def _connect(self, timeout: int) -> Any:
         if self._given:
@@ -124,20 +134,31 @@ class DockerClients:
         self._version.note(client.api.api_version)
         self._version.heed(client.api)
         if client.api.base_url.startswith("http+docker://"):
-            # The SDK would keep a connection of a local socket open for each of the last 25 URLs, and use none again:
-            # every container has URLs of its own, so these would only take up descriptors here and in the engine.
-            client.api.headers["Connection"] = "close"
             # No proxy stands before a socket of this host, and no login for one: to read all variables for that, at
             # each call, is a third of what a call costs.
             client.api.trust_env = False
-            client.api.close()  # the one on which it asked for the version; it makes others when it needs them
+            if is_by_ssh(client):
+                prepare(client, timeout)
+            else:
+                _keep_no_connections(client)
         return client
 
     def _new_client(self, **how: Any) -> Any:
         if address := self._docker_host or os.environ.get("DOCKER_HOST"):
-            return EngineClient(base_url=address, tls=tls_of(address, self._tls), **how)
+            with LOGINS if address.startswith("ssh://") else nullcontext():
+                return EngineClient(base_url=address, tls=tls_of(address, self._tls), **how)
         return EngineClient.from_env(**how)  # of the current context, which says by itself how it is asked
 
     def _disconnect(self, client: Any) -> None:
         if client is not self._given:
             client.close()
+
+
+def _keep_no_connections(client: Any) -> None:
+    """Have each call to a local socket make a connection of its own.
+
+    The SDK would keep one open for each of the last 25 URLs, and use none again: every container has URLs of its own,
+    so these would only take up descriptors here and in the engine.
+    """
+    client.api.headers["Connection"] = "close"
+    client.api.close()  # the one on which it asked for the version; it makes others when it needs them

@@ -9,6 +9,8 @@ from typing import Any
 from docker.errors import create_api_error_from_http_exception
 from requests.exceptions import HTTPError
 
+from .docker_api import open_answer
+
 _HEADER = struct.Struct(">BxxxL")
 """What stands before each piece of output: of which stream it is, and its length."""
 _MOST_AT_ONCE = 1 << 16
@@ -23,7 +25,7 @@ def output_so_far(api: Any, container_id: str, tail: int | None) -> Iterator[byt
     """
     url = f"{api.base_url}/v{api.api_version}/containers/{container_id}/logs"
     asked = {"stdout": 1, "stderr": 1, "tail": "all" if tail is None else tail}
-    with api.get(url, params=asked, stream=True, timeout=api.timeout) as response:
+    with open_answer(api, url, asked) as response:
         try:
             response.raise_for_status()
         except HTTPError as error:

@@ -5,36 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from types import MappingProxyType
-from typing import Any
 
-import docker
 from docker.tls import TLSConfig
 
 from ..settings import EngineTls
 
 _BY_NETWORK = ("tcp://", "https://")
-
-
-class EngineClient(docker.DockerClient):
-    """A client of the SDK whose trust in its engine is its own affair."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        self.api = _Api(*args, **kwargs)
-
-
-class _Api(docker.APIClient):
-    engine: Mapping[str, Any] = MappingProxyType({})
-    """What the engine has said of itself last, which a client that is told no version begins with."""
-
-    def version(self, api_version: bool = True) -> Any:
-        self.engine = super().version(api_version)
-        return self.engine
-
-    def merge_environment_settings(self, url: Any, proxies: Any, stream: Any, verify: Any, cert: Any) -> Any:
-        """Keep the engine's authority: REQUESTS_CA_BUNDLE names those of the web, and would take its place."""
-        settings = super().merge_environment_settings(url, proxies, stream, verify, cert)
-        return settings if self.verify is True else {**settings, "verify": self.verify}
 
 
 def tls_of(address: str, files: EngineTls | None, environment: Mapping[str, str] = os.environ) -> TLSConfig | bool:

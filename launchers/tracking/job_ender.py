@@ -39,8 +39,12 @@ class JobEnder:
 
     def pursue(self, job: TrackedJob, ending: Ending) -> None:
         """Do what is next. Idempotent: call it whenever something was heard of the job or the engine."""
-        # Before the first look it is not known whether there is a process to signal, or a container to remove.
-        if job.result or job.state is None or not ending.begin(time.monotonic()):
+        if job.result:
+            return
+        if job.state is None:  # it is not known whether there is a process to signal, or a container to remove
+            self._tracker.poke(job)
+            return
+        if not ending.begin(time.monotonic()):
             return
         question = partial(self._end_process, job, ending.signal)
         signalled, not_signalled = partial(self._signalled, job, ending), partial(self._not_signalled, job, ending)

@@ -10,7 +10,7 @@ from flcore.plain_text import harmless
 
 from ..container_spec import hidden
 from ..docker_state import RUN_OR_OVER, TERMINAL_STATES, effective_state
-from ..output_lines import last_bytes, lines_of
+from ..output_lines import LINE_BREAK, last_bytes, lines_of
 from ..runtime.base import OutputChunk, Runtime
 from .tracked_job import TrackedJob
 
@@ -21,8 +21,6 @@ LAST_CHARACTERS = 600
 """How much of a failed job's output stands in its error."""
 LAST_BYTES = 1 << 16
 """How much of it is looked at for that."""
-LINE_BREAK = " | "
-"""What stands there for the end of a line."""
 REOPEN_DELAY = 0.5
 """Seconds before a stream that ended early is opened again."""
 

@@ -100,6 +100,12 @@ class JobWatcher:
             seen, not_seen = partial(self._seen, watch), partial(self._not_seen, watch)
             self._loop.ask(question, seen, not_seen, watch.job.subject)
 
+    def look_for_start(self, container_id: str) -> None:
+        """Have a job that was started looked at, unless it was seen since."""
+        watch = self.watches.get(container_id)
+        if watch and watch.job.state in (None, DOCKER_STATE.CREATED):
+            self.look_at(container_id)
+
     def take_in(self, watch: Watch, seen: ContainerState, output: str = "") -> None:
         """Take in what was seen of a job's container, and have done what follows.
 
@@ -112,7 +118,7 @@ class JobWatcher:
             self.missed_changes += len(changes)
         for change in changes:
             logger.info("%s: %s -> %s", job.identity, change.previous or "new", change.state)
-            self._notifier.tell(partial(job.tell, change))
+            self._notifier.tell(partial(job.tell, change, another_follows=change is not changes[-1]))
         if job.result:
             level = logging.INFO if job.result.return_code in _AS_MEANT else logging.WARNING
             code = job.result.return_code.name

@@ -18,6 +18,7 @@ class Notifier:
     def __init__(self) -> None:
         self._calls: SimpleQueue[Callable[[], object] | None] = SimpleQueue()
         """None is the end."""
+        self._gives_up = False
         self._thread = OwnThread("notifier", self._run)
 
     @property
@@ -34,10 +35,14 @@ class Notifier:
         self._calls.put(call)
 
     def finish(self, timeout: float) -> None:
-        """End when all calls are made; wait ``timeout`` seconds for that. One of the calls may be this one."""
+        """End when all calls are made, or after ``timeout`` seconds. One of the calls may be this one.
+
+        Then no other call is made: whoever they tell has been told the end of all by now.
+        """
         self._calls.put(None)
         self._thread.join(timeout)
+        self._gives_up = True
 
     def _run(self) -> None:
-        while (call := self._calls.get()) is not None:
+        while (call := self._calls.get()) is not None and not self._gives_up:
             logged(call)

@@ -43,6 +43,8 @@ logger = logging.getLogger(__name__)
 
 THREAD_TIMEOUT = 10.0
 """Seconds that closing waits for each thread. A listener may block for ever; the site must not."""
+EVENT_PATIENCE = 0.1
+"""Seconds that an event of a job's start has. It comes with the answer: if both had the job looked at, one would do."""
 CLEANERS_TIMEOUT = 30.0
 """Seconds that closing waits for clean-ups."""
 
@@ -108,11 +110,18 @@ class StateTracker:
 
     def watch(self, job: TrackedJob) -> None:
         """Follow a job's container from now on; what happened to it before counts too. Idempotent."""
+        self.watch_unstarted(job)
+        self.poke(job)
+
+    def watch_unstarted(self, job: TrackedJob) -> None:
+        """Follow a job's container, to which nothing has happened yet but its creation. Idempotent.
+
+        It is not looked at before something does: who starts it says so by :meth:`poke`.
+        """
         with self._lock:
             self._begin(job)
             self._watcher.add(job)
         self._loop.post(self._lister.keep_listing)
-        self.poke(job)
 
     def expect(self, job: TrackedJob, asked_ago: float = 0.0) -> None:
         """Follow a job whose container may or may not be there, by its nonce. It ends if none appears in time.
@@ -157,6 +166,10 @@ class StateTracker:
     def poke(self, job: TrackedJob) -> None:
         """Have a job's container looked at, without waiting for an event."""
         self._loop.post(partial(self._watcher.look_at, job.identity.container_id))
+
+    def poke_unless_told(self, job: TrackedJob) -> None:
+        """Have a job that was started looked at, unless an event has that done in a moment."""
+        self._loop.later(EVENT_PATIENCE, partial(self._watcher.look_for_start, job.identity.container_id))
 
     def end(self, job: TrackedJob) -> None:
         """Have a job ended for which an end was requested: soon, or when the engine answers again. Never blocks."""

@@ -19,7 +19,7 @@ from ..container_spec import hidden
 from ..docker_state import DOCKER_STATE, ContainerState, EndRequest, StateMachine, Transition
 from ..records.job_record import JobIdentity, JobRecord
 from ..records.leases import JobLock
-from ..records.told import Told
+from ..records.told import TOLD_END_ID, Told
 from ..settings import JobSettings
 from .end_wish import EndWish
 from .lanes import Subject
@@ -45,6 +45,11 @@ class JobHooks:
     """What no result may show; unknown of a job that another process has launched."""
     end_of: Callable[[ContainerState], ContainerState] = lambda seen: seen
     """Returns how an ended job ended, from what the runtime says of that. Called by a thread that may wait."""
+
+    @property
+    def is_given_up(self) -> bool:
+        """Whether what is told now comes behind the site's end, so that not all hear it: the next process tells it."""
+        return self.record is not None and self.record.is_given_up
 
 
 class CleanUpDelayedError(Exception):
@@ -76,12 +81,7 @@ class TrackedJob:
         "wish",
     )
 
-    def __init__(
-        self,
-        identity: JobIdentity,
-        hooks: JobHooks = JobHooks(),
-        told: Told | None = None,
-    ) -> None:
+    def __init__(self, identity: JobIdentity, hooks: JobHooks = JobHooks(), told: Told | None = None) -> None:
         self.identity = identity
         self.subject = Subject()
         """What the runtime is asked for of its container is about this."""
@@ -125,7 +125,7 @@ class TrackedJob:
     @property
     def end_id(self) -> str:
         """The id of the event of its end, when the last change was told: the same in whatever process that is told."""
-        return self._told.next_id
+        return self._told.end_id
 
     @property
     def record_name(self) -> str:
@@ -247,6 +247,11 @@ class TrackedJob:
 
     # For the tracker only
 
+    def note_end_id(self, end_id: str) -> None:
+        """Note, on disk too, that the end is told by an id before its container's changes are."""
+        self._told = replace(self._told, told_end_id=end_id)
+        self.note(**{TOLD_END_ID: end_id})
+
     def place(self, container_id: str) -> None:
         """Take note of the job's container."""
         self.identity = replace(self.identity, container_id=container_id)
@@ -275,10 +280,10 @@ class TrackedJob:
                 self._changed.notify_all()
         return [self._as_change(transition) for transition in transitions]
 
-    def tell(self, change: JobStateChange) -> None:
+    def tell(self, change: JobStateChange, another_follows: bool = False) -> None:
         """Hand a change to the listener, with its id; note before that it is told, and after that it was.
 
-        In the notifier's thread.
+        If ``another_follows`` at once, what is noted before that one says so of this one. In the notifier's thread.
         """
         state, last = DOCKER_STATE(change.state), self.final_fields() if change.result else {}
         is_noted = self.note(**self._told.fields_before(state, change.time), **last)
@@ -290,7 +295,8 @@ class TrackedJob:
             if self.hooks.on_change:
                 self.hooks.on_change(change)
         finally:  # a listener that raised was told, too
-            self.note(**self._told.fields(), **({} if is_noted else last))
+            if not another_follows and not self.hooks.is_given_up:
+                self.note(**self._told.fields(), **({} if is_noted else last))
 
     def announce(self) -> None:
         """Call who waits for the end, after the last change was told."""
@@ -339,7 +345,7 @@ class TrackedJob:
 
     def _forget_if_done(self) -> None:
         # Listeners and cleaners are threads of their own. While either is not done, a next process must find the job.
-        if self.hooks.record and self._end_was_told and self._cleaned_up:
+        if self.hooks.record and self._end_was_told and self._cleaned_up and not self.hooks.is_given_up:
             self.hooks.record.forget()
 
     def _is_final(self) -> bool:

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from resource import RUSAGE_CHILDREN, getrusage
 from subprocess import DEVNULL, run
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -57,6 +58,8 @@ def _look(site: SiteFiles, jobs: int) -> dict[str, float]:
         **figures,
         "ms after a line": _ms(look),
         "ms ps, a process": _ms_of_process(site, "from flcore.cli import main; main(['ps'])"),
+        "ms ps -a": _ms_of_process(site, "from flcore.cli import main; main(['ps', '-a'])"),
+        "ms gc": _ms_of_process(site, "from flcore.cli import main; main(['gc', '--dry-run'])"),
         "ms stop, a process": _ms_of_process(site, "from flcore.cli import main; main(['stop', 'job-77'])"),
         "ms completion": _ms_of_process(site, _COMPLETION),
     }
@@ -80,7 +83,7 @@ def _ms(call: Callable[[], object]) -> float:
 
 
 def _ms_of_process(site: SiteFiles, code: str) -> float:
-    before = os.times()
+    before = getrusage(RUSAGE_CHILDREN)
     run(
         [sys.executable, "-c", code],
         cwd=site.workspace.parent,
@@ -89,8 +92,8 @@ def _ms_of_process(site: SiteFiles, code: str) -> float:
         stderr=DEVNULL,
         check=True,
     )
-    after = os.times()
-    return (after.children_user + after.children_system - before.children_user - before.children_system) * 1e3
+    after = getrusage(RUSAGE_CHILDREN)
+    return (after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime) * 1e3
 
 
 def _write_journal(site: SiteFiles, jobs: int) -> None:

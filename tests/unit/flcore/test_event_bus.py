@@ -33,6 +33,27 @@ def raising(error: BaseException) -> EventHandler:
     return handler
 
 
+# --- the system's end ---
+
+
+def test_who_has_heard_of_the_systems_end_hears_nothing_more_until_it_starts_again(bus: EventBus) -> None:
+    heard: list[str] = []
+    bus.connect("one", lambda event_type, fl_ctx: heard.append(event_type))
+    for event_type in (EventType.SYSTEM_END, "late", EventType.SYSTEM_END, EventType.SYSTEM_BOOTSTRAP, "new"):
+        bus.fire(event_type, FLContext())
+    assert heard == [EventType.SYSTEM_END, EventType.SYSTEM_BOOTSTRAP, "new"]
+
+
+def test_some_may_be_told_of_the_systems_end_before_the_others(bus: EventBus) -> None:
+    heard: list[str] = []
+    for name in ("one", "two", "three"):
+        bus.connect(name, appending(heard, name))
+    bus.fire(EventType.SYSTEM_END, FLContext(), to={"two"})
+    bus.fire("e", FLContext())
+    bus.fire(EventType.SYSTEM_END, FLContext())
+    assert heard == ["two", "one", "three", "one", "three"]
+
+
 # --- order ---
 
 

@@ -2,16 +2,19 @@
 
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from flcore import EventType, FLComponent, FLContext, FLContextKey, JobHandleSpec, JobReturnCode, Site, job_follower
-from flcore.errors import JobLaunchError
+from flcore.errors import JobAbortedError, JobLaunchError
 from flcore.event_ids import EventId
 from flcore.testing import EventRecorder
 from tests.conftest import At, Launcher, PlainHandle, recover
+from tests.faulty import until
 
 META = {"job_id": "j1"}
+TIMEOUT = 10.0
 SUCCESS = JobReturnCode.SUCCESS
 
 
@@ -157,3 +160,91 @@ def test_a_launch_that_failed_is_told_by_an_id_of_its_own(make_site: Callable[..
         with pytest.raises(JobLaunchError):
             site.launch_job(META)
     assert len({EventId.of(text) for text in ids.heard} - {None}) == 2
+
+
+class Called(PlainHandle):
+    """Its end is told when the test says so, on the test's thread."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._callbacks: list[Callable[[JobHandleSpec], None]] = []
+
+    def add_done_callback(self, callback: Callable[[JobHandleSpec], None]) -> None:
+        self._callbacks.append(callback)
+
+    def tell(self) -> None:
+        self.end(SUCCESS)
+        for callback in self._callbacks:
+            callback(self)
+
+
+class CalledAndKnown(Called):
+    """One whose launcher finds it again, and tells its end then."""
+
+    end_id = "their-run.7"
+
+
+def end_behind_the_sites(make_site: Callable[..., Site], handle: type[Called]) -> Site:
+    site = make_site(launcher=Launcher(handle))
+    launched = site.launch_job(META)
+    assert isinstance(launched, Called)
+    site.close()
+    launched.tell()
+    return site
+
+
+def test_nothing_is_told_behind_the_sites_end(make_site: Callable[..., Site], event_recorder: EventRecorder) -> None:
+    site = end_behind_the_sites(make_site, Called)
+    assert event_recorder.event_types[-1] == EventType.SYSTEM_END
+    assert site.jobs()["j1"].poll() is SUCCESS
+
+
+def test_an_end_behind_the_sites_is_told_when_the_same_site_starts_again(
+    make_site: Callable[..., Site], event_recorder: EventRecorder
+) -> None:
+    site = end_behind_the_sites(make_site, Called)
+    for _ in range(2):
+        site.start()
+        site.close()
+    behind = event_recorder.event_types[event_recorder.event_types.index(EventType.SYSTEM_END) :]
+    start, end = [EventType.SYSTEM_BOOTSTRAP, EventType.SYSTEM_START], EventType.SYSTEM_END
+    assert behind == [end, *start, EventType.JOB_COMPLETED, end, *start, end]
+
+
+def test_an_end_behind_the_sites_is_left_to_the_launcher_that_finds_its_job_again(
+    make_site: Callable[..., Site], event_recorder: EventRecorder
+) -> None:
+    end_behind_the_sites(make_site, CalledAndKnown).start()
+    assert EventType.JOB_COMPLETED not in event_recorder.event_types
+
+
+def is_closing(site: Site) -> bool:
+    try:
+        site.start()
+    except JobLaunchError:
+        return True
+    return False
+
+
+@pytest.mark.parametrize("event_type", [EventType.BEFORE_JOB_LAUNCH, EventType.AFTER_JOB_LAUNCH])
+def test_a_launch_under_way_is_over_and_told_before_the_site_ends(
+    make_site: Callable[..., Site], event_recorder: EventRecorder, pool: ThreadPoolExecutor, event_type: str
+) -> None:
+    hears, closes = threading.Event(), threading.Event()
+
+    def hear_slowly() -> None:
+        hears.set()
+        closes.wait(TIMEOUT)
+
+    site = make_site(launcher=Launcher(), slow=At(event_type, hear_slowly))
+    site.start()
+    launch = pool.submit(site.launch_job, META)
+    assert hears.wait(TIMEOUT)
+    closing = pool.submit(site.close)
+    until(lambda: is_closing(site), "the site closes")
+    closes.set()
+    closing.result(TIMEOUT)
+    ended = isinstance(launch.exception(TIMEOUT), JobAbortedError)
+    assert ended is (event_type == EventType.BEFORE_JOB_LAUNCH)
+    last = EventType.JOB_ABORTED if ended else EventType.AFTER_JOB_LAUNCH
+    assert event_recorder.event_types[-2:] == [last, EventType.SYSTEM_END]

@@ -23,6 +23,7 @@ from launchers.docker_state import (
     effective_state,
     result_of,
 )
+from tests.thoroughness import tries
 
 NOW = 1000.0
 CREATED = ContainerState(DOCKER_STATE.CREATED, exit_code=0, created_at=1.0)
@@ -30,7 +31,7 @@ RUNNING = ContainerState(DOCKER_STATE.RUNNING, exit_code=0, created_at=1.0, star
 PAUSED = ContainerState(DOCKER_STATE.PAUSED, exit_code=0, created_at=1.0, started_at=2.0)
 FAILED_START = ContainerState(DOCKER_STATE.CREATED, exit_code=127, error="no such command", created_at=1.0)
 
-properties = settings(max_examples=25, deadline=None)
+properties = settings(max_examples=tries(25), deadline=None)
 
 
 def exited(exit_code: int, oom_killed: bool = False) -> ContainerState:

@@ -1,6 +1,6 @@
 """Each place of our code that calls a disk, asks an engine or starts a thread, in a site's lives: its call fails.
 
-``make sweep`` plays all of it; a run of the unit tests, a share of the places, which is the same each time.
+``make sweep`` plays all of it; other runs, some of the places: the same each time, but for each error others.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Callable
 import pytest
 
 from ...faulty import DISK_ERRORS, ENGINE_ERRORS, no_thread
-from ...faulty_lives import A_WHILE, ONCE, Host, Sweep, of_engine, of_threads, on_disk
+from ...faulty_lives import A_WHILE, ONCE, Host, Sweep, of_answers, of_engine, of_threads, on_disk
 
 LASTING = pytest.mark.parametrize("lasting", [ONCE, A_WHILE], ids=["once", "for a while"])
 
@@ -25,7 +25,7 @@ def check(sweep: Sweep, lasting: int) -> None:
 def test_a_site_comes_through_whatever_call_of_its_disk_fails(
     hosts: Callable[[], Host], error: str, lasting: int
 ) -> None:
-    check(Sweep(hosts, on_disk, DISK_ERRORS[error], fewest=60, share=48), lasting)
+    check(Sweep(hosts, on_disk, DISK_ERRORS[error], fewest=60), lasting)
 
 
 @LASTING
@@ -34,14 +34,10 @@ def test_a_site_comes_through_whatever_call_of_its_disk_fails(
 def test_a_site_comes_through_whatever_call_of_its_engine_fails(
     hosts: Callable[[], Host], error: str, lasting: int, does_it_first: bool
 ) -> None:
-    def make() -> Host:
-        host = hosts()
-        host.runtime.does_it_first = does_it_first
-        return host
-
-    check(Sweep(make, of_engine, ENGINE_ERRORS[error], fewest=6, share=12), lasting)
+    spoil = of_answers if does_it_first else of_engine
+    check(Sweep(hosts, spoil, ENGINE_ERRORS[error], fewest=6), lasting)
 
 
 @LASTING
 def test_a_site_comes_through_whatever_thread_cannot_be_started(hosts: Callable[[], Host], lasting: int) -> None:
-    check(Sweep(hosts, of_threads, no_thread, fewest=6, share=1 if lasting == ONCE else 6), lasting)
+    check(Sweep(hosts, of_threads, no_thread, fewest=6, few=2), lasting)

@@ -4,12 +4,11 @@ import json
 import logging
 import re
 import signal
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import pytest
 
@@ -32,6 +31,7 @@ from flcore.job_launcher_spec import Check
 from flcore.submitted_job import SubmittedJob
 from flcore.testing import FakeFLContext
 from tests.conftest import Launcher, PlainHandle, Terminal, recover
+from tests.tiny_job import write_job, write_site
 
 
 @pytest.fixture(autouse=True)
@@ -46,26 +46,7 @@ def _leave_the_process_as_it_was(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 @pytest.fixture
 def make_job(tmp_path: Path) -> Callable[..., str]:
     """Return a function that writes a job whose processes run these lines, and returns its folder."""
-
-    def make(server: str = "print('served')", client: str = "print('trained')", **meta: Any) -> str:
-        custom = tmp_path / "tiny" / "app" / "custom"
-        custom.mkdir(parents=True)
-        (custom / "server.py").write_text(server + "\n")
-        (custom / "client.py").write_text(client + "\n")
-        meta = {"deploy_map": {"app": ["@ALL"]}, **meta}
-        (tmp_path / "tiny" / "meta.json").write_text(json.dumps(meta))
-        return str(tmp_path / "tiny")
-
-    return make
-
-
-def write_site(name: str, *components: dict[str, Any], **args: Any) -> str:
-    """Write the config of a site that launches local processes, and return its path."""
-    kind = "Server" if name == "server" else "Client"
-    launcher = {"id": "launcher", "name": f"{kind}ProcessJobLauncher", "args": args}
-    config = {"site": name, "workspace": f"work/{name}", "components": [launcher, *components]}
-    Path(f"{name}.json").write_text(json.dumps(config))
-    return f"{name}.json"
+    return partial(write_job, tmp_path / "tiny")
 
 
 @pytest.fixture
@@ -142,27 +123,6 @@ def test_a_run_in_which_a_site_fails_shows_its_last_lines_and_exits_with_1(
     shown = capsys.readouterr().out
     assert "\noutput of site-1:\n  no data\n" in shown
     assert re.search(r"^site-1 +EXECUTION_ERROR +3 +\d+\.\d s  exit code 3$", shown, re.MULTILINE)
-
-
-@pytest.mark.parametrize(
-    ("broken", "told"),
-    [
-        ({"client": "raise ValueError('no column 7')", "min_clients": 0}, "ValueError: no column 7"),
-        ({"resource_spec": {"site-1": {"memory": "lots"}}}, "resource_spec.site-1.memory"),
-    ],
-)
-@pytest.mark.parametrize("option", [[], ["--verbose"]])
-def test_a_run_tells_a_failure_once_and_again_only_to_who_asks_for_the_log(
-    make_job: Callable[..., str],
-    sites: list[str],
-    broken: dict[str, Any],
-    told: str,
-    option: list[str],
-) -> None:
-    command = [sys.executable, "-m", "flcore", "run", make_job(**broken), *sites, *option]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stdout.count(told)) == (1, 1)
-    assert done.stderr.count(told) == (1 if option else 0)
 
 
 def test_a_job_that_a_site_refuses_is_shown_in_the_table(
@@ -266,14 +226,6 @@ def test_on_a_terminal_the_job_is_shown_live(
     assert main(["run", make_job(), *sites]) == 0
     assert re.search(r"^site +state +elapsed +last line", terminal.text(), re.MULTILINE)
     assert re.search(r"^site-1 +SUCCESS +0 +\d+\.\d s", terminal.text(), re.MULTILINE)
-
-
-def test_as_a_command_it_logs_to_standard_error_only(make_job: Callable[..., str], sites: list[str]) -> None:
-    command = [sys.executable, "-m", "flcore", "run", make_job(), *sites, "--json", "-vv"]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert all(json.loads(line) for line in done.stdout.splitlines())
-    logged = r"^INFO launchers\.tracking\.job_watcher: job tiny-\w+ .*: running -> exited$"
-    assert re.search(logged, done.stderr, re.MULTILINE)
 
 
 # --- check ---
@@ -477,14 +429,3 @@ def test_all_errors_of_a_config_are_printed_a_line_each(
     assert main(["check", site]) == 2
     lines = capsys.readouterr().err.splitlines()
     assert [line.startswith("flcore: error: server.json: component 'launcher': args: ") for line in lines] == [True] * 2
-
-
-def test_who_reads_no_further_gets_no_traceback(sites: list[str]) -> None:
-    command = [sys.executable, "-m", "flcore", "check", *sites[1::2] * 200]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
-        assert process.stdout
-        assert process.stderr
-        process.stdout.readline()
-        process.stdout.close()
-        assert process.stderr.read() == b""
-        assert process.wait(60) == 141

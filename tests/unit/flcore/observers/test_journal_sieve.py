@@ -53,6 +53,13 @@ def test_of_what_jobs_have_used_one_line_of_each_is_left_for_it_may_be_all_that_
     assert sifted(Wanted(usage=False), *lines) == [lines[0], lines[1], lines[3]]
 
 
+def test_a_line_whose_fields_are_in_another_order_is_taken_for_none_of_another_job() -> None:
+    def swapped(job_id: str) -> dict[str, Any]:
+        return {"event": "usage", "cpu_seconds": 1, "time": 1.0, "site": "site-1", "job_id": job_id, "memory": 1}
+
+    assert sifted(Wanted(usage=False), swapped("a"), swapped("b")) == [swapped("a"), swapped("b")]
+
+
 @pytest.mark.parametrize(("beginning", "ids"), [("", {"a", "ab", "b"}), ("a", {"a", "ab"}), (".", set()), ('"', set())])
 def test_the_ids_that_begin_so_are_told(beginning: str, ids: set[str]) -> None:
     assert job_ids(written(*(usage(job_id, 1) for job_id in ("a", "ab", "b", "no id"))), beginning) == ids

@@ -157,6 +157,21 @@ def test_what_nobody_follows_and_is_nowhere_is_lost(lab: OperatorLab) -> None:
     assert (view.state, view.is_active) == (LOST, False)
 
 
+def test_what_is_lost_is_the_same_at_the_next_look_until_there_is_news_of_it(lab: OperatorLab) -> None:
+    site = lab.site()
+    lab.launch(site)
+    site.close()
+    lab.runtime.remove(lab.runtime.container(NAME).id)
+    lab.records()[0].unlink()
+    index = lab.index()
+    [lost], [again] = index.jobs(), index.jobs()
+    assert lost.state == LOST
+    assert again is lost
+    with lab.site() as site:
+        lab.launch(site)
+        assert index.jobs()[0].state == "running"
+
+
 def test_what_is_on_record_and_in_no_engine_that_answers_may_run(lab: OperatorLab) -> None:
     site = lab.site()
     lab.launch(site)

@@ -171,3 +171,16 @@ def test_gc_is_told_how_old_a_leftover_must_be(lab: OperatorLab, capsys: pytest.
     with pytest.raises(SystemExit, match="2"):
         lab.flcore("gc", "--older-than", "soon")
     assert "must be a duration such as 30m, 24h or 7d, got 'soon'" in capsys.readouterr().err
+
+
+def test_gc_needs_no_journal_for_what_its_site_has_noted(lab: OperatorLab) -> None:
+    lab.launch(lab.site())
+    orphan(lab, "old", ended_ago=48 * HOUR)
+    journal = lab.workspace() / ".flcore" / "journal.jsonl"
+    journal.unlink()
+    journal.mkdir()  # as good as any that cannot be read
+    assert gc(lab)["old"] == "removed"
+    orphan(lab, "claims", ended_ago=48 * HOUR, known=False)
+    with lab.index() as index:
+        index.holdings()
+        assert "journal.jsonl" in index.problems[0] or "cannot be read" in index.problems[0]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import copy
 import json
 import os
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -20,58 +22,19 @@ from launchers.operator.job_json import as_dict, as_full_dict
 from launchers.operator.job_view import JobView
 from launchers.operator.selection import wanted_for
 from launchers.operator.site_files import FollowedHistory, SiteFiles
+from tests.journal_lines import RESULT
+from tests.journal_lines import looks as looks_at_journals
+from tests.thoroughness import tries
 
-_RESULT = {
-    "return_code": "SUCCESS",
-    "exit_code": 0,
-    "signal": None,
-    "oom_killed": False,
-    "error": "",
-    "ended_by": "",
-    "started_at": 1.0,
-    "finished_at": 2.0,
-}
-_results = st.sampled_from([_RESULT, {**_RESULT, "return_code": "ABORTED", "exit_code": 137}])
-properties = settings(max_examples=30, deadline=None)
-
-_sites, _ids = st.sampled_from(["site-1", "site-2"]), st.sampled_from(["a", "b", "c"])
-_times = st.integers(1, 99).map(float)
-
-
-def _lines_of(event: str, **fields: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]:
-    return st.fixed_dictionaries({"event": st.just(event), "time": _times, "site": _sites, **fields})
-
-
-_lines = st.one_of(
-    _lines_of("launching", job_id=_ids, name=st.just("n"), parent=st.sampled_from(["p", "q"])),
-    _lines_of("launched", job_id=_ids, request=st.just({"Image": "x"})),
-    _lines_of("recovered", job_id=_ids, parent=st.sampled_from(["p", "q"])),
-    _lines_of(
-        "state_change",
-        job_id=_ids,
-        container_name=st.just("c"),
-        container_id=st.sampled_from(["", "1", "2"]),
-        state=st.sampled_from(["created", "running", "exited"]),
-        result=st.none() | _results,
-    ),
-    _lines_of("completed", job_id=_ids, result=_results),
-    _lines_of("aborted", job_id=_ids, result=_results),
-    _lines_of("usage", job_id=_ids, cpu_seconds=_times, memory=st.integers(0, 9)),
-    _lines_of("image_pulled", image=st.just("x"), seconds=_times, error=st.just("")),
-    _lines_of("engine_unreachable", reason=st.just("down")),
-    _lines_of("engine_reachable", reason=st.just("")),
-    _lines_of("launching", job_id=_ids),  # broken: what it lacks is an error, whoever reads it
-    _lines_of("state_change", job_id=_ids, container_id=st.just("1")),
-)
-_looks = st.lists(st.lists(_lines, max_size=6), max_size=8)
+properties = settings(max_examples=tries(30), deadline=None)
 
 
 def _told(history: SiteHistory) -> Any:
     return list(history.jobs.items()), history.outages
 
 
-def _write(site: SiteFiles, lines: list[dict[str, Any]]) -> None:
-    file = JournalFile(site.journal, 3000, 2)
+def _write(site: SiteFiles, lines: list[dict[str, Any]], max_size: int = 3000) -> None:
+    file = JournalFile(site.journal, max_size, 2)
     for line in lines:
         file.write(line)
     file.close()
@@ -84,7 +47,7 @@ def _site_in(folder: str) -> SiteFiles:
 
 
 @properties
-@given(_looks)
+@given(looks_at_journals)
 def test_the_history_of_each_look_is_that_of_a_whole_reading(looks: list[list[dict[str, Any]]]) -> None:
     with TemporaryDirectory() as folder:
         site = _site_in(folder)
@@ -97,7 +60,7 @@ def test_the_history_of_each_look_is_that_of_a_whole_reading(looks: list[list[di
 
 
 @properties
-@given(_looks)
+@given(looks_at_journals)
 def test_the_views_of_each_look_are_those_of_a_first_one(looks: list[list[dict[str, Any]]]) -> None:
     with TemporaryDirectory() as folder:
         site = _site_in(folder)
@@ -110,7 +73,7 @@ def test_the_views_of_each_look_are_those_of_a_first_one(looks: list[list[dict[s
 
 
 @properties
-@given(_looks)
+@given(looks_at_journals)
 def test_what_a_look_has_told_is_never_written_again(looks: list[list[dict[str, Any]]]) -> None:
     history = SiteHistory()
     told: list[tuple[JobHistory, JobHistory]] = []
@@ -127,7 +90,7 @@ def test_what_a_look_has_told_is_never_written_again(looks: list[list[dict[str, 
 
 def test_a_look_at_a_journal_that_has_not_changed_makes_nothing_anew(tmp_path: Path) -> None:
     site = _site_in(str(tmp_path))
-    lines = [{"event": "completed", "time": 1.0, "site": "site-1", "job_id": job, "result": _RESULT} for job in "abc"]
+    lines = [{"event": "completed", "time": 1.0, "site": "site-1", "job_id": job, "result": RESULT} for job in "abc"]
     _write(site, lines[:2])
     index = JobIndex(lambda: [site])
     first = index.jobs()
@@ -138,6 +101,29 @@ def test_a_look_at_a_journal_that_has_not_changed_makes_nothing_anew(tmp_path: P
     assert all(one is two for one, two in zip(first, again, strict=True))
     assert [view.history.job_id for view in after_one_line] == ["a", "b", "c"]
     assert all(one is two for one, two in zip(first, after_one_line[:2], strict=True))
+
+
+def test_a_look_costs_what_is_new_since_the_last_one(tmp_path: Path) -> None:
+    site = _site_in(str(tmp_path))
+    usage = {"event": "usage", "time": 1.0, "site": "site-1", "job_id": "job-7", "cpu_seconds": 1.0, "memory": 1}
+    _write(site, [usage | {"job_id": f"job-{number // 10}"} for number in range(1000)], 1 << 20)
+    index = JobIndex(lambda: [site])
+    first, again = _calls_in(index.jobs), _calls_in(index.jobs)
+    _write(site, [usage], 1 << 20)
+    after_one_line = _calls_in(index.jobs)
+
+    assert max(again, after_one_line) < first / 5
+
+
+def _calls_in(look: Callable[[], object]) -> int:
+    """Return how many functions are called by a look: what it costs, whatever else this machine does."""
+    calls: list[str] = []
+    sys.setprofile(lambda _frame, event, _arg: calls.append(event))
+    try:
+        look()
+    finally:
+        sys.setprofile(None)
+    return len(calls)
 
 
 def test_two_sites_of_one_workspace_share_a_journal_and_each_tells_its_own(tmp_path: Path) -> None:
@@ -171,7 +157,7 @@ def test_a_pipe_among_the_records_is_passed_over(tmp_path: Path) -> None:
 
 
 @properties
-@given(_looks, st.lists(st.sampled_from(["a", "b", "x"]), min_size=1, max_size=2), st.booleans())
+@given(looks_at_journals, st.lists(st.sampled_from(["a", "b", "x"]), min_size=1, max_size=2), st.booleans())
 def test_a_look_at_some_jobs_tells_of_them_what_a_look_at_all_does(
     looks: list[list[dict[str, Any]]], names: list[str], usage: bool
 ) -> None:
@@ -185,7 +171,7 @@ def test_a_look_at_some_jobs_tells_of_them_what_a_look_at_all_does(
 
 
 @properties
-@given(_looks)
+@given(looks_at_journals)
 def test_a_look_that_needs_no_usage_tells_all_else(looks: list[list[dict[str, Any]]]) -> None:
     with TemporaryDirectory() as folder:
         site = _site_in(folder)

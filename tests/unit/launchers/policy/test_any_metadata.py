@@ -13,10 +13,11 @@ from tests.hostile.properties import PROPERTIES, check_metadata
 from tests.hostile.rows import Row
 from tests.hostile.strategies import METAS
 from tests.hostile.table import TABLE
+from tests.thoroughness import tries
 
 
 @pytest.mark.parametrize(("strategy", "check"), PROPERTIES, ids=[check.__name__ for _, check in PROPERTIES])
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=tries(200), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
 def test_it_gets_what_the_site_allows_or_is_refused(
     strategy: st.SearchStrategy[Any], check: Callable[[Any], str], data: st.DataObject

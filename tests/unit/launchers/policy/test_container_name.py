@@ -9,10 +9,11 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from launchers.policy.job_policy import container_name
+from tests.thoroughness import tries
 
 DNS_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", re.ASCII)
 
-properties = settings(max_examples=30, deadline=None)
+properties = settings(max_examples=tries(30), deadline=None)
 
 anything = st.text(st.characters(), max_size=150)  # lone surrogates too
 like_a_name = st.text("abcABC012-_.", min_size=1, max_size=80)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from flcore.errors import JobRejectedError
 from launchers.policy.image_reference import ImageRule
 from launchers.policy.job_policy import Resources, SitePolicy, names_image, parse_resources, resolve
+from tests.thoroughness import tries
 
 GI = 1 << 30
 
@@ -552,7 +553,7 @@ almost_right = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=tries(60), deadline=None)
 @given(json_values | metadata | almost_right)
 @example({"job_id": {}})
 @example({"job_id": "job-1", "deploy_map": {"app": [[]]}})

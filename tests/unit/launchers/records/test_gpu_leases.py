@@ -1,16 +1,13 @@
-"""Leases of GPUs: never one device twice, and none lost, whoever is killed at whatever moment."""
+"""Leases of GPUs: never one device twice, and none lost. Killed processes are in ``tests/processes``."""
 
 from __future__ import annotations
 
-import json
 import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -21,7 +18,6 @@ from launchers.records.leases import Lease
 
 IDS = ("0", "1", "2", "3")
 UUIDS = ("GPU-8932f937-d72c-4106-c12f-20bd9faed9f6", "MIG-c2a1b0de-5f1e-4c57-9d1b-0d0f0e1a2b3c")
-ROOT = Path(__file__).parents[4]
 
 
 class Parent:
@@ -217,30 +213,3 @@ def test_many_threads_never_have_one_device_twice(tmp_path: Path) -> None:
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(work, range(8)))
     assert ever_used == set(IDS)
-
-
-def test_processes_that_are_killed_at_any_moment_never_have_one_device_twice(tmp_path: Path) -> None:
-    """Each marks a device that it has by a file of its own making: whoever finds one there has found a device twice."""
-    story = run_taker("contend", tmp_path)
-    assert story["doubles"] == []
-    assert story["taken"] > 20
-    assert story["killed"] > 3
-    parent = Parent("site-9", tmp_path)
-    assert parent.take(parent.begin("last"), 4) == IDS
-    parent.store.close()
-
-
-@pytest.mark.parametrize("how", ["with-record", "without-record"])
-def test_a_parent_that_is_killed_between_any_two_steps_loses_no_device(how: str, tmp_path: Path) -> None:
-    """After each death the record is removed, as the next life does: then all devices can be had."""
-    story = run_taker(how, tmp_path)
-    assert story["wrong"] == []
-    assert story["deaths"] > 10
-
-
-def run_taker(what: str, folder: Path) -> dict[str, Any]:
-    command = [sys.executable, "-m", "tests.gpu_taker", what, str(folder)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
-    assert done.returncode == 0, done.stderr
-    story: dict[str, Any] = json.loads(done.stdout)
-    return story

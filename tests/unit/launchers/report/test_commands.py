@@ -50,6 +50,22 @@ def test_a_report_is_written_and_its_size_said(workspace: Path, capsys: pytest.C
     assert said.count("\n") == 1
 
 
+def test_an_outage_that_no_process_survived_is_not_told_of_a_later_job(
+    workspace: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    journal = workspace / ".flcore/journal.jsonl"
+    seen = {"event": "engine_unreachable", "site": "site-1", "time": BEGAN - 60, "reason": "it is down"}
+    journal.write_text(json.dumps({**seen, "parent": "killed", "launcher": "launcher"}) + "\n" + journal.read_text())
+
+    assert main(["report", "--site", "site.json", "-o", "-", "job-1"]) == 0
+    of_the_job = ParsedPage(capsys.readouterr().out)
+    assert main(["report", "--site", "site.json", "-o", "-"]) == 0
+    of_all = capsys.readouterr().out
+
+    assert of_the_job.attributes("rect", class_="outage") == []
+    assert "the engine of site-1 did not answer for 0.0 s at least, and its site&#39;s process has ended" in of_all
+
+
 def test_a_report_goes_to_standard_output_alone(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["report", "--site", "site.json", "-o", "-"]) == 0
 

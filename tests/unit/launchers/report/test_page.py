@@ -242,7 +242,7 @@ _LOOKS = st.tuples(
 )
 
 
-@settings(deadline=None)
+@settings(deadline=None)  # it may take its time on a busy machine
 @given(st.lists(_LOOKS, min_size=1, max_size=8), st.integers(0, 2))
 def test_a_page_that_was_looked_at_before_shows_what_a_new_one_does(
     looks: list[tuple[list[JobView], list[Outage], list[str]]], detailed: int

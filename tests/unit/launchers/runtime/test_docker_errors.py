@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import gc
 import json
+import os
 import socket
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -71,6 +74,36 @@ def test_an_engine_that_hangs_up_may_have_been_reached() -> None:
             with pytest.raises(RuntimeUnavailableError) as caught:
                 runtime.start("0123")
     assert caught.value.reached
+
+
+def test_an_engine_that_no_config_names_is_told_with_its_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DOCKER_HOST", "tcp://127.0.0.1:1")
+    with pytest.raises(RuntimeUnavailableError, match=r" at tcp://127.0.0.1:1; does it run, and is DOCKER_HOST or"):
+        DockerRuntime().inspect("0123")
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning")  # what does not connect, the SDK leaves to the collector
+def test_a_socket_that_is_not_for_this_user_is_told_with_the_group_that_may_ask(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(tmp_path / "socket"))
+        (tmp_path / "socket").chmod(0)
+        with (
+            without_rights(),
+            pytest.raises(RuntimeUnavailableError, match="may this user ask it: is it in the group docker"),
+        ):
+            DockerRuntime(f"unix://{tmp_path}/socket").inspect("0123")
+    gc.collect()
+
+
+@contextmanager
+def without_rights() -> Iterator[None]:
+    """Do what follows as nobody where root, who may do anything, runs the tests."""
+    me = os.geteuid()
+    try:
+        os.seteuid(me or 65534)
+        yield
+    finally:
+        os.seteuid(me)
 
 
 def test_an_engine_by_ssh_needs_a_package_which_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from queue import Empty, SimpleQueue
 
 import pytest
@@ -15,11 +17,11 @@ from flcore import JobReturnCode, JobStateChange
 from flcore.errors import JobStartError, RuntimeRefusedError, RuntimeUnavailableError
 from launchers.container_spec import ContainerSpec
 from launchers.docker_state import DOCKER_STATE, ContainerState
-from launchers.records.job_record import JobIdentity
+from launchers.records.job_record import JobIdentity, JobRecord, RecordStore
 from launchers.runtime.base import ContainerSummary
 from launchers.runtime.fake import FakeRuntime
 from launchers.settings import JobSettings
-from launchers.tracking import looking, worker_loop
+from launchers.tracking import looking, state_tracker, worker_loop
 from launchers.tracking.state_tracker import StateTracker
 from launchers.tracking.tracked_job import JobHooks, TrackedJob
 from launchers.tracking.worker_loop import Timer
@@ -152,6 +154,75 @@ def test_what_listeners_were_not_told_yet_is_counted(world: World) -> None:
     may_go_on.set()
 
 
+# --- what is not looked at ---
+
+
+class Unlisted(FakeRuntime):
+    """Lists nothing, and remembers in what states its containers were when they were looked at."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[tuple[str, str]] = []
+
+    def inspect(self, container_id: str) -> ContainerState:
+        seen = super().inspect(container_id)
+        self.seen.append((container_id, seen.state))
+        return seen
+
+    def looks_at(self, job: TrackedJob) -> int:
+        return [container_id for container_id, _ in self.seen].count(job.identity.container_id)
+
+    def list_containers(self) -> list[ContainerSummary]:
+        return []
+
+
+def test_a_job_is_not_looked_at_before_it_is_started() -> None:
+    runtime = Unlisted()
+    with closing(World(runtime)) as world:
+        job = world.job(watched=False)
+        world.tracker.watch_unstarted(job)
+        world.running_job("two")  # whatever was asked before was asked by now
+        runtime.start(job.identity.container_id)
+        world.tracker.poke(job)
+        assert job.enter_states({DOCKER_STATE.RUNNING}, TIMEOUT)
+        assert (job.identity.container_id, "created") not in runtime.seen
+        assert job.entered == {DOCKER_STATE.CREATED, DOCKER_STATE.RUNNING}
+
+
+def test_a_start_that_was_seen_is_not_looked_at_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(state_tracker, "EVENT_PATIENCE", 0.0)
+    runtime = Unlisted()
+    with closing(World(runtime)) as world:
+        job = world.running_job()
+        world.running_job("two")  # whatever was asked before was asked by now
+        looks = runtime.looks_at(job)
+        world.tracker.poke_unless_told(job)
+        world.running_job("three")
+        assert runtime.looks_at(job) == looks
+
+
+def test_a_start_that_no_event_tells_of_is_looked_at_in_a_moment(world: World) -> None:
+    world.runtime.drop_events = True
+    job = world.job(watched=False)
+    world.tracker.watch_unstarted(job)
+    world.runtime.start(job.identity.container_id)
+    world.tracker.poke_unless_told(job)
+    assert job.enter_states({DOCKER_STATE.RUNNING}, TIMEOUT)
+
+
+def test_a_job_that_was_not_looked_at_yet_is_ended_by_who_asks() -> None:
+    runtime = Unlisted()
+    with closing(World(runtime)) as world:
+        job = world.job(watched=False)
+        world.tracker.watch_unstarted(job)
+        job.request_end("flcore stop", 0.0)
+        world.tracker.end(job)
+        result = job.wait(TIMEOUT)
+        assert result is not None
+        assert (result.return_code, result.ended_by) == (JobReturnCode.ABORTED, "flcore stop")
+    assert runtime.containers() == []
+
+
 # --- what is told ---
 
 
@@ -180,6 +251,33 @@ def test_a_job_that_ended_before_it_was_watched_is_told_whole(world: World) -> N
     world.tracker.watch(job)
     assert exit_code(job) == 3
     assert changes.states() == LIFE
+
+
+def test_changes_that_one_look_has_found_cost_one_line_of_the_record_each_and_one_for_the_last(
+    world: World, tmp_path: Path
+) -> None:
+    container_id = world.runtime.create(ContainerSpec("one", "job:1", ("run",)))
+    who = JobIdentity("job-one", "site-1", "one", container_id, nonce="n1")
+    store = RecordStore(tmp_path)
+    store.open()
+    record = store.add("launcher", who)
+    told: list[list[tuple[int, str | None]]] = []
+    job = TrackedJob(who, JobHooks(lambda _: told.append(numbers_in(record)), record=record))
+    job.add_done_callback(lambda: told.append(numbers_in(record)))
+    world.runtime.start(container_id)
+    world.runtime.exit("one", 3)
+    world.tracker.watch(job)
+    assert exit_code(job) == 3
+    world.tracker.close()
+    store.close()
+    telling = [(0, "created"), (1, "running"), (2, "exited")]
+    assert told == [telling[:1], telling[:2], telling, [*telling, (3, None)]]
+
+
+def numbers_in(record: JobRecord) -> list[tuple[int, str | None]]:
+    """Return what a record's lines say of what was told last, and what is being told."""
+    lines = [json.loads(line) for line in record.path.read_text().splitlines() if '"number"' in line]
+    return [(line["number"], line["telling"] and line["telling"][0]) for line in lines]
 
 
 def test_pauses_are_told(world: World) -> None:
