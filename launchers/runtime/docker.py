@@ -321,12 +321,15 @@ class DockerRuntime:
         try:
             with self._errors("its version"):
                 api = self._clients.looks.api
-                told = self._clients.dialect.title(api.version(), api.info())
+                version, info = api.version(), {}
+                with suppress(APIError):  # who stands in front of it may forbid the question
+                    info = api.info()
         except RuntimeUnavailableError as error:
             yield Check("engine", False, str(error))
             return
-        command = self._clients.dialect.command
-        yield Check("engine", True, told)
+        dialect = self._clients.dialect
+        command = dialect.command
+        yield Check("engine", True, dialect.title(version, info))
         if network:
             yield self._there("network", network, api.inspect_network, f"{command} network create {network}")
         if image:

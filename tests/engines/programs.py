@@ -45,14 +45,13 @@ class Program:
     files: Mapping[str, str] = field(default_factory=dict)
     """What it reads beside that, by the names of the files."""
     gpu: str = ""
-    """The UUID of a GPU that it is told it has, by a CDI spec; to jobs, another null device."""
+    """The UUID of a GPU that it is told it has, by a CDI spec; in truth, a device of networks that does no harm."""
     events_as_of_29: bool = False
     """Whether a proxy strips its events of what Docker 29 leaves out, as long as no 29 can be had."""
 
     @property
     def cdi_spec(self) -> str:
-        node = {"path": "/dev/nvidia0", "hostPath": "/dev/null"}
-        device = {"name": self.gpu, "containerEdits": {"deviceNodes": [node]}}
+        device = {"name": self.gpu, "containerEdits": {"deviceNodes": [{"path": "/dev/net/tun"}]}}
         return json.dumps({"cdiVersion": "0.6.0", "kind": "nvidia.com/gpu", "devices": [device]})
 
     @property

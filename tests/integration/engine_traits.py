@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from launchers.runtime.docker_dialect import PODMAN, dialect_of
@@ -31,6 +31,9 @@ class Traits:
     """Folders of a read-only container that are in memory, and can be written to, unasked."""
     gives_volumes_to_the_user: bool = False
     """A volume that an image declares belongs to whoever the container runs as."""
+    pauses: bool = True
+    """It can freeze processes."""
+    limits_processes: bool = True
     top_arguments: str | None = None
     """For a list of processes that needs no program of the container's."""
 
@@ -51,4 +54,10 @@ _PODMANS = Traits(
 
 
 def traits_of(client: Any) -> Traits:
-    return _PODMANS if dialect_of(client.version()) is PODMAN else Traits()
+    is_podman, info = dialect_of(client.version()) is PODMAN, client.info()
+    is_rootless = "name=rootless" in info["SecurityOptions"]
+    return replace(
+        _PODMANS if is_podman else Traits(),
+        pauses=not (is_podman and is_rootless and info.get("CgroupVersion") == "1"),  # it has no cgroup to freeze
+        limits_processes=info["PidsLimit"],
+    )
