@@ -62,7 +62,7 @@ from .docker_answer import (
     told_end,
 )
 from .docker_clients import DockerClients, default_address
-from .docker_container import inspection_of, lacks_its_gpus, send_signal, wait_until_gone
+from .docker_container import inspection_of, lacks_its_gpus, remove, send_signal, wait_until_gone
 from .docker_labels import ImageLabels
 from .docker_output import output_so_far
 from .docker_parent import Parent, as_parent, own_container_id
@@ -264,7 +264,7 @@ class DockerRuntime:
     def remove(self, container_id: str) -> None:
         with suppress(NothingToDoError), self._errors(f"container {container_id[:12]}", OF_A_REMOVAL):
             try:
-                self._clients.calls.api.remove_container(container_id, v=True, force=True)
+                remove(self._clients.calls.api, container_id, self._clients.dialect)
             except APIError as error:
                 if error.status_code != IN_PROGRESS:
                     raise

@@ -38,6 +38,16 @@ def inspection_of(api: Any, container_id: str, dialect: Dialect) -> dict[str, An
     return dict(api.inspect_container(container_id))
 
 
+def remove(api: Any, container_id: str, dialect: Dialect) -> None:
+    """Remove a container, its process if it still runs, and its own volumes."""
+    if not dialect.removes_at_once:
+        with suppress(APIError):  # of what is not there the removal tells
+            state = api.inspect_container(container_id).get("State") or {}
+            if state.get("Running") and not state.get("Paused"):  # a removal ends a frozen process
+                api.kill(container_id, "SIGKILL")
+    api.remove_container(container_id, v=True, force=True)
+
+
 def wait_until_gone(api: Any, container_id: str, dialect: Dialect) -> None:
     """Return when a removal that somebody else has asked for is over, or takes so long that it is his to see to."""
     give_up_at = time.monotonic() + _REMOVAL_TIMEOUT

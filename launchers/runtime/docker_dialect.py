@@ -36,6 +36,8 @@ class Dialect:
     delivered_words: Words | None = None
     no_error: Words | None = None
     """What stands as a container's error and is none."""
+    removes_at_once: bool = True
+    """Whether it kills what runs in a container that is to be removed; else it asks it to end, and waits."""
     signals_wake: bool = True
     """Whether a paused process goes on when it is sent a signal."""
     tmpfs_options: tuple[str, ...] = ()
@@ -111,6 +113,7 @@ PODMAN = Dialect(
     # Of a process that was frozen when it was killed it waits five seconds for the exit code, and has none then.
     delivered_words=re.compile(r"^timed out waiting for file \S+/exits/[0-9a-f]{64}$"),
     no_error=re.compile(r"^container [0-9a-f]{64}: container is running$"),  # it was asked to start it once more
+    removes_at_once=False,
     signals_wake=False,
     tmpfs_options=("noexec", "nosuid", "nodev"),
     gpu_driver="cdi",

@@ -48,6 +48,20 @@ def asked(engine: SmallEngine, container: str = "0123") -> list[str]:
     return [request.partition(" ")[2] for request in engine.asked if f"/containers/{container}" in request]
 
 
+@pytest.mark.parametrize(
+    ("answer", "rootless"),
+    [((200, {"SecurityOptions": ["name=rootless"]}), ", rootless"), ((403, {"message": "not for you"}), "")],
+    ids=["told", "forbidden"],
+)
+@pytest.mark.usefixtures("podman")
+def test_check_says_which_engine_it_is(
+    docker: SmallEngine, runtime: DockerRuntime, answer: tuple[int, Any], rootless: str
+) -> None:
+    docker.answers["GET /info"] = answer
+    (check,) = runtime.check(None, None)
+    assert (check.ok, check.detail) == (True, f"Podman 5.8.6, API 1.41{rootless}")
+
+
 # --- what Podman says by words ---
 
 
@@ -124,6 +138,29 @@ def test_a_kill_has_arrived_though_podman_waits_for_the_exit_code_in_vain(
     said = f"timed out waiting for file /run/libpod/exits/{ID}"
     docker.answers["POST /containers/0123/kill"] = (500, {"message": said, "response": 500})
     assert runtime.send_signal("0123", "SIGKILL")
+
+
+# --- removal ---
+
+
+@pytest.mark.parametrize(
+    ("is_running", "is_paused", "is_killed"),
+    [(True, False, True), (False, False, False), (True, True, False)],
+    ids=["runs", "ended", "paused"],
+)
+@pytest.mark.usefixtures("podman")
+def test_what_runs_in_a_container_of_podmans_is_killed_before_its_removal_which_would_wait_for_it(
+    docker: SmallEngine, runtime: DockerRuntime, is_running: bool, is_paused: bool, is_killed: bool
+) -> None:
+    docker.answers["GET /containers/0123/json"] = (200, {"State": {"Running": is_running, "Paused": is_paused}})
+    runtime.remove("0123")
+    kill = ["POST /containers/0123/kill"] if is_killed else []
+    assert asked(docker) == ["GET /containers/0123/json", *kill, "DELETE /containers/0123"]
+
+
+def test_docker_kills_what_runs_in_a_container_by_itself(docker: SmallEngine, runtime: DockerRuntime) -> None:
+    runtime.remove("0123")
+    assert asked(docker) == ["DELETE /containers/0123"]
 
 
 # --- GPUs ---
