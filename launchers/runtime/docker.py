@@ -296,7 +296,13 @@ class DockerRuntime:
     def usage(self, container_id: str) -> ContainerUsage | None:
         with self._if_it_is_there(f"the usage of container {container_id[:12]}"):
             # Without one_shot an engine looks twice, a second apart. Before 25 it waits for its next look even so.
-            return measured_usage(self._clients.looks.api.stats(container_id, stream=False, one_shot=True))
+            try:
+                stats = self._clients.looks.api.stats(container_id, stream=False, one_shot=True)
+            except requests.exceptions.JSONDecodeError as error:
+                if error.doc:
+                    raise
+                return None  # Podman answers nothing at all of one whose end it has not seen
+            return measured_usage(stats)
         return None
 
     def address(self, container_name: str) -> str:

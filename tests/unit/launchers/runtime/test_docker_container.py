@@ -115,6 +115,17 @@ def test_what_podman_refuses_at_a_create_is_told_by_its_kind(
     assert type(raised.value) is kind
 
 
+@pytest.mark.usefixtures("podman")
+@pytest.mark.parametrize(
+    "answer", [b"", {"cause": "container is stopped", "message": "container is stopped", "response": 500}]
+)
+def test_what_has_ended_uses_nothing_whatever_podman_answers(
+    docker: SmallEngine, runtime: DockerRuntime, answer: Any
+) -> None:
+    docker.answers["GET /containers/0123/stats"] = (200, answer)
+    assert runtime.usage("0123") is None
+
+
 # --- signals ---
 
 
