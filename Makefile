@@ -84,7 +84,7 @@ test-engines: $(VENV) ## try it all on each engine that sites have, as root, in 
 	@((EUID != 0)) || .ci/engine install
 	@exec .venv/bin/python -m tests.engines $(ENGINES)
 
-sweep: $(VENV) ## have each call of a disk or an engine, and each start of a thread, fail in a site's lives, and play thousands of made-up lives, in ten minutes
+sweep: $(VENV) ## fail each call of a disk, an engine or for a thread in a site's lives, and play 2,000 made-up lives, in ten minutes
 	@FLCORE_TRY=all exec .venv/bin/python -m pytest $(addprefix tests/unit/launchers/test_,one_fault_at_a_time.py random_faults.py bad_things.py) -n $$(nproc)
 
 fuzz: $(VENV) ## make up hostile metadata for ten minutes, or MINUTES=1

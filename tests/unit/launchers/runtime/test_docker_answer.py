@@ -314,6 +314,10 @@ DISCONNECT = "an earlier one has left it, end it with: docker network disconnect
     ("refusals", "said", "kind", "way_out"),
     [
         (answer.OF_A_START, NO_NETWORK, NetworkError, "; make it with: docker network create jobs"),
+        (
+            *(answer.OF_A_START, f"failed to set up container networking: {NO_NETWORK}", NetworkError),
+            "; make it with: docker network create jobs",
+        ),
         (answer.OF_A_START, f"a job says: {NO_NETWORK}", JobStartError, ""),
         (answer.OF_A_CREATE, NO_NETWORK, RuntimeRefusedError, ""),
         (answer.OF_A_START, f"cannot join: {STALE}", NetworkError, f"; {DISCONNECT}"),
@@ -321,7 +325,16 @@ DISCONNECT = "an earlier one has left it, end it with: docker network disconnect
         (answer.OF_A_START, NO_VENDOR, JobStartError, f"; {INSTALL}"),
         (answer.OF_A_START, "exec: no such file", JobStartError, ""),
     ],
-    ids=["network", "words-of-a-job", "of-a-create", "stale-endpoint", "until-28", "from-29", "other"],
+    ids=[
+        "network",
+        "network-from-28",
+        "words-of-a-job",
+        "of-a-create",
+        "stale-endpoint",
+        "until-28",
+        "from-29",
+        "other",
+    ],
 )
 def test_what_an_engine_says_tells_of_the_way_out(
     refusals: Refusals, said: str, kind: type[JobLaunchError], way_out: str
