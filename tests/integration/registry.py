@@ -36,6 +36,8 @@ _CONFIG = "application/vnd.docker.container.image.v1+json"
 _LAYER = "application/vnd.docker.image.rootfs.diff.tar.gzip"
 _RANGE = re.compile(r"bytes=(\d+)-")
 _PIECE = 4096
+_TLS_HELLO = b"\x16"
+"""How a client of TLS begins. Some engines ask in plain HTTP only who answers that with a line of HTTP."""
 
 
 @dataclass(frozen=True)
@@ -202,7 +204,10 @@ class _Handler(BaseHTTPRequestHandler):
 
     def handle(self) -> None:
         with suppress(OSError):  # the engine may leave at any time
-            super().handle()
+            if self.connection.recv(1, socket.MSG_PEEK) == _TLS_HELLO:
+                self.connection.sendall(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n")
+            else:
+                super().handle()
 
     def do_HEAD(self) -> None:
         self.do_GET()
