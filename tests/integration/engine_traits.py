@@ -55,9 +55,9 @@ _PODMANS = Traits(
 
 def traits_of(client: Any) -> Traits:
     is_podman, info = dialect_of(client.version()) is PODMAN, client.info()
-    is_rootless = "name=rootless" in info["SecurityOptions"]
+    has_no_groups = "name=rootless" in info["SecurityOptions"] and info.get("CgroupVersion") == "1"
     return replace(
         _PODMANS if is_podman else Traits(),
-        pauses=not (is_podman and is_rootless and info.get("CgroupVersion") == "1"),  # it has no cgroup to freeze
-        limits_processes=info["PidsLimit"],
+        pauses=not (is_podman and has_no_groups),  # Docker's stops the processes one by one
+        limits_processes=info["PidsLimit"] and not has_no_groups,  # whatever it says
     )

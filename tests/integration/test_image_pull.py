@@ -302,7 +302,7 @@ def test_a_launch_that_is_called_back_during_its_pull_leaves_nothing(
 
 def test_an_image_that_the_registry_has_not_is_an_error(runtime: DockerRuntime, registry: Registry, image: str) -> None:
     missing = image.removesuffix(":1") + ":2"
-    with pytest.raises(ImageError, match=rf"^image {missing} cannot be pulled: the engine says: .+; try: docker pull"):
+    with pytest.raises(ImageError, match=rf"^image {missing} cannot be pulled: the engine says: .+; try: \w+ pull"):
         ImagePuller(runtime, IF_MISSING).ensure(missing)
 
 

@@ -76,6 +76,7 @@ def test_out_of_memory_is_said(lab: Lab) -> None:
 
 def test_removed_from_outside_is_lost_and_never_a_success(lab: Lab) -> None:
     handle = lab.launch("sleep", "60")
+    assert handle.enter_states(["running"], timeout=10)
     lab.client.api.remove_container(handle.container.id, force=True)
     code = handle.wait()
     assert lab.left_over() == []
