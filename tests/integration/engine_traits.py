@@ -58,6 +58,6 @@ def traits_of(client: Any) -> Traits:
     has_no_groups = "name=rootless" in info["SecurityOptions"] and info.get("CgroupVersion") == "1"
     return replace(
         _PODMANS if is_podman else Traits(),
-        pauses=not (is_podman and has_no_groups),  # Docker's stops the processes one by one
+        pauses=not (is_podman and has_no_groups),  # there is no group to freeze
         limits_processes=info["PidsLimit"] and not has_no_groups,  # whatever it says
     )
