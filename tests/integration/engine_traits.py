@@ -33,7 +33,8 @@ class Traits:
     """A volume that an image declares belongs to whoever the container runs as."""
     pauses: bool = True
     """It can freeze processes."""
-    limits_processes: bool = True
+    has_control_groups: bool = True
+    """It can hold a container to limits, and measure what it uses."""
     top_arguments: str | None = None
     """For a list of processes that needs no program of the container's."""
 
@@ -59,5 +60,5 @@ def traits_of(client: Any) -> Traits:
     return replace(
         _PODMANS if is_podman else Traits(),
         pauses=not (is_podman and has_no_groups),  # there is no group to freeze
-        limits_processes=info["PidsLimit"] and not has_no_groups,  # whatever it says
+        has_control_groups=not has_no_groups,  # whatever it says of limits
     )

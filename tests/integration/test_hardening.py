@@ -12,8 +12,11 @@ import pytest
 from launchers.docker_launcher import DockerJobLauncher
 from tests.hardening import CIS, KUBERNETES, Check, RunningContainer
 
-from .engine_traits import traits_of
+from .engine_traits import Traits, traits_of
 from .test_demo_job import SITES, Federation, handle_of, run_until
+
+OF_LIMITS = {"5.11", "5.12", "5.29"}
+"""Memory, processors and processes."""
 
 
 @pytest.fixture(scope="module")
@@ -54,10 +57,14 @@ def datasets_of(federation: Federation, site: str) -> list[Path]:
     return [Path(path).resolve() for path in launcher.datasets.values()]
 
 
-@pytest.mark.parametrize("check", CIS.values(), ids=CIS.keys())
+@pytest.mark.parametrize("item", CIS)
 @pytest.mark.parametrize("site", SITES)
-def test_it_passes_the_cis_docker_benchmark(containers: dict[str, RunningContainer], site: str, check: Check) -> None:
-    assert check(containers[site]), containers[site].host
+def test_it_passes_the_cis_docker_benchmark(
+    containers: dict[str, RunningContainer], site: str, item: str, traits: Traits
+) -> None:
+    if item in OF_LIMITS and not traits.has_control_groups:
+        pytest.skip("this engine has no control groups to set limits by")
+    assert CIS[item](containers[site]), containers[site].host
 
 
 @pytest.mark.parametrize("check", KUBERNETES.values(), ids=KUBERNETES.keys())

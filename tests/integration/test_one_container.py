@@ -301,7 +301,7 @@ def test_the_container_is_locked_down(lab: Lab, traits: Traits) -> None:
     assert host["CapDrop"] == ["ALL"] or set(host["CapDrop"]) >= {"CHOWN", "DAC_OVERRIDE", "SETUID", "SYS_CHROOT"}
     assert (host["ReadonlyRootfs"], host["Privileged"], host["Init"]) == (True, False, True)
     assert (host["RestartPolicy"]["Name"], host["AutoRemove"]) == ("no", False)
-    assert host["PidsLimit"] == 1024 or not traits.limits_processes
+    assert host["PidsLimit"] == 1024 or not traits.has_control_groups
     assert (list(inspection["NetworkSettings"]["Networks"]), host["PortBindings"] or {}) == ([NETWORK], {})
     assert [(m["Destination"], m["RW"]) for m in inspection["Mounts"]] == [(f"/workspace/{lab.job_id}", True)]
     handle.terminate()
