@@ -289,6 +289,8 @@ class Check:
     what: str
     ok: bool
     detail: str = ""
+    warning: bool = False
+    """It is there; the detail says what a site should know of it."""
 
 
 @dataclass(frozen=True, slots=True)

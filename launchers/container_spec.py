@@ -80,6 +80,8 @@ class ContainerSpec:
     labels: dict[str, str] = field(default_factory=dict)
     user: str = ""
     """``uid:gid``."""
+    host_user: str = ""
+    """The same as the host counts them: to whom files are given. Empty is the site's own."""
     init: bool = True
     """Run an init as PID 1, so that signals arrive and zombies are reaped."""
     cpus: float | None = None

@@ -27,6 +27,8 @@ from .policy import docker_args, site_args
 from .policy.job_policy import SitePolicy, names_image
 from .policy.launch_origins import AT_LAUNCH
 from .runtime.base import Runtime
+from .runtime.docker_parent import ALL_USERS
+from .runtime.engine_traits import NO_SHIFT, ROOTLESS_USER, TRAITS, EngineTraits
 from .settings import PULL_POLICIES, PullSettings
 
 __all__ = [
@@ -55,7 +57,8 @@ class DockerJobLauncher(JobLauncher):
         mount_path: where a container sees the site's workspace.
         network: the user-defined network that the containers join.
         user: ``uid:gid`` of the job's process; by default the site's own, or nobody's where that is root. Only root can
-            run jobs as another one: it gives them their files.
+            run jobs as another one: it gives them their files. On a rootless engine it is always the engine's user 0,
+            who is the site's own on the host.
         user_range: in place of ``user`` a first and a last uid, as ``"200000-265535"``, which nobody else of the host
             has. Each job gets one of them, and the gid of the same number, for as long as it lives; then its folder is
             the site's again. For sites that are root.
@@ -72,6 +75,9 @@ class DockerJobLauncher(JobLauncher):
         allow_insecure: the keys whose insecure values are meant: an image list of ``*``, a user 0, a network, namespace
             or path of the host, capabilities beyond Docker's own, protection turned off, and the four above. What is
             insecure is refused if its key is not here; if it is, it is logged whenever a job is launched.
+        require: what the engine must have, or no job is launched: some of ``memory_limit``, ``pids_limit``,
+            ``cpu_limit``, ``swap_limit``, ``seccomp``, ``apparmor``, ``selinux``, ``rootless``, ``userns`` (users are
+            shifted). It is asked at the site's start, and again when it may have become another.
         pull_policy: whether an image is pulled first: ``never`` (one that is missing is an error), ``if-missing``, or
             ``always``. Jobs that wait for the same image share one pull. Logins are those of ``docker login``.
         registries: globs of the registries from which images are pulled; None is any.
@@ -116,6 +122,7 @@ class DockerJobLauncher(JobLauncher):
         ipc_mode: str = "",
         cgroup_parent: str = "",
         allow_insecure: Sequence[str] = (),
+        require: Sequence[str] = (),
         pull_policy: str = "never",
         registries: Sequence[str] | None = None,
         pull_timeout: float | None = None,
@@ -161,6 +168,7 @@ class DockerJobLauncher(JobLauncher):
         self.docker_host = None if docker_host is None else checked(site_args.text, "docker_host", docker_host)
         self.docker_tls = checked(docker_args.engine_tls, "docker_tls", docker_tls, docker_host)
         self.allow_insecure = checked(docker_args.insecure_keys, "allow_insecure", allow_insecure)
+        self.require = checked(site_args.some_of, "require", require, TRAITS)
         problems.raise_all(ValueError)
         self.policy = _with_memory_limit(self.policy)
         self.insecure = self._find_insecure()
@@ -208,11 +216,40 @@ class DockerJobLauncher(JobLauncher):
         paths = {"datasets": self.datasets.values(), "mounts": [mount.source for mount in self.mounts]}
         return docker_args.find_insecure(self.isolation, self.user, self.network, self.policy.images or (), paths)
 
+    def check_engine(self, engine: EngineTraits) -> None:
+        super().check_engine(engine)
+        if engine.is_rootless:
+            self._check_is_its_user(engine)
+        elif engine.shift is None:
+            raise JobLaunchError(f"{engine} shifts users, and does not say by how much: no job can be given its files")
+        elif engine.shift != NO_SHIFT and os.geteuid() != 0:
+            way_out = "run the site as root, or let it ask an engine that shifts none"
+            raise JobLaunchError(f"{engine} shifts users: only root can give files to those of jobs; {way_out}")
+
+    def _check_is_its_user(self, engine: EngineTraits) -> None:
+        """Raise JobLaunchError if the site, or its jobs' users, are others than who runs a rootless engine."""
+        if os.geteuid() == 0 and Path("/proc/self/uid_map").read_text().split() == ALL_USERS:
+            way_out = "run the site as the user who runs the engine"
+            raise JobLaunchError(f"{engine} is rootless, and can give its jobs nothing that is root's: {way_out}")
+        key = "user_range" if self.own_users else "user" if "user" in self.given and self.user != ROOTLESS_USER else ""
+        if key:
+            why = "no user but its 0, who is the site's own on the host, can have the site's files"
+            raise JobLaunchError(f"'{key}' cannot be had of {engine}, which is rootless: {why}; leave '{key}' out")
+
+    def fit(self, plan: LaunchPlan, engine: EngineTraits) -> LaunchPlan:
+        plan = super().fit(plan, engine)
+        if self.own_users:
+            return plan
+        user = ROOTLESS_USER if engine.is_rootless else self.user
+        return replace(plan, spec=replace(plan.spec, user=user, host_user=engine.on_host(user)))
+
     def prepare(self, plan: LaunchPlan, folder: JobFolder) -> None:
         self._check_sources(plan)
         super().prepare(plan, folder)
         about = {"site": plan.spec.labels[LABEL_SITE], "job_id": plan.request.job_id}
         for key, why in self.insecure.items():
+            if key == "user" and plan.engine.is_rootless:
+                continue  # it is the site's own on the host
             logger.warning("job %s: %s is insecure, and allowed: %s", plan.request.job_id, key, why, extra=about)
 
     def _check_sources(self, plan: LaunchPlan) -> None:

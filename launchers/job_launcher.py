@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import threading
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from flcore.job_meta import JobMeta, get_job_id
 from flcore.launch import Launch
 from flcore.workspace import STATE_DIR, check_run_dir
 
+from .container_spec import ContainerSpec
 from .docker_state import ContainerState
 from .job_events import JobEvents
 from .job_handle import ContainerJobHandle, Tracking
@@ -34,6 +36,7 @@ from .policy.launch_origins import SiteKeys
 from .records.gpu_leases import GpuLeases
 from .records.job_record import RecordStore, check_records
 from .runtime.base import Runtime
+from .runtime.engine_traits import UNASKED, EngineTraits
 from .tracking.tracked_job import TrackedJob
 
 
@@ -48,6 +51,8 @@ class JobLauncher(LaunchPlanner):
     """
 
     deploys = True
+    require: Collection[str] = ()
+    """What the engine must have, of ``launchers.runtime.engine_traits.TRAITS``."""
     own_users: OwnUsers | None = None
     """The users of whom each job has one of its own; None where all have the same."""
 
@@ -79,6 +84,18 @@ class JobLauncher(LaunchPlanner):
         """Return what shows the secrets to jobs."""
         return JobSecrets(self.secrets, self.secrets_dir)
 
+    def check_engine(self, engine: EngineTraits) -> None:
+        """Raise JobLaunchError if no job of this site may, or can, run on such an engine. Touches nothing."""
+        if missing := engine.missing(self.require):
+            way_out = "have its host give it that, name another engine, or insist on less"
+            raise JobLaunchError(
+                f"{engine} has no {', '.join(missing)}, on which this site insists ('require'): {way_out}"
+            )
+
+    def fit(self, plan: LaunchPlan, engine: EngineTraits) -> LaunchPlan:
+        """Return a plan with what depends on the engine. Touches nothing."""
+        return replace(plan, engine=engine)
+
     def check_folder(self, job_meta: JobMeta, folder: Path, fl_ctx: FLContext) -> None:  # noqa: ARG002 - for subclasses
         """Raise JobLaunchError if what would be a job's folder is not one: whoever has called the launcher."""
         check_run_dir(job_meta, folder)
@@ -90,12 +107,12 @@ class JobLauncher(LaunchPlanner):
         JobLaunchError.
         """
         if self.own_users:
-            self.own_users.check_right(self._get_runtime())
+            self.own_users.check_right(plan.engine)
         for name in self.datasets:
             if not self.dataset_source(name).exists():
                 missing = f"the dataset {name} is not there: {self.dataset_source(name)}"
                 raise JobLaunchError(f"job {plan.request.job_id}: {missing}")
-        folder.make()
+        folder.make(None if self.own_users else plan.spec.host_user)
 
     def make_handle(self, tracking: Tracking, log_path: Path | None) -> ContainerJobHandle:
         """Return the handle of a job, new or recovered."""
@@ -114,10 +131,16 @@ class JobLauncher(LaunchPlanner):
     # What a site calls.
 
     def handle_event(self, event_type: str, fl_ctx: FLContext) -> None:
-        """Find earlier jobs again at the system's start, volunteer before a launch, let go at the system's end."""
+        """Find earlier jobs again at the system's start, volunteer before a launch, let go at the system's end.
+
+        Raises JobLaunchError at the start if the engine lacks what the site insists on; no launch will get further.
+        """
         if event_type == EventType.SYSTEM_START:
             self._system_has_ended = False
             self._recover_jobs(fl_ctx)
+            if self.require:
+                with suppress(RuntimeUnavailableError):  # which any launch tells
+                    self.check_engine(self._get_runtime().traits())
         elif event_type == EventType.BEFORE_JOB_LAUNCH:
             if self._must_recover:
                 self._recover_jobs(fl_ctx)
@@ -139,19 +162,27 @@ class JobLauncher(LaunchPlanner):
         keeper = self.open_keeper(fl_ctx)
         job_id = plan.request.job_id
         launch = Launch.of(fl_ctx, job_id)
-        with JobFolder(job_id, plan.folder, None if self.own_users else plan.spec.user) as folder:
-            steps = partial(self.prepare, plan, folder), partial(_deploy, launch, folder)
+        with JobFolder(job_id, plan.folder) as folder:
+
+            def prepare(engine: EngineTraits) -> ContainerSpec:
+                nonlocal plan
+                plan = self._fitted(plan, engine)
+                self.prepare(plan, folder)
+                return plan.spec
+
+            steps = prepare, partial(_deploy, launch, folder)
             handle = keeper.launch(launch, plan.spec, *steps, partial(self._handle, keeper), plan.gpus)
         fl_ctx.set_prop(FLContextKey.LAUNCH_REQUEST, partial(self._describe, plan), private=True, sticky=False)
         return handle
 
     def describe_launch(self, job_meta: dict[str, Any], fl_ctx: FLContext) -> LaunchRequest:
-        """Return what :meth:`launch_job` would ask the runtime for. Asks the engine only for the image's id."""
-        plan = self.plan(job_meta, fl_ctx)
-        found = None
-        with suppress(RuntimeUnavailableError):
-            found = self._get_runtime().find_image(plan.spec.image)
-        return self._describe(plan, found.id if found else "")
+        """Return what :meth:`launch_job` would ask the runtime for. Asks the engine what it is, and the image's id."""
+        plan, runtime = self.plan(job_meta, fl_ctx), self._get_runtime()
+        try:
+            engine, found = runtime.traits(), runtime.find_image(plan.spec.image)
+        except RuntimeUnavailableError:
+            return self._describe(self.fit(plan, UNASKED))
+        return self._describe(self._fitted(plan, engine), found.id if found else "")
 
     def abort_launch(self, job_id: str, by: str) -> bool:
         """Have a launch that is under way raise JobAbortedError; False if it is too late for that, or there is none."""
@@ -166,7 +197,12 @@ class JobLauncher(LaunchPlanner):
 
     def check(self, fl_ctx: FLContext | None = None) -> Iterable[Check]:
         """Say whether the runtime, image, network, datasets and secrets are there, who has which GPU, what is bad."""
-        yield from self._get_runtime().check(self.policy.image, self.network)
+        runtime = self._get_runtime()
+        yield from runtime.check(self.policy.image, self.network)
+        engine = UNASKED
+        with suppress(RuntimeUnavailableError):  # which has just been told
+            engine = runtime.traits()
+            yield from self._checked_engine(engine)
         sources = ((name, self.dataset_source(name)) for name in self.datasets)
         yield from (Check(f"dataset {name}", source.exists(), str(source)) for name, source in sources)
         yield from self.make_secrets().check()
@@ -175,9 +211,16 @@ class JobLauncher(LaunchPlanner):
         if leases:
             yield leases.check()
         if self.own_users:
-            yield self.own_users.check(self._get_runtime())
+            yield self.own_users.check(engine)
         if state_dir:
             yield from check_records(state_dir)
+
+    def _checked_engine(self, engine: EngineTraits) -> Iterable[Check]:
+        """Say why no job can run on an engine that answers, if so it is."""
+        try:
+            self.check_engine(engine)
+        except JobLaunchError as error:
+            yield Check("engine", False, str(error))
 
     def open_keeper(self, fl_ctx: FLContext) -> JobKeeper:
         """Return the keeper of this launcher's jobs, made for the first context's site. Idempotent, until closed.
@@ -214,6 +257,14 @@ class JobLauncher(LaunchPlanner):
         with self._lock:
             self._runtime = self._runtime or self.make_runtime()
             return self._runtime
+
+    def _fitted(self, plan: LaunchPlan, engine: EngineTraits) -> LaunchPlan:
+        """Return a plan as it is for an engine that has answered. Raises JobLaunchError."""
+        try:
+            self.check_engine(engine)
+        except JobLaunchError as error:
+            raise JobLaunchError(f"job {plan.request.job_id}: {error}") from error
+        return self.fit(plan, engine)
 
     def _describe(self, plan: LaunchPlan, image: str = "") -> LaunchRequest:
         keys = SiteKeys(self.given, self.policy, self.env, self.secrets)

@@ -42,6 +42,7 @@ from .policy.job_policy import JobRequest, SitePolicy, check_policy, container_n
 from .policy.launch_origins import AT_LAUNCH, SiteKeys, masked, origins
 from .policy.request_sizes import with_sizes_in_words
 from .runtime.base import Runtime
+from .runtime.engine_traits import UNASKED, EngineTraits
 from .settings import ADOPT, ORPHAN_POLICIES, STOP_GRACE, JobSettings
 
 _KNOWN_AT_LAUNCH = (LABEL_NONCE, LABEL_SITE_ID, LABEL_PARENT, LABEL_STATE_DIR)
@@ -55,6 +56,8 @@ class LaunchPlan:
     spec: ContainerSpec
     folder: Path | None
     """The job's own folder on this host."""
+    engine: EngineTraits = UNASKED
+    """What will run it."""
 
     @property
     def gpus(self) -> int:

@@ -50,6 +50,8 @@ from .launch_plan import LaunchPlan
 from .policy import site_args
 from .policy.job_command import CREDENTIAL_VARIABLES
 from .policy.job_policy import JobRequest
+from .policy.launch_origins import AT_LAUNCH
+from .runtime.engine_traits import EngineTraits
 
 __all__ = [
     "ClientDockerJobLauncher",
@@ -129,8 +131,17 @@ class KitLauncher(DockerJobLauncher):
         if self.private_key:
             hosts |= flare_process.server_hosts(job_args, Path("/etc/hosts").read_text())
         isolation = replace(plan.spec.isolation, tmpfs={**plan.spec.isolation.tmpfs, **self._folders_in_memory(fl_ctx)})
-        private = {there: here for there, here in self._kit(fl_ctx).items() if not is_readable(Path(here), self.user)}
-        return replace(plan, spec=replace(plan.spec, hosts=hosts, private_files=private, isolation=isolation))
+        return replace(plan, spec=replace(plan.spec, hosts=hosts, private_files=self._kit(fl_ctx), isolation=isolation))
+
+    def fit(self, plan: LaunchPlan, engine: EngineTraits) -> LaunchPlan:
+        """Return a plan in which a job sees those files of the kit as they are that its user may read."""
+        plan = super().fit(plan, engine)
+        user = plan.spec.host_user if plan.spec.user != AT_LAUNCH else engine.on_host(self.user)
+        kit = plan.spec.private_files
+        readable = {there: here for there, here in kit.items() if is_readable(Path(here), user)}
+        mounts = (*plan.spec.mounts, *(Mount(here, there) for there, here in readable.items()))
+        private = {there: here for there, here in kit.items() if there not in readable}
+        return replace(plan, spec=replace(plan.spec, mounts=mounts, private_files=private))
 
     def place(self, path: str, fl_ctx: FLContext) -> str:
         return super().place(path, fl_ctx) if self._is_moved else path
@@ -172,10 +183,9 @@ class KitLauncher(DockerJobLauncher):
         return {**flare_process.HOME, **alone, **variables}
 
     def job_mounts(self, folder: Path | None, fl_ctx: FLContext) -> tuple[Mount, ...]:
-        kit = [Mount(here, there) for there, here in self._kit(fl_ctx).items() if is_readable(Path(here), self.user)]
         shared = flare_process.shared_folder(self.job_args(fl_ctx))
         talking = [Mount(shared, shared, read_only=False)] if shared else []
-        return (*super().job_mounts(folder, fl_ctx), *kit, *talking)
+        return (*super().job_mounts(folder, fl_ctx), *talking)
 
     def check_folder(self, job_meta: JobMeta, folder: Path, fl_ctx: FLContext) -> None:
         """Raise JobRejectedError if it is none that the parent has made for a job: the parent is who makes them."""

@@ -1,12 +1,22 @@
-"""Virtual environments of other frameworks' packages, which must not be in ours."""
+"""Where tests run: this checkout, and virtual environments of other frameworks' packages, which must not be in ours."""
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
+
+
+def demo_config(site: str, folder: Path) -> str:
+    """Return a copy of a demo's config whose workspace is in a folder: not everybody may write to this checkout."""
+    original = ROOT / f"configs/docker/{site}.json"
+    config = json.loads(original.read_text().replace("${CONFIG_DIR}", str(original.parent)))
+    copy = folder / original.name
+    copy.write_text(json.dumps(config | {"workspace": str(folder / site)}))
+    return str(copy)
 
 
 def environment(folder: Path, *requirements: str) -> Path:

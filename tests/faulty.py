@@ -24,7 +24,18 @@ DISK_CALLS = (
     *("replace", "symlink", "readlink", "scandir", "listdir", "chmod", "fchmod", "chown", "fchown", "utime", "lstat"),
 )
 ENGINE_CALLS = (
-    *("create", "find_image", "start", "inspect", "list_containers", "open_events", "send_signal", "remove", "logs"),
+    *(
+        "traits",
+        "create",
+        "find_image",
+        "start",
+        "inspect",
+        "list_containers",
+        "open_events",
+        "send_signal",
+        "remove",
+        "logs",
+    ),
     *("last_output_time", "usage", "close", "close_events"),
 )
 

@@ -117,7 +117,8 @@ def _gains_no_privileges(container: RunningContainer) -> bool:
 
 def _is_not_root(container: RunningContainer) -> bool:
     user, _, group = container.config["User"].partition(":")
-    return user.isdecimal() and int(user) > 0 and group.isdecimal()
+    is_nobody_else = container.has("rootless")  # where 0 is, on the host, whoever runs the engine
+    return user.isdecimal() and group.isdecimal() and (int(user) > 0 or is_nobody_else)
 
 
 def _has_masked_proc(container: RunningContainer) -> bool:

@@ -425,3 +425,10 @@ class RuntimeContract:
 
     def test_a_container_has_a_host_name(self, lab: RuntimeLab) -> None:
         assert lab.runtime.address(lab.name("one"))
+
+    # --- what it is ---
+
+    def test_it_says_what_it_is_the_same_each_time(self, lab: RuntimeLab) -> None:
+        said = lab.runtime.traits()
+        assert said.name
+        assert lab.runtime.traits() == said

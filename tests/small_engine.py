@@ -18,6 +18,7 @@ ANSWERS: dict[str, tuple[int, Any]] = {
     "POST /containers/0123/kill": (204, None),
     "DELETE /containers/0123": (204, None),
     "GET /containers/json": (200, []),
+    "GET /info": (200, {"MemoryLimit": True, "SecurityOptions": ["name=seccomp,profile=builtin"]}),
     "GET /images/job:1/json": (200, {"Id": "sha256:1", "RepoDigests": []}),
     "GET /events": (200, {"id": "0123", "Action": "start"}),
     "GET /containers/0123/json": (200, {"Id": "0123", "Config": {"Tty": False}}),

@@ -32,7 +32,7 @@ from .command import (
 from .completion import add_completion, complete_if_asked
 
 if TYPE_CHECKING:
-    from ..job_launcher_spec import JobLauncherSpec
+    from ..job_launcher_spec import Check, JobLauncherSpec
     from ..site import Site
     from ..workflow import JobWorkflow
     from .view import View
@@ -45,7 +45,7 @@ exit status: 0 if every site succeeded, 1 if not, 2 for an error before the job 
 _CHECK_EXAMPLE = """example:
   flcore check configs/docker/*.json
 
-exit status: 0 if all is there, 1 if something is missing, 2 if a config is wrong"""
+exit status: 0 if all is there, be it with warnings, 1 if something is missing, 2 if a config is wrong"""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -180,9 +180,15 @@ def _check_launchers(site: Site) -> bool:
     for name, launcher in launchers.items():
         with closing(launcher):
             for found in launcher.check(fl_ctx):
-                print(f"  {'ok     ' if found.ok else 'MISSING'}  {name}: {visible(f'{found.what}: {found.detail}')}")
+                print(f"  {_level_of(found)}  {name}: {visible(f'{found.what}: {found.detail}')}")
                 complete &= found.ok
     return complete
+
+
+def _level_of(found: Check) -> str:
+    if not found.ok:
+        return "MISSING"
+    return "warning" if found.warning else "ok     "
 
 
 def _site(path: str, workspace: str | None) -> Site:

@@ -93,7 +93,7 @@ def check_run_folder(job_id: str, folder: Path, app: str) -> None:
 
 
 def is_readable(path: Path, user: str) -> bool:
-    """Whether the jobs' user can read a file of the site as it is; one that is not there yet will be made so."""
+    """Whether a user of this host can read a file of the site as it is; one that is not there yet will be made so."""
     uid, gid = owner(user)
     try:
         found = path.stat()

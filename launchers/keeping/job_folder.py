@@ -25,29 +25,31 @@ class JobFolder:
     Args:
         job_id: for errors.
         path: no link is followed in its last part, and below; what is above is the site's. None: there is none.
-        user: ``uid:gid`` of the job's process; empty is the site's own, None that it is known at the start only.
     """
 
-    def __init__(self, job_id: str, path: Path | None, user: str | None) -> None:
+    def __init__(self, job_id: str, path: Path | None) -> None:
         self._job_id = job_id
         self._path = path
-        self._user = user
         self._folder = -1
+        self.must_be_given = False
+        """Whether nothing in it is the job's user's yet."""
         self._is_new = False
 
-    def make(self) -> None:
-        """Make it if need be, closed to everybody but the job's user, who gets all that is in it if it is known who.
+    def make(self, user: str | None) -> None:
+        """Make it if need be, closed to everybody but the job's user, who gets all that is in it.
 
-        Raises JobLaunchError.
+        ``user`` is a ``uid:gid`` of this host; empty is the site's own, None that it is known at the start only. Raises
+        JobLaunchError.
         """
+        self.must_be_given = user is None
         if self._path is None:
             return
         try:
             self._is_new = not os.path.lexists(self._path)
             note_new(self._path)
             self._folder = make_private(self._path)
-            if self._user is not None:
-                self._give(self._user)
+            if user is not None:
+                self._give(user)
         except OSError as error:
             raise JobLaunchError(
                 f"job {self._job_id}: its folder cannot be made: {self._path}: {in_words(error)}"
@@ -63,11 +65,6 @@ class JobFolder:
             same = False
         if not same:
             raise JobLaunchError(f"job {self._job_id}: its folder was replaced during the launch: {self._path}")
-
-    @property
-    def must_be_given(self) -> bool:
-        """Whether nothing in it is the job's user's yet."""
-        return self._user is None
 
     def give(self, user: str) -> None:
         """Give what has come into it since to the job's user, too. Raises JobLaunchError."""
@@ -105,7 +102,7 @@ class JobFolder:
 
 
 def owner(user: str) -> tuple[int, int]:
-    """Return the uid and gid of a job's user; empty is the site's own."""
+    """Return the uid and gid of a job's user, as this host counts them; empty is the site's own."""
     uid, _, gid = user.partition(":")
     return (int(uid), int(gid)) if uid else (os.geteuid(), os.getegid())
 

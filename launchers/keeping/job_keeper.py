@@ -34,6 +34,7 @@ from ..docker_state import DOCKER_STATE, ContainerState
 from ..records.end_marks import EndMarks
 from ..records.job_record import JobIdentity, JobRecord, RecordStore
 from ..runtime.base import ContainerSummary, FoundImage, Runtime
+from ..runtime.engine_traits import EngineTraits
 from ..settings import JobSettings
 from ..tracking.state_tracker import StateTracker
 from ..tracking.tracked_job import CleanUpDelayedError, JobHooks, TrackedJob
@@ -124,33 +125,34 @@ class JobKeeper:
         self,
         launch: Launch,
         spec: ContainerSpec,
-        prepare: Callable[[], None],
+        prepare: Callable[[EngineTraits], ContainerSpec],
         confirm: Callable[[str], None],
         make_handle: Callable[[TrackedJob], Handle],
         gpus: int = 0,
     ) -> Handle:
         """Create, track and start a job's container, with so many GPUs of its own, and return its handle.
 
-        ``prepare`` is called first, when nothing of an earlier job is in the way any more; ``confirm`` last before the
-        start, with the job's user; ``make_handle`` after it. Raises JobLaunchError; then there is no container, or
-        (OutcomeUnknownError) none that will stay.
+        ``prepare`` is called first, when nothing of an earlier job is in the way any more, and says what this engine is
+        to be asked for; ``confirm`` last before the start, with the job's user on the host; ``make_handle`` after it.
+        Raises JobLaunchError; then there is no container, or (OutcomeUnknownError) none that will stay.
         """
         who = JobIdentity(launch.job_id, self._site, spec.name, nonce=secrets.token_hex(8))
         job = TrackedJob(who, self._hooks(who.job_id))
         with self._under_way(launch, job) as steps:
             self._wait_for_clean_up_of(spec.name)
-            prepare()
+            engine = steps.ask_what_it_is()
+            spec = prepare(engine)
             self._record(job)  # on disk before the engine is asked for anything: a kill from here on forgets nothing
             self._jobs[who.nonce] = job
             image = steps.find_image(spec)
-            spec = self._loans.lend_user(job, spec)
+            spec = self._loans.lend_user(job, spec, engine)
             spec = self._loans.lend_gpus(job, spec, gpus, self.runtime.remembers)
             spec = self._loans.lend_secrets(job, spec)
             with _hiding(job.hooks.secrets):
                 steps.create(self._labelled(spec, who, image))
                 job.note(container_id=job.identity.container_id)
                 self.tracker.watch_unstarted(job)  # before the start, so that no end is too quick to be seen
-                confirm(spec.user)
+                confirm(spec.host_user)
                 steps.start()
                 handle = make_handle(job)
                 launch.note_handle(handle)
@@ -298,7 +300,7 @@ class JobKeeper:
     def _take_folder_back(self, log_path: Path | None, job: TrackedJob) -> None:
         try:
             if log_path:
-                self._loans.take_folder_back(log_path.parent)
+                self._loans.take_folder_back(log_path.parent, self.runtime)
         except OSError as error:
             if error.errno in PASSING:
                 raise CleanUpDelayedError(f"its folder cannot be taken back: {in_words(error)}") from error

@@ -64,7 +64,7 @@ class JobSecrets:
             return spec
         values = {secret: read_secret(secret) for secret in secrets}
         variables = {secret.to_env: secret.as_variable(value) for secret, value in values.items() if secret.to_env}
-        paths = self._make_files(values, spec.user, nonce)
+        paths = self._make_files(values, spec.host_user, nonce)
         return self._shown_to(spec, paths, variables, nonce)
 
     def describe(self, spec: ContainerSpec, nonce: str) -> ContainerSpec:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import TypeVar
 
 from flcore.errors import (
     FLCoreError,
@@ -22,12 +24,15 @@ from flcore.launch import Launch, launch_aborted
 from ..container_spec import ContainerSpec
 from ..docker_state import DOCKER_STATE, GONE, RUN_OR_OVER
 from ..runtime.base import FoundImage, Runtime
+from ..runtime.engine_traits import EngineTraits
 from ..settings import JobSettings
 from ..tracking.state_tracker import StateTracker
 from ..tracking.tracked_job import TrackedJob
 from .image_puller import ImagePuller
 
 logger = logging.getLogger(__name__)
+
+_Answer = TypeVar("_Answer")
 
 LAST_LOOK_TIMEOUT = 2.0
 """Seconds to see how a container ended whose start failed, before it is removed."""
@@ -71,9 +76,13 @@ class LaunchSteps:
         self.may_have_made = False
         """Some request for the container was not answered, or with an error of the engine's own: it may lie."""
 
+    def ask_what_it_is(self) -> EngineTraits:
+        """Return what the engine is that will be asked for the container."""
+        return self._patiently(self._pad.runtime.traits)
+
     def find_image(self, spec: ContainerSpec) -> FoundImage:
         """Have the image there, if the site's config lets it be pulled, and return which one it is."""
-        found = self._find_image(spec.image)
+        found = self._patiently(lambda: self._find_image(spec.image))
         if found is None:
             raise ImageError(f"image {spec.image} is not there; pull or build it first, or set 'pull_policy'")
         if spec.image_digests and found.digests.isdisjoint(spec.image_digests):
@@ -82,12 +91,16 @@ class LaunchSteps:
         return found
 
     def _find_image(self, image: str) -> FoundImage | None:
+        self._pad.puller.ensure(image, lambda: not self._launch.is_wanted)
+        self._launch.raise_if_ended()
+        return self._pad.runtime.find_image(image)
+
+    def _patiently(self, ask: Callable[[], _Answer]) -> _Answer:
+        """Ask again, for a while, what may be asked twice, while an engine that answered before does not."""
         give_up_at: float | None = None
         while True:
             try:
-                self._pad.puller.ensure(image, lambda: not self._launch.is_wanted)
-                self._launch.raise_if_ended()
-                return self._pad.runtime.find_image(image)
+                return ask()
             except RuntimeUnavailableError:
                 give_up_at = give_up_at or self._pad.give_up_time()  # a pull may take hours: its time does not count
                 if not self._pad.is_worth_waiting(give_up_at):

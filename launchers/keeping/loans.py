@@ -9,6 +9,8 @@ from flcore.errors import JobLaunchError
 
 from ..container_spec import ContainerSpec
 from ..records.gpu_leases import GpuLeases
+from ..runtime.base import Runtime
+from ..runtime.engine_traits import EngineTraits
 from ..tracking.tracked_job import TrackedJob
 from .job_secrets import JobSecrets
 from .own_users import OwnUsers
@@ -24,19 +26,23 @@ class Loans:
     users: OwnUsers | None = None
     """None: all jobs have the one user that their specs name."""
 
-    def lend_user(self, job: TrackedJob, spec: ContainerSpec) -> ContainerSpec:
+    def lend_user(self, job: TrackedJob, spec: ContainerSpec, engine: EngineTraits) -> ContainerSpec:
         """Return a spec with a user of its own, if jobs have such. Raises JobLaunchError."""
         if self.users is None:
             return spec
         if not job.hooks.record:
             where = "a site without a workspace cannot lease users ('user_range')"
             raise JobLaunchError(f"job {job.identity.job_id}: {where}")
-        return replace(spec, user=self.users.lend(job.identity, job.hooks.record.path))
+        user = self.users.lend(job.identity, job.hooks.record.path)
+        return replace(spec, user=user, host_user=engine.on_host(user))
 
-    def take_folder_back(self, folder: Path) -> None:
-        """Make an ended job's folder the site's own again, if it was its user's alone. Idempotent; raises OSError."""
+    def take_folder_back(self, folder: Path, runtime: Runtime) -> None:
+        """Make an ended job's folder the site's own again, if it was its user's alone. Idempotent.
+
+        Raises OSError, or RuntimeUnavailableError where the engine does not say who that user is on the host.
+        """
         if self.users:
-            self.users.take_back(folder)
+            self.users.take_back(folder, runtime.traits())
 
     def lend_gpus(self, job: TrackedJob, spec: ContainerSpec, count: int, is_found_again: bool) -> ContainerSpec:
         """Return a spec with so many GPUs, which are the job's as long as there is its record.

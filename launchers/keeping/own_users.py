@@ -7,24 +7,19 @@ import pwd
 import re
 import secrets
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from itertools import chain
 from pathlib import Path
 
 from flcore.disk.os_errors import in_words
 from flcore.disk.safe_files import closing, open_private, take_back
-from flcore.errors import JobLaunchError, RuntimeUnavailableError, SiteBusyError
+from flcore.errors import JobLaunchError, SiteBusyError
 from flcore.job_launcher_spec import Check
 
 from ..records.job_record import JobIdentity
 from ..records.leases import Leases
-from ..runtime.base import Runtime
+from ..runtime.engine_traits import EngineTraits
 
 _PREFIX = "uid-"
-_SHIFTED = (
-    "'user_range': the engine shifts users (userns-remap, or rootless), so each job would be another user of this "
-    "host, whom its folder is not given to; leave 'user_range' out: with such an engine no job is a user of the host"
-)
 _NAME = re.compile(_PREFIX + r"[1-9][0-9]*", re.ASCII)
 
 
@@ -34,7 +29,7 @@ class OwnUsers:
     Making one touches no disk; safe to use from several threads and processes.
 
     Args:
-        uids: the users; the gid of each is the same number.
+        uids: the users, as containers count them; the gid of each is the same number.
         folder: of the leases.
     """
 
@@ -61,7 +56,7 @@ class OwnUsers:
         uid = name.removeprefix(_PREFIX)
         return f"{uid}:{uid}"
 
-    def take_back(self, folder: Path) -> None:
+    def take_back(self, folder: Path, engine: EngineTraits) -> None:
         """Make an ended job's folder the site's own again, so that no later job of its user can have it.
 
         Idempotent; raises OSError.
@@ -71,31 +66,27 @@ class OwnUsers:
         except FileNotFoundError:  # it was made for a launch that has failed
             return
         with closing(opened):
-            if os.fstat(opened).st_uid in self.uids:
+            if os.fstat(opened).st_uid in engine.uids_on_host(self.uids):
                 take_back(opened, os.geteuid(), os.getegid())
 
-    def check_right(self, runtime: Runtime) -> None:
-        """Raise JobLaunchError if this process may not give files to these users, or jobs would be others there.
-
-        Touches no disk. What an engine does not answer now, the launch finds out.
-        """
-        with suppress(RuntimeUnavailableError):
-            if runtime.shifts_users():
-                raise JobLaunchError(_SHIFTED)
+    def check_right(self, engine: EngineTraits) -> None:
+        """Raise JobLaunchError if this process may not give files to these users. Touches no disk."""
+        uids = engine.uids_on_host(self.uids)
         with closing(os.memfd_create("gift", os.MFD_CLOEXEC)) as gift:
-            for uid in (self.uids[0], self.uids[-1]):
+            for uid in (uids[0], uids[-1]):
                 try:
                     os.fchown(gift, uid, uid)
                 except OSError as error:
                     raise JobLaunchError(_no_right(uid, error)) from error
 
-    def check(self, runtime: Runtime) -> Check:
+    def check(self, engine: EngineTraits) -> Check:
         """Say whether jobs can have these users, and who has one."""
-        others = ", ".join(f"{user.pw_uid} is {user.pw_name}" for user in pwd.getpwall() if user.pw_uid in self.uids)
+        uids = engine.uids_on_host(self.uids)
+        others = ", ".join(f"{user.pw_uid} is {user.pw_name}" for user in pwd.getpwall() if user.pw_uid in uids)
         if others:
             return Check("users", False, f"'user_range' has users of this host: {others}; take uids that nobody has")
         try:
-            self.check_right(runtime)
+            self.check_right(engine)
             holders = self._leases.holders()
         except (JobLaunchError, OSError) as error:
             return Check("users", False, in_words(error))

@@ -52,6 +52,13 @@ def one_of(key: str, value: Any, known: tuple[str, ...]) -> str:
     return str(value)
 
 
+def some_of(key: str, value: Any, known: tuple[str, ...]) -> frozenset[str]:
+    for name in texts(key, value):
+        if name not in known:
+            raise ValueError(f"{key} must be a list of some of {', '.join(known)}, got {name!r}")
+    return frozenset(value)
+
+
 def image_rules(key: str, value: Any) -> tuple[ImageRule, ...]:
     patterns = texts(key, value)
     try:

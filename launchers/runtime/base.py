@@ -11,6 +11,7 @@ from flcore.job_launcher_spec import Check
 
 from ..container_spec import LABEL_NONCE, ContainerSpec
 from ..docker_state import DOCKER_STATE, ContainerState
+from .engine_traits import EngineTraits
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +117,10 @@ class Runtime(Protocol):
     remembers: bool
     """Whether its containers can be found again, with their results, by another process after this one's death."""
 
+    def traits(self) -> EngineTraits:
+        """Return what the engine is. It is asked once for each stream of its events, or each time without one."""
+        ...
+
     def create(self, spec: ContainerSpec) -> str:
         """Create a container and return its id.
 
@@ -204,10 +209,6 @@ class Runtime(Protocol):
 
     def find_gpus(self) -> Sequence[str]:
         """Return the ids of the GPUs that its containers can have, UUIDs if it knows them; none if it cannot tell."""
-        ...
-
-    def shifts_users(self) -> bool:
-        """Whether a job's user is another on the host than the one that was asked for."""
         ...
 
     def check(self, image: str | None, network: str | None) -> Iterator[Check]:

@@ -23,7 +23,6 @@ from flcore.errors import (
     ImageError,
     JobLaunchError,
     JobStartError,
-    NetworkError,
     RuntimeRefusedError,
     RuntimeUnavailableError,
 )
@@ -56,12 +55,12 @@ from .docker_answer import (
     no_answer,
     output_chunk,
     refusal,
-    shifts_users,
     told_address,
     told_container,
     told_end,
 )
-from .docker_clients import DockerClients, default_address
+from .docker_check import network_checks, there
+from .docker_clients import DockerClients, ask_what_it_is, default_address
 from .docker_container import inspection_of, lacks_its_gpus, remove, send_signal, wait_until_gone
 from .docker_labels import ImageLabels
 from .docker_output import output_so_far
@@ -69,6 +68,7 @@ from .docker_parent import Parent, as_parent, own_container_id
 from .docker_pull import DockerPull, Entry, Hangup, pull_error
 from .docker_request import create_request
 from .docker_ssh import SSH_ERRORS
+from .engine_traits import EngineTraits, leaks_names, warnings
 from .nvidia import query_gpus
 
 logger = logging.getLogger(__name__)
@@ -120,9 +120,19 @@ class DockerRuntime:
         self._gives_gpus = False
         """Whether it was asked to: then each container is looked at before its start."""
         self._streams: set[Any] = set()
+        self._traits: EngineTraits | None = None
+        """What it said that it is, to be believed as long as a stream of its events goes on."""
+        self._warned: set[str] = set()
         self._ends: dict[str, ToldEnd] = {}
         """What the events said of ends, by container, for as long as the engine lists these."""
         self._lock = threading.Lock()
+
+    def traits(self) -> EngineTraits:
+        known = self._traits
+        if known is None or not self._streams:  # it may have become another, and nobody would have been told
+            with self._errors("what it is"):
+                self._traits = known = ask_what_it_is(self._clients.looks.api)
+        return known
 
     def create(self, spec: ContainerSpec) -> str:
         located = self._parent().located(spec)
@@ -130,6 +140,9 @@ class DockerRuntime:
         with self._errors(f"container {spec.name}", OF_A_CREATE, ImageError):
             api = self._clients.calls.api
             created = api.create_container_from_config(create_request(located, self._clients.dialect), spec.name)
+        for words in set(created.get("Warnings") or ()) - self._warned:
+            self._warned.add(words)
+            logger.warning("%s warns of the jobs that it is asked for: %s", self.name, words)
         return str(created["Id"])
 
     def describe(self, spec: ContainerSpec) -> Mapping[str, Any]:
@@ -229,7 +242,10 @@ class DockerRuntime:
             # past. What comes twice by that does no harm, for an event is a hint.
             since = int(time.time() - _REPLAY)
             with self._closable(client.api.events(since=since, filters=filters, decode=True)) as stream:
-                yield self._ids(stream)
+                try:
+                    yield self._ids(stream)
+                finally:
+                    self._traits = None
 
     @contextmanager
     def _closable(self, stream: T) -> Iterator[T]:
@@ -319,39 +335,24 @@ class DockerRuntime:
             of_engine = cdi_gpus(api.info())
         return (query_gpus() if api.base_url == _LOCAL else []) or of_engine
 
-    def shifts_users(self) -> bool:
-        with self._errors("its security options"):
-            return shifts_users(self._clients.looks.api.info())
-
     def check(self, image: str | None, network: str | None) -> Iterator[Check]:
         try:
-            with self._errors("its version"):
-                api = self._clients.looks.api
-                version, info = api.version(), {}
-                with suppress(APIError):  # who stands in front of it may forbid the question
-                    info = api.info()
+            traits = self.traits()
         except RuntimeUnavailableError as error:
             yield Check("engine", False, str(error))
             return
-        dialect = self._clients.dialect
-        command = dialect.command
-        yield Check("engine", True, dialect.title(version, info))
+        yield Check("engine", True, traits.title())
+        yield from warnings(traits)
+        command, api = self._clients.dialect.command, self._clients.looks.api
+        errors = partial(self._errors, refusals=OF_A_CHECK, no_image=ImageError)
         if network:
-            yield self._there("network", network, api.inspect_network, f"{command} network create {network}")
+            yield from network_checks(api, network, errors, command, leaks_names(traits))
         if image:
-            yield self._there("image", image, api.inspect_image, f"{command} pull {image}")
+            yield there("image", image, api.inspect_image, errors, f"{command} pull {image}")
 
     def close(self) -> None:
         self.close_events()
         self._clients.close()
-
-    def _there(self, kind: str, name: str, inspect: Callable[[str], Any], way_out: str) -> Check:
-        try:
-            with self._errors(f"{kind} {name}", OF_A_CHECK, ImageError):
-                inspect(name)
-        except (NetworkError, ImageError):
-            return Check(kind, False, f"{name} is not there; make it with: {way_out}")
-        return Check(kind, True, name)
 
     @contextmanager
     def _if_it_is_there(self, what: str) -> Iterator[None]:

@@ -42,17 +42,19 @@ OF_A_CHECK: Refusals = {404: NetworkError}
 OF_A_REMOVAL: Refusals = {404: NothingToDoError}
 OF_WHAT_NEEDS_A_CONTAINER: Refusals = dict.fromkeys((404, 409), NothingToDoError)
 _NOT_FOUND = 404
+FORBIDDEN = (401, 403, 404, 405, 501)
+"""What stands in front of an engine may answer to a question that it lets nobody ask."""
 IN_PROGRESS = 409
 """The status of a removal that somebody else has asked for already."""
 
 _STALE_ENDPOINT = re.compile(r"endpoint with name (\S+) already exists in network (\S+)")
 """What an engine that was killed may leave in a network, in the name of a container that is gone."""
 _HOLDER_OF_NAME = re.compile(r"in use by (?:container )?\"?([0-9a-f]{12})[0-9a-f]*")
+_NO_SUCH_USER = re.compile(r"unable to setup user: set\w+: invalid argument")
 _CDI_GPU = "nvidia.com/gpu="
 _MOST_OF_AN_IMAGE = {"ExposedPorts": 1000, "Volumes": 100, "Env": 1000, "Labels": 1000}
 _LONGEST_CONFIG = 256 << 10
 """Characters, as JSON; those of the largest usual images have a tenth of it."""
-_SHIFTING = ("name=userns", "name=rootless")
 _EXIT_CODE = "exitCode"
 """Of an event's attributes; a label of this name, be it the image's, takes its place."""
 _UNSEEN = 255
@@ -218,11 +220,6 @@ def cdi_gpus(info: Mapping[str, Any]) -> list[str]:
     return [name for name in names if name.startswith("GPU-")] or [name for name in names if name.isdigit()]
 
 
-def shifts_users(info: Mapping[str, Any]) -> bool:
-    """Whether a container's users are others on the host than they are called (userns-remap, rootless)."""
-    return any(option.partition(",")[0] in _SHIFTING for option in info.get("SecurityOptions") or ())
-
-
 # --- a refusal, or no answer ---
 
 
@@ -247,6 +244,8 @@ def refusal(
     elif match := _STALE_ENDPOINT.search(said):
         kind = NetworkError
         way_out = f"; an earlier one has left it, end it with: {command} network disconnect -f {match[2]} {match[1]}"
+    elif _NO_SUCH_USER.search(said):
+        way_out = "; its containers have other users: name such in 'user' or 'user_range', 1 to 65535 as a rule"
     elif dialect.no_gpus.search(said):
         way_out = f"; {dialect.gpus_way_out}"
     return kind(f"{what}: the engine says: {said}{way_out}")

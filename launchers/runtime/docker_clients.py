@@ -6,17 +6,22 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
+from pathlib import Path
 from typing import Any
 
 from docker.context import ContextAPI
+from docker.errors import APIError
 
 from ..settings import EngineTls
+from .docker_answer import FORBIDDEN
 from .docker_api import EngineClient
 from .docker_dialect import DOCKER, Dialect, dialect_of
+from .docker_parent import shares_users
 from .docker_pull import tell_of_sockets
 from .docker_ssh import LOGINS, has_lost_connection, is_by_ssh, prepare
 from .docker_tls import tls_of
 from .docker_version import ApiVersion
+from .engine_traits import EngineTraits, as_traits
 
 CALL_TIMEOUT = 60
 """Seconds for a call that changes something. A create of a loaded engine takes many."""
@@ -36,6 +41,18 @@ def default_address() -> str:
         with suppress(Exception):  # whatever is wrong with a context, another error is being told
             address = follow(environment=os.environ).get("base_url")
     return address or _DEFAULT_ADDRESS
+
+
+def ask_what_it_is(api: Any) -> EngineTraits:
+    """Return what an engine says that it is; who stands in front of it may forbid the question. Raises the SDK's."""
+    try:
+        info = api.info()
+    except APIError as error:
+        if error.status_code not in FORBIDDEN:
+            raise
+        info = {}
+    mounts, users = (Path("/proc/self", name).read_text() for name in ("mountinfo", "uid_map"))
+    return as_traits(api.version(), info, shares_users(mounts, users))
 
 
 class DockerClients:

@@ -85,12 +85,6 @@ class Dialect:
         """Whether an engine has taken the request for a container's GPUs."""
         return bool((inspection.get("HostConfig") or {}).get(self.gpus_shown_as))
 
-    def title(self, version: Mapping[str, Any], info: Mapping[str, Any]) -> str:
-        """Return what an engine is, by what it says of its version and of itself."""
-        options = {option.partition(",")[0] for option in info.get("SecurityOptions") or ()}
-        rootless = ", rootless" if "name=rootless" in options else ""
-        return f"{self.name} {version['Version']}, API {version['ApiVersion']}{rootless}"
-
 
 DOCKER = Dialect()
 PODMAN = Dialect(

@@ -19,6 +19,10 @@ _OWN_FILE = re.compile(r"[/-]containers/([0-9a-f]{64})/(?:userdata/)?(?:hostname
 """What an engine mounts into each container, from a folder that has the container's id."""
 
 
+ALL_USERS = ["0", "0", str(2**32 - 1)]
+"""The map of users of a process whose users are the host's."""
+
+
 @dataclass(frozen=True, slots=True)
 class Parent:
     """This process, as the engine sees it.
@@ -71,6 +75,11 @@ def own_container_id(mountinfo: str) -> str:
     """Return the id of the container in which a process runs, by its ``/proc/self/mountinfo``; empty if in none."""
     match = _OWN_FILE.search(mountinfo)
     return match[1] if match else ""
+
+
+def shares_users(mountinfo: str, uid_map: str) -> bool:
+    """Whether a process counts users as an engine's containers do: it is in one, and the host's users are others."""
+    return bool(own_container_id(mountinfo)) and uid_map.split() != ALL_USERS
 
 
 def as_parent(inspection: Mapping[str, Any], host_paths: Mapping[str, str]) -> Parent:

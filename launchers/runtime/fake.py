@@ -32,6 +32,7 @@ from flcore.job_launcher_spec import Check
 from ..container_spec import ContainerSpec
 from ..docker_state import DOCKER_STATE, GONE, ContainerState
 from .base import ContainerSummary, ContainerUsage, FoundImage, OutputChunk, PullStatus
+from .engine_traits import TRAITS, EngineTraits, warnings
 from .fake_container import FakeContainer
 from .fake_pull import FakePull
 
@@ -58,6 +59,8 @@ class FakeRuntime:
         """By name, what an image is now, where that is not its name."""
         self.networks = networks
         self.registry = set(registry)
+        self.engine = EngineTraits(self.name, has=frozenset(TRAITS) - {"rootless", "userns"})
+        """What it says that it is."""
         self.reachable = True
         """False: every call raises RuntimeUnavailableError, and the event streams end."""
         self.drop_events = False
@@ -70,8 +73,6 @@ class FakeRuntime:
         """True: processes go on after a SIGTERM."""
         self.pulls_wait = False
         """True: a pull goes on as a test says by its :class:`FakePull`."""
-        self.shifted_users = False
-        """True: jobs have other uids on the host."""
         self.gpus: list[str] = []
         """The ids of the GPUs that it says it has."""
         self.pulls: list[FakePull] = []
@@ -144,6 +145,10 @@ class FakeRuntime:
                 self._changed.notify_all()
 
     # The Runtime protocol
+
+    def traits(self) -> EngineTraits:
+        self._answer()
+        return self.engine
 
     def create(self, spec: ContainerSpec) -> str:
         with self._engine():
@@ -259,11 +264,9 @@ class FakeRuntime:
     def find_gpus(self) -> list[str]:
         return self.gpus
 
-    def shifts_users(self) -> bool:
-        return self.shifted_users
-
     def check(self, image: str | None, network: str | None) -> Iterator[Check]:
         yield Check("engine", self.reachable, self.name)
+        yield from warnings(self.engine)
         if network:
             yield Check("network", self.networks is None or network in self.networks, network)
         if image:
@@ -320,16 +323,13 @@ class FakeRuntime:
         begin = int(position) if position else len(container.output) - len(b"".join(container.last_lines(tail)))
         while True:
             with self._changed:
-                while len(container.output) == begin and not self._is_over(container):
+                while len(container.output) == begin and self.reachable and container.has_process:
                     self._changed.wait()
                 chunks = container.chunks_from(begin)
             yield from chunks
             begin += sum(len(chunk.data) for chunk in chunks)
             if not chunks:
                 return
-
-    def _is_over(self, container: FakeContainer) -> bool:
-        return not (self.reachable and container.has_process)
 
     def _tell(self, container_id: str) -> None:
         if self.followers:

@@ -23,6 +23,7 @@ from ..container_spec import ContainerSpec
 from ..docker_state import GONE, ContainerState
 from ..output_lines import chunks_of, seek_last_lines
 from .base import ContainerSummary, ContainerUsage, FoundImage, OutputChunk, PullProgress, PullStream
+from .engine_traits import EngineTraits
 from .local_process import LocalProcess
 from .nvidia import query_gpus
 
@@ -45,6 +46,9 @@ class ProcessRuntime:
         self._lock = threading.Lock()
         self._folder: Path | None = None
         self._events: set[_Events] = set()
+
+    def traits(self) -> EngineTraits:
+        return EngineTraits(self.name)
 
     def create(self, spec: ContainerSpec) -> str:
         with self._lock:
@@ -163,10 +167,6 @@ class ProcessRuntime:
 
     def find_gpus(self) -> list[str]:
         return query_gpus()
-
-    def shifts_users(self) -> bool:
-        """Return False: a process is of the site's own user."""
-        return False
 
     def check(self, image: str | None, network: str | None) -> Iterator[Check]:  # noqa: ARG002 - needs neither
         yield Check("runtime", hasattr(os, "pidfd_open"), "local processes (needs Linux 5.3 or later)")

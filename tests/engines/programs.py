@@ -9,7 +9,7 @@ from pathlib import Path
 
 from .roots import USER, Root
 
-_DOCKER = ("docker.io", "base-files", "iptables", "ca-certificates", "nftables", "util-linux", "mount")
+_DOCKER = ("docker.io", "base-files", "iptables", "ca-certificates", "nftables", "procps", "util-linux", "mount")
 _ROOTLESS = (
     "rootlesskit",
     "iproute2",

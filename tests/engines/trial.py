@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from xml.etree import ElementTree
 
+from tests.environments import demo_config
 from tests.faults.engine_faults import FAULTS
 from tests.faults.lab import Fault, Lab, play
 
@@ -80,7 +81,7 @@ def _title(engine: Engine) -> str:
 
 
 def _run_check(visitor: Visitor, trial: Trial) -> None:
-    done = visitor.run("flcore", "check", "configs/docker/site-1.json", timeout=60)
+    done = visitor.run("flcore", "check", demo_config("site-1", visitor.folder), timeout=60)
     levels = Counter(line.split()[0] for line in done.stdout.splitlines()[1:] if line.strip())
     trial.check = ", ".join(f"{count} {level}" for level, count in levels.items())
     if done.returncode:

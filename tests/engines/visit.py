@@ -27,6 +27,8 @@ for closed in $CLOSED; do
         mount --rbind "$entry" "$closed/${entry##*/}"
     done
 done
+mkdir -p workspace  # of the demo's sites, in this checkout, where this user may make nothing
+mount -t tmpfs -o mode=1777 own workspace
 exec setpriv --reuid="$VISITOR" --regid="$VISITOR" --clear-groups "$@"
 """
 

@@ -20,6 +20,7 @@ from flcore import FLComponent, FLContext, JobHandleSpec, Site
 from flcore.testing import EventRecorder
 from launchers.container_spec import LABEL_JOB_ID
 from launchers.docker_launcher import DockerJobHandle, DockerJobLauncher
+from launchers.runtime.engine_traits import as_traits
 
 from .engine_traits import Traits, traits_of
 
@@ -35,6 +36,12 @@ def until(condition: Callable[[], object], timeout: float = 30) -> None:
         if time.monotonic() > deadline:
             raise TimeoutError(f"not so within {timeout:g} s")
         pause.wait(0.05)
+
+
+def has_control_groups(client: Any) -> bool:
+    info = client.info()
+    is_rootless = "name=rootless" in info["SecurityOptions"]
+    return info.get("CgroupDriver") != "none" and not (is_rootless and info.get("CgroupVersion") == "1")
 
 
 class CommandLauncher(DockerJobLauncher):
@@ -65,6 +72,17 @@ class Lab:
         extra = {f"extra-{i}": component for i, component in enumerate(components)}
         site = Site("site-1", {"launcher": launcher, **extra, "recorder": self.recorder}, self.folder)
         return self._stack.enter_context(site)
+
+    def needs(self, *traits: str) -> None:
+        """Leave a test out where the engine says that it has not what the test is about."""
+        engine = as_traits(self.client.version(), self.client.info())
+        if missing := engine.missing(traits):
+            pytest.skip(f"the engine says that it has no {', '.join(missing)}")
+
+    def needs_control_groups(self) -> None:
+        """Leave a test out where the engine has no control groups, to pause a job, to measure it, or to list it."""
+        if not has_control_groups(self.client):
+            pytest.skip("the engine says that its CgroupDriver is none")
 
     def launch(self, *command: str, **kwargs: Any) -> DockerJobHandle:
         """Launch one job that runs the command."""

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from launchers.container_spec import LABEL_JOB_ID
+from tests.environments import demo_config
 
 from .conftest import IMAGE, NETWORK
 
@@ -62,8 +63,8 @@ def test_json_output_is_nothing_but_json(running: tuple[subprocess.Popen[str], s
     assert (lines[-1]["event"], lines[-1]["job_id"], lines[-1]["succeeded"]) == ("results", job_id, True)
 
 
-def test_check_says_that_all_is_there() -> None:
-    done = flcore("check", "configs/docker/server.json", "configs/docker/site-1.json")
+def test_check_says_that_all_is_there(tmp_path: Path) -> None:
+    done = flcore("check", *(demo_config(name, tmp_path) for name in ("server", "site-1")))
     assert (done.returncode, done.stderr) == (0, "")
     assert f"network: {NETWORK}" in done.stdout
     assert f"image: {IMAGE}" in done.stdout

@@ -12,6 +12,7 @@ import pytest
 from launchers.docker_launcher import DockerJobLauncher
 from tests.hardening import CIS, KUBERNETES, Check, RunningContainer
 
+from .conftest import has_control_groups
 from .engine_traits import Traits, traits_of
 from .test_demo_job import SITES, Federation, handle_of, run_until
 
@@ -33,12 +34,11 @@ def look_at(client: Any, federation: Federation, site: str) -> RunningContainer:
     container = handle_of(federation, site).container.id
     job_folder = federation.folder / site / federation.workflow.job_id
     inspection = client.api.inspect_container(container)  # first: what is asked below may be seen in it
-    top = client.api.top(container, traits_of(client).top_arguments)
     mounts = [line.split() for line in read(client, container, "/proc/mounts")]
     return RunningContainer(
         inspection=inspection,
         engine=client.info(),
-        programs=[" ".join(process) for process in top["Processes"]],
+        programs=programs_of(client, container),
         own_folders=(job_folder, *datasets_of(federation, site)),
         status=dict(line.split(":\t", 1) for line in read(client, container, "/proc/1/status") if ":\t" in line),
         mounts_inside={path: set(options.split(",")) for _, path, _, options, *_ in mounts},
@@ -49,6 +49,16 @@ def read(client: Any, container: str, path: str) -> list[str]:
     """Return the lines of a file as the container's own user sees it."""
     output: bytes = client.api.exec_start(client.api.exec_create(container, ["cat", path])["Id"])
     return output.decode().splitlines()
+
+
+def programs_of(client: Any, container: str) -> list[str]:
+    """Return what runs in a container; of an engine that can list no processes, what it was told to run."""
+    if has_control_groups(client):
+        return [
+            " ".join(process) for process in client.api.top(container, traits_of(client).top_arguments)["Processes"]
+        ]
+    inspection = client.api.inspect_container(container)
+    return [" ".join((inspection["Path"], *inspection["Args"]))]
 
 
 def datasets_of(federation: Federation, site: str) -> list[Path]:

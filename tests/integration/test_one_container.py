@@ -10,6 +10,7 @@ import pytest
 from flcore import FLComponent, FLContext, JobReturnCode
 from flcore.errors import ImageError, JobStartError, NameInUseError, NetworkError
 from flcore.event_type import EventType
+from launchers.runtime.engine_traits import as_traits
 
 from .conftest import IMAGE, NETWORK, Lab, until
 from .engine_traits import Traits
@@ -64,6 +65,7 @@ def test_killed_from_outside_is_no_abort_of_ours(lab: Lab) -> None:
 
 
 def test_out_of_memory_is_said(lab: Lab) -> None:
+    lab.needs("memory_limit")
     site = lab.site("python3", "-c", "bytearray(10**9)", limits={"memory": "64Mi"})
     handle = lab.launch_at(site)
     assert handle.wait() is JobReturnCode.EXECUTION_ERROR
@@ -97,6 +99,7 @@ def _pauses(traits: Traits) -> None:
 
 @pytest.mark.usefixtures("_pauses")
 def test_paused_and_resumed_is_seen(lab: Lab) -> None:
+    lab.needs_control_groups()
     handle = lab.launch("sleep", "60")
     lab.client.api.pause(handle.container.id)
     assert handle.enter_states(["paused"], timeout=10)
@@ -213,6 +216,7 @@ def test_terminate_kills_what_ignores_it(lab: Lab) -> None:
 
 @pytest.mark.usefixtures("_pauses")
 def test_terminate_of_a_paused_job_ends_it(lab: Lab) -> None:
+    lab.needs_control_groups()
     handle = lab.launch("sleep", "60")
     lab.client.api.pause(handle.container.id)
     assert handle.terminate() is JobReturnCode.ABORTED
@@ -296,7 +300,8 @@ def test_the_container_is_locked_down(lab: Lab, traits: Traits) -> None:
     handle = lab.launch("sleep", "60")
     inspection = lab.client.api.inspect_container(handle.container.id)
     host = inspection["HostConfig"]
-    assert inspection["Config"]["User"].split(":")[0] != "0"
+    is_rootless = as_traits(lab.client.version(), lab.client.info()).is_rootless
+    assert (inspection["Config"]["User"].split(":")[0] == "0") is is_rootless
     assert host["SecurityOpt"] == ["no-new-privileges"]
     assert host["CapDrop"] == ["ALL"] or set(host["CapDrop"]) >= {"CHOWN", "DAC_OVERRIDE", "SETUID", "SYS_CHROOT"}
     assert (host["ReadonlyRootfs"], host["Privileged"], host["Init"]) == (True, False, True)

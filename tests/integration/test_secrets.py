@@ -42,7 +42,7 @@ facts = {
     "path": path,
     "value": open(path).read() == VALUE,
     "mode": oct(info.st_mode),
-    "is mine": (info.st_uid, info.st_gid) == (os.getuid(), os.getgid()) and os.getuid() != 0,
+    "is mine": (info.st_uid, info.st_gid) == (os.getuid(), os.getgid()),
     "kind": mounts[path][2],
     "options": mounts[path][3].split(","),
     "written": attempt(open, path, "w"),

@@ -36,6 +36,7 @@ def scraped(exporter: MetricsExporter) -> dict[str, float]:
 
 
 def test_a_busy_job_is_measured(lab: Lab) -> None:
+    lab.needs_control_groups()
     meter = Meter()
     lab.launch("python3", "-c", BUSY, components=(ResourceMonitor(interval=0.5), meter))
     until(lambda: sum(usage.memory > 40 * MIB for usage in meter.told) >= 2)
@@ -46,6 +47,7 @@ def test_a_busy_job_is_measured(lab: Lab) -> None:
 
 
 def test_a_scrape_shows_a_job_from_its_start_to_its_end(lab: Lab) -> None:
+    lab.needs_control_groups()
     exporter = MetricsExporter(0)
     handle = lab.launch("sleep", "600", components=(exporter, ResourceMonitor(interval=0.5)))
     until(lambda: scraped(exporter).get('flcore_jobs{state="running"}') == 1)  # its event comes after the launch

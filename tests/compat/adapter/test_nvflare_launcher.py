@@ -36,6 +36,7 @@ from launchers.docker_state import ContainerState
 from launchers.flare.job_failure import return_code_of
 from launchers.nvflare_launcher import ClientDockerJobLauncher, ServerDockerJobLauncher
 from launchers.runtime.docker_request import create_request
+from launchers.runtime.engine_traits import EngineTraits, Shift
 from launchers.runtime.fake import FakeRuntime
 
 JOB = "11111111-2222-3333-4444-555555555555"
@@ -361,6 +362,28 @@ def test_all_that_is_the_jobs_users_is_so_where_each_job_has_a_user_of_its_own(t
     assert "uid=200000,gid=200000" in create_request(spec)["HostConfig"]["Tmpfs"][str(parent.folder)]
     parent.close()
     assert (parent.folder / JOB / "app_site-1/custom").stat().st_uid == 0
+
+
+@pytest.mark.parametrize(
+    ("engine", "is_shown_as_it_is"),
+    [
+        (EngineTraits("remapped", has=frozenset({"userns"}), shift=Shift(300000, 300000)), False),
+        (EngineTraits("rootless", has=frozenset({"rootless"})), True),
+        (EngineTraits("plain"), False),
+    ],
+    ids=["userns-remap", "rootless", "plain"],
+)
+def test_whether_a_job_may_read_the_kits_files_is_judged_as_the_host_counts_its_user(
+    tmp_path: Path, engine: EngineTraits, is_shown_as_it_is: bool
+) -> None:
+    parent = Parent(tmp_path, private_key=True, user="65534:65534")
+    key = tmp_path / "startup/client.key"
+    key.chmod(0o600)
+    launcher = parent.launcher.launcher
+    spec = launcher.fit(launcher.plan(dict(META), parent.context()), engine).spec
+    assert (str(key) in {mount.source for mount in spec.mounts}) is is_shown_as_it_is
+    assert (str(key) in spec.private_files.values()) is not is_shown_as_it_is
+    parent.close()
 
 
 def test_where_the_server_stores_all_jobs_a_job_finds_nothing(server: Parent) -> None:

@@ -275,6 +275,24 @@ def test_check_starts_no_site_and_lets_go_of_its_launchers(
     assert capsys.readouterr().out.splitlines()[1:] == ["  MISSING  open: a door: ", "closed"]
 
 
+def test_a_warning_is_told_as_such_and_fails_no_check(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Lenient(Launcher):
+        def check(self, fl_ctx: FLContext | None = None) -> Iterator[Check]:
+            yield Check("limits", ok=True, detail="none holds", warning=True)
+            yield Check("image", ok=True, detail="job:1")
+
+    monkeypatch.setitem(sys.modules, "lenient", SimpleNamespace(Lenient=Lenient))
+    config = {"site": "site-1", "components": [{"id": "launcher", "path": "lenient.Lenient"}]}
+    Path("site-1.json").write_text(json.dumps(config))
+    assert main(["check", "site-1.json"]) == 0
+    assert capsys.readouterr().out.splitlines()[1:] == [
+        "  warning  launcher: limits: none holds",
+        "  ok       launcher: image: job:1",
+    ]
+
+
 def test_check_names_what_is_missing_and_exits_with_1(capsys: pytest.CaptureFixture[str]) -> None:
     good, bad = write_site("server"), write_site("site-1", datasets={"digits": "/nowhere/data.csv"})
     assert main(["check", bad, good]) == 1

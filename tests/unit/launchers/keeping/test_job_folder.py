@@ -59,8 +59,8 @@ def test_a_folder_that_was_replaced_is_never_shown_to_a_job(tmp_path: Path, kind
 
 
 def test_a_folder_that_is_gone_is_not_shown_either(tmp_path: Path) -> None:
-    folder = JobFolder("job-1", tmp_path / "job-1", "")
-    folder.make()
+    folder = JobFolder("job-1", tmp_path / "job-1")
+    folder.make("")
     (tmp_path / "job-1").rmdir()
     with pytest.raises(JobLaunchError, match="its folder was replaced"):
         folder.confirm()
@@ -102,8 +102,8 @@ def test_a_link_in_place_of_a_jobs_folder_is_refused_and_not_followed(tmp_path: 
 def test_a_folder_is_closed_to_others_and_let_go_of(tmp_path: Path) -> None:
     before = len(list(Path("/proc/self/fd").iterdir()))
     (tmp_path / "job-1").mkdir(mode=0o777)
-    folder = JobFolder("job-1", tmp_path / "job-1", "")
-    folder.make()
+    folder = JobFolder("job-1", tmp_path / "job-1")
+    folder.make("")
     folder.confirm()
     folder.close()
     folder.close()
@@ -120,9 +120,9 @@ def test_a_site_that_is_not_root_says_that_it_cannot_give_a_folder_away(
 
     monkeypatch.setattr("os.fchown", refuse)
     monkeypatch.setattr("os.geteuid", lambda: 1000)
-    folder = JobFolder("job-1", tmp_path / "job-1", "1234:567")
+    folder = JobFolder("job-1", tmp_path / "job-1")
     with pytest.raises(JobLaunchError, match="only root can give files to the jobs' user 1234:567; run the site as"):
-        folder.make()
+        folder.make("1234:567")
     folder.close()
 
 
@@ -131,8 +131,8 @@ def test_a_site_that_runs_jobs_as_itself_gives_nothing_away(tmp_path: Path, monk
         raise PermissionError(1, "Operation not permitted")
 
     monkeypatch.setattr("os.fchown", refuse)
-    folder = JobFolder("job-1", tmp_path / "job-1", f"{os.geteuid()}:{os.getegid()}")
-    folder.make()
+    folder = JobFolder("job-1", tmp_path / "job-1")
+    folder.make(f"{os.geteuid()}:{os.getegid()}")
     folder.close()
 
 
@@ -158,7 +158,7 @@ def test_a_real_refusal_of_root_says_what_refuses_it(tmp_path: Path) -> None:
     (tmp_path / "job").mkdir()
     program = (
         "import sys; from pathlib import Path; from launchers.keeping.job_folder import JobFolder\n"
-        "JobFolder('j', Path(sys.argv[1]), '1234:567').make()"
+        "JobFolder('j', Path(sys.argv[1])).make('1234:567')"
     )
     caps = ["setpriv", "--bounding-set", "-chown", "--inh-caps", "-chown"]
     command = [*caps, sys.executable, "-c", program, str(tmp_path / "job")]

@@ -53,7 +53,7 @@ def file(tmp_path: Path) -> Path:
 
 
 def spec(user: str = "") -> ContainerSpec:
-    return ContainerSpec("name", "image", ("true",), user=user)
+    return ContainerSpec("name", "image", ("true",), user=user, host_user=user)
 
 
 # --- reading a source ---

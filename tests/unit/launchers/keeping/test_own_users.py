@@ -235,20 +235,6 @@ def test_a_site_that_cannot_give_files_away_is_told_by_the_key_before_anything_i
     assert (parent.check().ok, words in parent.check().detail) == (False, True)
 
 
-@AS_ROOT
-def test_a_site_whose_engine_shifts_users_is_told_before_anything_is_done(host: Host) -> None:
-    host.runtime.shifted_users = True
-    parent = host.parent()
-    words = "'user_range': the engine shifts users (userns-remap, or rootless), so each job would be another user of "
-    with pytest.raises(JobLaunchError) as raised:
-        parent.launch("job-1")
-    assert str(raised.value).startswith(words)
-    assert host.runtime.containers() == []
-    assert not (host.folder / "site-1" / "job-1").exists()
-    check = parent.check()
-    assert (check.ok, check.detail.startswith(words)) == (False, True)
-
-
 def test_a_range_with_a_user_of_the_host_is_told_by_that_users_name(host: Host) -> None:
     nobody = pwd.getpwnam("nobody")
     check = host.parent(user_range=f"{nobody.pw_uid}-{nobody.pw_uid}").check()

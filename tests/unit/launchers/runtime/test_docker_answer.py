@@ -307,6 +307,8 @@ STALE = "endpoint with name site-1-j1 already exists in network jobs"
 NO_DRIVER = 'could not select device driver "nvidia" with capabilities: [[gpu]]'
 NO_VENDOR = "failed to discover GPU vendor from CDI: no known GPU vendor found"
 INSTALL = "install the NVIDIA Container Toolkit on its host, or take 'gpu_ids' out of the site's config"
+NO_USER = "runc create failed: error during container init: unable to setup user: setgroups: invalid argument"
+OTHER_USERS = "its containers have other users: name such in 'user' or 'user_range', 1 to 65535 as a rule"
 DISCONNECT = "an earlier one has left it, end it with: docker network disconnect -f jobs site-1-j1"
 
 
@@ -323,6 +325,7 @@ DISCONNECT = "an earlier one has left it, end it with: docker network disconnect
         (answer.OF_A_START, f"cannot join: {STALE}", NetworkError, f"; {DISCONNECT}"),
         (answer.OF_A_START, NO_DRIVER, JobStartError, f"; {INSTALL}"),
         (answer.OF_A_START, NO_VENDOR, JobStartError, f"; {INSTALL}"),
+        (answer.OF_A_START, NO_USER, JobStartError, f"; {OTHER_USERS}"),
         (answer.OF_A_START, "exec: no such file", JobStartError, ""),
     ],
     ids=[
@@ -333,6 +336,7 @@ DISCONNECT = "an earlier one has left it, end it with: docker network disconnect
         "stale-endpoint",
         "until-28",
         "from-29",
+        "user",
         "other",
     ],
 )
@@ -399,19 +403,6 @@ PODMAN_S = (
     'creating container storage: the container name "site-1-j" is already in use by c0ffee00c0ffee00. You have to '
     "remove that container to be able to reuse that name: that name is already in use, or use --replace"
 )
-
-
-@pytest.mark.parametrize(
-    ("options", "shifts"),
-    [
-        (["name=seccomp,profile=default", "name=userns"], True),
-        (["name=seccomp,profile=builtin", "name=rootless", "name=cgroupns"], True),
-        (["name=apparmor", "name=seccomp,profile=default"], False),
-        (None, False),
-    ],
-)
-def test_an_engine_says_among_its_security_options_that_it_shifts_users(options: Any, shifts: bool) -> None:
-    assert answer.shifts_users({"SecurityOptions": options}) is shifts
 
 
 def image_with(**config: Any) -> dict[str, Any]:

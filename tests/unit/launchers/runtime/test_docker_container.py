@@ -58,7 +58,7 @@ def test_check_says_which_engine_it_is(
     docker: SmallEngine, runtime: DockerRuntime, answer: tuple[int, Any], rootless: str
 ) -> None:
     docker.answers["GET /info"] = answer
-    (check,) = runtime.check(None, None)
+    check, *_ = runtime.check(None, None)
     assert (check.ok, check.detail) == (True, f"Podman 5.8.6, API 1.41{rootless}")
 
 

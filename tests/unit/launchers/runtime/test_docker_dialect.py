@@ -40,21 +40,6 @@ def test_how_an_engine_speaks_is_told_by_its_version(version: dict[str, Any], di
 
 
 @pytest.mark.parametrize(
-    ("version", "info", "title"),
-    [
-        (PODMANS_VERSION, {"SecurityOptions": ["name=seccomp,profile=default"]}, "Podman 5.8.6, API 1.44"),
-        (PODMANS_VERSION, {"SecurityOptions": ["name=rootless"]}, "Podman 5.8.6, API 1.44, rootless"),
-        (DOCKERS_VERSION, {"SecurityOptions": None}, "Docker Engine 20.10.24, API 1.41"),
-        (DOCKERS_VERSION, {}, "Docker Engine 20.10.24, API 1.41"),
-    ],
-)
-def test_an_engine_is_told_with_its_name_its_versions_and_whether_it_is_rootless(
-    version: dict[str, Any], info: dict[str, Any], title: str
-) -> None:
-    assert dialect_of(version).title(version, info) == title
-
-
-@pytest.mark.parametrize(
     ("word", "meant"),
     [
         ("configured", DOCKER_STATE.CREATED),

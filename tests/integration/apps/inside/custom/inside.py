@@ -139,6 +139,7 @@ def facts() -> dict[str, Any]:
     return {
         "status": status(),
         "groups": os.getgroups(),
+        "on the host": {kind: Path(f"/proc/self/{kind}_map").read_text() for kind in ("uid", "gid")},
         "mounts": mounts(),
         "writable": [path for path in mounts() if os.access(path, os.W_OK) and not path.startswith("/proc/")],
         "attempts": attempts(),
