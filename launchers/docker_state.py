@@ -262,8 +262,10 @@ def _error(seen: ContainerState, exit_code: int | None, asked: EndRequest | None
 
 
 def _reason(seen: ContainerState, exit_code: int | None) -> str:
+    if exit_code is None:
+        return "the engine has not seen how it ended, and knows no exit code"
     if seen.oom_killed:
         return f"the job ran out of memory and was killed (exit code {exit_code})"
     signal = _signal(exit_code)
-    hint = _EXIT_CODE_HINTS.get(exit_code or 0, f"signal {signal}" if signal else "")
+    hint = _EXIT_CODE_HINTS.get(exit_code, f"signal {signal}" if signal else "")
     return f"exit code {exit_code}" + (f" ({hint})" if hint else "")

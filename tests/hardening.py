@@ -8,6 +8,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 _UNSET: tuple[Any, ...] = (None, "", [], {})
+_OWN = (*_UNSET, "private")
+"""A namespace of the container's own: as Docker says it, and as Podman does."""
 
 
 @dataclass(frozen=True)
@@ -19,6 +21,10 @@ class RunningContainer:
     """What the engine says of itself."""
     programs: list[str]
     """What runs in it."""
+    status: dict[str, str]
+    """What the kernel says of its first process, by name: no engine can be mistaken about that."""
+    mounts_inside: dict[str, set[str]]
+    """What is mounted in it, with the options."""
     own_folders: tuple[Path, ...]
     """What of the host it may see: the job's folder, and the site's datasets."""
 
@@ -59,7 +65,8 @@ def _keeps_selinux(container: RunningContainer) -> bool:
 
 
 def _has_no_capability(container: RunningContainer) -> bool:
-    return container.host["CapDrop"] == ["ALL"] and container.host["CapAdd"] in _UNSET
+    sets = ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")
+    return not any(int(container.status[name], 16) for name in sets) and container.host["CapAdd"] in _UNSET
 
 
 def _is_not_privileged(container: RunningContainer) -> bool:
@@ -67,8 +74,9 @@ def _is_not_privileged(container: RunningContainer) -> bool:
 
 
 def _sees_its_own_folders_only(container: RunningContainer) -> bool:
-    sources = {Path(mount["Source"]) for mount in container.mounts}
-    return sources <= set(container.own_folders) and container.host["Binds"] in _UNSET
+    sources = {mount["Source"] for mount in container.mounts}
+    sources |= {bind.partition(":")[0] for bind in container.host["Binds"] or ()}
+    return set(map(Path, sources)) <= set(container.own_folders)
 
 
 def _publishes_nothing(container: RunningContainer) -> bool:
@@ -81,11 +89,11 @@ def _has_own_network(container: RunningContainer) -> bool:
 
 
 def _has_own_processes(container: RunningContainer) -> bool:
-    return container.host["PidMode"] in _UNSET
+    return container.host["PidMode"] in _OWN
 
 
 def _has_own_ipc(container: RunningContainer) -> bool:
-    return container.host["IpcMode"] in ("", "private", "none")
+    return container.host["IpcMode"] in ("", "private", "none", "shareable")  # with those who ask for it
 
 
 def _has_bounded_memory(container: RunningContainer) -> bool:
@@ -93,12 +101,18 @@ def _has_bounded_memory(container: RunningContainer) -> bool:
     return host["Memory"] > 0 and host["MemorySwap"] == host["Memory"] and not host["OomKillDisable"]
 
 
+def _has_bounded_processors(container: RunningContainer) -> bool:
+    """Whether it may use some of them only, be it said in Docker's unit or in the kernel's."""
+    return bool(container.host["NanoCpus"] > 0 or 0 < container.host["CpuQuota"] < 1 << 40)
+
+
 def _has_seccomp(container: RunningContainer) -> bool:
-    return container.has("seccomp") and not container.says("seccomp")
+    filtered = "2"
+    return container.status["Seccomp"] == filtered and container.has("seccomp") and not container.says("seccomp")
 
 
 def _gains_no_privileges(container: RunningContainer) -> bool:
-    return "no-new-privileges" in container.host["SecurityOpt"]
+    return container.status["NoNewPrivs"] == "1"
 
 
 def _is_not_root(container: RunningContainer) -> bool:
@@ -108,7 +122,8 @@ def _is_not_root(container: RunningContainer) -> bool:
 
 
 def _has_masked_proc(container: RunningContainer) -> bool:
-    return "/proc/kcore" in container.host["MaskedPaths"] and "/proc/sys" in container.host["ReadonlyPaths"]
+    masked = {"/proc/kcore", "/proc/keys", "/proc/timer_list"} & set(container.mounts_inside)  # no kernel has all
+    return bool(masked) and "ro" in container.mounts_inside.get("/proc/sys", ())
 
 
 CIS: dict[str, Check] = {
@@ -122,15 +137,15 @@ CIS: dict[str, Check] = {
     "5.9": _publishes_nothing,
     "5.10": _has_own_network,
     "5.11": _has_bounded_memory,
-    "5.12": lambda container: container.host["NanoCpus"] > 0,
+    "5.12": _has_bounded_processors,
     "5.13": lambda container: container.host["ReadonlyRootfs"] is True,
     "5.14": _publishes_nothing,
-    "5.15": lambda container: container.host["RestartPolicy"] == {"Name": "no", "MaximumRetryCount": 0},
+    "5.15": lambda container: container.host["RestartPolicy"]["Name"] == "no",
     "5.16": _has_own_processes,
     "5.17": _has_own_ipc,
     "5.18": lambda container: {str(container.host[key] or []) for key in ("Devices", "DeviceRequests")} == {"[]"},
     "5.20": lambda container: {mount["Propagation"] for mount in container.mounts} <= {"", "private", "rprivate"},
-    "5.21": lambda container: container.host["UTSMode"] in _UNSET,
+    "5.21": lambda container: container.host["UTSMode"] in _OWN,
     "5.22": _has_seccomp,
     "5.23": lambda container: container.inspection["ExecIDs"] in _UNSET,
     "5.24": lambda container: container.inspection["ExecIDs"] in _UNSET,

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from socketserver import ThreadingMixIn, UnixStreamServer
-from threading import Thread
+from threading import Event, Thread
 from typing import Any
 
 ANSWERS: dict[str, tuple[int, Any]] = {
@@ -39,11 +39,18 @@ class SmallEngine(ThreadingMixIn, UnixStreamServer):
         self.oldest, self.newest = "1.24", "1.41"
         self.names = ""
         """The version that it says it has, if not its newest."""
-        self.version = "x"
+        self.about: dict[str, Any] = {"Version": "x"}
+        """What it says beside its version of the API."""
         self.keeps_connections = False
         """Whether it does so after an answer, as a real engine does, unless the client says otherwise."""
         self.answers = dict(ANSWERS)
         self.asked: list[str] = []
+        self.silent: set[str] = set()
+        """What it does not answer before the end."""
+        self.is_silent, self.end = Event(), Event()
+
+    def handle_error(self, *_: Any) -> None:
+        """Say nothing of a client that has left."""
 
     def upgrade(self, oldest: str, newest: str) -> None:
         self.oldest, self.newest = oldest, newest
@@ -63,8 +70,11 @@ def small_engine(folder: Path) -> Iterator[SmallEngine]:
     """Have one answer on a thread of its own, until the end of the block."""
     with SmallEngine(folder / "socket") as engine:
         Thread(target=engine.serve_forever, args=(0.01,), daemon=True).start()
-        yield engine
-        engine.shutdown()
+        try:
+            yield engine
+        finally:
+            engine.end.set()
+            engine.shutdown()
 
 
 class _Answer(BaseHTTPRequestHandler):
@@ -80,12 +90,15 @@ class _Answer(BaseHTTPRequestHandler):
         found = re.match(r"/v([0-9.]+)(/.*)", path)
         version, path = (found[1], found[2]) if found else ("", path)
         self.server.asked.append(f"{version} {self.command} {path}")
-        if version and (refusal := self.server.refusal(version)):
+        if version and "/libpod/" not in path and (refusal := self.server.refusal(version)):
             self._say(400, {"message": refusal})
         elif path == "/version":
-            self._say(200, {"ApiVersion": self.server.names or self.server.newest, "Version": self.server.version})
+            self._say(200, {"ApiVersion": self.server.names or self.server.newest, **self.server.about})
+        elif (request := f"{self.command} {path}") in self.server.silent:
+            self.server.is_silent.set()
+            self.server.end.wait()
         else:
-            self._say(*self.server.answers[f"{self.command} {path}"])
+            self._say(*self.server.answers[request])
 
     do_GET = do_POST = do_DELETE = _answer  # noqa: N815 - the names of http.server
 

@@ -231,12 +231,13 @@ class _Pull:
 
     def summary(self, ended: bool) -> ImagePullProgress:
         layers = [layer for layer_id, layer in self._layers.items() if layer_id]
+        is_there = ended and self.succeeded  # not every engine says so of each layer
         return ImagePullProgress(
             image=self.image,
             seconds=time.monotonic() - self._began_at,
             layers=len(layers),
-            layers_done=sum(layer.done for layer in layers),
-            downloaded=sum(layer.downloaded for layer in layers),
+            layers_done=len(layers) if is_there else sum(layer.done for layer in layers),
+            downloaded=sum(layer.size if is_there else layer.downloaded for layer in layers),
             size=sum(layer.size for layer in layers),
             ended=ended,
             error=self.outcome() if ended and not self.succeeded else "",

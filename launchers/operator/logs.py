@@ -69,20 +69,25 @@ def followed(index: JobIndex, view: JobView, tail: int | None) -> Iterator[bytes
         yield from lines_of(_kept(view, tail))
         return
     failed: list[Exception] = []
-    yield from lines_of(_followed_chunks(view, view.runtime, view.container.id, tail, failed.append))
+    now = partial(_as_it_is_now, index, view)
+    yield from lines_of(_followed_chunks(now, view.runtime, view.container.id, tail, failed.append))
     for error in failed:
         raise error
 
 
 def _followed_chunks(
-    view: JobView, runtime: Runtime, container_id: str, tail: int | None, on_error: Callable[[Exception], None]
+    now: Callable[[], JobView],
+    runtime: Runtime,
+    container_id: str,
+    tail: int | None,
+    on_error: Callable[[Exception], None],
 ) -> Iterator[bytes]:
     """Yield the output as it comes, then what is kept of it that the engine may not have sent before the removal."""
     read = 0
     for chunk in follow_chunks(runtime, container_id, tail, _Patience().wait):
         read += len(chunk)
         yield chunk
-    if tail is None and view.log_path and runtime.inspect(container_id) == GONE:
+    if tail is None and runtime.inspect(container_id) == GONE and (view := now()).log_path:
         try:
             yield from _kept(view, skip=read)
         except (OSError, FLCoreError) as error:  # told when the last line, which may have no end, was
@@ -152,8 +157,12 @@ def _when_started(index: JobIndex, view: JobView) -> JobView:
     """Return what there is of a job when its container has started, or it has ended."""
     while view.is_active and view.state in (LAUNCHING, DOCKER_STATE.CREATED):
         time.sleep(RETRY_INTERVAL)
-        view = next((found for found in index.jobs() if found.is_same_job(view)), view)
+        view = _as_it_is_now(index, view)
     return view
+
+
+def _as_it_is_now(index: JobIndex, view: JobView) -> JobView:
+    return next((found for found in index.jobs() if found.is_same_job(view)), view)
 
 
 def _call(task: Callable[[], bool], then: Callable[[bool], object]) -> None:

@@ -12,7 +12,7 @@ from functools import cached_property, partial
 from http.client import HTTPException
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeVar
 
 import requests
 import urllib3
@@ -22,7 +22,7 @@ from docker.models.containers import Container
 from flcore.errors import (
     ImageError,
     JobLaunchError,
-    NetworkError,
+    JobStartError,
     RuntimeRefusedError,
     RuntimeUnavailableError,
 )
@@ -59,19 +59,22 @@ from .docker_answer import (
     told_container,
     told_end,
 )
+from .docker_check import network_checks, there
 from .docker_clients import DockerClients, ask_what_it_is, default_address
+from .docker_container import inspection_of, lacks_its_gpus, remove, send_signal, wait_until_gone
 from .docker_labels import ImageLabels
 from .docker_output import output_so_far
 from .docker_parent import Parent, as_parent, own_container_id
-from .docker_pull import DockerPull, Entry, pull_error
+from .docker_pull import DockerPull, Entry, Hangup, pull_error
 from .docker_request import create_request
 from .docker_ssh import SSH_ERRORS
-from .engine_traits import LEAK, EngineTraits, leaks_names, warnings
+from .engine_traits import EngineTraits, leaks_names, warnings
 from .nvidia import query_gpus
 
 logger = logging.getLogger(__name__)
 
-_STATE_EVENTS = ["start", "die", "stop", "restart", "pause", "unpause", "destroy"]
+T = TypeVar("T")
+
 _REPLAY = 2.0
 """Seconds of the past asked for with each subscription."""
 _LOCAL = "http+docker://localhost"
@@ -84,10 +87,6 @@ _NO_ANSWER: tuple[type[Exception], ...] = (
     OSError,
     *SSH_ERRORS,
 )
-LOOKS, LOOK_PAUSE = 50, 0.02
-"""How often, and after how many seconds, a container is looked at again that is listed and cannot be inspected."""
-_REMOVAL_TIMEOUT = 10.0
-"""Seconds that a removal waits for one that is in progress already."""
 
 
 class DockerRuntime:
@@ -118,6 +117,8 @@ class DockerRuntime:
         self._filters: dict[str, Any] = {"label": [watched_label]} if watched_label else {}
         self._clients = DockerClients(docker_host, tls, client)
         self._labels = ImageLabels(self._image_labels)
+        self._gives_gpus = False
+        """Whether it was asked to: then each container is looked at before its start."""
         self._streams: set[Any] = set()
         self._traits: EngineTraits | None = None
         """What it said that it is, to be believed as long as a stream of its events goes on."""
@@ -134,16 +135,22 @@ class DockerRuntime:
         return known
 
     def create(self, spec: ContainerSpec) -> str:
-        request = create_request(self._parent().located(spec))
+        located = self._parent().located(spec)
+        self._gives_gpus |= bool(spec.gpu_ids)
         with self._errors(f"container {spec.name}", OF_A_CREATE, ImageError):
-            created = self._clients.calls.api.create_container_from_config(request, spec.name)
+            api = self._clients.calls.api
+            created = api.create_container_from_config(create_request(located, self._clients.dialect), spec.name)
         for words in set(created.get("Warnings") or ()) - self._warned:
             self._warned.add(words)
             logger.warning("%s warns of the jobs that it is asked for: %s", self.name, words)
         return str(created["Id"])
 
     def describe(self, spec: ContainerSpec) -> Mapping[str, Any]:
-        return {"name": spec.name, **create_request(self._parent().located(spec))}
+        located = self._parent().located(spec)
+        if spec.gpu_ids:  # engines are asked for them in words of their own; one that is away, in Docker's
+            with suppress(RuntimeUnavailableError), self._errors("its version"):
+                self._clients.looks.api.version()
+        return {"name": spec.name, **create_request(located, self._clients.dialect)}
 
     def _parent(self) -> Parent:
         """Return where this process runs. Asks the engine only if that is a container: its networks may change."""
@@ -170,28 +177,33 @@ class DockerRuntime:
         Over ``ssh://``, or the ``client`` of somebody else, closing it takes effect only when the engine says the
         next thing.
         """
-        return DockerPull(image, partial(self._ask_for_pull, image))
+        return DockerPull(image, partial(self._ask_for_pull, image), lambda: self._clients.dialect.command)
 
     def _ask_for_pull(self, image: str, tell: Callable[[Any], None]) -> Generator[Entry]:
         with self._errors(f"the pull of image {image}"), self._clients.private(tell) as client:
             try:
                 entries = client.api.pull(image, stream=True, decode=True)
             except APIError as error:
-                raise pull_error(image, error.explanation or error) from error
+                raise pull_error(image, error.explanation or error, self._clients.dialect.command) from error
             except DockerException as error:  # the name is malformed, or the store of the site's logins fails
-                raise ImageError(f"image {image} cannot be pulled: {error}; try: docker pull {image}") from error
+                command = self._clients.dialect.command
+                raise ImageError(f"image {image} cannot be pulled: {error}; try: {command} pull {image}") from error
             yield from entries
 
     def start(self, container_id: str) -> None:
-        with self._errors(f"container {container_id[:12]}", OF_A_START):
-            self._clients.calls.api.start(container_id)
+        what = f"container {container_id[:12]}"
+        with self._errors(what, OF_A_START):
+            api = self._clients.calls.api
+            if self._gives_gpus and lacks_its_gpus(api, container_id, self._clients.dialect):
+                raise JobStartError(f"{what}: the engine drops requests for GPUs; {self._clients.dialect.gpus_way_out}")
+            api.start(container_id)
 
     def inspect(self, container_id: str) -> ContainerState:
         with self._errors(f"container {container_id[:12]}"):
-            inspection = self._inspection(container_id)
+            inspection = inspection_of(self._clients.looks.api, container_id, self._clients.dialect)
         if inspection is None:
             return GONE
-        state, told = inspected_state(inspection), self._ends.get(container_id)
+        state, told = inspected_state(inspection, self._clients.dialect), self._ends.get(container_id)
         if told is None or is_end_disguised(inspection):
             return state
         as_told = as_it_ended(state, told)
@@ -203,28 +215,13 @@ class DockerRuntime:
             )
         return as_told
 
-    def _inspection(self, container_id: str) -> dict[str, Any] | None:
-        """Return what the engine says of a container; None if it knows none.
-
-        One that is being made it lists some milliseconds (25, measured) before it can be inspected. Who took that "not
-        found" for "gone" would write off a job that is about to start; so only what is not listed either is not there.
-        """
-        api = self._clients.looks.api
-        for _ in range(LOOKS):
-            with suppress(NotFound):
-                return dict(api.inspect_container(container_id))
-            if not api.containers(all=True, filters={"id": container_id}):
-                return None
-            time.sleep(LOOK_PAUSE)  # no event tells when it can be; a thread of a pool waits, or a launch's own
-        return dict(api.inspect_container(container_id))
-
     def list_containers(self) -> list[ContainerSummary]:
         with self._errors("the list of containers"):
             listed = self._clients.looks.api.containers(all=True, filters=self._filters)
             ours = self._labels.without_inherited(listed)
         for gone in set(self._ends) - {entry["Id"] for entry in listed}:
             self._ends.pop(gone, None)
-        return [listed_container(entry) for entry in ours]
+        return [listed_container(entry, self._clients.dialect) for entry in ours]
 
     def _image_labels(self, image: str) -> Mapping[str, str] | None:
         try:
@@ -235,21 +232,31 @@ class DockerRuntime:
 
     @contextmanager
     def open_events(self) -> Iterator[Iterator[str]]:
-        filters = {"type": ["container"], "event": _STATE_EVENTS, **self._filters}
-        with self._errors("the event stream"), self._clients.private() as client:
+        with (
+            self._closable(Hangup()) as hangup,  # some engines answer only with the first event: no stream, till then
+            self._errors("the event stream"),
+            self._clients.private(hangup.use) as client,
+        ):
+            filters = {"type": ["container"], "event": list(self._clients.dialect.events), **self._filters}
             # The engine answers a little before it subscribes: what happens in between is told only by a replay of the
             # past. What comes twice by that does no harm, for an event is a hint.
             since = int(time.time() - _REPLAY)
-            stream = client.api.events(since=since, filters=filters, decode=True)
+            with self._closable(client.api.events(since=since, filters=filters, decode=True)) as stream:
+                try:
+                    yield self._ids(stream)
+                finally:
+                    self._traits = None
+
+    @contextmanager
+    def _closable(self, stream: T) -> Iterator[T]:
+        with self._lock:
+            self._streams.add(stream)
+        try:
+            yield stream
+        finally:
             with self._lock:
-                self._streams.add(stream)
-            try:
-                yield self._ids(stream)
-            finally:
-                self._traits = None
-                with self._lock:
-                    self._streams.discard(stream)
-                _close(stream)
+                self._streams.discard(stream)
+            _close(stream)
 
     def _ids(self, stream: Iterable[Mapping[str, Any]]) -> Iterator[str]:
         for event in stream:
@@ -266,25 +273,19 @@ class DockerRuntime:
 
     def send_signal(self, container_id: str, signal: str) -> bool:
         with self._if_it_is_there(f"container {container_id[:12]}"):
-            self._clients.calls.api.kill(container_id, signal)
+            send_signal(self._clients.calls.api, container_id, signal, self._clients.dialect)
             return True
         return False
 
     def remove(self, container_id: str) -> None:
         with suppress(NothingToDoError), self._errors(f"container {container_id[:12]}", OF_A_REMOVAL):
             try:
-                self._clients.calls.api.remove_container(container_id, v=True, force=True)
+                remove(self._clients.calls.api, container_id, self._clients.dialect)
             except APIError as error:
                 if error.status_code != IN_PROGRESS:
                     raise
                 # Until it is over the name is in use: a next run of the job would be refused for it.
-                self._wait_until_gone(container_id)
-
-    def _wait_until_gone(self, container_id: str) -> None:
-        """Return when a removal that somebody else has asked for is over, or takes so long that it is his to see to."""
-        give_up_at = time.monotonic() + _REMOVAL_TIMEOUT
-        while time.monotonic() < give_up_at and self._inspection(container_id) is not None:
-            time.sleep(LOOK_PAUSE)  # the event of it is the tracker's, which may be closing
+                wait_until_gone(self._clients.looks.api, container_id, self._clients.dialect)
 
     def logs(self, container_id: str, tail: int | None = None) -> Iterator[bytes]:
         with self._if_it_is_there(f"the logs of container {container_id[:12]}"):
@@ -311,7 +312,13 @@ class DockerRuntime:
     def usage(self, container_id: str) -> ContainerUsage | None:
         with self._if_it_is_there(f"the usage of container {container_id[:12]}"):
             # Without one_shot an engine looks twice, a second apart. Before 25 it waits for its next look even so.
-            return measured_usage(self._clients.looks.api.stats(container_id, stream=False, one_shot=True))
+            try:
+                stats = self._clients.looks.api.stats(container_id, stream=False, one_shot=True)
+            except requests.exceptions.JSONDecodeError as error:
+                if error.doc:
+                    raise
+                return None  # Podman answers nothing at all of one whose end it has not seen
+            return measured_usage(stats)
         return None
 
     def address(self, container_name: str) -> str:
@@ -334,32 +341,18 @@ class DockerRuntime:
         except RuntimeUnavailableError as error:
             yield Check("engine", False, str(error))
             return
-        yield Check("engine", True, f"{traits}, API {traits.api}")
+        yield Check("engine", True, traits.title())
         yield from warnings(traits)
-        api = self._clients.looks.api
+        command, api = self._clients.dialect.command, self._clients.looks.api
+        errors = partial(self._errors, refusals=OF_A_CHECK, no_image=ImageError)
         if network:
-            yield from self._check_network(network, leaks_names(traits))
+            yield from network_checks(api, network, errors, command, leaks_names(traits))
         if image:
-            yield self._there("image", image, api.inspect_image, f"docker pull {image}")
-
-    def _check_network(self, network: str, leaks: bool) -> Iterator[Check]:
-        api = self._clients.looks.api
-        found = self._there("network", network, api.inspect_network, f"docker network create {network}")
-        yield found
-        if leaks and found.ok and api.inspect_network(network).get("Internal"):
-            yield Check("network", True, f"{network} is internal, and {LEAK}", warning=True)
+            yield there("image", image, api.inspect_image, errors, f"{command} pull {image}")
 
     def close(self) -> None:
         self.close_events()
         self._clients.close()
-
-    def _there(self, kind: str, name: str, inspect: Callable[[str], Any], way_out: str) -> Check:
-        try:
-            with self._errors(f"{kind} {name}", OF_A_CHECK, ImageError):
-                inspect(name)
-        except (NetworkError, ImageError):
-            return Check(kind, False, f"{name} is not there; make it with: {way_out}")
-        return Check(kind, True, name)
 
     @contextmanager
     def _if_it_is_there(self, what: str) -> Iterator[None]:
@@ -380,7 +373,8 @@ class DockerRuntime:
         except ImageNotFound as error:
             raise no_image(f"{what}: {error.explanation}; pull or build the image first") from error
         except APIError as error:
-            raise refusal(what, error.status_code, error.explanation or error, refusals) from error
+            said = error.explanation or error
+            raise refusal(what, error.status_code, said, refusals, self._clients.dialect) from error
         except _NO_ANSWER as error:
             address = told_address(default_address() if self._address is None else self._address)
             # What the name tells already is not told again; a client that was given has an address of its own.

@@ -25,6 +25,7 @@ from flcore.errors import (
 
 from ..docker_state import DOCKER_STATE, ContainerState
 from .base import ContainerSummary, ContainerUsage, FoundImage, OutputChunk
+from .docker_dialect import DOCKER, Dialect
 
 
 class NothingToDoError(JobLaunchError):
@@ -40,21 +41,16 @@ OF_A_NAME_OF_AN_IMAGE: Refusals = {400: ImageError}
 OF_A_CHECK: Refusals = {404: NetworkError}
 OF_A_REMOVAL: Refusals = {404: NothingToDoError}
 OF_WHAT_NEEDS_A_CONTAINER: Refusals = dict.fromkeys((404, 409), NothingToDoError)
+_NOT_FOUND = 404
 FORBIDDEN = (401, 403, 404, 405, 501)
 """What stands in front of an engine may answer to a question that it lets nobody ask."""
 IN_PROGRESS = 409
 """The status of a removal that somebody else has asked for already."""
 
-_NO_NETWORK = re.compile(r"(?:failed to set up container networking: )?network (\S+) not found")
-"""The whole of what an engine says, until 27 and from 28 on: a job may have such words in its own."""
 _STALE_ENDPOINT = re.compile(r"endpoint with name (\S+) already exists in network (\S+)")
 """What an engine that was killed may leave in a network, in the name of a container that is gone."""
 _HOLDER_OF_NAME = re.compile(r"in use by (?:container )?\"?([0-9a-f]{12})[0-9a-f]*")
-_KINDS_BY_WORDS = {NameInUseError: re.compile(r"container name \S+ is already in use")}
-"""What an engine says, for those that do not say it by the status."""
 _NO_SUCH_USER = re.compile(r"unable to setup user: set\w+: invalid argument")
-_NO_GPU_DRIVER = re.compile(r"could not select device driver|failed to discover GPU vendor from CDI")
-"""Engines until 28, and from 29 on."""
 _CDI_GPU = "nvidia.com/gpu="
 _MOST_OF_AN_IMAGE = {"ExposedPorts": 1000, "Volumes": 100, "Env": 1000, "Labels": 1000}
 _LONGEST_CONFIG = 256 << 10
@@ -84,34 +80,33 @@ _QUESTIONS = (
 # --- a container ---
 
 
-def inspected_state(inspection: Mapping[str, Any]) -> ContainerState:
+def inspected_state(inspection: Mapping[str, Any], dialect: Dialect = DOCKER) -> ContainerState:
     state = inspection["State"]
     started_at, finished_at = epoch_seconds(state.get("StartedAt")), epoch_seconds(state.get("FinishedAt"))
     is_running = state.get("Running", False)
     if started_at and finished_at and not is_running:
         finished_at = max(started_at, finished_at)  # of a very short life, the engine may note the end first
     return ContainerState(
-        state=_known_state(state.get("Status")) or _state_by_times(is_running, started_at, finished_at),
-        exit_code=state.get("ExitCode"),
+        state=dialect.state(state.get("Status")) or _state_by_times(is_running, started_at, finished_at),
+        exit_code=_known_code(state.get("ExitCode")),
         oom_killed=state.get("OOMKilled", False),
-        error=" ".join((state.get("Error") or "").split()),
+        error=dialect.error(one_line(state.get("Error") or "")),
         created_at=epoch_seconds(inspection.get("Created")),
         started_at=started_at,
         finished_at=finished_at,
     )
 
 
-def listed_container(entry: Mapping[str, Any]) -> ContainerSummary:
+def listed_container(entry: Mapping[str, Any], dialect: Dialect = DOCKER) -> ContainerSummary:
     """Return an entry of a list as what counts of it. Of a state that is not known, an inspection tells more."""
     name = (entry.get("Names") or [""])[0].lstrip("/")
-    state = _known_state(entry.get("State"))
+    state = dialect.state(entry.get("State"))
     return ContainerSummary(entry["Id"], name, state, entry.get("Labels") or {}, entry.get("Created"))
 
 
-def _known_state(word: str | None) -> DOCKER_STATE | None:
-    with suppress(ValueError):
-        return DOCKER_STATE(word or "")
-    return None
+def _known_code(code: int | None) -> int | None:
+    """Return an exit code; None where it is an engine's word for one that it has not seen (Podman's: -1)."""
+    return None if code is None or code < 0 else code
 
 
 def _state_by_times(is_running: bool, started_at: float | None, finished_at: float | None) -> DOCKER_STATE:
@@ -171,7 +166,8 @@ def told_end(event: Mapping[str, Any]) -> ToldEnd | None:
     """Return the end that an event tells of; None if it tells of none, or is not as it should be."""
     with suppress(KeyError, ValueError):
         if event["Action"] == "die":
-            return ToldEnd(event["timeNano"] / 1e9, int(event["Actor"]["Attributes"][_EXIT_CODE]))
+            code = _known_code(int(event["Actor"]["Attributes"][_EXIT_CODE]))
+            return None if code is None else ToldEnd(event["timeNano"] / 1e9, code)
     return None
 
 
@@ -188,7 +184,7 @@ def as_it_ended(state: ContainerState, told: ToldEnd) -> ContainerState:
     """
     is_forgotten = (
         state.state is DOCKER_STATE.EXITED
-        and state.exit_code in (0, _UNSEEN)
+        and state.exit_code in (None, 0, _UNSEEN)
         and told.exit_code not in (state.exit_code, _UNSEEN)
         and told.time >= (state.started_at or 0)  # else it is the end of an earlier start
     )
@@ -227,35 +223,36 @@ def cdi_gpus(info: Mapping[str, Any]) -> list[str]:
 # --- a refusal, or no answer ---
 
 
-def refusal(what: str, status: int | None, explanation: object, refusals: Refusals) -> JobLaunchError:
+def refusal(
+    what: str, status: int | None, explanation: object, refusals: Refusals, dialect: Dialect = DOCKER
+) -> JobLaunchError:
     """Return the error that an engine's refusal is, with the way out where its words tell of one."""
-    said = " ".join(str(explanation).split())
-    kind = refusals.get(status or 0) or _kind_by_words(said, refusals)
-    way_out = ""
+    said = one_line(explanation)
+    as_dockers = dialect.status(status, said)
+    kind = refusals.get(as_dockers) or refusals.get(status or 0, RuntimeRefusedError)
+    way_out, command = "", dialect.command
     if kind is NameInUseError and (match := _HOLDER_OF_NAME.search(said)):
         # The engine's own way out is to remove that container, in which another site's job may run.
         holder = match[1]
         return kind(
-            f"{what}: its name is in use by the container {holder}; see whose that is with: docker inspect {holder}. "
-            "A job runs once on an engine for each site's name; what a job has left goes with: flcore gc"
+            f"{what}: its name is in use by the container {holder}; see whose that is with: {command} inspect {holder}"
+            ". A job runs once on an engine for each site's name; what a job has left goes with: flcore gc"
         )
-    if kind is JobStartError and (match := _NO_NETWORK.fullmatch(said)):
+    if (kind is JobStartError or as_dockers == _NOT_FOUND) and (match := dialect.no_network.fullmatch(said)):
         kind = NetworkError
-        way_out = f"; make it with: docker network create {match[1]}"
+        way_out = f"; make it with: {command} network create {match[1]}"
     elif match := _STALE_ENDPOINT.search(said):
         kind = NetworkError
-        way_out = f"; an earlier one has left it, end it with: docker network disconnect -f {match[2]} {match[1]}"
+        way_out = f"; an earlier one has left it, end it with: {command} network disconnect -f {match[2]} {match[1]}"
     elif _NO_SUCH_USER.search(said):
         way_out = "; its containers have other users: name such in 'user' or 'user_range', 1 to 65535 as a rule"
-    elif _NO_GPU_DRIVER.search(said):
-        way_out = "; install the NVIDIA Container Toolkit on its host, or take 'gpu_ids' out of the site's config"
+    elif dialect.no_gpus.search(said):
+        way_out = f"; {dialect.gpus_way_out}"
     return kind(f"{what}: the engine says: {said}{way_out}")
 
 
-def _kind_by_words(said: str, refusals: Refusals) -> type[JobLaunchError]:
-    """Return what a refusal is whose status says nothing: Podman's is 500 where Docker's tells."""
-    kinds = (kind for kind, words in _KINDS_BY_WORDS.items() if kind in refusals.values() and words.search(said))
-    return next(kinds, RuntimeRefusedError)
+def one_line(text: object) -> str:
+    return " ".join(str(text).split())
 
 
 def may_have_arrived(error: BaseException) -> bool:
@@ -273,7 +270,7 @@ def _is_of_ssh(error: BaseException) -> bool:
 def root_cause(error: BaseException) -> str:
     """Return, in one line, what is behind all that the layers of a client make of it."""
     root = _root(error)
-    return " ".join(f"{type(root).__name__}: {in_words(root)}".split())
+    return one_line(f"{type(root).__name__}: {in_words(root)}")
 
 
 def no_answer(error: BaseException, address: str, *, is_told: bool = False) -> str:

@@ -11,6 +11,7 @@ import socket
 from collections.abc import Mapping
 from http.client import HTTPConnection, HTTPException, HTTPResponse
 from io import BytesIO
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlencode
 
@@ -37,12 +38,18 @@ class EngineClient(docker.DockerClient):
 class _Api(docker.APIClient):
     local: LocalSocket | None = None
     """Of an engine on this host, once its client is made."""
+    engine: Mapping[str, Any] = MappingProxyType({})
+    """What the engine has said of itself last, which a client that is told no version begins with."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         adapter = self.get_adapter(self.base_url)
         if isinstance(adapter, UnixHTTPAdapter):
             self.local = LocalSocket(adapter.socket_path)
+
+    def version(self, api_version: bool = True) -> Any:
+        self.engine = super().version(api_version)
+        return self.engine
 
     def merge_environment_settings(self, url: Any, proxies: Any, stream: Any, verify: Any, cert: Any) -> Any:
         """Keep the engine's authority: REQUESTS_CA_BUNDLE names those of the web, and would take its place."""

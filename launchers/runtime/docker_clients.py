@@ -15,6 +15,7 @@ from docker.errors import APIError
 from ..settings import EngineTls
 from .docker_answer import FORBIDDEN
 from .docker_api import EngineClient
+from .docker_dialect import DOCKER, Dialect, dialect_of
 from .docker_parent import shares_users
 from .docker_pull import tell_of_sockets
 from .docker_ssh import LOGINS, has_lost_connection, is_by_ssh, prepare
@@ -72,11 +73,17 @@ class DockerClients:
         self._shared: dict[int, Any] = {}
         """By timeout."""
         self._outdated: list[Any] = []
+        self._dialect: Dialect | None = None
         self._version = ApiVersion(self._begin_anew)
         """The API's, once an engine was asked for it: later clients need not ask again."""
         self._undo: Callable[[], None] | None = None
         """Has the given client be as it was."""
         self._lock = threading.Lock()
+
+    @property
+    def dialect(self) -> Dialect:
+        """Return how the engine speaks; as Docker's does, as long as it was asked for nothing."""
+        return self._dialect or DOCKER
 
     @property
     def calls(self) -> Any:
@@ -137,8 +144,10 @@ class DockerClients:
         if self._given:
             with self._lock:
                 self._undo = self._undo or self._version.heed(self._given.api)
+            self._dialect = self._dialect or dialect_of(self._given.api.version())
             return self._given
         client = self._new_client(version=self._version.agreed, timeout=timeout)
+        self._dialect = self._dialect or dialect_of(client.api.engine)
         self._version.note(client.api.api_version)
         self._version.heed(client.api)
         if client.api.base_url.startswith("http+docker://"):

@@ -15,7 +15,7 @@ from ..container_spec import THIS_PROCESS, ContainerSpec
 HOST_GATEWAY = "host-gateway"
 """The engine's word for its own host, among the hosts of a container."""
 
-_OWN_FILE = re.compile(r"/containers/([0-9a-f]{64})/(?:hostname|hosts|resolv\.conf) ")
+_OWN_FILE = re.compile(r"[/-]containers/([0-9a-f]{64})/(?:userdata/)?(?:hostname|hosts|resolv\.conf) ")
 """What an engine mounts into each container, from a folder that has the container's id."""
 
 

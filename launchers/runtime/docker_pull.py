@@ -27,9 +27,11 @@ class DockerPull:
     Until the registry has answered for the first time, an engine does not notice that; it does with the answer.
     """
 
-    def __init__(self, image: str, ask: Ask) -> None:
+    def __init__(self, image: str, ask: Ask, command: Callable[[], str] = lambda: "docker") -> None:
         self._image = image
         self._ask = ask
+        self._command = command
+        """Returns what an operator types, once the engine was asked."""
         self._socket: Any = None
         self._closed = False
         self._lock = threading.Lock()
@@ -73,17 +75,33 @@ class DockerPull:
 
     def _progress(self, entry: Entry) -> PullProgress:
         if "errorDetail" in entry or "error" in entry:  # "error" alone may go, says the API's change log of 1.48
-            raise pull_error(self._image, (entry.get("errorDetail") or {}).get("message") or entry.get("error"))
+            said = (entry.get("errorDetail") or {}).get("message") or entry.get("error")
+            raise pull_error(self._image, said, self._command())
         detail = entry.get("progressDetail")
         layer = "" if detail is None else entry.get("id", "")  # the id of what is said of the image is its tag
         status = _COUNTDOWN.sub("Retrying", entry.get("status", ""))
         return PullProgress(layer, status, (detail or {}).get("current", 0), (detail or {}).get("total", 0))
 
 
-def pull_error(image: str, said: object) -> ImageError:
+def pull_error(image: str, said: object, command: str) -> ImageError:
     """Return the error of a pull that the engine or the registry has refused."""
     words = " ".join(str(said).split())
-    return ImageError(f"image {image} cannot be pulled: the engine says: {words}; try: docker pull {image}")
+    return ImageError(f"image {image} cannot be pulled: the engine says: {words}; try: {command} pull {image}")
+
+
+class Hangup:
+    """Ends what is asked over one socket, from any thread, be it before the engine has answered."""
+
+    def __init__(self) -> None:
+        self._socket: Any = None
+
+    def use(self, used: Any) -> None:
+        """Take note of the socket, before anything is sent over it."""
+        self._socket = used
+
+    def close(self) -> None:
+        if self._socket:
+            self._socket.shutdown(socket.SHUT_RDWR)
 
 
 def tell_of_sockets(client: Any, tell: Callable[[Any], None]) -> None:

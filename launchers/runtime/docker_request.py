@@ -9,9 +9,13 @@ from __future__ import annotations
 from typing import Any
 
 from ..container_spec import OF_THE_USER, ContainerSpec, Isolation
+from .docker_dialect import DOCKER, Dialect
+
+VISIBLE_GPUS, NO_GPUS = "NVIDIA_VISIBLE_DEVICES", "void"
+"""Which variable names a container's GPUs, and its value where it has none."""
 
 
-def create_request(spec: ContainerSpec) -> dict[str, Any]:
+def create_request(spec: ContainerSpec, dialect: Dialect = DOCKER) -> dict[str, Any]:
     """Return the body of ``POST /containers/create``: secure defaults, and what the spec says."""
     return {
         "Image": spec.image,
@@ -23,11 +27,11 @@ def create_request(spec: ContainerSpec) -> dict[str, Any]:
         "Labels": spec.labels,
         "StopSignal": "SIGTERM",
         "Healthcheck": {"Test": ["NONE"]},
-        "HostConfig": _host_config(spec),
+        "HostConfig": _host_config(spec, dialect),
     }
 
 
-def _host_config(spec: ContainerSpec) -> dict[str, Any]:
+def _host_config(spec: ContainerSpec, dialect: Dialect) -> dict[str, Any]:
     return {
         "NetworkMode": spec.network or "none",
         "Mounts": [_mount(mount.source, mount.target, mount.read_only) for mount in spec.mounts],
@@ -35,13 +39,13 @@ def _host_config(spec: ContainerSpec) -> dict[str, Any]:
         "RestartPolicy": {"Name": "no"},
         "LogConfig": {"Type": "json-file", "Config": _log_options(spec)},
         **({"ExtraHosts": [f"{name}:{address}" for name, address in spec.hosts.items()]} if spec.hosts else {}),
-        **_isolation(spec.isolation, spec.user),
+        **_isolation(spec.isolation, spec.user, dialect),
         **_resources(spec),
-        **_device_requests(spec),
+        **_device_requests(spec, dialect),
     }
 
 
-def _isolation(isolation: Isolation, user: str) -> dict[str, Any]:
+def _isolation(isolation: Isolation, user: str, dialect: Dialect) -> dict[str, Any]:
     """Return how the container is shut in. What is only ever opened on a site's wish is not said where it is shut."""
     uid, _, gid = user.partition(":")
     owner = f"uid={uid},gid={gid or uid}"
@@ -56,7 +60,9 @@ def _isolation(isolation: Isolation, user: str) -> dict[str, Any]:
         "CapDrop": ["ALL"],
         "SecurityOpt": _security_options(isolation),
         "ReadonlyRootfs": isolation.read_only,
-        "Tmpfs": {path: options.replace(OF_THE_USER, owner) for path, options in isolation.tmpfs.items()},
+        "Tmpfs": {
+            path: dialect.tmpfs(options.replace(OF_THE_USER, owner)) for path, options in isolation.tmpfs.items()
+        },
         "PidsLimit": isolation.pids_limit,
         **{key: value for key, value in opened.items() if value},
     }
@@ -86,20 +92,16 @@ def _resources(spec: ContainerSpec) -> dict[str, Any]:
     return {key: value for key, value in limits.items() if value is not None}
 
 
-def _device_requests(spec: ContainerSpec) -> dict[str, Any]:
-    """Return the request for GPUs: by id, as a count would give every job the first ones."""
-    if not spec.gpu_ids:
-        return {}
-    gpus = {"Driver": "nvidia", "DeviceIDs": list(spec.gpu_ids), "Capabilities": [["gpu"]]}
-    return {"DeviceRequests": [gpus]}
+def _device_requests(spec: ContainerSpec, dialect: Dialect) -> dict[str, Any]:
+    return {"DeviceRequests": dialect.gpu_requests(spec.gpu_ids)} if spec.gpu_ids else {}
 
 
 def _environment(spec: ContainerSpec) -> dict[str, str]:
     """Return the spec's variables, between what is for the site to allow, and what nobody has a say in.
 
-    The NVIDIA runtime obeys NVIDIA_VISIBLE_DEVICES where it is the engine's default; images set it to ``all``.
+    The NVIDIA runtime obeys this variable where it is the engine's default; images set it to ``all``.
     """
-    nvidia = {"NVIDIA_VISIBLE_DEVICES": ",".join(spec.gpu_ids) or "void"}
+    nvidia = {VISIBLE_GPUS: ",".join(spec.gpu_ids) or NO_GPUS}
     return (OF_HOOKS if spec.gpu_ids else {}) | spec.environment | nvidia
 
 

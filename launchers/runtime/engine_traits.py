@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 
 from flcore.job_launcher_spec import Check
 
+from .docker_dialect import PODMAN, dialect_of
+
 _LIMITS = {
     "memory_limit": "MemoryLimit",
     "pids_limit": "PidsLimit",
@@ -25,7 +27,6 @@ TRAITS = (*_LIMITS, *_SHIELDS)
 ROOTLESS_USER = "0:0"
 """Of a rootless engine's containers: whoever runs that engine. All others are users that have nothing on the host."""
 
-_PODMAN = "Podman Engine"
 _OF_THE_ROOT = re.compile(r"/([0-9]+)\.([0-9]+)$", re.ASCII)
 """What an engine that shifts users adds to the folder of all its data: the host's uid and gid of a container's 0."""
 _VERSION = re.compile(r"([0-9]+)\.([0-9]+)(?:\.([0-9]+))?", re.ASCII)
@@ -91,6 +92,10 @@ class EngineTraits:
         shift = self.shift or NO_SHIFT
         return range(uids.start + shift.uid, uids.stop + shift.uid)
 
+    def title(self) -> str:
+        """Return what it is in a line."""
+        return f"{self}, API {self.api}" + (", rootless" if self.is_rootless else "")
+
     def __str__(self) -> str:
         return f"{self.name} {self.version}".rstrip()
 
@@ -109,13 +114,14 @@ def as_traits(version: Mapping[str, Any], info: Mapping[str, Any], shares_users:
     shift = _shift(str(info.get("DockerRootDir", ""))) if is_shifted else NO_SHIFT
     release, api = (str(version.get(key, "")) for key in ("Version", "ApiVersion"))
     return EngineTraits(
-        _name(version), release, frozenset(has | options.intersection(_SHIELDS)), shift, api, bool(info), shares_users
+        dialect_of(version).name,
+        release,
+        frozenset(has | options.intersection(_SHIELDS)),
+        shift,
+        api,
+        bool(info),
+        shares_users,
     )
-
-
-def _name(version: Mapping[str, Any]) -> str:
-    parts = [part.get("Name") for part in version.get("Components") or ()]
-    return _PODMAN if _PODMAN in parts else "Docker Engine"
 
 
 def _security_options(info: Mapping[str, Any]) -> Iterator[str]:
@@ -173,7 +179,7 @@ def _told(shift: Shift | None) -> str:
 def leaks_names(traits: EngineTraits) -> bool:
     """Whether containers of an internal network may ask the host's name servers: CVE-2024-29018."""
     match = _VERSION.match(traits.version)
-    if traits.name == _PODMAN or not match:
+    if traits.name == PODMAN.name or not match:
         return False
     release = tuple(int(number or 0) for number in match.groups())
     first_good = next((good for good in _RESOLVES_INSIDE if release[0] <= good[0]), None)

@@ -49,6 +49,7 @@ for seen; do mkdir -p "$0$seen"; mount --rbind "$seen" "$0$seen"; done
 for own in run var/tmp; do mount -t tmpfs -o mode=1777 own "$0/$own"; done
 mount -t tmpfs -o mode=755 own "$0/dev/net"
 mknod -m 666 "$0/dev/net/tun" c 10 200
+[[ -L $0/var/run ]] || mount --bind "$0/run" "$0/var/run"
 ! mountpoint -q "$0/sys/fs/cgroup/unified" || umount "$0/sys/fs/cgroup/unified"
 cd "$0"
 pivot_root . .
@@ -144,6 +145,10 @@ class Engine:
             os.chown(path, program.user, program.user)
         if program.root:
             self._namespaces.run("bash", "-ec", _MOUNT_ROOT, str(program.root.path), *_SEEN)
+        if program.gpu:
+            specs = self._namespaces.path(Path("/run/cdi"))
+            specs.mkdir()
+            (specs / "nvidia.json").write_text(program.cdi_spec)
         if data_size:
             self._namespaces.run("mount", "-t", "tmpfs", "-o", f"size={data_size}", "none", f"{folder}/data")
         self.data = self._namespaces.path(folder / "data")

@@ -42,15 +42,25 @@ class Program:
     environment: Mapping[str, str] = field(default_factory=dict)
     settings: Mapping[str, object] = field(default_factory=dict)
     """What stands in its daemon.json."""
+    files: Mapping[str, str] = field(default_factory=dict)
+    """What it reads beside that, by the names of the files."""
+    gpu: str = ""
+    """The UUID of a GPU that it is told it has, by a CDI spec; in truth, a device of networks that does no harm."""
     events_as_of_29: bool = False
     """Whether a proxy strips its events of what Docker 29 leaves out, as long as no 29 can be had."""
+
+    @property
+    def cdi_spec(self) -> str:
+        device = {"name": self.gpu, "containerEdits": {"deviceNodes": [{"path": "/dev/net/tun"}]}}
+        return json.dumps({"cdiVersion": "0.6.0", "kind": "nvidia.com/gpu", "devices": [device]})
 
     @property
     def is_podman(self) -> bool:
         return self.daemon == "podman"
 
     def write_settings(self, folder: Path) -> None:
-        (folder / "daemon.json").write_text(json.dumps(dict(self.settings)))
+        for name, text in {"daemon.json": json.dumps(dict(self.settings)), **self.files}.items():
+            (folder / name).write_text(text)
 
 
 def _dockerd(folder: Path) -> list[str]:
@@ -71,7 +81,9 @@ def _rootless(folder: Path) -> list[str]:
 def _podman(folder: Path) -> list[str]:
     places = [f"--root={folder}/data", f"--runroot={folder}/run"]
     ways = ["--cgroup-manager=cgroupfs", "--events-backend=file"]
-    return ["podman", *places, *ways, "system", "service", "--time=0", f"unix://{folder}/docker.sock"]
+    names = {"CONTAINERS_CONF_OVERRIDE": "containers.conf", "CONTAINERS_REGISTRIES_CONF": "registries.conf"}
+    files = [f"{variable}={folder}/{name}" for variable, name in names.items()]
+    return ["env", *files, "podman", *places, *ways, "system", "service", "--time=0", f"unix://{folder}/docker.sock"]
 
 
 def _rootless_podman(folder: Path) -> list[str]:
@@ -84,6 +96,12 @@ def _as_user(folder: Path) -> list[str]:
 
 
 _CONTAINERD_STORE: Mapping[str, object] = {"features": {"containerd-snapshotter": True}}
+# Unlike Docker, it asks registries of this host by TLS only; and a build is given more files than this user may open.
+_PODMANS_FILES = {
+    "registries.conf": '[[registry]]\nlocation = "127.0.0.1"\ninsecure = true\n',
+    "containers.conf": '[containers]\ndefault_ulimits = ["nofile=1024:1024", "nproc=4096:4096"]\n',
+}
+_GPU = "GPU-00000000-0000-0000-0000-000000000000"
 _OLD_CGROUPS = {"PODMAN_IGNORE_CGROUPSV1_WARNING": "1"}
 
 MACHINE = Program("machine", _without_bridge)
@@ -108,6 +126,15 @@ PROGRAMS = (
     ),
     Program("rootless", _rootless, root=NEWEST, user=USER),
     Program("userns-remap", _dockerd, root=NEWEST, settings={"userns-remap": "default"}),
-    Program("podman", _podman, "podman", root=NEWEST, environment=_OLD_CGROUPS),
-    Program("podman-rootless", _rootless_podman, "podman", root=NEWEST, user=USER, environment=_OLD_CGROUPS),
+    Program("podman", _podman, "podman", root=NEWEST, environment=_OLD_CGROUPS, files=_PODMANS_FILES, gpu=_GPU),
+    Program(
+        "podman-rootless",
+        _rootless_podman,
+        "podman",
+        root=NEWEST,
+        user=USER,
+        environment=_OLD_CGROUPS,
+        files=_PODMANS_FILES,
+        gpu=_GPU,
+    ),
 )

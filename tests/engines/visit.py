@@ -86,6 +86,7 @@ class Visitor:
             "CI": "true",
             "CLOSED": " ".join(_closed(Path(sys.base_prefix), ROOT)),
             "DOCKER_HOST": self._proxy.host if self._proxy else self._engine.host,
+            "FLCORE_TEST_GPU": self._engine.program.gpu,
             "HOME": str(self._folder),
             "PYTHONDONTWRITEBYTECODE": "1",
             "TMPDIR": str(self._folder),

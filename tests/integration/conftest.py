@@ -22,6 +22,8 @@ from launchers.container_spec import LABEL_JOB_ID
 from launchers.docker_launcher import DockerJobHandle, DockerJobLauncher
 from launchers.runtime.engine_traits import as_traits
 
+from .engine_traits import Traits, traits_of
+
 IMAGE = "flcore-demo:latest"
 NETWORK = "flcore-demo"
 
@@ -37,7 +39,9 @@ def until(condition: Callable[[], object], timeout: float = 30) -> None:
 
 
 def has_control_groups(client: Any) -> bool:
-    return bool(client.info().get("CgroupDriver") != "none")
+    info = client.info()
+    is_rootless = "name=rootless" in info["SecurityOptions"]
+    return info.get("CgroupDriver") != "none" and not (is_rootless and info.get("CgroupVersion") == "1")
 
 
 class CommandLauncher(DockerJobLauncher):
@@ -110,6 +114,11 @@ def docker_client() -> Iterator[Any]:
         pytest.fail(f"no Docker Engine answers, so this test cannot run: {error}")
     yield client
     client.close()
+
+
+@pytest.fixture(scope="session")
+def traits(docker_client: Any) -> Traits:
+    return traits_of(docker_client)
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from typing import Any
 
 from launchers.container_spec import LABEL_JOB_ID, LABEL_NONCE, LABEL_SITE
 
+VOLUME = "/volume-of-the-image"
 DOCKERFILE = f"""
 FROM {{base}}
 USER root
@@ -20,7 +21,7 @@ WORKDIR /etc
 STOPSIGNAL SIGUSR2
 HEALTHCHECK --interval=1ms CMD true
 EXPOSE 22
-VOLUME /volume-of-the-image
+VOLUME {VOLUME}
 ENV NVFLARE_JOB_AUTH_TOKEN=of-the-image PYTHONPATH=/of-the-image
 LABEL exitCode=7 {LABEL_SITE}=of-the-image {LABEL_JOB_ID}=of-the-image {LABEL_NONCE}=of-the-image
 """

@@ -36,6 +36,8 @@ _CONFIG = "application/vnd.docker.container.image.v1+json"
 _LAYER = "application/vnd.docker.image.rootfs.diff.tar.gzip"
 _RANGE = re.compile(r"bytes=(\d+)-")
 _PIECE = 4096
+_TLS_HELLO = b"\x16"
+"""How a client of TLS begins. Some engines ask in plain HTTP only who answers that with a line of HTTP."""
 
 
 @dataclass(frozen=True)
@@ -62,8 +64,8 @@ _PING = _Content("ping", "application/json", b"{}")
 class Registry:
     """Serves its images as long as its context lasts. Its attributes are the test's to set, at any time.
 
-    What is asked for is of a kind: ``ping`` (the first thing that an engine asks for), ``manifest``, ``config``,
-    ``layer``, or ``missing``.
+    What is asked for is of a kind: ``ping`` (with which some engines begin), ``manifest``, ``config``, ``layer``, or
+    ``missing``.
     """
 
     def __init__(self) -> None:
@@ -108,10 +110,10 @@ class Registry:
         with self._changed:
             return self._changed.wait_for(lambda: self.layer_bytes, timeout) > 0
 
-    def wait_until_asked(self, kind: str, timeout: float = 5.0) -> bool:
-        """Wait until something of a kind was asked for; False after ``timeout`` seconds."""
+    def wait_until_asked(self, timeout: float = 5.0) -> bool:
+        """Wait until anything was asked for; False after ``timeout`` seconds."""
         with self._changed:
-            return self._changed.wait_for(lambda: self.requests[kind], timeout) > 0
+            return self._changed.wait_for(self.requests.total, timeout) > 0
 
     def wait_until_idle(self, timeout: float = 5.0) -> bool:
         """Wait until no layer is under way; False after ``timeout`` seconds."""
@@ -202,7 +204,10 @@ class _Handler(BaseHTTPRequestHandler):
 
     def handle(self) -> None:
         with suppress(OSError):  # the engine may leave at any time
-            super().handle()
+            if self.connection.recv(1, socket.MSG_PEEK) == _TLS_HELLO:
+                self.connection.sendall(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n")
+            else:
+                super().handle()
 
     def do_HEAD(self) -> None:
         self.do_GET()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -78,7 +79,7 @@ def test_check_says_what_is_missing_and_how_to_get_it(tmp_path: Path) -> None:
     assert done.returncode == 1
     missing = [line.split() for line in done.stdout.splitlines() if "MISSING" in line]
     assert [line[2] for line in missing] == ["network:", "image:", "dataset"]
-    assert "docker network create no-such-network" in done.stdout
+    assert re.search(r"make it with: (docker|podman) network create no-such-network", done.stdout)
 
 
 def test_check_says_that_no_engine_answers(tmp_path: Path) -> None:

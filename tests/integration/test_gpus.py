@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import uuid
@@ -13,14 +14,18 @@ from typing import Any
 
 import pytest
 
+from flcore import JobReturnCode
 from flcore.errors import JobStartError
 from launchers.container_spec import LABEL_SITE
 from launchers.records.gpu_leases import GpuLeases
+from launchers.runtime.docker_dialect import dialect_of
 
 from .conftest import Lab, until
 from .gpu_parent import EVIDENCE, GPU_IDS
 
 ROOT = Path(__file__).parents[2]
+PRETENDED = "/dev/net/tun"
+"""What such a GPU is."""
 
 
 class Host:
@@ -95,13 +100,22 @@ def test_two_parents_of_which_one_is_killed_never_give_one_device_to_two_jobs_an
 def test_the_engine_is_asked_for_the_very_devices_that_a_job_is_shown(host: Host) -> None:
     name = host.names[0]
     assert host.start_parent(name).wait(60) == 0
+    dialect = dialect_of(host.client.version())
     asked = [json.loads(line) for line in (host.folder / "requests.jsonl").read_text().splitlines()]
     assert {entry["name"]: entry["devices"] for entry in asked} == {
-        f"{name}-{job_id}": [
-            {"Driver": "nvidia", "DeviceIDs": [host.notes(name, job_id)[0][1]], "Capabilities": [["gpu"]]}
-        ]
-        for job_id in host.jobs(name)
+        f"{name}-{job_id}": dialect.gpu_requests([host.notes(name, job_id)[0][1]]) for job_id in host.jobs(name)
     }
+
+
+@pytest.mark.skipif(not os.environ.get("FLCORE_TEST_GPU"), reason="this engine has no GPU, be it a pretended one")
+def test_a_job_has_the_gpu_that_the_engine_has_a_name_for_and_no_job_has_it_unasked(lab: Lab) -> None:
+    site = lab.site("sh", "-c", f"! test -c {PRETENDED} || echo yes", gpu_ids=[os.environ["FLCORE_TEST_GPU"]])
+    with_one = lab.launch_at(site, resource_spec={"site-1": {"num_of_gpus": 1}})
+    assert with_one.wait() is JobReturnCode.SUCCESS
+    assert with_one.logs() == "yes\n"
+    without = lab.launch_at(site, f"{lab.job_id}-without")
+    assert without.wait() is JobReturnCode.SUCCESS
+    assert without.logs() == ""
 
 
 def test_an_engine_without_nvidias_toolkit_refuses_with_the_way_out(lab: Lab) -> None:

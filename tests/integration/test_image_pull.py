@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, suppress
@@ -26,6 +25,8 @@ from .conftest import Lab, until
 from .registry import Registry, encoded
 
 TIMEOUT = 10.0
+LARGE = 4 << 20
+"""Bytes of a layer of which an engine tells progress that does so once a second, or once a MiB."""
 IF_MISSING = PullSettings("if-missing", timeout=30, stall_timeout=30)
 ALWAYS = PullSettings("always", timeout=30, stall_timeout=30)
 
@@ -146,7 +147,7 @@ def test_ten_who_want_one_image_ask_the_registry_as_one_does(
 # --- progress ---
 
 
-def test_progress_is_told_while_the_image_comes(runtime: DockerRuntime, registry: Registry, image: str) -> None:
+def test_progress_is_told_while_the_image_comes(runtime: DockerRuntime, registry: Registry, docker_client: Any) -> None:
     told: list[ImagePullProgress] = []
     ended = threading.Event()
 
@@ -155,15 +156,20 @@ def test_progress_is_told_while_the_image_comes(runtime: DockerRuntime, registry
         if progress.ended:
             ended.set()
 
-    registry.bytes_per_second = 120_000
-    assert ImagePuller(runtime, IF_MISSING, listen).ensure(image)
+    large = registry.add_image(layer_size=LARGE)
+    registry.bytes_per_second = LARGE / 4
+    try:
+        assert ImagePuller(runtime, IF_MISSING, listen).ensure(large)
+    finally:
+        docker_client.api.remove_image(large, force=True)
     assert ended.wait(TIMEOUT)
     downloaded = [progress.downloaded for progress in told]
     assert downloaded == sorted(downloaded)
-    assert len({size for size in downloaded if 0 < size < 600_000}) >= 2
+    assert len({size for size in downloaded if 0 < size < 3 * LARGE}) >= 2
     last = told[-1]
-    assert (last.image, last.layers, last.layers_done, last.error) == (image, 3, 3, "")
-    assert last.downloaded == last.size >= 600_000
+    assert (last.image, last.layers_done, last.error) == (large, last.layers, "")
+    assert last.layers in (3, 4)  # some engines count the image's config
+    assert last.downloaded == last.size >= 3 * LARGE
 
 
 # --- deadlines ---
@@ -190,9 +196,15 @@ def test_a_pull_that_stalls_is_ended(runtime: DockerRuntime, registry: Registry,
     assert not runtime.find_image(image)
 
 
-def test_a_pull_that_is_slow_but_steady_is_not_ended(runtime: DockerRuntime, registry: Registry, image: str) -> None:
-    registry.bytes_per_second = 100_000
-    assert ImagePuller(runtime, PullSettings("if-missing", timeout=30, stall_timeout=1)).ensure(image)
+def test_a_pull_that_is_slow_but_steady_is_not_ended(
+    runtime: DockerRuntime, registry: Registry, docker_client: Any
+) -> None:
+    large = registry.add_image(layer_size=LARGE)
+    registry.bytes_per_second = LARGE / 4
+    try:
+        assert ImagePuller(runtime, PullSettings("if-missing", timeout=30, stall_timeout=2.5)).ensure(large)
+    finally:
+        docker_client.api.remove_image(large, force=True)
 
 
 @pytest.mark.parametrize("deadline", [{"timeout": 1}, {"stall_timeout": 1}], ids=str)
@@ -202,14 +214,14 @@ def test_a_registry_that_says_nothing_at_all_is_not_waited_for(
     registry.silent = True
     with pytest.raises(PullTimeoutError):
         ImagePuller(runtime, PullSettings("if-missing", **deadline)).ensure(image)
-    assert registry.requests["ping"] > 0
+    assert registry.requests.total() > 0
 
 
 def test_a_layer_that_is_cut_again_and_again_makes_no_progress(
     runtime: DockerRuntime, registry: Registry, image: str
 ) -> None:
     registry.cut_after = 100_000
-    with pytest.raises(PullTimeoutError, match="pull_stall_timeout"):
+    with pytest.raises(ImageError, match=r"pull_stall_timeout|EOF"):  # not every engine tries it again
         ImagePuller(runtime, PullSettings("if-missing", timeout=30, stall_timeout=2)).ensure(image)
     assert not runtime.find_image(image)
 
@@ -264,7 +276,7 @@ def test_a_pull_is_cancelled_while_the_registry_says_nothing(
 ) -> None:
     registry.silent = True
     caller = Caller(pool, ImagePuller(runtime, IF_MISSING), image)
-    assert registry.wait_until_asked("ping")
+    assert registry.wait_until_asked()
     caller.cancel()
     assert caller.future.result(1) is False
     until_no_thread_pulls()
@@ -290,7 +302,7 @@ def test_a_launch_that_is_called_back_during_its_pull_leaves_nothing(
 
 def test_an_image_that_the_registry_has_not_is_an_error(runtime: DockerRuntime, registry: Registry, image: str) -> None:
     missing = image.removesuffix(":1") + ":2"
-    with pytest.raises(ImageError, match=rf"^image {missing} cannot be pulled: the engine says: .+; try: docker pull"):
+    with pytest.raises(ImageError, match=rf"^image {missing} cannot be pulled: the engine says: .+; try: \w+ pull"):
         ImagePuller(runtime, IF_MISSING).ensure(missing)
 
 
@@ -328,6 +340,7 @@ def test_the_layers_of_a_pull_are_told_apart_from_the_image(
 ) -> None:
     with closing(runtime.pull(image)) as stream:
         said = list(stream)
-    statuses = Counter(line.status for line in said)
-    assert statuses["Pulling fs layer"] == statuses["Pull complete"] == 3
-    assert len({line.layer for line in said if line.layer}) == 3
+    begun = {line.layer for line in said if line.status == "Pulling fs layer"}
+    ended = {line.layer for line in said if line.status in ("Pull complete", "Download complete")}
+    assert begun == ended == {line.layer for line in said if line.layer}
+    assert len(begun) in (3, 4)  # some engines count the image's config

@@ -86,9 +86,9 @@ class Host:
 
     def uids(self, handle: Any) -> set[int]:
         """Return as whom all processes of a job run, by the kernel."""
-        first = self._client.api.inspect_container(handle.identity.container_id)["State"]["Pid"]
-        own = Path(f"/proc/{first}/ns/pid").readlink()
-        pids = [path for path in Path("/proc").iterdir() if path.name.isdecimal() and _namespace(path) == own]
+        container_id = handle.identity.container_id  # stands in the names of its groups, whoever counts its processes
+        pids = [path for path in Path("/proc").iterdir() if path.name.isdecimal() and container_id in _groups(path)]
+        assert pids
         return {int(uid) for path in pids for uid in _uids(path)}
 
     @property
@@ -101,11 +101,11 @@ class Host:
             self._client.api.remove_container(entry["Id"], force=True)
 
 
-def _namespace(process: Path) -> Path | None:
+def _groups(process: Path) -> str:
     try:
-        return (process / "ns/pid").readlink()
-    except OSError:
-        return None
+        return (process / "cgroup").read_text()
+    except OSError:  # it has ended meanwhile
+        return ""
 
 
 def _uids(process: Path) -> list[str]:

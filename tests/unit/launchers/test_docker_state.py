@@ -316,6 +316,13 @@ def test_a_failed_start_is_an_execution_error_in_the_engines_words() -> None:
     )
 
 
+@pytest.mark.parametrize("oom_killed", [False, True])
+def test_an_end_that_the_engine_has_not_seen_is_no_success_and_no_signal(oom_killed: bool) -> None:
+    result = result_of(ContainerState(DOCKER_STATE.EXITED, None, oom_killed, "", 1.0, 2.0, 3.0))
+    assert (result.return_code, result.exit_code, result.signal) == (JobReturnCode.INFRASTRUCTURE_ERROR, None, None)
+    assert result.error == "the engine has not seen how it ended, and knows no exit code"
+
+
 def test_lost_is_not_succeeded() -> None:
     result = result_of(GONE)
     assert (result.return_code, result.exit_code) == (JobReturnCode.INFRASTRUCTURE_ERROR, None)

@@ -482,7 +482,7 @@ def test_the_first_and_the_last_thing_that_an_engine_says_are_told(
     pull.say("c", PullStatus.DOWNLOADING, 30, 50)
     pull.finish()
     assert caller.answer()
-    end = ImagePullProgress(IMAGE, 0, layers=3, layers_done=2, downloaded=130, size=150, ended=True)
+    end = ImagePullProgress(IMAGE, 0, layers=3, layers_done=3, downloaded=150, size=150, ended=True)
     assert listener.last() == end
     first = listener.told[0]
     assert (first.image, first.layers, first.downloaded, first.ended) == (IMAGE, 0, 0, False)

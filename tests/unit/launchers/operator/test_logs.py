@@ -44,6 +44,17 @@ def test_a_jobs_output_is_followed_until_its_end(lab: OperatorLab) -> None:
         assert following.result(TIMEOUT).lines == ["two", "three"]
 
 
+def test_what_the_engine_no_longer_sends_is_what_was_kept_since_it_was_asked(lab: OperatorLab) -> None:
+    handle = lab.launch(lab.site())
+    index = lab.index()
+    (view,) = index.jobs()
+    lab.runtime.write(NAME, b"one\ntwo\n")
+    lab.runtime.exit(NAME, 0)
+    handle.wait()
+    until(lambda: not lab.records())
+    assert list(logs.followed(index, view, None)) == [b"one", b"two"]
+
+
 def test_a_line_that_never_ends_is_shown_in_pieces_and_so_is_a_kept_one(lab: OperatorLab) -> None:
     handle = lab.launch(lab.site())
     lab.runtime.write(NAME, b"x" * (LONGEST_LINE + 1))

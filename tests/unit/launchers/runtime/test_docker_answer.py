@@ -20,6 +20,7 @@ from launchers.docker_state import DOCKER_STATE, ContainerState
 from launchers.runtime import docker_answer as answer
 from launchers.runtime.base import ContainerSummary, ContainerUsage, FoundImage, OutputChunk
 from launchers.runtime.docker_answer import NothingToDoError, Refusals, ToldEnd, no_answer
+from launchers.runtime.docker_dialect import PODMAN
 
 NEVER = "0001-01-01T00:00:00Z"
 CREATED, STARTED, FINISHED = "2023-11-14T22:13:20Z", "2023-11-14T22:13:21.5Z", "2023-11-14T22:13:30.000000001Z"
@@ -39,6 +40,12 @@ def inspection(status: str, exit_code: int = 0, *, started: str = NEVER, ended: 
     ("said", "meant"),
     [
         (inspection("created"), ContainerState(DOCKER_STATE.CREATED, 0, created_at=CREATED_AT)),
+        (
+            inspection("exited", -1, started=STARTED, ended=FINISHED),
+            ContainerState(
+                DOCKER_STATE.EXITED, None, created_at=CREATED_AT, started_at=STARTED_AT, finished_at=FINISHED_AT
+            ),
+        ),
         (
             inspection("created", 127, Error="exec: no such\n  file"),
             ContainerState(DOCKER_STATE.CREATED, 127, error="exec: no such file", created_at=CREATED_AT),
@@ -72,7 +79,16 @@ def inspection(status: str, exit_code: int = 0, *, started: str = NEVER, ended: 
             ),
         ),
     ],
-    ids=["created", "not-startable", "running", "exited", "out-of-memory", "end-noted-first", "started-again"],
+    ids=[
+        "created",
+        "end-not-seen",
+        "not-startable",
+        "running",
+        "exited",
+        "out-of-memory",
+        "end-noted-first",
+        "started-again",
+    ],
 )
 def test_an_inspection_is_a_state(said: Any, meant: ContainerState) -> None:
     assert answer.inspected_state(said) == meant
@@ -177,10 +193,11 @@ def event(action: str, **attributes: str) -> dict[str, Any]:
         (event("die", exitCode="3"), ToldEnd(FINISHED_AT, 3)),
         (event("start", exitCode="3"), None),
         (event("die", exitCode="no number"), None),
+        (event("die", exitCode="-1"), None),
         (event("die"), None),
         ({"id": "c1"}, None),
     ],
-    ids=["end", "start", "no-number", "no-code", "nothing"],
+    ids=["end", "start", "no-number", "not-seen", "no-code", "nothing"],
 )
 def test_an_event_tells_of_an_end_or_is_a_hint_only(said: dict[str, Any], meant: ToldEnd | None) -> None:
     assert answer.told_end(said) == meant
@@ -213,6 +230,7 @@ def test_a_label_may_stand_in_place_of_the_exit_code(labels: Any, is_disguised: 
     [
         ("exited", 0, ToldEnd(FINISHED_AT, 3), 3),
         ("exited", 255, ToldEnd(FINISHED_AT, 3), 3),
+        ("exited", None, ToldEnd(FINISHED_AT, 3), 3),
         ("exited", 255, ToldEnd(FINISHED_AT, 0), 0),
         ("exited", 255, ToldEnd(STARTED_AT, 3), 3),
         ("exited", 7, ToldEnd(FINISHED_AT, 3), 7),
@@ -220,10 +238,10 @@ def test_a_label_may_stand_in_place_of_the_exit_code(labels: Any, is_disguised: 
         ("exited", 0, ToldEnd(STARTED_AT - 1, 3), 0),
         ("running", 0, ToldEnd(FINISHED_AT, 3), 0),
     ],
-    ids=["as-0", "as-255", "success", "at-once", "known", "unseen", "earlier-start", "runs"],
+    ids=["as-0", "as-255", "as-unknown", "success", "at-once", "known", "unseen", "earlier-start", "runs"],
 )
 def test_an_end_that_was_told_counts_where_the_engine_has_forgotten_it(
-    state: str, says_now: int, told: ToldEnd, exit_code: int
+    state: str, says_now: int | None, told: ToldEnd, exit_code: int
 ) -> None:
     seen = ContainerState(DOCKER_STATE(state), says_now, started_at=STARTED_AT, finished_at=FINISHED_AT + 60)
     counts = answer.as_it_ended(seen, told)
@@ -415,14 +433,14 @@ def test_an_image_whose_config_would_slow_down_all_of_the_engine_is_refused(conf
 
 
 def test_a_name_that_podman_says_is_in_use_by_a_500_is_in_use() -> None:
-    error = answer.refusal("container site-1-j", 500, PODMAN_S, answer.OF_A_CREATE)
+    error = answer.refusal("container site-1-j", 500, PODMAN_S, answer.OF_A_CREATE, PODMAN)
     assert type(error) is NameInUseError
     assert str(error).startswith("container site-1-j: its name is in use by the container c0ffee00c0ff; see whose that")
 
 
 def test_words_of_a_name_in_use_mean_nothing_where_none_was_asked_for() -> None:
-    assert type(answer.refusal("container c0ffee", 500, PODMAN_S, answer.OF_A_START)) is JobStartError
-    assert type(answer.refusal("container j", 500, "no space left", answer.OF_A_CREATE)) is RuntimeRefusedError
+    assert type(answer.refusal("container c0ffee", 500, PODMAN_S, answer.OF_A_START, PODMAN)) is JobStartError
+    assert type(answer.refusal("container j", 500, "no space left", answer.OF_A_CREATE, PODMAN)) is RuntimeRefusedError
 
 
 def test_a_password_in_an_address_is_told_to_nobody() -> None:

@@ -12,7 +12,7 @@ from docker.errors import APIError, NotFound
 
 from flcore.errors import RuntimeRefusedError
 from launchers.docker_state import DOCKER_STATE, GONE
-from launchers.runtime import docker as docker_module
+from launchers.runtime import docker_container
 from launchers.runtime.docker import DockerRuntime
 
 DIED_AT = 1_700_000_000
@@ -27,6 +27,9 @@ class Engine:
         self.status, self.exit_code, self.started = "exited", 0, "2023-11-14T22:13:10Z"
         self.listed = True
         self.labels: dict[str, str] | None = {}
+
+    def version(self) -> dict[str, Any]:
+        return {"ApiVersion": "1.41"}
 
     def events(self, **_: Any) -> Iterator[dict[str, Any]]:
         return iter(self.events_told)
@@ -157,7 +160,7 @@ def test_a_container_that_is_not_listed_either_is_gone() -> None:
 
 
 def test_nothing_is_said_of_a_container_that_stays_between_the_two(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(docker_module, "LOOK_PAUSE", 0)
+    monkeypatch.setattr(docker_container, "LOOK_PAUSE", 0)
     runtime = DockerRuntime(client=SimpleNamespace(api=Slow(looks=1000)))
     with pytest.raises(RuntimeRefusedError):
         runtime.inspect("c1")

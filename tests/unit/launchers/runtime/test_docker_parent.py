@@ -101,6 +101,12 @@ def test_a_container_is_found_by_what_the_engine_mounts_into_it() -> None:
     assert own_container_id(MOUNTINFO) == ID
 
 
+def test_a_container_of_podmans_is_found_by_what_that_mounts_into_it() -> None:
+    folder = f"/run/containers/storage/overlay-containers/{ID}/userdata"
+    mounted = f"{folder}/hostname /etc/hostname rw,relatime - ext4 /dev/sda1 rw\n"
+    assert own_container_id(f"612 611 0:52 / / rw - overlay overlay rw\n715 612 8:1 {mounted}") == ID
+
+
 def test_another_process_is_in_no_container() -> None:
     assert own_container_id("22 1 8:1 / / rw - ext4 /dev/sda1 rw\n") == ""
 
@@ -113,6 +119,9 @@ class Engine:
     def __init__(self, inspection: Any) -> None:
         self.inspection = inspection
         self.requests: list[Any] = []
+
+    def version(self) -> dict[str, Any]:
+        return {"ApiVersion": "1.41"}
 
     def inspect_container(self, container_id: str) -> Any:
         assert container_id == ID

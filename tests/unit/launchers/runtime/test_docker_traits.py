@@ -93,7 +93,7 @@ def test_what_an_engine_warns_of_when_it_makes_a_container_is_logged_once_for_ea
 def test_a_check_warns_of_an_internal_network_from_which_names_leak(
     engine: SmallEngine, runtime: DockerRuntime, version: str, internal: bool, leaks: bool
 ) -> None:
-    engine.version = version
+    engine.about = {"Version": version}
     engine.answers["GET /networks/inside"] = (200, {"Name": "inside", "Internal": internal})
     checks = [check for check in runtime.check(None, "inside") if check.what == "network"]
     warning = Check("network", True, f"inside is internal, and {LEAK}", warning=True)

@@ -48,8 +48,8 @@ PODMAN, ROOTLESS_PODMAN = recorded("podman-5.8"), recorded("podman-5.8-rootless"
                 *("Docker Engine", "28.5.2+dfsg4"), frozenset({*LIMITS, "seccomp", "userns"}), Shift(300000, 300001)
             ),
         ),
-        (PODMAN, EngineTraits("Podman Engine", "5.8.6", frozenset({*LIMITS, "seccomp"}))),
-        (ROOTLESS_PODMAN, EngineTraits("Podman Engine", "5.8.6", frozenset({"seccomp", "rootless"}))),
+        (PODMAN, EngineTraits("Podman", "5.8.6", frozenset({*LIMITS, "seccomp"}))),
+        (ROOTLESS_PODMAN, EngineTraits("Podman", "5.8.6", frozenset({"seccomp", "rootless"}))),
     ],
     ids=["Docker 20.10", "Docker 28.5", "rootless", "userns-remap", "Podman", "rootless Podman"],
 )
@@ -230,7 +230,7 @@ def test_engines_below_the_first_releases_without_it_leak_names_from_internal_ne
     version: str, leaks: bool
 ) -> None:
     assert leaks_names(EngineTraits("Docker Engine", version)) is leaks
-    assert not leaks_names(EngineTraits("Podman Engine", version))
+    assert not leaks_names(EngineTraits("Podman", version))
 
 
 def test_what_is_missing_is_told_in_one_order_whatever_was_wanted() -> None:

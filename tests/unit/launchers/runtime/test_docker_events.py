@@ -1,0 +1,49 @@
+"""The event stream of an engine, as it is opened, read and closed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from flcore.errors import RuntimeUnavailableError
+from launchers.runtime.docker import DockerRuntime
+from tests.small_engine import SmallEngine, small_engine
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> Iterator[SmallEngine]:
+    with small_engine(tmp_path) as engine:
+        yield engine
+
+
+@pytest.fixture
+def runtime(engine: SmallEngine) -> Iterator[DockerRuntime]:
+    with closing(DockerRuntime(engine.address)) as runtime:
+        yield runtime
+
+
+def test_a_stream_that_is_answered_only_with_its_first_event_can_be_closed_before(
+    engine: SmallEngine, runtime: DockerRuntime, pool: ThreadPoolExecutor
+) -> None:
+    engine.silent.add("GET /events")  # Podman until 5.2
+    opened = pool.submit(runtime.open_events().__enter__)
+    assert engine.is_silent.wait(10)
+    runtime.close_events()
+    with pytest.raises(RuntimeUnavailableError, match="does not answer"):
+        opened.result(10)
+
+
+def test_other_calls_are_answered_while_a_stream_is_not(
+    engine: SmallEngine, runtime: DockerRuntime, pool: ThreadPoolExecutor
+) -> None:
+    engine.silent.add("GET /events")
+    opened = pool.submit(runtime.open_events().__enter__)
+    assert engine.is_silent.wait(10)
+    runtime.start("0123")
+    assert runtime.list_containers() == []
+    runtime.close_events()
+    assert opened.exception(10)
