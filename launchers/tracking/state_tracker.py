@@ -19,6 +19,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from functools import partial
 
 from flcore.errors import RuntimeUnavailableError
@@ -231,16 +232,20 @@ class StateTracker:
 
     def _finish(self) -> None:
         """End the threads in the order in which one hands on to the next, so that nothing that is known gets lost."""
-        self._reader.stop()
-        # A job may have ended, and its event be still on its way here: else its end would be told by the next process
-        # only, and its container stay till then.
-        self._loop.post(self._lister.list_for_the_last_time)
-        self._loop.finish(THREAD_TIMEOUT)  # no more changes
-        self._reader.join(THREAD_TIMEOUT)
+        with ExitStack() as stack:  # done from the last to the first, each even if one before it is interrupted
+            stack.callback(self._notifier.finish, THREAD_TIMEOUT)  # no more listeners
+            stack.callback(self._clean_up_for_the_last_time)
+            stack.callback(self._reader.join, THREAD_TIMEOUT)
+            stack.callback(self._loop.finish, THREAD_TIMEOUT)  # no more changes
+            # A job may have ended, and its event be still on its way here: else its end would be told by the next
+            # process only, and its container stay till then.
+            stack.callback(self._loop.post, self._lister.list_for_the_last_time)
+            stack.callback(self._reader.stop)
+
+    def _clean_up_for_the_last_time(self) -> None:
         self._cleaner.close(CLEANERS_TIMEOUT)
         if self._engine.answers:
             self._cleaner.try_for_the_last_time(CLEANERS_TIMEOUT)
-        self._notifier.finish(THREAD_TIMEOUT)  # no more listeners
 
     def _heed_event(self, container_id: str) -> None:
         """In the reader's thread. Events of containers that nobody waits for are none of the worker's business."""

@@ -783,6 +783,29 @@ def test_closing_does_not_wait_for_a_stream_that_is_opened_too_late() -> None:
         assert our_threads() == before
 
 
+class InterruptedOnce(FakeRuntime):
+    """Somebody interrupts who ends its streams for the first time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.was_interrupted = False
+
+    def close_events(self) -> None:
+        super().close_events()
+        if not self.was_interrupted:
+            self.was_interrupted = True
+            raise KeyboardInterrupt
+
+
+def test_an_interrupt_while_it_closes_leaves_no_thread() -> None:
+    before = our_threads()
+    with closing(World(InterruptedOnce())) as world:
+        world.job()
+        with pytest.raises(KeyboardInterrupt):
+            world.tracker.close()
+        assert our_threads() == before
+
+
 def test_a_jobs_identity_names_job_and_container() -> None:
     identity = JobIdentity("job-1", "site-1", "site-1-job-1", "0123456789abcdef")
     assert str(identity) == "job job-1 in container site-1-job-1 (0123456789ab)"
