@@ -35,6 +35,14 @@ def failure_of_output() -> OSError | None:
     return raw.failure if isinstance(raw, _Watched) else None
 
 
+def leave_output() -> None:
+    """Write no more to standard output, and wait for nobody who does: another thread may hold it for ever.
+
+    Python writes out at its end what is left in it, and aborts where it cannot have it to itself.
+    """
+    sys.stdout = _nowhere()
+
+
 class _Watched(io.FileIO):
     """A stream that remembers why it has failed, for who is told by nobody: argparse drops such an error.
 
@@ -56,7 +64,7 @@ class _Watched(io.FileIO):
 
 def _prepared(stream: TextIO | None) -> TextIO:
     if stream is None:  # closed before this process began
-        return open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123 - as long as the process
+        return _nowhere()
     if not isinstance(stream, io.TextIOWrapper):
         return stream
     if type(getattr(stream.buffer, "raw", stream.buffer)) is not io.FileIO:  # itself where Python does not buffer
@@ -66,3 +74,7 @@ def _prepared(stream: TextIO | None) -> TextIO:
     raw = _Watched(stream.fileno(), "w", closefd=False)
     by_line = stream.line_buffering or stream.write_through
     return io.TextIOWrapper(io.BufferedWriter(raw), stream.encoding, "backslashreplace", line_buffering=by_line)
+
+
+def _nowhere() -> TextIO:
+    return open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123 - as long as the process

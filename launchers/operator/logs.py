@@ -10,7 +10,7 @@ from functools import partial
 from itertools import cycle
 
 from flcore.cli.command import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK
-from flcore.cli.streams import failure_of_output, write_bytes
+from flcore.cli.streams import failure_of_output, leave_output, write_bytes
 from flcore.disk.os_errors import in_words
 from flcore.disk.safe_files import closing, open_file, open_folder
 from flcore.errors import ConfigError, FLCoreError, RuntimeUnavailableError
@@ -29,6 +29,8 @@ from .terminal import Terminal, warn
 
 RETRY_INTERVAL = 0.5
 """Seconds between two looks for a container that has not started yet."""
+LAST_LINE_TIMEOUT = 1.0
+"""Seconds for the line that is being written at an interrupt: who should read it may have stopped."""
 _SITE_STYLES = ("going", "good", "odd", "strong")
 
 Read = Callable[[JobView], Iterator[bytes]]
@@ -115,8 +117,14 @@ class Printer:
         threads = [OwnThread("logs", partial(_call, task, found.append)) for task in tasks]
         for thread in threads:
             thread.start()
-        for thread in threads:
-            thread.join()
+        try:
+            for thread in threads:
+                thread.join()
+        except KeyboardInterrupt:
+            if self._lock.acquire(timeout=LAST_LINE_TIMEOUT):  # for good: a line that is begun is the last
+                failure_of_output()
+            leave_output()
+            raise
         return any(found)
 
     def _print(self, view: JobView, style: str, read: Read) -> bool:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -118,3 +119,35 @@ def test_a_standard_error_that_takes_no_more_changes_no_exit_status(job: list[st
         done = subprocess.run(command, stderr=full, check=False)
 
     assert done.returncode == 2
+
+
+FOLLOWS = """
+import sys
+from flcore.cli import streams
+from launchers.operator.logs import Printer
+from launchers.operator.terminal import Terminal
+from tests.job_views import running
+
+def read(_):
+    print("begins", file=sys.stderr, flush=True)
+    yield b"x" * (1 << 20)
+
+streams.prepare()
+try:
+    Printer(Terminal(), [running()], raw=True).print_all(read, at_once=True)
+except KeyboardInterrupt:
+    sys.exit(130)
+"""
+
+
+def test_an_interrupt_ends_who_follows_though_nobody_reads_what_it_writes() -> None:
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
+    command = [sys.executable, "-c", FOLLOWS]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment) as process:
+        assert process.stderr is not None
+        assert process.stderr.readline() == b"begins\n"
+        process.send_signal(signal.SIGINT)
+        status = process.wait(30)
+        told = process.stderr.read()
+
+    assert (status, told) == (130, b"")
