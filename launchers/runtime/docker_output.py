@@ -13,6 +13,8 @@ from .docker_api import open_answer
 
 _HEADER = struct.Struct(">BxxxL")
 """What stands before each piece of output: of which stream it is, and its length."""
+_OF_THE_JOB = (0, 1, 2)
+"""Its streams. Of any other, and without a header (Podman's, in JSON), are an engine's own words: that it broke off."""
 _MOST_AT_ONCE = 1 << 16
 
 
@@ -31,7 +33,9 @@ def output_so_far(api: Any, container_id: str, tail: int | None) -> Iterator[byt
         except HTTPError as error:
             raise create_api_error_from_http_exception(error) from error
         while len(header := response.raw.read(_HEADER.size)) == _HEADER.size:
-            left = _HEADER.unpack(header)[1]
+            stream, left = _HEADER.unpack(header)
+            if stream not in _OF_THE_JOB:
+                return
             while left and (piece := response.raw.read(min(left, _MOST_AT_ONCE))):
                 left -= len(piece)
                 yield piece

@@ -180,7 +180,8 @@ class Engine:
             raise EngineError(f"{error}; its log ends: {self._end_of_log()}") from error
         if self._ended():
             raise EngineError(f"the private engine ended at its start; its log ends: {self._end_of_log()}")
-        if self.blind and not live_restore:  # it has just stopped what ran on, and asked nobody how the rest had ended
+        if self.blind and (not live_restore or self.program.forgets_while_away):
+            # It has just stopped what ran on, and asked nobody how the rest had ended.
             self.blind[-1] = (self.blind[-1][0], time.time())
 
     def prepare(self) -> None:

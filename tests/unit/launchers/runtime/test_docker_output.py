@@ -55,6 +55,18 @@ def test_an_output_that_breaks_off_is_what_has_come(engine: SmallEngine, runtime
     assert b"".join(runtime.logs("0123")) == b"hello"
 
 
+@pytest.mark.parametrize(
+    "words",
+    [b'{"cause":"no such container","message":"it is gone","response":500}', b"\x03\0\0\0\0\0\0\x05error"],
+    ids=["as-podman-does", "as-docker-does"],
+)
+def test_what_an_engine_says_when_it_breaks_off_is_no_output_of_the_job(
+    engine: SmallEngine, runtime: DockerRuntime, words: bytes
+) -> None:
+    engine.answers["GET /containers/0123/logs"] = 200, b"\x01\0\0\0\0\0\0\x05hello" + words
+    assert b"".join(runtime.logs("0123")) == b"hello"
+
+
 def test_what_the_engine_refuses_is_an_error_in_its_words(engine: SmallEngine, runtime: DockerRuntime) -> None:
     engine.answers["GET /containers/0123/logs"] = 500, {"message": "the log driver cannot be read"}
     with pytest.raises(RuntimeRefusedError, match="the log driver cannot be read"):
