@@ -147,6 +147,26 @@ def test_memory_is_counted_without_what_is_only_cached(details: Any, memory: int
     assert answer.measured_usage(stats) == ContainerUsage(2.5, memory)
 
 
+def test_a_host_with_cgroup_v2_leaves_out_what_only_v1_counts() -> None:
+    stats = {
+        "pids_stats": {"current": 3, "limit": 1024},
+        "blkio_stats": {"io_service_bytes_recursive": None, "io_serviced_recursive": None},
+        "num_procs": 0,
+        "cpu_stats": {
+            "cpu_usage": {"total_usage": 2_500_000_000, "usage_in_kernelmode": 500, "usage_in_usermode": 2_000},
+            "system_cpu_usage": 9_000_000_000,
+            "online_cpus": 2,
+            "throttling_data": {"periods": 0, "throttled_periods": 0, "throttled_time": 0},
+        },
+        "memory_stats": {
+            "usage": 9_000_000,
+            "stats": {"anon": 6_000_000, "file": 2_500_000, "active_file": 500_000, "inactive_file": 2_000_000},
+            "limit": 67_108_864,
+        },
+    }
+    assert answer.measured_usage(stats) == ContainerUsage(2.5, 7_000_000)
+
+
 @pytest.mark.parametrize("stats", [{}, {"cpu_stats": {"cpu_usage": {"total_usage": 0}}, "memory_stats": {}}])
 def test_a_container_that_does_not_run_has_empty_statistics(stats: Any) -> None:
     assert answer.measured_usage(stats) is None
