@@ -97,7 +97,7 @@ def make_all(
             for task in alone:
                 task()  # nothing, where a thread that there is has taken it even so
             return [task.outcome.result() for task in tasks]
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, SystemExit):  # which signals raise in the main thread
             interrupted()
             raise
 

@@ -7,6 +7,7 @@ import socket
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from functools import partial
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,8 @@ from .threads import make_all
 
 if TYPE_CHECKING:
     from .submitted_job import SubmittedJob
+
+_INTERRUPTED = "the workflow, because it was interrupted"
 
 SERVER_CONFIG = f"config/{JobConstants.SERVER_JOB_CONFIG}"
 CLIENT_CONFIG = f"config/{JobConstants.CLIENT_JOB_CONFIG}"
@@ -117,7 +120,7 @@ class JobWorkflow(Workflow):
             self._watch()
         except BaseException as error:
             interrupted = isinstance(error, KeyboardInterrupt | SystemExit)
-            self._end_all(f"the workflow, because {'it was interrupted' if interrupted else f'of {error!r}'}")
+            self._end_all(_INTERRUPTED if interrupted else f"the workflow, because of {error!r}")
             raise
         finally:
             for site in self.sites:
@@ -157,8 +160,10 @@ class JobWorkflow(Workflow):
     def _launch(self, site: Site, job_args: JobArgs) -> None:
         meta = self._meta()
         app = get_app(meta, site.name)
+        launch = partial(site.launch_job, meta, job_args, self._job.path / str(app))
+        # On a thread of its own, where no signal interrupts it: what is launched gets its handle, or is called back.
         try:
-            self._handles[site.name] = site.launch_job(meta, job_args, self._job.path / str(app))
+            (self._handles[site.name],) = make_all("launch", 1, [launch], partial(self._call_back, site))
         except FLCoreError as error:
             about = self._log_fields(site.name) | TELLS_OF_END
             self.logger.error("site %s: %s", site.name, error, extra=about)  # noqa: TRY400 - the message says it all
@@ -167,6 +172,10 @@ class JobWorkflow(Workflow):
             if handle := site.jobs().get(self.job_id):  # interrupted before the handle was noted here
                 self._handles[site.name] = handle
             raise
+
+    def _call_back(self, site: Site) -> None:
+        with suppress(FLCoreError):  # it has failed meanwhile
+            site.abort_job(self.job_id, by=_INTERRUPTED)
 
     def _watch(self) -> None:
         """Take in one end after the other until there is a result for every site."""

@@ -6,7 +6,7 @@ import io
 import os
 import sys
 from contextlib import suppress
-from typing import Any, TextIO
+from typing import Any, NoReturn, TextIO
 
 
 def prepare() -> None:
@@ -35,12 +35,10 @@ def failure_of_output() -> OSError | None:
     return raw.failure if isinstance(raw, _Watched) else None
 
 
-def leave_output() -> None:
-    """Write no more to standard output, and wait for nobody who does: another thread may hold it for ever.
-
-    Python writes out at its end what is left in it, and aborts where it cannot have it to itself.
-    """
-    sys.stdout = _nowhere()
+def end_at_once(status: int) -> NoReturn:
+    """End this process, whoever holds standard output: Python, as it ends, would want it to itself, and abort."""
+    sys.stderr.flush()
+    os._exit(status)
 
 
 class _Watched(io.FileIO):
@@ -64,7 +62,7 @@ class _Watched(io.FileIO):
 
 def _prepared(stream: TextIO | None) -> TextIO:
     if stream is None:  # closed before this process began
-        return _nowhere()
+        return open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123 - as long as the process
     if not isinstance(stream, io.TextIOWrapper):
         return stream
     if type(getattr(stream.buffer, "raw", stream.buffer)) is not io.FileIO:  # itself where Python does not buffer
@@ -74,7 +72,3 @@ def _prepared(stream: TextIO | None) -> TextIO:
     raw = _Watched(stream.fileno(), "w", closefd=False)
     by_line = stream.line_buffering or stream.write_through
     return io.TextIOWrapper(io.BufferedWriter(raw), stream.encoding, "backslashreplace", line_buffering=by_line)
-
-
-def _nowhere() -> TextIO:
-    return open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123 - as long as the process

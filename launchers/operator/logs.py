@@ -10,7 +10,7 @@ from functools import partial
 from itertools import cycle
 
 from flcore.cli.command import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK
-from flcore.cli.streams import failure_of_output, leave_output, write_bytes
+from flcore.cli.streams import end_at_once, failure_of_output, write_bytes
 from flcore.disk.os_errors import in_words
 from flcore.disk.safe_files import closing, open_file, open_folder
 from flcore.errors import ConfigError, FLCoreError, RuntimeUnavailableError
@@ -121,10 +121,9 @@ class Printer:
             for thread in threads:
                 thread.join()
         except KeyboardInterrupt:
-            if self._lock.acquire(timeout=LAST_LINE_TIMEOUT):  # for good: a line that is begun is the last
-                failure_of_output()
-            leave_output()
-            raise
+            if not self._lock.acquire(timeout=LAST_LINE_TIMEOUT):
+                end_at_once(EXIT_INTERRUPTED)
+            raise  # with the lock, for good: the line that was begun is the last
         return any(found)
 
     def _print(self, view: JobView, style: str, read: Read) -> bool:
