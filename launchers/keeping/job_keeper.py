@@ -193,9 +193,8 @@ class JobKeeper:
         on_recovered = self._listener.job_recovered
         return JobRecovery(self._launcher, self._store, self._jobs, self._hooks, on_recovered, self._settings)
 
-    def _on_unknown(self, summaries: list[ContainerSummary]) -> None:
-        if self._recovery:
-            self._recovery.deal_with(summaries, self.runtime, self.tracker)
+    def _on_unknown(self, summaries: list[ContainerSummary]) -> bool:
+        return self._recovery is not None and self._recovery.deal_with(summaries, self.runtime, self.tracker)
 
     # Launching
 

@@ -92,26 +92,35 @@ class JobRecovery:
                 logger.exception("%s: its job cannot be taken over", record.path, extra=about)
         tracker.sweep()
 
-    def deal_with(self, unknown: list[ContainerSummary], runtime: Runtime, tracker: StateTracker) -> None:
-        """Adopt, stop or ignore those of the containers, listed but not tracked, that are orphans."""
+    def deal_with(self, unknown: list[ContainerSummary], runtime: Runtime, tracker: StateTracker) -> bool:
+        """Adopt, stop or ignore those of the containers, listed but not tracked, that are orphans.
+
+        Return whether that must be tried again.
+        """
+        again = False
         for summary in unknown:
             try:
-                self._deal_with(summary, runtime, tracker)
+                again |= self._is_too_young(summary, runtime, tracker)
             except RuntimeUnavailableError:
                 raise  # so will be what is asked for the others
             except Exception as error:  # noqa: BLE001 - whatever is wrong with one, the others are dealt with
                 about = {"container_name": summary.name, "container_id": summary.id}
                 what = "cannot be dealt with, will be tried again"
                 logger.warning("container %s: %s: %r", summary.name, what, error, extra=about)
+                again = True
+        return again
 
-    def _deal_with(self, summary: ContainerSummary, runtime: Runtime, tracker: StateTracker) -> None:
+    def _is_too_young(self, summary: ContainerSummary, runtime: Runtime, tracker: StateTracker) -> bool:
+        """Deal with a container, unless it may be too young to be an orphan."""
         if not self._is_orphan(summary):
-            return
+            return False
         # The list is older than this. A young container may be one whose launcher, in this or another process, has its
         # id not yet: it has asked for it, and will find it by its nonce.
         seen = runtime.inspect(summary.id)
-        if seen.created_at is None or time.time() - seen.created_at < self._settings.creation_grace:
-            return  # gone, or so young that it will be listed again
+        if seen.created_at is None:
+            return False
+        if time.time() - seen.created_at < self._settings.creation_grace:
+            return True
         if not self._is_known(summary):
             self._leave(summary, "says by its labels that it is a job's of this site, which knows nothing of it")
         elif self._settings.keep and seen.state in TERMINAL_STATES:
@@ -120,6 +129,7 @@ class JobRecovery:
             self._leave(summary, "is no known job's")
         else:
             self._adopt(summary, tracker)
+        return False
 
     def _take_over(self, record: JobRecord, tracker: StateTracker) -> None:
         record, known = self._read(record)

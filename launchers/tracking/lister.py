@@ -39,7 +39,8 @@ class Lister:
         watcher: who looks at single containers.
         engine: whether it answers: a list decides that, not an inspection.
         settings: how often it lists, and how long a container may still appear.
-        on_unknown: called in the pool with the listed containers that are not watched.
+        on_unknown: called in the pool with the listed containers that are not watched; it returns whether any of them
+            must be dealt with later, so that the lists go on.
         closing: set when nothing new may begin.
         about: whose containers they are, for the log.
     """
@@ -51,7 +52,7 @@ class Lister:
         watcher: JobWatcher,
         engine: Reachability,
         settings: JobSettings,
-        on_unknown: Callable[[list[ContainerSummary]], None] | None,
+        on_unknown: Callable[[list[ContainerSummary]], bool] | None,
         closing: threading.Event,
         about: Mapping[str, str],
     ) -> None:
@@ -70,6 +71,10 @@ class Lister:
         self._ticking = False
         self._reporting = False
         """Somebody deals with unknown containers. It may take long, and the next list has them, too."""
+        self._passed_over = False
+        """A list came meanwhile, with what may have been too early for him."""
+        self._some_are_left = False
+        """Some must be dealt with later."""
 
     def expect(self, job: TrackedJob, asked_ago: float) -> None:
         """Watch a job as soon as a container with its nonce is listed; give it up if none is in time. From any thread.
@@ -99,7 +104,7 @@ class Lister:
             self.list_all()
 
     def _tick(self) -> None:
-        self._ticking = bool(self._watcher.watches or self.expected or self._sweep.under_way)
+        self._ticking = bool(self._watcher.watches or self.expected or self._sweep.under_way or self._some_are_left)
         if self._ticking:
             # The next one first: whatever happens to this list, the lists go on.
             interval = self._settings.relist_interval
@@ -160,13 +165,22 @@ class Lister:
 
     def _report_unknown(self, summaries: list[ContainerSummary]) -> None:
         unknown = [summary for summary in summaries if summary.id not in self._watcher.watches]
-        if unknown and self._on_unknown and not (self._closing.is_set() or self._reporting):
-            self._reporting = True
-            self._loop.ask(partial(self._on_unknown, unknown), self._dealt_with, self._not_dealt_with)
+        if not self._on_unknown or self._closing.is_set():
+            return
+        if self._reporting:
+            self._passed_over = bool(unknown)
+            return
+        self._some_are_left = False
+        if not unknown:
+            return
+        self._reporting = True
+        self._loop.ask(partial(self._on_unknown, unknown), self._dealt_with, self._not_dealt_with)
 
-    def _dealt_with(self, _: object) -> None:
-        self._reporting = False
+    def _dealt_with(self, some_are_left: bool) -> None:
+        self._some_are_left = some_are_left or self._passed_over
+        self._reporting = self._passed_over = False
+        self.keep_listing()
 
     def _not_dealt_with(self, error: Exception) -> None:
-        self._reporting = False
         logger.warning("%s: an unknown container was not dealt with: %s", self._runtime.name, error, extra=self._about)
+        self._dealt_with(some_are_left=True)

@@ -67,7 +67,7 @@ class StateTracker:
         self,
         runtime: Runtime,
         on_engine: Callable[[bool, str], None] | None = None,
-        on_unknown: Callable[[list[ContainerSummary]], None] | None = None,
+        on_unknown: Callable[[list[ContainerSummary]], bool] | None = None,
         settings: JobSettings = JobSettings(),
         site: str = "",
         marks: EndMarks | None = None,

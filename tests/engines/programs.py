@@ -58,7 +58,7 @@ class Program:
     def forgets_while_away(self) -> bool:
         """Whether, once killed, it does not ask how what outlived it has ended meanwhile: then it says 255 of each.
 
-        28.5 does so (6 of 60 ends), 20.10 asks.
+        26.1 and 28.5 do so, of 4 ends in 20; 20.10 asks.
         """
         return self.root is not None and not self.is_podman
 

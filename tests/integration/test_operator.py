@@ -73,8 +73,10 @@ class Operator:
         return process
 
     def killed(self) -> None:
-        """Launch a job, and kill the site's process while it runs."""
+        """Launch a job, and kill the site's process while it runs and its journal tells so."""
         process = self.launched()
+        journal = self.folder / "site-1/.flcore/journal.jsonl"
+        until(lambda: '"running"' in journal.read_text())
         process.kill()
         process.wait()
 

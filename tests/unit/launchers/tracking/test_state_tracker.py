@@ -860,9 +860,10 @@ def test_unknown_containers_are_dealt_with_once_at_a_time_however_often_they_are
             lists.put(True)
             return super().list_containers()
 
-    def deal(_: list[ContainerSummary]) -> None:
+    def deal(_: list[ContainerSummary]) -> bool:
         dealing.release()
         assert go_on.wait(TIMEOUT)
+        return False
 
     runtime = Listing()
     runtime.create(ContainerSpec("unknown", "job:1", ("run",)))
@@ -874,4 +875,58 @@ def test_unknown_containers_are_dealt_with_once_at_a_time_however_often_they_are
         lists.get(timeout=TIMEOUT)
     assert not dealing.acquire(blocking=False)
     go_on.set()
+    tracker.close()
+
+
+@pytest.mark.parametrize("first_answer", [True, RuntimeUnavailableError("gone")], ids=["too early", "no engine"])
+def test_unknown_containers_are_listed_until_none_must_be_dealt_with_later(first_answer: bool | Exception) -> None:
+    answers: list[bool | Exception] = [first_answer, True, False]
+    dealt = threading.Semaphore(0)
+
+    def deal(_: list[ContainerSummary]) -> bool:
+        answer = answers.pop(0) if answers else False
+        dealt.release()
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    runtime = FakeRuntime()
+    runtime.create(ContainerSpec("unknown", "job:1", ("run",)))
+    hasty = JobSettings(relist_interval=OFTEN, creation_grace=0.0)
+    tracker = StateTracker(runtime, on_unknown=deal, settings=hasty)
+    tracker.sweep()
+    for _ in range(3):
+        assert dealt.acquire(timeout=TIMEOUT)
+    tracker.close()
+
+
+def test_a_list_that_comes_while_unknown_containers_are_dealt_with_is_not_the_last() -> None:
+    go_on, dealing = threading.Event(), threading.Semaphore(0)
+
+    class Listing(FakeRuntime):
+        def __init__(self) -> None:
+            super().__init__()
+            self.lists = threading.Semaphore(0)
+
+        def list_containers(self) -> list[ContainerSummary]:
+            self.lists.release()
+            return super().list_containers()
+
+    def deal(_: list[ContainerSummary]) -> bool:
+        dealing.release()
+        assert go_on.wait(TIMEOUT)
+        return False
+
+    runtime = Listing()
+    runtime.create(ContainerSpec("unknown", "job:1", ("run",)))
+    hasty = JobSettings(relist_interval=OFTEN, creation_grace=0.0)
+    tracker = StateTracker(runtime, on_unknown=deal, settings=hasty)
+    tracker.sweep()
+    assert dealing.acquire(timeout=TIMEOUT)
+    for _ in range(2):  # the sweep's last one among them
+        assert runtime.lists.acquire(timeout=TIMEOUT)
+    while runtime.lists.acquire(timeout=5 * OFTEN):
+        pass
+    go_on.set()
+    assert dealing.acquire(timeout=TIMEOUT)
     tracker.close()
