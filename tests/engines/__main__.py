@@ -6,14 +6,11 @@ Needs root: the engines are private ones, in namespaces of their own; their prog
 from __future__ import annotations
 
 import argparse
-import shutil
 import sys
-import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
-from .engine import Engine, why_no_engine
+from .engine import running, why_no_engine
 from .programs import PROGRAMS, Program
 from .trial import OUTCOMES, RESTARTS, Trial, attempt
 
@@ -46,21 +43,13 @@ def main() -> int:
 
 
 def try_engine(program: Program, select: tuple[str, ...]) -> Trial:
-    folder = Path(tempfile.mkdtemp(prefix="fle-"))  # short: there are sockets in it
-    folder.chmod(0o755)
     began = time.monotonic()
     print(f"{program.name}: begins", file=sys.stderr, flush=True)
     try:
-        if program.root:
-            program.root.make()
-        with Engine(folder / "e", program=program) as engine:
-            engine.start()
-            engine.prepare()
+        with running(program) as engine:
             trial = attempt(engine, select)
     except Exception as error:  # noqa: BLE001 - one engine's trouble is no other's
         trial = Trial(program.name, failures=[f"{type(error).__name__}: {error}"])
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
     trial.seconds = time.monotonic() - began
     print(f"{program.name}: {len(trial.failures)} failures, {trial.seconds:.0f} s", file=sys.stderr, flush=True)
     return trial

@@ -328,6 +328,22 @@ class Engine:
 
 
 @contextmanager
+def running(program: Program) -> Iterator[Engine]:
+    """Yield an engine that runs, and has what jobs need; at the end nothing of it stays but its root file system."""
+    folder = Path(tempfile.mkdtemp(prefix="fle-"))  # short: there are sockets in it
+    folder.chmod(0o755)
+    try:
+        if program.root:
+            program.root.make()
+        with Engine(folder / "e", program=program) as engine:
+            engine.start()
+            engine.prepare()
+            yield engine
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
 def api_of(host: str, timeout: float = 60) -> Iterator[Any]:
     """Yield docker-py's low-level client of an engine. It keeps no connection: the engine may be another by then."""
     api = docker.APIClient(host, timeout=int(timeout))

@@ -7,14 +7,11 @@ flcore reads, and those beside them that tell one engine from another; ids and t
 from __future__ import annotations
 
 import json
-import shutil
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from typing import Any
 
 import docker
@@ -22,7 +19,7 @@ from docker.errors import APIError
 
 from tests.environments import ROOT
 
-from .engine import PLAIN_IMAGE, Engine
+from .engine import PLAIN_IMAGE, running
 from .programs import PROGRAMS, Program
 
 ANSWERS = ROOT / "tests/unit/launchers/runtime/answers"
@@ -147,22 +144,12 @@ def _fields(answer: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, Any]
 
 def main() -> int:
     program = next(program for program in PROGRAMS if program.name == sys.argv[1])
-    folder = Path(tempfile.mkdtemp(prefix="fle-"))
-    folder.chmod(0o755)
-    try:
-        if program.root:
-            program.root.make()
-        with Engine(folder / "e", program=program) as engine:
-            engine.start()
-            engine.prepare()
-            with engine.api() as api:
-                api.engine_host = engine.host
-                recorder = Recorder(api)
-                if not program.settings and not program.user:  # else it answers as its plain kin, but for what it is
-                    recorder.record()
-                version, info = api.version(), api.info()
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    with running(program) as engine, engine.api() as api:
+        api.engine_host = engine.host
+        recorder = Recorder(api)
+        if not program.settings and not program.user:  # else it answers as its plain kin, but for what it is
+            recorder.record()
+        version, info = api.version(), api.info()
     components = [component["Name"] for component in version.get("Components") or []]
     answers = {
         "version": _fields(version, _OF_A_VERSION) | {"Components": [{"Name": name} for name in components]},
@@ -171,7 +158,7 @@ def main() -> int:
         "refusals": recorder.refusals,
     }
     ANSWERS.mkdir(exist_ok=True)
-    text = json.dumps(answers, indent=1).replace(str(folder), "/engine")
+    text = json.dumps(answers, indent=1).replace(str(engine.folder), "/engine")
     (ANSWERS / f"{_file_name(program, version['Version'])}.json").write_text(text + "\n")
     return 0
 

@@ -852,30 +852,38 @@ def test_a_container_that_cannot_be_inspected_has_one_retry_however_often_it_is_
         assert len(made) <= 2  # one for the next list, one for the next look
 
 
-def test_unknown_containers_are_dealt_with_once_at_a_time_however_often_they_are_listed() -> None:
-    go_on, dealing, lists = threading.Event(), threading.Semaphore(0), SimpleQueue[bool]()
+class Dealer:
+    """Deals with a container that nobody knows, and with all lists of it, when it may."""
 
-    class Listing(FakeRuntime):
-        def list_containers(self) -> list[ContainerSummary]:
-            lists.put(True)
-            return super().list_containers()
+    def __init__(self, settings: JobSettings) -> None:
+        self.lists, self.dealing, self.may_go_on = threading.Semaphore(0), threading.Semaphore(0), threading.Event()
+        lists = self.lists
 
-    def deal(_: list[ContainerSummary]) -> bool:
-        dealing.release()
-        assert go_on.wait(TIMEOUT)
+        class Listing(FakeRuntime):
+            def list_containers(self) -> list[ContainerSummary]:
+                lists.release()
+                return super().list_containers()
+
+        runtime = Listing()
+        runtime.create(ContainerSpec("unknown", "job:1", ("run",)))
+        self.tracker = StateTracker(runtime, on_unknown=self._deal, settings=settings)
+        self.tracker.sweep()
+
+    def _deal(self, _: list[ContainerSummary]) -> bool:
+        self.dealing.release()
+        assert self.may_go_on.wait(TIMEOUT)
         return False
 
-    runtime = Listing()
-    runtime.create(ContainerSpec("unknown", "job:1", ("run",)))
-    tracker = StateTracker(runtime, on_unknown=deal, settings=JobSettings(relist_interval=NEVER))
-    tracker.sweep()
-    assert dealing.acquire(timeout=TIMEOUT)
+
+def test_unknown_containers_are_dealt_with_once_at_a_time_however_often_they_are_listed() -> None:
+    dealer = Dealer(JobSettings(relist_interval=NEVER))
+    assert dealer.dealing.acquire(timeout=TIMEOUT)
     for _ in range(5):
-        tracker.doubt()
-        lists.get(timeout=TIMEOUT)
-    assert not dealing.acquire(blocking=False)
-    go_on.set()
-    tracker.close()
+        dealer.tracker.doubt()
+        assert dealer.lists.acquire(timeout=TIMEOUT)
+    assert not dealer.dealing.acquire(blocking=False)
+    dealer.may_go_on.set()
+    dealer.tracker.close()
 
 
 @pytest.mark.parametrize("first_answer", [True, RuntimeUnavailableError("gone")], ids=["too early", "no engine"])
@@ -901,32 +909,10 @@ def test_unknown_containers_are_listed_until_none_must_be_dealt_with_later(first
 
 
 def test_a_list_that_comes_while_unknown_containers_are_dealt_with_is_not_the_last() -> None:
-    go_on, dealing = threading.Event(), threading.Semaphore(0)
-
-    class Listing(FakeRuntime):
-        def __init__(self) -> None:
-            super().__init__()
-            self.lists = threading.Semaphore(0)
-
-        def list_containers(self) -> list[ContainerSummary]:
-            self.lists.release()
-            return super().list_containers()
-
-    def deal(_: list[ContainerSummary]) -> bool:
-        dealing.release()
-        assert go_on.wait(TIMEOUT)
-        return False
-
-    runtime = Listing()
-    runtime.create(ContainerSpec("unknown", "job:1", ("run",)))
-    hasty = JobSettings(relist_interval=OFTEN, creation_grace=0.0)
-    tracker = StateTracker(runtime, on_unknown=deal, settings=hasty)
-    tracker.sweep()
-    assert dealing.acquire(timeout=TIMEOUT)
-    for _ in range(2):  # the sweep's last one among them
-        assert runtime.lists.acquire(timeout=TIMEOUT)
-    while runtime.lists.acquire(timeout=5 * OFTEN):
+    dealer = Dealer(JobSettings(relist_interval=OFTEN, creation_grace=0.0))
+    assert dealer.dealing.acquire(timeout=TIMEOUT)
+    while dealer.lists.acquire(timeout=10 * OFTEN):  # until the sweep is over
         pass
-    go_on.set()
-    assert dealing.acquire(timeout=TIMEOUT)
-    tracker.close()
+    dealer.may_go_on.set()
+    assert dealer.dealing.acquire(timeout=TIMEOUT)
+    dealer.tracker.close()
