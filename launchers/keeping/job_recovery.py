@@ -59,6 +59,8 @@ class JobRecovery:
         self._ignored: set[str] = set()
         self._failures = 0
         """How often the records could not be taken over."""
+        self._is_taking_over = False
+        """Meanwhile a container may be that of a record which is just being read."""
 
     def take_over(self, tracker: StateTracker) -> None:
         """Take over the jobs on record of processes that are dead, and have the tracker look for what is not.
@@ -69,6 +71,7 @@ class JobRecovery:
         """
         if not self._store.exists:
             return
+        self._is_taking_over = True
         # Before a record is taken from its dead owner: whoever has it must follow its job.
         tracker.start(START_PATIENCE)
         try:
@@ -90,6 +93,7 @@ class JobRecovery:
             except Exception:  # it costs this job only
                 about = {key: record.fields[key] for key in ("site", "job_id")}
                 logger.exception("%s: its job cannot be taken over", record.path, extra=about)
+        self._is_taking_over = False
         tracker.sweep()
 
     def deal_with(self, unknown: list[ContainerSummary], runtime: Runtime, tracker: StateTracker) -> bool:
@@ -97,6 +101,8 @@ class JobRecovery:
 
         Return whether that must be tried again.
         """
+        if self._is_taking_over:
+            return True
         again = False
         for summary in unknown:
             try:

@@ -29,6 +29,7 @@ from launchers.docker_state import ContainerState
 from launchers.job_handle import ContainerJobHandle
 from launchers.keeping.launch_steps import LaunchSteps
 from launchers.records.job_record import JobRecord, RecordStore, unreadable_records
+from launchers.runtime.base import ContainerSummary
 from launchers.runtime.fake import FakeRuntime
 
 TIMEOUT = 10.0
@@ -607,6 +608,32 @@ def test_an_orphan_that_cannot_be_dealt_with_keeps_no_other_from_being_adopted(l
     spoil_all(lab)
     lab.runtime.__class__ = Particular
     lab.life().handles.wait_for("job-2")
+
+
+def test_an_orphan_that_is_listed_while_its_record_is_being_read_is_adopted(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = lab.life()
+    first.launch("job-1")
+    first.end()
+    spoil_all(lab)
+    listed = threading.Event()
+    set_aside, list_containers = RecordStore.set_aside, lab.runtime.list_containers
+
+    def when_listed(store: RecordStore, path: Path, why: object) -> None:
+        assert listed.wait(TIMEOUT)
+        threading.Event().wait(0.2)  # in which whoever deals with what was listed gets his turn
+        set_aside(store, path, why)
+
+    def listing() -> list[ContainerSummary]:
+        threading.Event().wait(0.1)  # so that nobody takes it for too young
+        found = list_containers()
+        listed.set()
+        return found
+
+    monkeypatch.setattr(RecordStore, "set_aside", when_listed)
+    monkeypatch.setattr(lab.runtime, "list_containers", listing)
+    lab.life().handles.wait_for("job-1")
 
 
 def test_an_orphan_is_adopted_though_that_cannot_be_written_down(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
