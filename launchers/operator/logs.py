@@ -115,9 +115,9 @@ class Printer:
         found: list[bool] = []
         # Daemons, for Ctrl-C must not wait for one that waits for an engine.
         threads = [OwnThread("logs", partial(_call, task, found.append)) for task in tasks]
-        for thread in threads:
-            thread.start()
         try:
+            for thread in threads:
+                thread.start()
             for thread in threads:
                 thread.join()
         except KeyboardInterrupt:
