@@ -15,7 +15,7 @@ from ..runtime.base import ContainerSummary, Runtime
 from ..settings import JobSettings
 from .event_reader import hang_up
 from .job_watcher import JobWatcher, Watch
-from .listing import Expectation, Listing, Sweep
+from .listing import Expectation, OneAtATime, Sweep
 from .looking import Cause
 from .reachability import Reachability
 from .tracked_job import TrackedJob
@@ -66,13 +66,11 @@ class Lister:
         self._about = about
         self.expected: dict[str, Expectation] = {}
         """By nonce."""
-        self._listing = Listing()
+        self._listing = OneAtATime()
         self._sweep = Sweep(settings.creation_grace)
         self._ticking = False
-        self._reporting = False
-        """Somebody deals with unknown containers. It may take long, and the next list has them, too."""
-        self._passed_over = False
-        """A list came meanwhile, with what may have been too early for him."""
+        self._dealing = OneAtATime()
+        """With unknown containers. It may take long; what the next list has may have been too early for it."""
         self._some_are_left = False
         """Some must be dealt with later."""
 
@@ -164,21 +162,16 @@ class Lister:
             hang_up(self._runtime)
 
     def _report_unknown(self, summaries: list[ContainerSummary]) -> None:
-        unknown = [summary for summary in summaries if summary.id not in self._watcher.watches]
         if not self._on_unknown or self._closing.is_set():
             return
-        if self._reporting:
-            self._passed_over = bool(unknown)
-            return
-        self._some_are_left = False
+        unknown = [summary for summary in summaries if summary.id not in self._watcher.watches]
         if not unknown:
-            return
-        self._reporting = True
-        self._loop.ask(partial(self._on_unknown, unknown), self._dealt_with, self._not_dealt_with)
+            self._some_are_left = False
+        elif self._dealing.begin(time.monotonic()):
+            self._loop.ask(partial(self._on_unknown, unknown), self._dealt_with, self._not_dealt_with)
 
     def _dealt_with(self, some_are_left: bool) -> None:
-        self._some_are_left = some_are_left or self._passed_over
-        self._reporting = self._passed_over = False
+        self._some_are_left = self._dealing.end() or some_are_left
         self.keep_listing()
 
     def _not_dealt_with(self, error: Exception) -> None:

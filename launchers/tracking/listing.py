@@ -8,20 +8,20 @@ from __future__ import annotations
 from .tracked_job import TrackedJob
 
 
-class Listing:
-    """At most one list at a time: idle, or listing, or listing and asked again."""
+class OneAtATime:
+    """At most one list at a time, or one dealing with what was listed: idle, or at it, or at it and asked again."""
 
     __slots__ = ("_again", "_under_way", "began")
 
     def __init__(self) -> None:
         self._under_way = False
         self.began = 0.0
-        """When the list began that is under way, or was last."""
+        """When that began which is under way, or was last."""
         self._again = False
         """Another follows: what it was asked for may have happened behind this one's back."""
 
     def begin(self, now: float) -> bool:
-        """Say whether to list now; else a list is under way, and another follows it."""
+        """Say whether to do it now; else it is under way, and is to be done again behind that."""
         if self._under_way:
             self._again = True
             return False
@@ -29,7 +29,7 @@ class Listing:
         return True
 
     def end(self) -> bool:
-        """End the list that is under way, be it answered or not; return whether another is to follow."""
+        """End what is under way, be it answered or not; return whether it is to be done again."""
         again, self._again = self._again, False
         self._under_way = False
         return again

@@ -27,9 +27,9 @@ from launchers.container_spec import LABEL_LAUNCHER, LABEL_NONCE, LABEL_SITE_ID,
 from launchers.docker_launcher import DockerJobLauncher
 from launchers.docker_state import ContainerState
 from launchers.job_handle import ContainerJobHandle
+from launchers.keeping.job_recovery import JobRecovery
 from launchers.keeping.launch_steps import LaunchSteps
 from launchers.records.job_record import JobRecord, RecordStore, unreadable_records
-from launchers.runtime.base import ContainerSummary
 from launchers.runtime.fake import FakeRuntime
 
 TIMEOUT = 10.0
@@ -617,22 +617,22 @@ def test_an_orphan_that_is_listed_while_its_record_is_being_read_is_adopted(
     first.launch("job-1")
     first.end()
     spoil_all(lab)
-    listed = threading.Event()
-    set_aside, list_containers = RecordStore.set_aside, lab.runtime.list_containers
+    container = lab.runtime.container(NAME)
+    container.state = replace(container.state, created_at=0.0)  # so that nobody takes it for too young
+    dealt = threading.Event()
+    set_aside, deal_with = RecordStore.set_aside, JobRecovery.deal_with
 
     def when_listed(store: RecordStore, path: Path, why: object) -> None:
-        assert listed.wait(TIMEOUT)
-        threading.Event().wait(0.2)  # in which whoever deals with what was listed gets his turn
+        assert dealt.wait(TIMEOUT)
         set_aside(store, path, why)
 
-    def listing() -> list[ContainerSummary]:
-        threading.Event().wait(0.1)  # so that nobody takes it for too young
-        found = list_containers()
-        listed.set()
-        return found
+    def deal(recovery: JobRecovery, *unknown: Any) -> bool:
+        again = deal_with(recovery, *unknown)
+        dealt.set()
+        return again
 
     monkeypatch.setattr(RecordStore, "set_aside", when_listed)
-    monkeypatch.setattr(lab.runtime, "list_containers", listing)
+    monkeypatch.setattr(JobRecovery, "deal_with", deal)
     lab.life().handles.wait_for("job-1")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from launchers.records.job_record import JobIdentity
-from launchers.tracking.listing import Expectation, Listing, Sweep
+from launchers.tracking.listing import Expectation, OneAtATime, Sweep
 from launchers.tracking.tracked_job import TrackedJob
 
 GRACE = 20.0
@@ -16,13 +16,13 @@ NOW = 1000.0
 
 
 def test_a_list_begins_at_once_if_none_is_under_way() -> None:
-    listing = Listing()
+    listing = OneAtATime()
     assert listing.begin(NOW)
     assert listing.began == NOW
 
 
 def test_a_list_that_is_asked_for_meanwhile_follows_once_however_often_it_was_asked_for() -> None:
-    listing = Listing()
+    listing = OneAtATime()
     assert [listing.begin(NOW + seconds) for seconds in range(4)] == [True, False, False, False]
     assert listing.began == NOW
     assert listing.end()

@@ -194,11 +194,13 @@ def test_a_start_that_was_seen_is_not_looked_at_again(monkeypatch: pytest.Monkey
     runtime = Unlisted()
     with closing(World(runtime)) as world:
         job = world.running_job()
-        world.running_job("two")  # whatever was asked before was asked by now
-        looks = runtime.looks_at(job)
+        looks = [-1, runtime.looks_at(job)]
+        while len(set(looks[-3:])) > 1:  # until whatever was asked before was asked
+            world.running_job(f"other-{len(looks)}")
+            looks.append(runtime.looks_at(job))
         world.tracker.poke_unless_told(job)
-        world.running_job("three")
-        assert runtime.looks_at(job) == looks
+        world.running_job("last")
+        assert runtime.looks_at(job) == looks[-1]
 
 
 def test_a_start_that_no_event_tells_of_is_looked_at_in_a_moment(world: World) -> None:
