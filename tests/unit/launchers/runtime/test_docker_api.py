@@ -19,7 +19,7 @@ import requests
 from flcore.errors import RuntimeUnavailableError
 from launchers.runtime.docker import DockerRuntime
 from launchers.runtime.docker_api import EngineClient, open_answer
-from tests.small_engine import SmallEngine, small_engine
+from tests.small_engine import SmallEngine
 
 TIMEOUT = 10.0
 SPEC: dict[str, Any] = {"Image": "job:1", "Cmd": ["größer"], "Labels": {"a b": "c&d=é"}}
@@ -89,12 +89,6 @@ class _Answer(BaseHTTPRequestHandler):
 
     def log_message(self, *_: Any) -> None:
         """Say nothing."""
-
-
-@pytest.fixture
-def engine(tmp_path: Path) -> Iterator[SmallEngine]:
-    with small_engine(tmp_path) as engine:
-        yield engine
 
 
 @contextmanager

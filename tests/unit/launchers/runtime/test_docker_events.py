@@ -5,19 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from pathlib import Path
 
 import pytest
 
 from flcore.errors import RuntimeUnavailableError
 from launchers.runtime.docker import DockerRuntime
-from tests.small_engine import SmallEngine, small_engine
-
-
-@pytest.fixture
-def engine(tmp_path: Path) -> Iterator[SmallEngine]:
-    with small_engine(tmp_path) as engine:
-        yield engine
+from tests.small_engine import SmallEngine
 
 
 @pytest.fixture

@@ -3,19 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from flcore.errors import RuntimeRefusedError
 from launchers.runtime.docker import DockerRuntime
-from tests.small_engine import SmallEngine, small_engine
-
-
-@pytest.fixture
-def engine(tmp_path: Path) -> Iterator[SmallEngine]:
-    with small_engine(tmp_path) as engine:
-        yield engine
+from tests.small_engine import SmallEngine
 
 
 @pytest.fixture

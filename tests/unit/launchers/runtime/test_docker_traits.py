@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import closing
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,16 +14,10 @@ from launchers.container_spec import ContainerSpec
 from launchers.runtime.docker import DockerRuntime
 from launchers.runtime.docker_parent import shares_users
 from launchers.runtime.engine_traits import LEAK
-from tests.small_engine import SmallEngine, small_engine
+from tests.small_engine import SmallEngine
 
 OF_A_CONTAINER = f"1 2 0:3 /var/lib/docker/containers/{'0' * 64}/hostname /etc/hostname rw - ext4 /dev/sda rw\n"
 LIMITS = dict.fromkeys(("MemoryLimit", "PidsLimit", "CpuCfsQuota", "SwapLimit"), True)
-
-
-@pytest.fixture
-def engine(tmp_path: Path) -> Iterator[SmallEngine]:
-    with small_engine(tmp_path) as engine:
-        yield engine
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import docker
@@ -14,13 +13,7 @@ from flcore.errors import RuntimeRefusedError
 from launchers.container_spec import ContainerSpec
 from launchers.runtime.base import FoundImage
 from launchers.runtime.docker import DockerRuntime
-from tests.small_engine import SmallEngine, small_engine
-
-
-@pytest.fixture
-def engine(tmp_path: Path) -> Iterator[SmallEngine]:
-    with small_engine(tmp_path) as engine:
-        yield engine
+from tests.small_engine import SmallEngine
 
 
 @pytest.fixture
