@@ -63,7 +63,8 @@ from .docker_check import network_checks, there
 from .docker_clients import DockerClients, ask_what_it_is, default_address
 from .docker_container import inspection_of, lacks_its_gpus, remove, send_signal, wait_until_gone
 from .docker_labels import ImageLabels
-from .docker_output import output_so_far
+from .docker_networks import DockerNetworks
+from .docker_output import close, output_so_far
 from .docker_parent import Parent, as_parent, own_container_id
 from .docker_pull import DockerPull, Entry, Hangup, pull_error
 from .docker_request import create_request
@@ -256,7 +257,7 @@ class DockerRuntime:
         finally:
             with self._lock:
                 self._streams.discard(stream)
-            _close(stream)
+            close(stream)
 
     def _ids(self, stream: Iterable[Mapping[str, Any]]) -> Iterator[str]:
         for event in stream:
@@ -269,7 +270,7 @@ class DockerRuntime:
         with self._lock:
             streams = list(self._streams)
         for stream in streams:
-            _close(stream)
+            close(stream)
 
     def send_signal(self, container_id: str, signal: str) -> bool:
         with self._if_it_is_there(f"container {container_id[:12]}"):
@@ -350,6 +351,9 @@ class DockerRuntime:
         if image:
             yield there("image", image, api.inspect_image, errors, f"{command} pull {image}")
 
+    def networks(self) -> DockerNetworks:
+        return DockerNetworks(self._clients, self._errors)
+
     def close(self) -> None:
         self.close_events()
         self._clients.close()
@@ -381,9 +385,3 @@ class DockerRuntime:
             told = no_answer(error, address, is_told=self._address is not None)
             message = f"{self.name} does not answer ({what}): {told}"
             raise RuntimeUnavailableError(message, reached=may_have_arrived(error)) from error
-
-
-def _close(stream: Any) -> None:
-    """End a stream from any thread; one that is gone already is as good as closed."""
-    with suppress(OSError, DockerException, AttributeError):
-        stream.close()

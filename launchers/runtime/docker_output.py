@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
-from docker.errors import create_api_error_from_http_exception
+from docker.errors import DockerException, create_api_error_from_http_exception
 from requests.exceptions import HTTPError
 
 from .docker_api import open_answer
@@ -39,3 +40,9 @@ def output_so_far(api: Any, container_id: str, tail: int | None) -> Iterator[byt
             while left and (piece := response.raw.read(min(left, _MOST_AT_ONCE))):
                 left -= len(piece)
                 yield piece
+
+
+def close(stream: Any) -> None:
+    """End a stream from any thread; one that is gone already is as good as closed."""
+    with suppress(OSError, DockerException, AttributeError):
+        stream.close()
