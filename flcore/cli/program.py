@@ -13,6 +13,7 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
+from ..config.problems import Problems
 from ..errors import ConfigError, FLCoreError
 from ..import_path import leave_current_folder
 from ..plain_text import visible
@@ -27,6 +28,7 @@ from .command import (
     Commands,
     add_command,
     add_commands_of_packages,
+    check_of_folder,
     read_config,
 )
 from .completion import add_completion, complete_if_asked
@@ -44,6 +46,10 @@ _RUN_EXAMPLE = """example:
 exit status: 0 if every site succeeded, 1 if not, 2 for an error before the job ran, 130 after Ctrl-C"""
 _CHECK_EXAMPLE = """example:
   flcore check configs/docker/*.json
+  flcore check prod_00/site-1
+
+A folder is a startup kit of NVIDIA FLARE's, whose parent is to launch its jobs by flcore: what it would find is looked
+at before it is started (see `flcore nvflare install`).
 
 exit status: 0 if all is there, be it with warnings, 1 if something is missing, 2 if a config is wrong"""
 
@@ -128,9 +134,14 @@ def check(args: argparse.Namespace) -> int:
     from ..submitted_job import SubmittedJob
     from ..workflow import JobWorkflow
 
-    complete = True
+    folders = [Path(path) for path in args.config if Path(path).is_dir()]
+    if folders and args.job:
+        raise ConfigError(f"--job: is for sites' configs, and {folders[0]} is a folder")
+    complete = _check_folders(folders)
     sites = []
     for path in args.config:
+        if Path(path) in folders:
+            continue
         config = read_config(path)
         site = Site.from_config(config)
         sites.append(site)
@@ -159,6 +170,25 @@ def _launchers(site: Site) -> dict[str, JobLauncherSpec]:
     from ..job_launcher_spec import JobLauncherSpec
 
     return {key: c for key, c in site.components().items() if isinstance(c, JobLauncherSpec)}
+
+
+def _check_folders(folders: Sequence[Path]) -> bool:
+    """Say the same of sites whose config is a folder, as of NVIDIA FLARE's; raise what is wrong with any at the end."""
+    problems, complete = Problems(), True
+    for folder in folders:
+        complete &= bool(problems.attempt(_check_folder, folder, folders))
+    problems.raise_all(ConfigError)
+    return complete
+
+
+def _check_folder(folder: Path, folders: Sequence[Path]) -> bool:
+    checked = check_of_folder(folder, folders)
+    print(f"{visible(str(folder))}: {visible(checked.title)}")
+    complete = True
+    for found in checked.checks():
+        print(f"  {_level_of(found)}  {visible(f'{found.what}: {found.detail}')}")
+        complete &= found.ok
+    return complete
 
 
 def _check_workspace(site: Site) -> bool:
@@ -266,5 +296,5 @@ def _add_run(commands: Commands) -> None:
 
 def _add_check(commands: Commands) -> None:
     parser = add_command(commands, "check", check, "check site configs", _CHECK_EXAMPLE)
-    parser.add_argument("config", metavar="CONFIG", nargs="+", help="a site's config")
+    parser.add_argument("config", metavar="CONFIG", nargs="+", help="a site's config, or a kit of NVIDIA FLARE's")
     parser.add_argument("--job", metavar="JOB_DIR", help="also print what a job on these sites would be launched with")

@@ -60,6 +60,10 @@ class KitLayout:
         """Whether its parent is started in a container, as ``nvflare deploy prepare`` has it."""
         return (self.root / "startup/start_docker.sh").exists() and not (self.root / "startup/start.sh").exists()
 
+    def told(self, path: Path) -> str:
+        """Return what one of its files is called within the kit."""
+        return str(path.relative_to(self.root)) if path.is_relative_to(self.root) else str(path)
+
     def configs(self) -> list[Path]:
         """Return what the parent reads its components from, the first first."""
         named = [self.root / _ROLES[self.role], self.resources()]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
@@ -31,6 +31,8 @@ class KitComponent:
     path: str
     args: Mapping[str, Any]
     file: Path
+    where: str
+    """The file, as it is called within the kit."""
 
     @property
     def is_launcher(self) -> bool:
@@ -47,6 +49,8 @@ class Listener:
     """Where a parent listens for its jobs: what NVIDIA FLARE does where no file says anything."""
 
     file: Path | None = None
+    where: str = "no file"
+    """The file, as it is called within the kit."""
     scheme: str = _TCP
     host: str = _LOCALHOST
     port: int | None = None
@@ -63,16 +67,19 @@ class ParentConfig:
     layout: KitLayout
     components: tuple[KitComponent, ...]
     listener: Listener
-    problems: tuple[str, ...] = field(default=())
+    knows_listener: bool = True
+    """Whether what is said of it could be read; else it is what NVIDIA FLARE does where nothing is said."""
+    problems: tuple[str, ...] = ()
     """What is wrong with a file, so that NVIDIA FLARE could not read it, a line each."""
 
     @classmethod
     def read(cls, layout: KitLayout) -> Self:
         """Read them, as far as they can be read."""
         problems = Problems()
-        components = [problems.attempt(_components, file) or () for file in layout.configs()]
-        listener = problems.attempt(_listener, layout) or Listener()
-        return cls(layout, tuple(one for some in components for one in some), listener, tuple(problems.lines))
+        components = [problems.attempt(_components, file, layout) or () for file in layout.configs()]
+        all_components = tuple(one for some in components for one in some)
+        listener = problems.attempt(_listener, layout)
+        return cls(layout, all_components, listener or Listener(), bool(listener), tuple(problems.lines))
 
     @property
     def launchers(self) -> list[KitComponent]:
@@ -94,21 +101,23 @@ def mapping_of(file: Path) -> dict[str, Any]:
     return value
 
 
-def _components(file: Path) -> tuple[KitComponent, ...]:
+def _components(file: Path, layout: KitLayout) -> tuple[KitComponent, ...]:
     listed = mapping_of(file).get("components", [])
     if not isinstance(listed, list):
         raise ConfigError(f"{file}: components: must be a list, got {shown(listed)}")
-    return tuple(_read_components(listed, file))
+    return tuple(_read_components(listed, file, layout.told(file)))
 
 
-def _read_components(listed: list[Any], file: Path) -> Iterator[KitComponent]:
+def _read_components(listed: list[Any], file: Path, where: str) -> Iterator[KitComponent]:
     for number, config in enumerate(listed):
         if not isinstance(config, dict):
             raise ConfigError(f"{file}: components[{number}]: must be an object, got {shown(config)}")
         path = next((config[key] for key in _PATHS if key in config), "")
         args = config.get("args") or {}
         if config.get("disabled") is not True:
-            yield KitComponent(str(config.get("id", "")), str(path), args if isinstance(args, dict) else {}, file)
+            yield KitComponent(
+                str(config.get("id", "")), str(path), args if isinstance(args, dict) else {}, file, where
+            )
 
 
 def _listener(layout: KitLayout) -> Listener:
@@ -121,6 +130,7 @@ def _listener(layout: KitLayout) -> Listener:
     port, generations = resources.get("port"), config.get("backbone_conn_gen")
     return Listener(
         files[0],
+        layout.told(files[0]),
         str(internal.get("scheme") or _TCP),
         str(resources.get("host") or _LOCALHOST),
         port if type(port) is int else None,
