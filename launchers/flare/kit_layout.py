@@ -19,7 +19,9 @@ _OTHERS = {"an administrator's": "startup/fed_admin.json", "a relay's": "startup
 _EXTENSIONS = (".json", ".conf", ".yml", ".yaml")
 _IN_THIS_ORDER = (*_EXTENSIONS, *(f"{extension}.default" for extension in _EXTENSIONS))
 _OF_PARENTS = ("*__resources.json", "*__p_resources.json")
+_SCRIPTS = _SUB_START, _START_DOCKER = "startup/sub_start.sh", "startup/start_docker.sh"
 _SITE = re.compile(r"\buid=([\w.-]+)")
+_NETWORK = re.compile(r"^NETWORK_NAME=([\w.-]+)", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,14 +53,17 @@ class KitLayout:
         """The site's name, as its start script has it."""
         if self.role == SERVER:
             return SERVER
-        script = self.root / "startup/sub_start.sh"
-        found = _SITE.search(script.read_text(errors="replace")) if script.is_file() else None
-        return found[1] if found else self.root.absolute().name
+        return next(filter(None, (self._said(script, _SITE) for script in _SCRIPTS)), self.root.absolute().name)
+
+    @property
+    def container_network(self) -> str:
+        """The network of a parent that starts in a container; empty if its start script does not say."""
+        return self._said(_START_DOCKER, _NETWORK) if self.starts_in_container else ""
 
     @property
     def starts_in_container(self) -> bool:
         """Whether its parent is started in a container, as ``nvflare deploy prepare`` has it."""
-        return (self.root / "startup/start_docker.sh").exists() and not (self.root / "startup/start.sh").exists()
+        return (self.root / _START_DOCKER).exists() and not (self.root / "startup/start.sh").exists()
 
     def told(self, path: Path) -> str:
         """Return what one of its files is called within the kit."""
@@ -79,6 +84,12 @@ class KitLayout:
     def comm_configs(self) -> list[Path]:
         """Return what it may read its ``comm_config.json`` from. It takes the first, in whatever folder of the kit."""
         return list(found_for("comm_config.json", self.root))
+
+    def _said(self, script: str, pattern: re.Pattern[str]) -> str:
+        """Return what a start script says; empty if there is none, or it does not."""
+        path = self.root / script
+        found = pattern.search(path.read_text(errors="replace")) if path.is_file() else None
+        return found[1] if found else ""
 
 
 def found_for(name: str, folder: Path) -> Iterator[Path]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -61,7 +61,7 @@ def _plans(args: argparse.Namespace, configs: Sequence[ParentConfig], gateways: 
 
 
 def _wish(args: argparse.Namespace, config: ParentConfig, gateways: Gateways, taken: set[int]) -> Wish:
-    wish = Wish(args.image, args.network, args.docker_host)
+    wish = Wish(args.image, args.network or config.layout.container_network or None, args.docker_host)
     known = launcher_args(config, wish)
     for key, meaning in {"image": "of jobs that name none", "network": "of the jobs' containers, or 'host'"}.items():
         if not known.get(key):
@@ -71,7 +71,7 @@ def _wish(args: argparse.Namespace, config: ParentConfig, gateways: Gateways, ta
     host = _host(args, config, known["network"], gateways)
     port = args.port or _port(config, args.in_container, taken)
     security = config.listener.security if config.own_launchers else CLEAR
-    return Wish(args.image, args.network, args.docker_host, host, port, security)
+    return replace(wish, host=host, port=port, security=security)
 
 
 def _host(args: argparse.Namespace, config: ParentConfig, network: str, gateways: Gateways) -> str:

@@ -29,6 +29,7 @@ def listener_findings(
     if not config.knows_listener:
         return
     yield from _file_findings(config)
+    yield from _container_findings(config.layout, network)
     yield address_finding(config, network, found)
     yield from _port_findings(config, others)
 
@@ -74,6 +75,13 @@ def _file_findings(config: ParentConfig) -> Iterator[Check]:
         if file.name == _WHAT and file != own:
             told = f"there is {config.layout.told(file)}, too: which of two a parent takes is chance"
             yield warned(_WHAT, f"{told}; move it out of the kit")
+
+
+def _container_findings(layout: KitLayout, network: str) -> Iterator[Check]:
+    own = layout.container_network
+    if own and own != network:
+        told = f"startup/start_docker.sh starts the parent in the network {own}, and its jobs are in {network}"
+        yield missing("network", f"{told}: flcore nvflare install {layout.root} --network {own}")
 
 
 def _port_findings(config: ParentConfig, others: Sequence[Path]) -> Iterator[Check]:

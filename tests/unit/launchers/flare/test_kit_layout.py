@@ -51,6 +51,16 @@ def test_a_site_has_the_name_that_its_start_script_gives_it(tmp_path: Path) -> N
     assert KitLayout.of(make_kit(tmp_path / "s", "server")).site == "server"
 
 
+def test_a_prepared_kit_says_who_it_is_and_in_which_network_its_parent_starts(tmp_path: Path) -> None:
+    script = "NETWORK_NAME=nvflare-network\ndocker run --name x \\\n    uid=site-7 \\\n"
+    kit = make_kit(tmp_path / "prepared", extra={"startup/start_docker.sh": script})
+    assert KitLayout.of(kit).container_network == ""
+    (kit / "startup/start.sh").unlink()
+    (kit / "startup/sub_start.sh").unlink()
+    layout = KitLayout.of(kit)
+    assert (layout.site, layout.container_network, layout.starts_in_container) == ("site-7", "nvflare-network", True)
+
+
 def test_a_site_whose_start_script_does_not_say_has_its_folders_name(tmp_path: Path) -> None:
     kit = make_kit(tmp_path / "site-2", extra={"startup/sub_start.sh": ""})
     assert KitLayout.of(kit).site == "site-2"

@@ -129,6 +129,14 @@ def test_a_parent_in_a_container_listens_on_every_address_of_it(tmp_path: Path) 
     assert [(listener(kit)["host"], listener(kit)["port"]) for kit in (prepared, other)] == [("0.0.0.0", 8102)] * 2
 
 
+def test_a_parent_in_a_container_has_its_jobs_in_its_own_network(tmp_path: Path) -> None:
+    prepared = make_kit(tmp_path / "kits/site-1", extra={"startup/start_docker.sh": "NETWORK_NAME=flare\n"})
+    (prepared / "startup/start.sh").unlink()
+    assert install(prepared, "--image", "job:1") == 0
+    (launcher,) = json.loads((prepared / "local/flcore__p_resources.json").read_text())["components"]
+    assert launcher["args"]["network"] == "flare"
+
+
 def test_a_network_that_is_not_there_is_made_in_the_subnet_that_is_named(
     kit: Path, engine: SmallEngine, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -193,6 +193,18 @@ MISSING = {
 }
 
 
+def start_in_container(kit: Kit, network: str) -> None:
+    (kit.root / "startup/start.sh").unlink()
+    write(kit.root / "startup/start_docker.sh", f"#!/usr/bin/env bash\nNETWORK_NAME={network}\n")
+
+
+MISSING["the parent starts in another network than its jobs"] = (
+    lambda kit, _: start_in_container(kit, "nvflare-network"),
+    "network: startup/start_docker.sh starts the parent in the network nvflare-network, and its jobs are in flare: "
+    "flcore nvflare install KIT --network nvflare-network",
+)
+
+
 @pytest.mark.parametrize(("break_it", "line"), MISSING.values(), ids=MISSING)
 def test_a_broken_set_up_is_told_with_the_way_out(
     break_it: Break, line: str, kit: Kit, engine: SmallEngine, capsys: pytest.CaptureFixture[str]
@@ -361,7 +373,7 @@ def test_kits_that_are_checked_together_may_not_have_one_port_wherever_they_are(
 def test_a_kit_whose_parent_starts_in_a_container_is_not_judged_by_this_hosts_python(
     kit: Kit, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (kit.root / "startup/start.sh").rename(kit.root / "startup/start_docker.sh")
+    start_in_container(kit, "flare")
     assert check(kit) == 0
     assert "  warning  python: the parent starts in a container (startup/start_docker.sh)" in capsys.readouterr().out
 
