@@ -24,7 +24,7 @@ examples:
   flcore nvflare install prod_00/site-1 --image my-flare-jobs:2
   flcore check prod_00/site-1
 
-exit status: 0, also if all was so already; 2 for an error, such as a folder that is no kit; then nothing was changed"""
+exit status: 0, also if all was so already; 2 for an error, such as a folder that is no kit"""
 _UNINSTALL = """Has each file in a kit's local/ be what it was before the first `flcore nvflare install`, byte for byte.
 Where you have edited one since, nothing is changed, and it is said which; with --force it is restored, too, and what
 you have written is kept beside it. The network stays: other kits may use it.
@@ -33,7 +33,7 @@ examples:
   flcore nvflare uninstall prod_00/site-1
   flcore nvflare uninstall prod_00/site-1 --force
 
-exit status: 0; 2 for an error: something was edited, or nothing installed; then nothing was changed"""
+exit status: 0; 2 for an error: something was edited, or nothing installed"""
 
 
 def add_commands(commands: Commands) -> None:
