@@ -44,6 +44,7 @@ class SmallEngine(ThreadingMixIn, UnixStreamServer):
         self.keeps_connections = False
         """Whether it does so after an answer, as a real engine does, unless the client says otherwise."""
         self.answers = dict(ANSWERS)
+        """Of a body that is an iterator, each piece is said when it comes."""
         self.asked: list[str] = []
         self.silent: set[str] = set()
         """What it does not answer before the end."""
@@ -103,6 +104,9 @@ class _Answer(BaseHTTPRequestHandler):
     do_GET = do_POST = do_DELETE = _answer  # noqa: N815 - the names of http.server
 
     def _say(self, status: int, body: Any) -> None:
+        if isinstance(body, Iterator):
+            self._stream(status, body)
+            return
         data = b"" if body is None else body if isinstance(body, bytes) else json.dumps(body).encode()
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
@@ -110,6 +114,13 @@ class _Answer(BaseHTTPRequestHandler):
         self.end_headers()
         if data:  # who has read that there is none may be gone
             self.wfile.write(data)
+
+    def _stream(self, status: int, pieces: Iterator[bytes]) -> None:
+        """Say it piece by piece, as each comes; it ends with the connection."""
+        self.send_response(status)
+        self.end_headers()
+        for piece in pieces:
+            self.wfile.write(piece)
 
     def address_string(self) -> str:
         return "a socket"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
@@ -45,7 +44,6 @@ from .docker_answer import (
     ToldEnd,
     as_it_ended,
     cdi_gpus,
-    epoch_seconds,
     found_image,
     inspected_state,
     is_end_disguised,
@@ -53,7 +51,6 @@ from .docker_answer import (
     may_have_arrived,
     measured_usage,
     no_answer,
-    output_chunk,
     refusal,
     told_address,
     told_container,
@@ -63,7 +60,7 @@ from .docker_check import network_checks, there
 from .docker_clients import DockerClients, ask_what_it_is, default_address
 from .docker_container import inspection_of, lacks_its_gpus, remove, send_signal, wait_until_gone
 from .docker_labels import ImageLabels
-from .docker_output import output_so_far
+from .docker_output import output_as_it_comes, output_so_far, time_of_last_output
 from .docker_parent import Parent, as_parent, own_container_id
 from .docker_pull import DockerPull, Entry, Hangup, pull_error
 from .docker_request import create_request
@@ -293,20 +290,17 @@ class DockerRuntime:
 
     @contextmanager
     def follow(self, container_id: str, position: str = "", tail: int | None = None) -> Iterator[Iterator[OutputChunk]]:
-        with self._errors("the logs"), self._clients.private() as client:
-            yield self._follow(client, container_id, position, tail)
+        sockets: list[Any] = []
+        with self._errors("the logs"), self._clients.private(sockets.append) as client:
+            yield self._follow(container_id, client.api, sockets, position, tail)
 
-    def _follow(self, client: Any, container_id: str, position: str, tail: int | None) -> Iterator[OutputChunk]:
-        # Whole seconds, so that nothing is left out; what comes twice the reader knows by its position.
-        since = {"since": math.floor(epoch_seconds(position) or 0)} if position else {}
-        lines = "all" if tail is None else tail
+    def _follow(self, container_id: str, *how: Any) -> Iterator[OutputChunk]:
         with self._if_it_is_there(f"the logs of container {container_id[:12]}"):
-            stream = client.api.logs(container_id, stream=True, follow=True, timestamps=True, tail=lines, **since)
-            yield from map(output_chunk, stream)
+            yield from output_as_it_comes(container_id, *how)
 
     def last_output_time(self, container_id: str) -> str:
         with self._if_it_is_there(f"the logs of container {container_id[:12]}"):
-            return output_chunk(self._clients.looks.api.logs(container_id, tail=1, timestamps=True)).position
+            return time_of_last_output(self._clients.looks.api, container_id)
         return ""
 
     def usage(self, container_id: str) -> ContainerUsage | None:
