@@ -107,7 +107,7 @@ class DockerRuntime:
         host_paths: Mapping[str, str] | None = None,
         tls: EngineTls | None = None,
     ) -> None:
-        self.name = f"Docker Engine {told_address(docker_host or '')}".rstrip()
+        self._told_address = told_address(docker_host or "")
         self._address = "" if client else docker_host or None
         self.remembers = True
         self._host_paths = host_paths or {}
@@ -123,6 +123,15 @@ class DockerRuntime:
         self._ends: dict[str, ToldEnd] = {}
         """What the events said of ends, by container, for as long as the engine lists these."""
         self._lock = threading.Lock()
+
+    @property
+    def name(self) -> str:
+        """What has answered, by its own word; Docker Engine as long as nothing has."""
+        return f"{self._clients.dialect.name} {self._told_address}".rstrip()
+
+    @property
+    def command(self) -> str:
+        return self._clients.dialect.command
 
     def traits(self) -> EngineTraits:
         known = self._traits
