@@ -41,12 +41,9 @@ from .docker_answer import (
     OF_WHAT_NEEDS_A_CONTAINER,
     NothingToDoError,
     Refusals,
-    ToldEnd,
-    as_it_ended,
     cdi_gpus,
     found_image,
     inspected_state,
-    is_end_disguised,
     listed_container,
     may_have_arrived,
     measured_usage,
@@ -54,7 +51,6 @@ from .docker_answer import (
     refusal,
     told_address,
     told_container,
-    told_end,
 )
 from .docker_check import network_checks, there
 from .docker_clients import DockerClients, ask_what_it_is, default_address
@@ -65,6 +61,7 @@ from .docker_parent import Parent, as_parent, own_container_id
 from .docker_pull import DockerPull, Entry, Hangup, pull_error
 from .docker_request import create_request
 from .docker_ssh import SSH_ERRORS
+from .docker_told import Told
 from .engine_traits import EngineTraits, leaks_names, warnings
 from .nvidia import query_gpus
 
@@ -120,8 +117,7 @@ class DockerRuntime:
         self._traits: EngineTraits | None = None
         """What it said that it is, to be believed as long as a stream of its events goes on."""
         self._warned: set[str] = set()
-        self._ends: dict[str, ToldEnd] = {}
-        """What the events said of ends, by container, for as long as the engine lists these."""
+        self._told = Told()
         self._lock = threading.Lock()
 
     @property
@@ -197,11 +193,20 @@ class DockerRuntime:
             yield from entries
 
     def start(self, container_id: str) -> None:
+        try:
+            self._start(container_id)
+        except RuntimeUnavailableError:
+            raise
+        except JobLaunchError as error:
+            self._told.note_refused_start(container_id, error)
+            raise
+
+    def _start(self, container_id: str) -> None:
         what = f"container {container_id[:12]}"
         with self._errors(what, OF_A_START):
-            api = self._clients.calls.api
-            if self._gives_gpus and lacks_its_gpus(api, container_id, self._clients.dialect):
-                raise JobStartError(f"{what}: the engine drops requests for GPUs; {self._clients.dialect.gpus_way_out}")
+            api, dialect = self._clients.calls.api, self._clients.dialect
+            if self._gives_gpus and lacks_its_gpus(api, container_id, dialect):
+                raise JobStartError(f"{what}: the engine drops requests for GPUs; {dialect.dropped_gpus_way_out}")
             api.start(container_id)
 
     def inspect(self, container_id: str) -> ContainerState:
@@ -209,24 +214,15 @@ class DockerRuntime:
             inspection = inspection_of(self._clients.looks.api, container_id, self._clients.dialect)
         if inspection is None:
             return GONE
-        state, told = inspected_state(inspection, self._clients.dialect), self._ends.get(container_id)
-        if told is None or is_end_disguised(inspection):
-            return state
-        as_told = as_it_ended(state, told)
-        if as_told is not state:
-            logger.warning(
-                "container %s: the engine told of the exit code %d, and says %s now: it was killed meanwhile",
-                *(container_id[:12], told.exit_code, state.exit_code),
-                extra={"container_id": container_id},
-            )
-        return as_told
+        state = inspected_state(inspection, self._clients.dialect)
+        return self._told.completed(container_id, state, inspection)
 
     def list_containers(self) -> list[ContainerSummary]:
+        told = self._told.containers()  # of what is made from now on, this list says nothing
         with self._errors("the list of containers"):
             listed = self._clients.looks.api.containers(all=True, filters=self._filters)
             ours = self._labels.without_inherited(listed)
-        for gone in set(self._ends) - {entry["Id"] for entry in listed}:
-            self._ends.pop(gone, None)
+        self._told.forget(told - {entry["Id"] for entry in listed})
         return [listed_container(entry, self._clients.dialect) for entry in ours]
 
     def _image_labels(self, image: str) -> Mapping[str, str] | None:
@@ -267,8 +263,7 @@ class DockerRuntime:
     def _ids(self, stream: Iterable[Mapping[str, Any]]) -> Iterator[str]:
         for event in stream:
             if container_id := told_container(event):
-                if end := told_end(event):
-                    self._ends[container_id] = end
+                self._told.note_event(container_id, event)
                 yield container_id
 
     def close_events(self) -> None:

@@ -52,6 +52,8 @@ class Dialect:
     no_gpus: Words = re.compile(r"could not select device driver|failed to discover GPU vendor from CDI")
     """It has nothing to give GPUs with. Docker says so until 28, and from 29 on."""
     gpus_way_out: str = f"{_TOOLKIT}, {_NO_GPUS_WANTED}"
+    dropped_gpus_way_out: str = f"{_TOOLKIT}, {_NO_GPUS_WANTED}"
+    """Where it says nothing of what it has not understood."""
 
     def status(self, status: int | None, said: object) -> int:
         """Return the HTTP status with which Docker would have refused; 0 if there is none."""
@@ -96,16 +98,17 @@ PODMAN = Dialect(
         "stopping": DOCKER_STATE.RUNNING,
         "stopped": DOCKER_STATE.EXITED,
     },
-    events=(*DOCKER.events, "remove"),
+    events=(*DOCKER.events, "remove", "died"),  # it tells of a "die", for which one before 5 is asked by "died"
     statuses={
         re.compile(r": that name is already in use(?: by an external entity)?(?:, or use --replace.*)?$"): 409,
+        re.compile(r"^can only kill running containers\. .*: container state improper$"): 409,  # before 5
         re.compile(r": network not found$"): 404,
         re.compile(r": no such container$"): 404,
         re.compile(r"^normalizing image: "): 400,
     },
     no_network=re.compile(r"(?:container create: )?unable to find network with name or ID (\S+): network not found"),
     # Of a process that was frozen when it was killed it waits five seconds for the exit code, and has none then.
-    delivered_words=re.compile(r"^timed out waiting for file \S+/exits/[0-9a-f]{64}$"),
+    delivered_words=re.compile(r"^timed out waiting for file \S+/exits/[0-9a-f]{64}(?:: internal libpod error)?$"),
     no_error=re.compile(r"^container [0-9a-f]{64}: container is running$"),  # it was asked to start it once more
     removes_at_once=False,
     signals_wake=False,
@@ -117,6 +120,7 @@ PODMAN = Dialect(
     no_gpus=re.compile(r"setting up CDI devices: unresolvable CDI devices"),
     gpus_way_out=f"{_TOOLKIT} and have it name them: nvidia-ctk cdi generate --output=/etc/cdi/nvidia.yaml; "
     f"{_NO_GPUS_WANTED}",
+    dropped_gpus_way_out=f"take a Podman that heeds them, as 5.8 does and 4 does not, {_NO_GPUS_WANTED}",
 )
 _BY_COMPONENT = {"Podman Engine": PODMAN}
 """By the name of the first of the components that an engine's version names."""
