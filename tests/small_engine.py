@@ -11,6 +11,7 @@ from pathlib import Path
 from socketserver import ThreadingMixIn, UnixStreamServer
 from threading import Event, Thread
 from typing import Any
+from urllib.parse import parse_qsl
 
 ANSWERS: dict[str, tuple[int, Any]] = {
     "POST /containers/create": (201, {"Id": "0123", "Warnings": []}),
@@ -46,6 +47,8 @@ class SmallEngine(ThreadingMixIn, UnixStreamServer):
         self.answers = dict(ANSWERS)
         """Of a body that is an iterator, each piece is said when it comes."""
         self.asked: list[str] = []
+        self.queries: list[tuple[str, dict[str, str]]] = []
+        """By which parameters it was asked, by path."""
         self.silent: set[str] = set()
         """What it does not answer before the end."""
         self.is_silent, self.end = Event(), Event()
@@ -87,9 +90,10 @@ class _Answer(BaseHTTPRequestHandler):
 
     def _answer(self) -> None:
         self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        path = self.path.partition("?")[0]
+        path, _, query = self.path.partition("?")
         found = re.match(r"/v([0-9.]+)(/.*)", path)
         version, path = (found[1], found[2]) if found else ("", path)
+        self.server.queries.append((path, dict(parse_qsl(query))))
         self.server.asked.append(f"{version} {self.command} {path}")
         if version and "/libpod/" not in path and (refusal := self.server.refusal(version)):
             self._say(400, {"message": refusal})

@@ -108,6 +108,7 @@ class DockerRuntime:
         self._address = "" if client else docker_host or None
         self.remembers = True
         self._host_paths = host_paths or {}
+        self._watched_label = watched_label
         self._filters: dict[str, Any] = {"label": [watched_label]} if watched_label else {}
         self._clients = DockerClients(docker_host, tls, client)
         self._labels = ImageLabels(self._image_labels)
@@ -239,7 +240,7 @@ class DockerRuntime:
             self._errors("the event stream"),
             self._clients.private(hangup.use) as client,
         ):
-            filters = {"type": ["container"], "event": list(self._clients.dialect.events), **self._filters}
+            filters = self._clients.dialect.event_filters(self._watched_label)
             # The engine answers a little before it subscribes: what happens in between is told only by a replay of the
             # past. What comes twice by that does no harm, for an event is a hint.
             since = int(time.time() - _REPLAY)
@@ -261,8 +262,9 @@ class DockerRuntime:
             _close(stream)
 
     def _ids(self, stream: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+        dialect = self._clients.dialect
         for event in stream:
-            if container_id := told_container(event):
+            if (container_id := told_container(event)) and dialect.is_asked_for(event, self._watched_label):
                 self._told.note_event(container_id, event)
                 yield container_id
 
