@@ -36,7 +36,7 @@ class Gateways:
     def _find(self, name: str) -> Network:
         with closing(DockerRuntime(self._docker_host)) as engine:
             try:
-                found = engine.networks().find(name) or self._make(name, engine.networks())
+                found = engine.networks.find(name) or self._make(name, engine.networks)
             except JobLaunchError as error:
                 raise ConfigError(f"{error}; {_WAY_OUT}") from error
         if not found.gateways:

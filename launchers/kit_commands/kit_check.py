@@ -115,5 +115,5 @@ def build(component: KitComponent, role: str) -> DockerJobLauncher:
 def _found(launcher: DockerJobLauncher) -> Network | None:
     """Return what the engine says of the jobs' network; None if nothing: why, has been told."""
     with suppress(JobLaunchError), closing(DockerRuntime(launcher.docker_host, tls=launcher.docker_tls)) as engine:
-        return engine.networks().find(launcher.network)
+        return engine.networks.find(launcher.network)
     return None
