@@ -68,8 +68,11 @@ def snapshot(folder: Path) -> dict[str, tuple[bytes, int]]:
     return {str(path.relative_to(folder)): (path.read_bytes(), path.stat().st_mode) for path in files}
 
 
-def give_network(engine: SmallEngine, name: str = "flare", subnet: str = "172.30.0.0/24") -> None:
-    """Have an engine have a network; where no subnet is named, it has none of that name."""
+def give_network(engine: SmallEngine, name: str = "flare", subnet: str = "127.30.0.0/24") -> None:
+    """Have an engine have a network, whose gateway is an address of this host, as that of any of 127.0.0.0/8 is.
+
+    Where no subnet is named, it has none of that name.
+    """
     missing = (404, {"message": f"network {name} not found"})
     there = {"Name": name, "IPAM": {"Config": [{"Subnet": subnet}]}}
     engine.answers[f"GET /networks/{name}"] = (200, there) if subnet else missing

@@ -10,12 +10,14 @@ folders that are checked, and return a :class:`FolderCheck`, or raise ConfigErro
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
+from ..disk.os_errors import in_words
 from ..errors import ConfigError
 from ..import_path import import_from
 
@@ -78,6 +80,20 @@ def check_of_folder(folder: Path, folders: Sequence[Path]) -> FolderCheck:
         else:
             return found
     raise ConfigError("\n".join(reasons) or f"{folder}: is a folder; name a site's config")
+
+
+@contextmanager
+def disk_in_words() -> Iterator[None]:
+    """Raise ConfigError, which names the path, for a file or folder that a disk does not let be looked at.
+
+    What standard output does not take is another matter, and passed on.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None:
+            raise
+        raise ConfigError(in_words(error)) from error
 
 
 def read_config(path: str) -> SiteConfig:

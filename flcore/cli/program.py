@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import logging
+import os
 import signal
 import sys
 import traceback
@@ -29,6 +30,7 @@ from .command import (
     add_command,
     add_commands_of_packages,
     check_of_folder,
+    disk_in_words,
     read_config,
 )
 from .completion import add_completion, complete_if_asked
@@ -134,7 +136,7 @@ def check(args: argparse.Namespace) -> int:
     from ..submitted_job import SubmittedJob
     from ..workflow import JobWorkflow
 
-    folders = [Path(path) for path in args.config if Path(path).is_dir()]
+    folders = [Path(path) for path in args.config if os.path.isdir(path)]  # noqa: PTH112 - pathlib's may raise
     if folders and args.job:
         raise ConfigError(f"--job: is for sites' configs, and {folders[0]} is a folder")
     complete = _check_folders(folders)
@@ -182,12 +184,13 @@ def _check_folders(folders: Sequence[Path]) -> bool:
 
 
 def _check_folder(folder: Path, folders: Sequence[Path]) -> bool:
-    checked = check_of_folder(folder, folders)
-    print(f"{visible(str(folder))}: {visible(checked.title)}")
     complete = True
-    for found in checked.checks():
-        print(f"  {_level_of(found)}  {visible(f'{found.what}: {found.detail}')}")
-        complete &= found.ok
+    with disk_in_words():
+        checked = check_of_folder(folder, folders)
+        print(f"{visible(str(folder))}: {visible(checked.title)}")
+        for found in checked.checks():
+            print(f"  {_level_of(found)}  {visible(f'{found.what}: {found.detail}')}")
+            complete &= found.ok
     return complete
 
 

@@ -34,7 +34,7 @@ class KitLayout:
 
     @classmethod
     def of(cls, folder: Path) -> Self:
-        """Return a folder's. Raises ConfigError if it is no kit, or none whose parent runs jobs."""
+        """Return a folder's. Raises ConfigError if it is no kit, or none whose parent runs jobs, and OSError."""
         for role, file in _ROLES.items():
             if (folder / file).is_file() and (folder / "local").is_dir():
                 return cls(folder, role)

@@ -6,7 +6,7 @@ import argparse
 from importlib import import_module
 from ipaddress import ip_network
 
-from flcore.cli.command import Commands, add_command
+from flcore.cli.command import Commands, add_command, disk_in_words
 
 _INSTALL = """KIT is the folder of a client's or the server's startup kit, where its parent is started, as provisioned,
 or as `nvflare deploy prepare` or `nvflare poc prepare` makes it. In its local/ are then:
@@ -49,7 +49,8 @@ def _add(commands: Commands, name: str, summary: str, epilog: str) -> argparse.A
     """Add a command that a module's ``run`` does."""
 
     def run(args: argparse.Namespace) -> int:
-        return int(import_module(f"{__package__}.{name}").run(args))
+        with disk_in_words():
+            return int(import_module(f"{__package__}.{name}").run(args))
 
     parser = add_command(commands, name, run, summary, epilog)
     parser.add_argument("kit", metavar="KIT", nargs="+", help="the folder of a startup kit")

@@ -56,7 +56,11 @@ def _against(
 ) -> Check:
     where = f"the network {network.name} ({', '.join(network.subnets)}; its gateway is {', '.join(network.gateways)})"
     if listener.host in network.gateways:
-        return well(_WHAT, f"{said}, the gateway of the network {network.name}")
+        said = f"{said}, the gateway of the network {network.name}"
+        if is_of_this_host(listener.host):
+            return well(_WHAT, said)
+        why = "no interface of this host has it: the engine is rootless, in a virtual machine or on another host"
+        return warned(_WHAT, f"{said}, but {why}, where jobs do not find a parent that runs here")
     if is_of_this_host(listener.host):
         return warned(_WHAT, f"{said}, outside of {where}: this host's firewall has a say in that")
     if network.has(listener.host):

@@ -97,7 +97,7 @@ def _layout(path: Path) -> KitLayout | None:
 
 def _server_ports(layout: KitLayout) -> Iterator[int]:
     """Yield the ports on which a server listens for its clients and administrators."""
-    with suppress(ConfigError, AttributeError, IndexError, TypeError, ValueError):
+    with suppress(ConfigError, AttributeError, LookupError, TypeError, ValueError):
         server = mapping_of(layout.root / "startup/fed_server.json")["servers"][0]
         yield int(str(server["service"]["target"]).rpartition(":")[2])
         yield int(server["admin_port"])

@@ -21,7 +21,7 @@ class Network:
     name: str
     subnets: tuple[str, ...] = ()
     gateways: tuple[str, ...] = ()
-    """The addresses, in its subnets, by which its containers reach the engine's host."""
+    """The addresses, in its subnets, by which its containers reach the engine's host; those of IPv4 first."""
 
     def has(self, address: str) -> bool:
         """Whether an address is one of its subnets'."""
@@ -51,8 +51,10 @@ def as_network(inspection: Mapping[str, Any]) -> Network:
     """Return what an engine says of a network."""
     configs = (inspection.get("IPAM") or {}).get("Config") or []
     subnets = tuple(config["Subnet"] for config in configs if config.get("Subnet"))
-    gateways = tuple(_gateway(config) for config in configs if config.get("Gateway") or config.get("Subnet"))
-    return Network(str(inspection.get("Name", "")), subnets, gateways)
+    gateways = [_gateway(config) for config in configs if config.get("Gateway") or config.get("Subnet")]
+    return Network(
+        str(inspection.get("Name", "")), subnets, tuple(sorted(gateways, key=lambda gateway: ":" in gateway))
+    )
 
 
 def planned(name: str, subnet: str) -> Network:

@@ -42,7 +42,7 @@ def test_it_shows_what_it_changes_and_says_what_comes_next(kit: Path, capsys: py
 
 def test_jobs_find_their_parent_at_the_networks_gateway(kit: Path) -> None:
     install(kit, *WANTED)
-    assert listener(kit)["host"] == "172.30.0.1"
+    assert listener(kit)["host"] == "127.30.0.1"
 
 
 def test_done_again_it_changes_nothing(kit: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,14 +8,18 @@ from __future__ import annotations
 import gc
 import json
 import os
+import shutil
 import socket
+import tempfile
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from flcore.cli import main
+from tests.another_user import as_another
 from tests.kit_folder import PROCESS_LAUNCHER, give_network, make_kit, write
 from tests.small_engine import SmallEngine
 
@@ -84,11 +88,20 @@ def test_a_kit_that_is_as_it_should_be(kit: Kit, capsys: pytest.CaptureFixture[s
         "docker_launcher: engine: Docker Engine x, API 1.41",
         "docker_launcher: network: flare",
         "docker_launcher: image: job:1",
-        "comm_config.json: local/comm_config.json has jobs find their parent at 172.30.0.1, the gateway of the "
+        "comm_config.json: local/comm_config.json has jobs find their parent at 127.30.0.1, the gateway of the "
         "network flare",
         f"port: {kit.port}",
         "key: jobs see a decoy in place of the site's private key",
     ]
+
+
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """A folder that others can reach: pytest's own is its user's alone."""
+    path = Path(tempfile.mkdtemp(dir="/tmp"))
+    path.chmod(0o755)
+    yield path
+    shutil.rmtree(path)
 
 
 # --- set-ups that are broken, each with the line that is said of it ---
@@ -158,20 +171,20 @@ MISSING = {
         "docker_launcher: network: flare is not there; make it with: docker network create flare",
     ),
     "the network was made anew": (
-        lambda _, engine: give_network(engine, subnet="172.31.5.0/24"),
-        "comm_config.json: local/comm_config.json has jobs find their parent at 172.30.0.1, which is not in the "
-        "network "
-        "flare (172.31.5.0/24; its gateway is 172.31.5.1): was it made anew? flcore nvflare install KIT names it",
+        lambda kit, _: kit.listen(host="172.31.5.1"),
+        "comm_config.json: local/comm_config.json has jobs find their parent at 172.31.5.1, which is not in the "
+        "network flare (127.30.0.0/24; its gateway is 127.30.0.1): was it made anew? flcore nvflare install KIT "
+        "names it",
     ),
     "the parent listens on localhost": (
         lambda kit, _: kit.listen(host="127.0.0.1"),
         "comm_config.json: local/comm_config.json has jobs find their parent at 127.0.0.1, which no container in the "
-        "network flare reaches: its gateway, 172.30.0.1; flcore nvflare install KIT names it",
+        "network flare reaches: its gateway, 127.30.0.1; flcore nvflare install KIT names it",
     ),
     "there is no comm_config.json": (
         lambda kit, _: (kit.root / "local" / COMM_CONFIG).unlink(),
         "comm_config.json: no file has jobs find their parent at localhost, which no container in the network flare "
-        "reaches: its gateway, 172.30.0.1; flcore nvflare install KIT names it",
+        "reaches: its gateway, 127.30.0.1; flcore nvflare install KIT names it",
     ),
     "another comm_config.json is found first": (
         lambda kit, _: (kit.root / "local" / COMM_CONFIG).rename(kit.root / "startup" / COMM_CONFIG),
@@ -252,6 +265,12 @@ def hide_study(kit: Kit, _: SmallEngine) -> None:
     kit.write("study_runtime.yaml", "# for jobs\nformat_version: 2\nstudies:\n  default: {env: {A: b}}\n")
 
 
+def listen_elsewhere(kit: Kit, engine: SmallEngine, host: str) -> None:
+    """Listen at an address in a network that has none of this host."""
+    give_network(engine, subnet="192.0.2.0/24")
+    kit.listen(host=host)
+
+
 WARNED = {
     "a kit that was prepared for containers": (
         lambda kit, _: kit.listen(connection_security="mtls"),
@@ -290,10 +309,22 @@ WARNED = {
         lambda kit, _: write(kit.root / "local/custom/launchers/__init__.py", ""),
         "python: there is a copy in local/custom/launchers, which jobs see, and no parent: remove it",
     ),
+    "an engine whose host is not this one": (
+        partial(listen_elsewhere, host="192.0.2.1"),
+        "comm_config.json: local/comm_config.json has jobs find their parent at 192.0.2.1, the gateway of the network "
+        "flare, but no interface of this host has it: the engine is rootless, in a virtual machine or on another host, "
+        "where jobs do not find a parent that runs here",
+    ),
     "an address of a parent in a container": (
-        lambda kit, _: kit.listen(host="172.30.0.9"),
-        "comm_config.json: local/comm_config.json has jobs find their parent at 172.30.0.9, in the network flare "
-        "(172.30.0.0/24; its gateway is 172.30.0.1): right only for a parent in a container that has this address",
+        partial(listen_elsewhere, host="192.0.2.9"),
+        "comm_config.json: local/comm_config.json has jobs find their parent at 192.0.2.9, in the network flare "
+        "(192.0.2.0/24; its gateway is 192.0.2.1): right only for a parent in a container that has this address",
+    ),
+    "an address of this host that is not the network's": (
+        lambda kit, _: kit.listen(host="127.40.0.1"),
+        "comm_config.json: local/comm_config.json has jobs find their parent at 127.40.0.1, outside of the network "
+        "flare "
+        "(127.30.0.0/24; its gateway is 127.30.0.1): this host's firewall has a say in that",
     ),
 }
 
@@ -399,6 +430,19 @@ def test_a_socket_that_is_not_for_the_user_of_the_kit_is_told(
     way_out = "usermod -aG root daemon, and a new login"
     line = f"  MISSING  socket: {path} is for the group root, in which the user daemon is not: {way_out}\n"
     assert line in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("folder", ["", "startup", "local"])
+@pytest.mark.parametrize("command", [["check"], ["nvflare", "install"], ["nvflare", "uninstall"]], ids=" ".join)
+def test_a_kit_that_is_closed_to_who_asks_is_told_in_words(
+    command: list[str], folder: str, open_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kit = Kit(open_folder / "site-1")
+    with as_another(kit.root / folder):
+        assert main([*command, str(kit.root)]) == 2
+    errors = capsys.readouterr().err
+    assert errors.startswith("flcore: error: ")
+    assert "Permission denied" in errors
 
 
 def test_a_folder_that_is_no_kit_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
