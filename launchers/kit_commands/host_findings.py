@@ -43,10 +43,11 @@ def socket_findings(address: str, kit: Path) -> Iterator[Check]:
 
 
 def key_finding(config: ParentConfig, private_key: object) -> Check:
-    """Say which private key jobs will see."""
+    """Say which private key jobs will see; ``private_key`` is the launcher's argument."""
     real = "jobs see the site's own private key"
     if private_key:
-        return warned("key", f"{real}, as 'private_key' has it")
+        which = "jobs" if private_key is True else "the jobs that it names"
+        return warned("key", f"'private_key' has {which} see the site's own private key")
     if config.listener.security == MTLS:
         way_out = "'connection_security': 'clear' there spares them that"
         return warned("key", f"{real}, as {config.listener.where} asks for mutual TLS; {way_out}")

@@ -79,7 +79,7 @@ class KitCheck:
                 yield Check(f"{component.id}: {found.what}", found.ok, found.detail, found.warning)
         network = _found(launcher)
         yield from listener_findings(config, launcher.network, network, self.others)
-        yield key_finding(config, getattr(launcher, "private_key", component.args.get("private_key", False)))
+        yield key_finding(config, component.args.get("private_key", False))
         yield from memory_findings(launcher.isolation.tmpfs, launcher.mounts, self.layout.root)
 
     def _without_launcher(self, config: ParentConfig, component: KitComponent) -> Iterator[Check]:

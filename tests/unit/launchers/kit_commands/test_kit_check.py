@@ -291,7 +291,7 @@ WARNED = {
     ),
     "the site's own choice of the key": (
         lambda kit, _: kit.change(args={"image": "job:1", "network": "flare", "private_key": True}),
-        "key: jobs see the site's own private key, as 'private_key' has it",
+        "key: 'private_key' has jobs see the site's own private key",
     ),
     "a study": (
         hide_study,
