@@ -15,7 +15,10 @@ from .kit_layout import KitLayout
 
 OURS = "launchers.nvflare_launcher"
 """The module of this package's launchers for kits."""
+RESOURCE_MANAGER = "resource_manager"
+"""The component that says, before a job is scheduled, whether a client has what it asks for."""
 
+_OURS = (OURS, "launchers.docker_launcher", "launchers.process_launcher")
 _PATHS = ("path", "class_path", "name")
 _JSON = (".json", ".default")
 _LAUNCHERS = "JobLauncher"
@@ -40,8 +43,8 @@ class KitComponent:
 
     @property
     def is_ours(self) -> bool:
-        """Whether it is of this package, be it a class that is not there."""
-        return self.path.partition(".")[0] == OURS.partition(".")[0]
+        """Whether it is one of this package's launchers, of kits or not, be it a class that is not there."""
+        return self.path.rpartition(".")[0] in _OURS
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from flcore.config.strict_json import read_text
 from flcore.errors import ConfigError
 
 from .json_text import with_values, without_items
-from .parent_config import CLEAR, KitComponent, ParentConfig, mapping_of
+from .parent_config import CLEAR, OURS, KitComponent, ParentConfig, mapping_of
 
 OWN_FILE = "flcore__p_resources.json"
 """In a kit's ``local``: what lists the launcher. Only parents read it, so no job's image needs this package."""
@@ -120,7 +120,7 @@ def _is_any_of(components: list[KitComponent]) -> Callable[[Any], bool]:
 
 
 def _is_of_the_template(config: Mapping[str, Any]) -> bool:
-    return _path(config).startswith("launchers.")
+    return _path(config).startswith(f"{OURS}.")
 
 
 def _path(config: Mapping[str, Any]) -> str:

@@ -17,12 +17,13 @@ from flcore.job_launcher_spec import Check
 from ..container_spec import Mount
 from ..flare.kit import FlareKit
 from ..flare.kit_layout import KitLayout
-from ..flare.parent_config import MTLS, ParentConfig
+from ..flare.parent_config import MTLS, RESOURCE_MANAGER, ParentConfig
 from .verdicts import missing, warned, well
 
 _SOCKET = "unix://"
 _STUDIES = ("study_runtime.yaml", "study_data.yaml")
 _EMPTY_STUDIES = ("format_version:", "studies: {}", "studies:")
+_COUNTS_GPUS = "GPUResourceManager"
 _OF_SERVERS = {"jobs-storage", "snapshot-storage"}
 
 
@@ -77,6 +78,20 @@ def study_findings(layout: KitLayout) -> Iterator[Check]:
                 f"local/{path.name} is for NVIDIA FLARE's own launchers: its data, variables and images come to no job"
             )
             yield warned("study", f"{told}; say them by 'datasets', 'env', 'secrets' and 'image'")
+
+
+def gpu_findings(config: ParentConfig, gpu_ids: Sequence[str] | str) -> Iterator[Check]:
+    """Say where the launcher has GPUs and NVIDIA FLARE's own resource manager does not, or the other way round."""
+    for manager in config.components:
+        if manager.id != RESOURCE_MANAGER or not manager.path.endswith(_COUNTS_GPUS):
+            continue
+        count, told = manager.args.get("num_of_gpus", 0), f"in {manager.where} has 'num_of_gpus': "
+        if gpu_ids and not count:
+            why = "a job that asks for GPUs is never scheduled here, though the launcher has 'gpu_ids'"
+            yield warned(RESOURCE_MANAGER, f"{told}0: {why}; say how many there are")
+        elif count and not gpu_ids:
+            why = "jobs that ask for GPUs are scheduled here and refused, for the launcher has no 'gpu_ids'"
+            yield warned(RESOURCE_MANAGER, f"{told}{count}: {why}")
 
 
 def memory_findings(tmpfs: Mapping[str, str], mounts: Sequence[Mount], kit: Path) -> Iterator[Check]:

@@ -22,10 +22,11 @@ from ..flare.parent_config import OURS, KitComponent, ParentConfig
 from ..runtime.docker import DockerRuntime
 from ..runtime.docker_clients import default_address
 from ..runtime.docker_networks import Network
-from .host_findings import key_finding, memory_findings, socket_findings, study_findings, way_findings
+from .host_findings import gpu_findings, key_finding, memory_findings, socket_findings, study_findings, way_findings
 from .launcher_findings import CLASSES, launcher_findings
 from .listener_findings import listener_findings
 from .parent_python import python_findings, without_nvflare
+from .verdicts import warned
 
 KIT_ARGUMENTS = ("python", "private_key", "kit_files")
 """The arguments that only the launcher of kits has, which cannot be made where NVIDIA FLARE is not installed."""
@@ -77,9 +78,12 @@ class KitCheck:
         with closing(launcher):
             for found in launcher.check(self._context()):
                 yield Check(f"{component.id}: {found.what}", found.ok, found.detail, found.warning)
+        if launcher.policy.image is None:
+            yield warned(f"{component.id}: image", "'image' names none, so jobs that name none themselves are refused")
         network = _found(launcher)
         yield from listener_findings(config, launcher.network, network, self.others)
         yield key_finding(config, component.args.get("private_key", False))
+        yield from gpu_findings(config, launcher.gpu_ids)
         yield from memory_findings(launcher.isolation.tmpfs, launcher.mounts, self.layout.root)
 
     def _without_launcher(self, config: ParentConfig, component: KitComponent) -> Iterator[Check]:

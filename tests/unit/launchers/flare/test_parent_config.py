@@ -40,6 +40,12 @@ def test_a_class_of_ours_that_is_not_there_counts_as_a_launcher(tmp_path: Path) 
     assert [launcher.id for launcher in config.own_launchers] == ["x"]
 
 
+def test_what_else_this_package_has_for_kits_is_no_launcher(tmp_path: Path) -> None:
+    manager = {"id": "resource_manager", "path": "launchers.nvflare_resource_manager.FlareResourceManager"}
+    config = read(tmp_path, x__p_resources_json={"components": [manager, {"id": "j", "name": "JobJournal"}]})
+    assert [launcher.id for launcher in config.launchers] == ["process_launcher"]
+
+
 def test_where_it_listens_is_what_its_comm_config_says(tmp_path: Path) -> None:
     resources = {"host": "172.30.0.1", "port": 8102, "connection_security": "mtls"}
     said = {"backbone_conn_gen": 2, "internal": {"scheme": "stcp", "resources": resources}}

@@ -27,6 +27,11 @@ pytestmark = pytest.mark.usefixtures("engine", "parent_python")
 
 OURS = "launchers.nvflare_launcher.ClientDockerJobLauncher"
 NVIDIA = "nvflare.app_opt.job_launcher.docker_launcher.ClientDockerJobLauncher"
+GPU_MANAGER = {
+    "id": "resource_manager",
+    "path": "nvflare.app_common.resource_managers.gpu_resource_manager.GPUResourceManager",
+    "args": {"num_of_gpus": 2, "mem_per_gpu_in_GiB": 8},
+}
 OWN_FILE, COMM_CONFIG, RESOURCES = "flcore__p_resources.json", "comm_config.json", "resources.json"
 PORTS = iter(range(18200, 19000))
 
@@ -292,6 +297,21 @@ WARNED = {
     "the site's own choice of the key": (
         lambda kit, _: kit.change(args={"image": "job:1", "network": "flare", "private_key": True}),
         "key: 'private_key' has jobs see the site's own private key",
+    ),
+    "no image for jobs that name none": (
+        lambda kit, _: kit.change(args={"network": "flare"}),
+        "docker_launcher: image: 'image' names none, so jobs that name none themselves are refused",
+    ),
+    "GPUs of which NVIDIA FLARE's manager knows nothing": (
+        lambda kit, _: kit.change(args={"image": "job:1", "network": "flare", "gpu_ids": ["0"]}),
+        "resource_manager: in local/resources.json has 'num_of_gpus': 0: a job that asks for GPUs is never scheduled "
+        "here, "
+        "though the launcher has 'gpu_ids'; say how many there are",
+    ),
+    "GPUs of which the launcher knows nothing": (
+        lambda kit, _: kit.write(RESOURCES, {"components": [GPU_MANAGER]}),
+        "resource_manager: in local/resources.json has 'num_of_gpus': 2: jobs that ask for GPUs are scheduled here and "
+        "refused, for the launcher has no 'gpu_ids'",
     ),
     "a study": (
         hide_study,
