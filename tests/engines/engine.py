@@ -311,7 +311,7 @@ class Engine:
         """Send a signal to the daemon; to its companion outside of the namespaces, too, which stops with it."""
         if self._daemon is None or self._ended():
             raise EngineError("the private engine does not run")
-        os.kill(child_of(self._daemon), number)
+        os.kill(self.daemon_pid(), number)
         if number is signal.SIGCONT:
             self._daemon.send_signal(number)
 

@@ -12,6 +12,7 @@ from xml.etree import ElementTree
 from tests.environments import demo_config
 from tests.faults.engine_faults import FAULTS
 from tests.faults.lab import Fault, Lab, play
+from tests.faults.verdict import KILLED
 
 from .engine import IMAGE, Engine
 from .visit import Visitor
@@ -42,7 +43,8 @@ class Trial:
     tests: dict[str, Counter[str]] = field(default_factory=dict)
     """How many had which outcome, by module."""
     restarts: dict[str, str] = field(default_factory=dict)
-    """How many results were right of those that a restart of the daemon could have spoilt, by the fault's name."""
+    """How many results were right of those that a restart of the daemon could have spoilt, by the fault's name; and how
+    many of these jobs the engine has killed with it, or after it."""
     failures: list[str] = field(default_factory=list)
     reasons: Counter[str] = field(default_factory=Counter)
     """Why tests were skipped, and how many."""
@@ -65,10 +67,9 @@ def attempt(engine: Engine, select: tuple[str, ...]) -> Trial:
         _run_check(visitor, trial)
         _run_demo(visitor, trial)
         _run_tests(visitor, trial, select)
-    if engine.program.user == 0:  # the faults' sites are root's
-        for fault in FAULTS:
-            if fault.name in RESTARTS:
-                _restart(engine, fault, trial)
+    for fault in FAULTS:
+        if fault.name in RESTARTS:
+            _restart(engine, fault, trial)
     trial.seconds = time.monotonic() - began
     return trial
 
@@ -116,7 +117,8 @@ def _restart(engine: Engine, fault: Fault, trial: Trial) -> None:
         for i in range(_REPEATS)
     ]
     right, jobs = (sum(getattr(outcome, name) for outcome in outcomes) for name in ("right", "jobs"))
-    trial.restarts[fault.name] = f"{right} / {jobs}"
+    killed = sum(outcome.ends[KILLED] for outcome in outcomes)
+    trial.restarts[fault.name] = f"{right} / {jobs}, {killed} killed"
     trial.failures += [f"{fault.name}: {wrong}" for outcome in outcomes for wrong in (*outcome.problems, *outcome.left)]
 
 
