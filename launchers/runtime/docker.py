@@ -42,13 +42,10 @@ from .docker_answer import (
     OF_WHAT_NEEDS_A_CONTAINER,
     NothingToDoError,
     Refusals,
-    ToldEnd,
-    as_it_ended,
     cdi_gpus,
     epoch_seconds,
     found_image,
     inspected_state,
-    is_end_disguised,
     listed_container,
     may_have_arrived,
     measured_usage,
@@ -57,11 +54,11 @@ from .docker_answer import (
     refusal,
     told_address,
     told_container,
-    told_end,
 )
 from .docker_check import network_checks, there
 from .docker_clients import DockerClients, ask_what_it_is, default_address
 from .docker_container import inspection_of, lacks_its_gpus, remove, send_signal, wait_until_gone
+from .docker_ends import ToldEnds
 from .docker_labels import ImageLabels
 from .docker_output import output_so_far
 from .docker_parent import Parent, as_parent, own_container_id
@@ -123,8 +120,7 @@ class DockerRuntime:
         self._traits: EngineTraits | None = None
         """What it said that it is, to be believed as long as a stream of its events goes on."""
         self._warned: set[str] = set()
-        self._ends: dict[str, ToldEnd] = {}
-        """What the events said of ends, by container, for as long as the engine lists these."""
+        self._ends = ToldEnds()
         self._lock = threading.Lock()
 
     def traits(self) -> EngineTraits:
@@ -199,28 +195,20 @@ class DockerRuntime:
             api.start(container_id)
 
     def inspect(self, container_id: str) -> ContainerState:
+        return self._ends.once_settled(partial(self._look_at, container_id))
+
+    def _look_at(self, container_id: str) -> ContainerState:
         with self._errors(f"container {container_id[:12]}"):
             inspection = inspection_of(self._clients.looks.api, container_id, self._clients.dialect)
         if inspection is None:
             return GONE
-        state, told = inspected_state(inspection, self._clients.dialect), self._ends.get(container_id)
-        if told is None or is_end_disguised(inspection):
-            return state
-        as_told = as_it_ended(state, told)
-        if as_told is not state:
-            logger.warning(
-                "container %s: the engine told of the exit code %d, and says %s now: it was killed meanwhile",
-                *(container_id[:12], told.exit_code, state.exit_code),
-                extra={"container_id": container_id},
-            )
-        return as_told
+        return self._ends.as_told(container_id, inspected_state(inspection, self._clients.dialect), inspection)
 
     def list_containers(self) -> list[ContainerSummary]:
         with self._errors("the list of containers"):
             listed = self._clients.looks.api.containers(all=True, filters=self._filters)
             ours = self._labels.without_inherited(listed)
-        for gone in set(self._ends) - {entry["Id"] for entry in listed}:
-            self._ends.pop(gone, None)
+        self._ends.forget_all_but([entry["Id"] for entry in listed])
         return [listed_container(entry, self._clients.dialect) for entry in ours]
 
     def _image_labels(self, image: str) -> Mapping[str, str] | None:
@@ -241,7 +229,8 @@ class DockerRuntime:
             # The engine answers a little before it subscribes: what happens in between is told only by a replay of the
             # past. What comes twice by that does no harm, for an event is a hint.
             since = int(time.time() - _REPLAY)
-            with self._closable(client.api.events(since=since, filters=filters, decode=True)) as stream:
+            events = client.api.events(since=since, filters=filters, decode=True)
+            with self._closable(events) as stream, self._ends.listening():
                 try:
                     yield self._ids(stream)
                 finally:
@@ -261,8 +250,7 @@ class DockerRuntime:
     def _ids(self, stream: Iterable[Mapping[str, Any]]) -> Iterator[str]:
         for event in stream:
             if container_id := told_container(event):
-                if end := told_end(event):
-                    self._ends[container_id] = end
+                self._ends.hear(container_id, event)
                 yield container_id
 
     def close_events(self) -> None:
