@@ -361,8 +361,16 @@ def child_of(process: subprocess.Popen[bytes]) -> int:
 
 def _children(pid: int) -> list[int]:
     tasks = Path(f"/proc/{pid}/task").glob("*/children")
-    return [int(child) for task in tasks for child in task.read_text().split()]
+    return [int(child) for task in tasks for child in _text(task).split()]
 
 
 def _name_of(pid: int) -> str:
-    return Path(f"/proc/{pid}/comm").read_text().strip()
+    return _text(Path(f"/proc/{pid}/comm")).strip()
+
+
+def _text(file: Path) -> str:
+    """Return what the kernel says of a process; nothing of one that has just ended."""
+    try:
+        return file.read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
