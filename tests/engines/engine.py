@@ -25,6 +25,7 @@ from docker.errors import APIError, DockerException
 
 from tests.environments import ROOT
 
+from .folders import own_folder
 from .programs import MACHINE, Program
 
 PREPARE = ROOT / "configs/docker/prepare.py"
@@ -330,17 +331,13 @@ class Engine:
 @contextmanager
 def running(program: Program) -> Iterator[Engine]:
     """Yield an engine that runs, and has what jobs need; at the end nothing of it stays but its root file system."""
-    folder = Path(tempfile.mkdtemp(prefix="fle-"))  # short: there are sockets in it
-    folder.chmod(0o755)
-    try:
+    with own_folder() as folder:
         if program.root:
             program.root.make()
         with Engine(folder / "e", program=program) as engine:
             engine.start()
             engine.prepare()
             yield engine
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager

@@ -15,6 +15,8 @@ from tests.environments import ROOT
 
 from .engine import Engine
 
+_UNTIL_WE_DIE = ("setpriv", "--pdeathsig=KILL", "--")
+"""Else tests would go on, of an engine that has gone with us."""
 # A folder that only root may look into is opened for this process alone: what is in it keeps its own mode.
 _OPEN = """
 user=$1
@@ -69,7 +71,7 @@ class Visitor:
         argv = [str(Path(sys.executable).with_name(command[0])), *command[1:]]
         place = ["nsenter", f"--target={self._engine.daemon_pid()}", "--net", "--"]
         return subprocess.run(
-            [*place, *run_as(self._engine.program.user, *argv)],
+            [*place, *run_as(self._engine.program.user, *_UNTIL_WE_DIE, *argv)],
             cwd=ROOT,
             env=os.environ | self._environment(),
             capture_output=True,
