@@ -57,7 +57,7 @@ from .docker_answer import (
 )
 from .docker_check import network_checks, there
 from .docker_clients import DockerClients, ask_what_it_is, default_address
-from .docker_container import inspection_of, lacks_its_gpus, remove, send_signal, wait_until_gone
+from .docker_container import inspection_of, lacks_its_gpus, list_of, remove, send_signal, wait_until_gone
 from .docker_ends import ToldEnds
 from .docker_labels import ImageLabels
 from .docker_output import output_so_far
@@ -206,7 +206,7 @@ class DockerRuntime:
 
     def list_containers(self) -> list[ContainerSummary]:
         with self._errors("the list of containers"):
-            listed = self._clients.looks.api.containers(all=True, filters=self._filters)
+            listed = list_of(self._clients.looks.api, self._filters, self._clients.dialect)
             ours = self._labels.without_inherited(listed)
         self._ends.forget_all_but([entry["Id"] for entry in listed])
         return [listed_container(entry, self._clients.dialect) for entry in ours]
