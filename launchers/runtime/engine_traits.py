@@ -167,6 +167,12 @@ def _warnings(traits: EngineTraits) -> Iterator[tuple[str, str]]:
             "users",
             f"{traits} is rootless: jobs run as its user 0, who on the host is the site's own, and no more",
         )
+        if traits.name != PODMAN.name:
+            yield (
+                "host-gateway",
+                f"jobs that look for their parent on this host find {traits}'s own network in its place: name the "
+                'address of this host as "host-gateway-ip" in its daemon.json; where that is done, all is well',
+            )
     elif traits.shift != NO_SHIFT:
         yield "users", f"{traits} shifts users (userns-remap): {_told(traits.shift)}"
 
