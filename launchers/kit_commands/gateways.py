@@ -9,7 +9,7 @@ from flcore.errors import ConfigError, JobLaunchError
 from ..runtime.docker import DockerRuntime
 from ..runtime.docker_networks import DockerNetworks, Network, planned
 
-_WAY_OUT = "or name by --address where jobs find their parent"
+_WAY_OUT = "name by --address where jobs find their parent"
 
 
 class Gateways:
@@ -38,9 +38,9 @@ class Gateways:
             try:
                 found = engine.networks.find(name) or self._make(name, engine.networks)
             except JobLaunchError as error:
-                raise ConfigError(f"{error}; {_WAY_OUT}") from error
+                raise ConfigError(f"{error}; or {_WAY_OUT}") from error
         if not found.gateways:
-            raise ConfigError(f"the network {name} has no gateway, {_WAY_OUT}")
+            raise ConfigError(f"the network {name} has no gateway: {_WAY_OUT}")
         return found
 
     def _make(self, name: str, engine: DockerNetworks) -> Network:

@@ -18,10 +18,17 @@ from ..flare.parent_config import CLEAR, ParentConfig
 from ..flare.wanted_files import HOST_NETWORK, WantedFile, Wish, launcher_args, wanted_files
 from ..runtime.docker_networks import Network
 from .gateways import Gateways
-from .parents import FIRST_PORT, free_port, is_here, is_running, kits_around, named_ports
-
-EVERY_ADDRESS = "0.0.0.0"  # noqa: S104 - of the parent's container
-_LOOPBACK = ("localhost", "127.0.0.1", "::1")
+from .parents import (
+    EVERY_ADDRESS,
+    FIRST_PORT,
+    LOOPBACK,
+    free_port,
+    is_here,
+    is_of_host,
+    is_running,
+    kits_around,
+    named_ports,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,33 +73,38 @@ def _wish(args: argparse.Namespace, config: ParentConfig, gateways: Gateways, ta
     for key, meaning in {"image": "of jobs that name none", "network": "of the jobs' containers, or 'host'"}.items():
         if not known.get(key):
             raise ConfigError(f"{config.layout.root}: --{key} is missing: the {key} {meaning}")
-    if known["network"] == HOST_NETWORK:
-        return wish
     host = _host(args, config, known["network"], gateways)
+    if not host:
+        return wish
     port = args.port or _port(config, args.in_container, taken)
     security = config.listener.security if config.own_launchers else CLEAR
     return replace(wish, host=host, port=port, security=security)
 
 
 def _host(args: argparse.Namespace, config: ParentConfig, network: str, gateways: Gateways) -> str:
-    """Return where jobs find their parent: what is named, or the kit has, if they can; else the network's gateway."""
+    """Return where jobs find their parent: what is named, or the kit has, if they can; else the network's gateway.
+
+    Empty where nothing needs to be said.
+    """
     if args.address:
         return str(args.address)
+    if network == HOST_NETWORK:
+        return "" if is_of_host(config.listener.host) else LOOPBACK[0]
     if args.in_container or config.layout.starts_in_container:
-        return EVERY_ADDRESS
+        return EVERY_ADDRESS[0]
     there = gateways.of(network)
     return config.listener.host if _can_be_reached(config.listener.host, there) else there.gateways[0]
 
 
 def _can_be_reached(host: str, network: Network) -> bool:
     """Whether a host that a kit names may be what its operator means: then it stays."""
-    if host in _LOOPBACK:
+    if host in LOOPBACK:
         return False
     try:
         ip_address(host)
     except ValueError:  # a name
         return True
-    return host == EVERY_ADDRESS or (network.has(host) and is_here(host))
+    return host in EVERY_ADDRESS or (network.has(host) and is_here(host))
 
 
 def _port(config: ParentConfig, in_container: bool, taken: set[int]) -> int:

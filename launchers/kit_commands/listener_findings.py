@@ -12,11 +12,17 @@ from ..flare.kit_layout import KitLayout
 from ..flare.parent_config import Listener, ParentConfig
 from ..flare.wanted_files import HOST_NETWORK
 from ..runtime.docker_networks import Network
-from .parents import is_here, is_listened_on, is_running, kits_around, named_ports
+from .parents import (
+    EVERY_ADDRESS,
+    LOOPBACK,
+    is_here,
+    is_listened_on,
+    is_of_host,
+    is_running,
+    kits_around,
+    named_ports,
+)
 from .verdicts import missing, warned, well
-
-EVERY_ADDRESS = ("0.0.0.0", "::")  # noqa: S104 - to be told from others
-LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 _WHAT = "comm_config.json"
 _BY_FILES = "shared-file"
@@ -40,9 +46,13 @@ def address_finding(
     """Say whether containers of a network reach the parent where it listens."""
     listener, root = config.listener, config.layout.root
     said = f"{listener.where} has jobs find their parent at {listener.host}"
-    install = f"flcore nvflare install {root} names it"
-    if network == HOST_NETWORK or listener.scheme == _BY_FILES:
-        return well(_WHAT, f"jobs share {'this host' if network == HOST_NETWORK else 'a folder'} with the parent")
+    install = f"flcore nvflare install {root} mends it"
+    if listener.scheme == _BY_FILES:
+        return well(_WHAT, "jobs share a folder with the parent")
+    if network == HOST_NETWORK:
+        if is_of_host(listener.host):
+            return well(_WHAT, "jobs share this host's network with the parent")
+        return missing(_WHAT, f"{said}, which is no address of this host, whose network they share; {install}")
     if listener.host in LOOPBACK:
         gateway = f"its gateway, {found.gateways[0]}" if found and found.gateways else "its gateway"
         return missing(_WHAT, f"{said}, which no container in the network {network} reaches: {gateway}; {install}")

@@ -6,6 +6,7 @@ import os
 import socket
 from collections.abc import Container, Iterable, Iterator
 from contextlib import suppress
+from ipaddress import ip_address
 from pathlib import Path
 
 from flcore.errors import ConfigError
@@ -16,6 +17,9 @@ from ..flare.parent_config import ParentConfig, mapping_of
 FIRST_PORT = 8102
 PORTS = range(FIRST_PORT, FIRST_PORT + 898)
 """Where parents listen for their jobs: each takes the first that nobody else has."""
+
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
+EVERY_ADDRESS = ("0.0.0.0", "::")  # noqa: S104 - to be told from others
 
 _APP = b"nvflare.private.fed.app."
 _PARENTS = (_APP + b"client.client_train", _APP + b"server.server_train")
@@ -69,6 +73,15 @@ def is_here(address: str) -> bool:
         except OSError:
             return False
     return True
+
+
+def is_of_host(name: str) -> bool:
+    """Whether who shares this host's network reaches it by this name, as far as that can be told."""
+    try:
+        ip_address(name)
+    except ValueError:
+        return True
+    return name in (*LOOPBACK, *EVERY_ADDRESS) or is_here(name)
 
 
 def is_running(kit: Path) -> bool:

@@ -179,17 +179,17 @@ MISSING = {
         lambda kit, _: kit.listen(host="172.31.5.1"),
         "comm_config.json: local/comm_config.json has jobs find their parent at 172.31.5.1, which is not in the "
         "network flare (127.30.0.0/24; its gateway is 127.30.0.1): was it made anew? flcore nvflare install KIT "
-        "names it",
+        "mends it",
     ),
     "the parent listens on localhost": (
         lambda kit, _: kit.listen(host="127.0.0.1"),
         "comm_config.json: local/comm_config.json has jobs find their parent at 127.0.0.1, which no container in the "
-        "network flare reaches: its gateway, 127.30.0.1; flcore nvflare install KIT names it",
+        "network flare reaches: its gateway, 127.30.0.1; flcore nvflare install KIT mends it",
     ),
     "there is no comm_config.json": (
         lambda kit, _: (kit.root / "local" / COMM_CONFIG).unlink(),
         "comm_config.json: no file has jobs find their parent at localhost, which no container in the network flare "
-        "reaches: its gateway, 127.30.0.1; flcore nvflare install KIT names it",
+        "reaches: its gateway, 127.30.0.1; flcore nvflare install KIT mends it",
     ),
     "another comm_config.json is found first": (
         lambda kit, _: (kit.root / "local" / COMM_CONFIG).rename(kit.root / "startup" / COMM_CONFIG),
@@ -436,7 +436,21 @@ def test_jobs_on_the_hosts_network_need_no_address(
     (kit.root / "local" / COMM_CONFIG).unlink()
     give_network(engine, "host")
     assert check(kit) == 0
-    assert "  ok       comm_config.json: jobs share this host with the parent\n" in capsys.readouterr().out
+    assert "  ok       comm_config.json: jobs share this host's network with the parent\n" in capsys.readouterr().out
+
+
+def test_on_the_hosts_network_an_address_of_another_is_told_and_mended(
+    kit: Kit, engine: SmallEngine, capsys: pytest.CaptureFixture[str]
+) -> None:
+    give_network(engine, "host")
+    assert main(["nvflare", "install", str(kit.root), "--network", "host"]) == 0
+    kit.listen(host="192.0.2.1")  # the gateway of a network that is gone
+    capsys.readouterr()
+    assert check(kit) == 1
+    assert "at 192.0.2.1, which is no address of this host, whose network they share; flcore" in capsys.readouterr().out
+    assert main(["nvflare", "install", str(kit.root)]) == 0
+    assert kit.read(COMM_CONFIG)["internal"]["resources"]["host"] == "localhost"
+    assert check(kit) == 0
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root checks for another user")
