@@ -115,9 +115,8 @@ Break = Callable[[Kit, SmallEngine], Any]
 MISSING = {
     "no launcher was set up": (
         lambda kit, _: main(["nvflare", "uninstall", str(kit.root)]),
-        "launcher: jobs are launched by ClientProcessJobLauncher (process_launcher, in "
-        "local/resources.json.default), not "
-        "by flcore: flcore nvflare install KIT --image IMAGE --network NETWORK",
+        "launcher: jobs are launched by ClientProcessJobLauncher (process_launcher, in local/resources.json.default), "
+        "not by flcore: flcore nvflare install KIT --image IMAGE --network NETWORK",
     ),
     "there is no launcher at all": (
         lambda kit, _: kit.write(OWN_FILE, {}),
@@ -127,8 +126,7 @@ MISSING = {
     "the process launcher is still in": (
         lambda kit, _: kit.add(RESOURCES, id="process_launcher", path=PROCESS_LAUNCHER["client"]),
         "process_launcher: ClientProcessJobLauncher is still in local/resources.json: where two would launch a job "
-        "NVIDIA "
-        "FLARE takes the first, or none: flcore nvflare install KIT takes it out",
+        "NVIDIA FLARE takes the first, or none: flcore nvflare install KIT takes it out",
     ),
     "NVIDIA FLARE's own Docker launcher is still in": (
         lambda kit, _: kit.add(RESOURCES, id="docker", path=NVIDIA),
@@ -148,8 +146,7 @@ MISSING = {
     "the launcher's class is misspelt": (
         lambda kit, _: kit.change(path=OURS.replace("Launcher", "Luncher")),
         "docker_launcher: launchers.nvflare_launcher has no 'ClientDockerJobLuncher' (in "
-        "local/flcore__p_resources.json); "
-        "did you mean 'ClientDockerJobLauncher'?",
+        "local/flcore__p_resources.json); did you mean 'ClientDockerJobLauncher'?",
     ),
     "the launcher is there twice": (
         lambda kit, _: kit.add(OWN_FILE, id="another", path=OURS),
@@ -164,8 +161,7 @@ MISSING = {
     "two components have one name": (
         lambda kit, _: kit.add(RESOURCES, id="docker_launcher", path="a.B"),
         "docker_launcher: stands 2 times in local/resources.json, local/flcore__p_resources.json: NVIDIA FLARE does "
-        "not "
-        "start so; give each a name of its own",
+        "not start so; give each a name of its own",
     ),
     "the image is not on the engine": (
         lambda _, engine: engine.answers.update({"GET /images/job:1/json": (404, {"message": "No such image: job:1"})}),
@@ -178,8 +174,8 @@ MISSING = {
     "the network was made anew": (
         lambda kit, _: kit.listen(host="172.31.5.1"),
         "comm_config.json: local/comm_config.json has jobs find their parent at 172.31.5.1, which is not in the "
-        "network flare (127.30.0.0/24; its gateway is 127.30.0.1): was it made anew? flcore nvflare install KIT "
-        "mends it",
+        "network flare (127.30.0.0/24; its gateway is 127.30.0.1): was it made anew? flcore nvflare install KIT mends "
+        "it",
     ),
     "the parent listens on localhost": (
         lambda kit, _: kit.listen(host="127.0.0.1"),
@@ -194,8 +190,7 @@ MISSING = {
     "another comm_config.json is found first": (
         lambda kit, _: (kit.root / "local" / COMM_CONFIG).rename(kit.root / "startup" / COMM_CONFIG),
         "comm_config.json: the parent finds startup/comm_config.json first, and reads that, not "
-        "local/comm_config.json: "
-        "move it out of the kit",
+        "local/comm_config.json: move it out of the kit",
     ),
     "two kits have one port": (
         lambda kit, _: Kit(kit.root.parent / "site-2").listen(port=kit.port),
@@ -204,9 +199,8 @@ MISSING = {
     ),
     "a server has the port for its clients": (
         lambda kit, _: (make_kit(kit.root.parent / "server", "server"), kit.listen(port=8002)),
-        "port: 8002 (in local/comm_config.json) is named by KITS/server, for its clients, too: flcore nvflare "
-        "install KIT "
-        "takes a free one",
+        "port: 8002 (in local/comm_config.json) is named by KITS/server, for its clients, too: flcore nvflare install "
+        "KIT takes a free one",
     ),
 }
 
@@ -280,14 +274,12 @@ WARNED = {
     "a kit that was prepared for containers": (
         lambda kit, _: kit.listen(connection_security="mtls"),
         "key: jobs see the site's own private key, as local/comm_config.json asks for mutual TLS; "
-        "'connection_security': "
-        "'clear' there spares them that",
+        "'connection_security': 'clear' there spares them that",
     ),
     "jobs that connect to the server": (
         lambda kit, _: kit.write(COMM_CONFIG, {**kit.read(COMM_CONFIG), "backbone_conn_gen": 2}),
-        "server: 'backbone_conn_gen': 2 in local/comm_config.json has jobs connect to the server, too; 1 has them "
-        "talk to "
-        "their parent alone",
+        "server: 'backbone_conn_gen': 2 in local/comm_config.json has jobs connect to the server, too; 1 has them talk "
+        "to their parent alone",
     ),
     "a signed kit": (
         lambda kit, _: write(kit.root / "startup/signature.json", {"client.key": "x"}),
@@ -305,8 +297,7 @@ WARNED = {
     "GPUs of which NVIDIA FLARE's manager knows nothing": (
         lambda kit, _: kit.change(args={"image": "job:1", "network": "flare", "gpu_ids": ["0"]}),
         "resource_manager: in local/resources.json has 'num_of_gpus': 0: a job that asks for GPUs is never scheduled "
-        "here, "
-        "though the launcher has 'gpu_ids'; say how many there are",
+        "here, though the launcher has 'gpu_ids'; say how many there are",
     ),
     "GPUs of which the launcher knows nothing": (
         lambda kit, _: kit.write(RESOURCES, {"components": [GPU_MANAGER]}),
@@ -316,14 +307,12 @@ WARNED = {
     "a study": (
         hide_study,
         "study: local/study_runtime.yaml is for NVIDIA FLARE's own launchers: its data, variables and images come to "
-        "no "
-        "job; say them by 'datasets', 'env', 'secrets' and 'image'",
+        "no job; say them by 'datasets', 'env', 'secrets' and 'image'",
     ),
     "a second comm_config.json": (
         lambda kit, _: write(kit.root / "local/old" / COMM_CONFIG, {}),
         "comm_config.json: there is local/old/comm_config.json, too: which of two a parent takes is chance; move it "
-        "out "
-        "of the kit",
+        "out of the kit",
     ),
     "an unused copy of the launchers": (
         lambda kit, _: write(kit.root / "local/custom/launchers/__init__.py", ""),
@@ -343,8 +332,7 @@ WARNED = {
     "an address of this host that is not the network's": (
         lambda kit, _: kit.listen(host="127.40.0.1"),
         "comm_config.json: local/comm_config.json has jobs find their parent at 127.40.0.1, outside of the network "
-        "flare "
-        "(127.30.0.0/24; its gateway is 127.30.0.1): this host's firewall has a say in that",
+        "flare (127.30.0.0/24; its gateway is 127.30.0.1): this host's firewall has a say in that",
     ),
 }
 
