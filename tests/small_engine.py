@@ -44,6 +44,8 @@ class SmallEngine(ThreadingMixIn, UnixStreamServer):
         self.keeps_connections = False
         """Whether it does so after an answer, as a real engine does, unless the client says otherwise."""
         self.answers = dict(ANSWERS)
+        self.heads: dict[str, dict[str, str]] = {}
+        """What stands in the heads of its answers, beside their length."""
         self.asked: list[str] = []
         self.silent: set[str] = set()
         """What it does not answer before the end."""
@@ -98,15 +100,17 @@ class _Answer(BaseHTTPRequestHandler):
             self.server.is_silent.set()
             self.server.end.wait()
         else:
-            self._say(*self.server.answers[request])
+            self._say(*self.server.answers[request], self.server.heads.get(request))
 
     do_GET = do_POST = do_DELETE = _answer  # noqa: N815 - the names of http.server
 
-    def _say(self, status: int, body: Any) -> None:
+    def _say(self, status: int, body: Any, head: dict[str, str] | None = None) -> None:
         data = b"" if body is None else body if isinstance(body, bytes) else json.dumps(body).encode()
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(data)))
+        for name, value in (head or {}).items():
+            self.send_header(name, value)
         self.end_headers()
         if data:  # who has read that there is none may be gone
             self.wfile.write(data)
