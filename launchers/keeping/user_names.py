@@ -6,7 +6,8 @@
     <workspace>/.flcore/jobs/<job id>.<nonce>.passwd    what a job is shown in its place, as long as there is its record
 
 Only a container shows what an image has. So the first one of an image is looked into before its start, and made anew if
-it lacks the job's user; the next ones are made as they must be. An engine that names users itself is asked for nothing.
+it lacks the job's user; the next ones are made as they must be. What an engine adds by itself (Podman) does not count:
+it adds to a last line that has no end, too.
 """
 
 from __future__ import annotations

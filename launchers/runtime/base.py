@@ -149,7 +149,7 @@ class Runtime(Protocol):
     def passwd_of(self, container_id: str) -> bytes | None:
         """Return what ``/etc/passwd`` says in a container that was made and not started; nothing if it has none.
 
-        None where nobody need complete it, or may: users are named without it, or it is no plain file, or too large.
+        None where nobody is to complete it: users are named without it, or it is no plain file, or too large.
         """
         ...
 

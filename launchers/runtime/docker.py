@@ -147,10 +147,7 @@ class DockerRuntime:
 
     def passwd_of(self, container_id: str) -> bytes | None:
         with self._errors(f"/etc/passwd of container {container_id[:12]}"):
-            api = self._clients.looks.api
-            return (
-                None if self._clients.dialect.names_users else small_file(api, container_id, "/etc/passwd", MAX_PASSWD)
-            )
+            return small_file(self._clients.looks.api, container_id, "/etc/passwd", MAX_PASSWD)
 
     def describe(self, spec: ContainerSpec) -> Mapping[str, Any]:
         located = self._parent().located(spec)

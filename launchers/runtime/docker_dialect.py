@@ -42,8 +42,6 @@ class Dialect:
     """Whether a paused process goes on when it is sent a signal."""
     tmpfs_options: tuple[str, ...] = ()
     """What has to be said of a folder in memory for it to be as Docker makes it by itself."""
-    names_users: bool = False
-    """Whether a container's ``/etc/passwd`` gets its user from the engine, where the image does not know him."""
     gpu_driver: str = "nvidia"
     gpu_prefix: str = ""
     """What stands before a GPU's id in the request for it."""
@@ -112,7 +110,6 @@ PODMAN = Dialect(
     removes_at_once=False,
     signals_wake=False,
     tmpfs_options=("noexec", "nosuid", "nodev"),
-    names_users=True,
     gpu_driver="cdi",
     gpu_prefix="nvidia.com/gpu=",
     gpus_shown_as="Devices",

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from flcore.errors import RuntimeRefusedError, RuntimeUnavailableError
+from flcore.errors import RuntimeRefusedError
 from launchers.runtime.base import MAX_PASSWD
 from launchers.runtime.docker import DockerRuntime
 from tests.small_engine import SmallEngine
@@ -99,14 +99,3 @@ def test_an_engine_that_shows_nothing_refuses(engine: SmallEngine, runtime: Dock
     engine.answers[ARCHIVE] = 403, {"message": "not for you"}
     with pytest.raises(RuntimeRefusedError, match=r"^/etc/passwd of container 0123: .*not for you"):
         runtime.passwd_of("0123")
-
-
-def test_an_engine_that_is_away_is_no_image_without_users(engine: SmallEngine) -> None:
-    with closing(DockerRuntime(f"{engine.address}-of-nobody")) as runtime, pytest.raises(RuntimeUnavailableError):
-        runtime.passwd_of("0123")
-
-
-def test_podman_names_users_itself_and_is_not_asked(engine: SmallEngine, runtime: DockerRuntime) -> None:
-    engine.about = {"Version": "5.8.6", "Components": [{"Name": "Podman Engine", "Version": "5.8.6"}]}
-    assert runtime.passwd_of("0123") is None
-    assert not [call for call in engine.asked if "archive" in call]
