@@ -49,6 +49,7 @@ class FakeRuntime:
     """
 
     name = "fake runtime"
+    command = "docker"
     remembers = True
 
     def __init__(
@@ -175,8 +176,7 @@ class FakeRuntime:
         with self._engine():
             if self.images is not None and image not in self.images:
                 return None
-            image_id = self.image_ids.get(image, image)
-            return FoundImage(image_id, frozenset({image_id}))
+            return FoundImage(found := self.image_ids.get(image, image), frozenset({found}))
 
     def pull(self, image: str) -> FakePull:
         return FakePull(image, self._begin_pull, self._add_image)

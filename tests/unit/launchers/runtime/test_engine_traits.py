@@ -229,6 +229,19 @@ def test_of_a_rootless_engine_that_sets_some_limits_it_is_not_told_that_its_host
     assert "what its user is given: none with cgroup v1, with v2 what systemd's 'Delegate=' names" in told["limits"]
 
 
+def test_of_a_rootless_docker_a_site_is_told_how_jobs_reach_a_parent_on_the_host() -> None:
+    told = {check.what: check.detail for check in warnings(as_traits(*ROOTLESS))}
+    assert told["host-gateway"] == (
+        "jobs that look for their parent on this host find Docker Engine 28.5.2+dfsg4's own network in its place: name "
+        'the address of this host as "host-gateway-ip" in its daemon.json; where that is done, all is well'
+    )
+
+
+@pytest.mark.parametrize("said", [ROOTLESS_PODMAN, PODMAN, REMAPPED], ids=["rootless Podman", "Podman", "userns-remap"])
+def test_of_engines_whose_jobs_reach_their_host_it_is_told_nothing_of_that(said: tuple[Any, Any]) -> None:
+    assert "host-gateway" not in [check.what for check in warnings(as_traits(*said))]
+
+
 @pytest.mark.parametrize(
     ("version", "leaks"),
     [
