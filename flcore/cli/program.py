@@ -14,7 +14,6 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from ..config.problems import Problems
 from ..errors import ConfigError, FLCoreError
 from ..import_path import leave_current_folder
 from ..plain_text import visible
@@ -52,6 +51,8 @@ _CHECK_EXAMPLE = """example:
 
 A folder is a startup kit of NVIDIA FLARE's, whose parent is to launch its jobs by flcore: what it would find is looked
 at before it is started (see `flcore nvflare install`).
+
+a line per thing: ok; warning, of what an engine does not enforce; MISSING, without which no job runs
 
 exit status: 0 if all is there, be it with warnings, 1 if something is missing, 2 if a config is wrong"""
 
@@ -136,20 +137,27 @@ def check(args: argparse.Namespace) -> int:
     from ..submitted_job import SubmittedJob
     from ..workflow import JobWorkflow
 
-    folders = [Path(path) for path in args.config if os.path.isdir(path)]  # noqa: PTH112 - pathlib's may raise
+    folders = [path for path in args.config if os.path.isdir(path)]  # noqa: PTH112 - pathlib's may raise
     if folders and args.job:
         raise ConfigError(f"--job: is for sites' configs, and {folders[0]} is a folder")
-    complete = _check_folders(folders)
-    sites = []
+    complete = True
+    sites: list[Site] = []
+    wrong: list[ConfigError] = []
     for path in args.config:
-        if Path(path) in folders:
+        try:
+            if path in folders:
+                complete &= _check_folder(Path(path), list(map(Path, folders)))
+                continue
+            site = Site.from_config(read_config(path))
+        except ConfigError as error:
+            wrong.append(error)
             continue
-        config = read_config(path)
-        site = Site.from_config(config)
         sites.append(site)
         print(f"{path}: site {site.name}, {len(site.components())} components")
         complete &= _check_workspace(site)
         complete &= _check_launchers(site)
+    if wrong:
+        raise ConfigError("\n".join(map(str, wrong))) from wrong[0]
     if args.job:
         complete &= _describe(JobWorkflow(SubmittedJob.read(args.job), sites), as_json=False) == EXIT_OK
     return EXIT_OK if complete else EXIT_FAILED
@@ -174,16 +182,8 @@ def _launchers(site: Site) -> dict[str, JobLauncherSpec]:
     return {key: c for key, c in site.components().items() if isinstance(c, JobLauncherSpec)}
 
 
-def _check_folders(folders: Sequence[Path]) -> bool:
-    """Say the same of sites whose config is a folder, as of NVIDIA FLARE's; raise what is wrong with any at the end."""
-    problems, complete = Problems(), True
-    for folder in folders:
-        complete &= bool(problems.attempt(_check_folder, folder, folders))
-    problems.raise_all(ConfigError)
-    return complete
-
-
 def _check_folder(folder: Path, folders: Sequence[Path]) -> bool:
+    """Say the same of a site whose config is a folder, as NVIDIA FLARE's are."""
     complete = True
     with disk_in_words():
         checked = check_of_folder(folder, folders)
@@ -298,6 +298,8 @@ def _add_run(commands: Commands) -> None:
 
 
 def _add_check(commands: Commands) -> None:
-    parser = add_command(commands, "check", check, "check site configs", _CHECK_EXAMPLE)
+    parser = add_command(
+        commands, "check", check, "say whether configs load, and what of their needs is there", _CHECK_EXAMPLE
+    )
     parser.add_argument("config", metavar="CONFIG", nargs="+", help="a site's config, or a kit of NVIDIA FLARE's")
     parser.add_argument("--job", metavar="JOB_DIR", help="also print what a job on these sites would be launched with")
