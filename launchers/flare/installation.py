@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from difflib import unified_diff
 from hashlib import sha256
@@ -77,7 +77,9 @@ class Installation:
         """
         with _in_words(self._folder):
             said = [line for name, note in self._notes().items() for line in self._restore(name, note)]
-            shutil.rmtree(self._folder)
+            (self._folder / _NOTES).unlink()
+            with suppress(OSError):  # somebody else has put something there
+                self._folder.rmdir()
         return said
 
     def _note(self, file: WantedFile, notes: dict[str, _Note]) -> None:
@@ -105,7 +107,7 @@ class Installation:
 
     def _is_edited(self, name: str, note: _Note) -> bool:
         now = _hash(_content(self._local / name))
-        return note.edited or now not in (note.was, note.written)
+        return now != note.was and (note.edited or now != note.written)
 
     def _restore(self, name: str, note: _Note) -> Iterator[str]:
         path = self._local / name
@@ -169,13 +171,16 @@ def _put(path: Path, content: bytes, like: Path) -> None:
     """Have a file be this as a whole, or as it was. A new one is as open as another, and belongs to whom that does."""
     model = path if path.exists() else like if like.exists() else path.parent
     part = path.with_name(f".{path.name}.part")
-    with part.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    part.chmod(model.stat().st_mode & 0o777 if model.is_file() else _MODE)
-    _give_as(model, part)
-    part.replace(path)
+    try:
+        with part.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        part.chmod(model.stat().st_mode & 0o777 if model.is_file() else _MODE)
+        _give_as(model, part)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def _give_as(model: Path, path: Path) -> None:

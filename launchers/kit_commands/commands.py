@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 from importlib import import_module
-from ipaddress import ip_network
 
 from flcore.cli.command import Commands, add_command, disk_in_words
 
@@ -85,6 +84,8 @@ def _port(text: str) -> int:
 
 
 def _subnet(text: str) -> str:
+    from ipaddress import ip_network
+
     try:
         return str(ip_network(text))
     except ValueError as error:

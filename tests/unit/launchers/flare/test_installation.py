@@ -102,13 +102,40 @@ def test_an_installation_that_was_cut_off_is_finished_by_the_next(kit: Path, mon
     installation = install(kit, comm_config_json="1", new_json="1")
     assert installation.edited() == []
     installation.undo()
-    assert {name for name in snapshot(kit) if not name.endswith(".part")} == set(before)
+    assert snapshot(kit) == before
+
+
+def unlink_nothing(path: Path, missing_ok: bool = False) -> None:
+    raise OSError(5, "Input/output error", str(path))
+
+
+def test_what_was_restored_before_a_cut_is_not_taken_for_edited(kit: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = snapshot(kit)
+    install(kit, comm_config_json="1", new_json="1")
+    (kit / "local/comm_config.json").write_text("mine")
+    installation = install(kit, comm_config_json="2", new_json="1")
+    monkeypatch.setattr(Path, "unlink", unlink_nothing)
+    with pytest.raises(ConfigError, match="Input/output error"):
+        installation.undo()
+    monkeypatch.undo()
+    installation.undo()
+    assert (kit / "local/comm_config.json.edited").read_text() == "2"
+    (kit / "local/comm_config.json.edited").unlink()
+    assert snapshot(kit) == before
+
+
+def test_what_somebody_else_has_put_beside_what_is_kept_stays(kit: Path) -> None:
+    installation = install(kit, comm_config_json="1")
+    (kit / "local/before-flcore/mine").write_text("mine")
+    installation.undo()
+    assert [path.name for path in (kit / "local/before-flcore").iterdir()] == ["mine"]
+    assert not installation.is_there
 
 
 def test_a_restoration_that_was_cut_off_is_finished_by_the_next(kit: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = snapshot(kit)
     installation = install(kit, comm_config_json="1", new_json="1")
-    monkeypatch.setattr(Path, "unlink", lambda *_, **__: (_ for _ in ()).throw(OSError(5, "Input/output error")))
+    monkeypatch.setattr(Path, "unlink", unlink_nothing)
     with pytest.raises(ConfigError, match="Input/output error"):
         installation.undo()
     monkeypatch.undo()
