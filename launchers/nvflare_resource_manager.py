@@ -38,6 +38,8 @@ __all__ = ["FlareResourceManager"]
 
 _EXPIRATION_PERIOD = 300
 """Seconds, as in the kits of NVIDIA FLARE's newest versions: a big app may take its time to get to all sites."""
+_LAUNCH_PERIOD = 60.0
+"""Seconds from the allocation until the launch is to have begun, which it does at once, or never."""
 _SEPARATOR = ":"
 """In a token, between the job's id and the reservation's nonce; in neither of them."""
 _ALONE = (
@@ -106,7 +108,7 @@ class FlareResourceManager(ResourceManagerSpec, FLComponent):  # type: ignore[mi
         _launcher_of(fl_ctx).reservations.give_back(job_id, nonce)
 
     def allocate_resources(self, resource_requirement: dict[str, Any], token: str, fl_ctx: Any) -> dict[str, Any]:
-        """Keep what a token stands for a while longer, for the launch that follows. Returns no resources.
+        """Keep what a token stands for until the launch has begun that is to follow. Returns no resources.
 
         A token that has expired, or is of a parent that has died since, is good if there is still room. Raises
         JobLaunchError if not.
@@ -114,7 +116,8 @@ class FlareResourceManager(ResourceManagerSpec, FLComponent):  # type: ignore[mi
         job_id, nonce = _parsed(token)
         if not nonce:
             raise JobLaunchError(f"the token {token!r} was given by another resource manager: submit the job again")
-        if not _launcher_of(fl_ctx).reservations.renew(job_id, self.expiration_period):
+        reservations, seconds = _launcher_of(fl_ctx).reservations, min(self.expiration_period, _LAUNCH_PERIOD)
+        if not reservations.renew(job_id, seconds):
             self._reserve(job_id, resource_requirement, None, fl_ctx)
         return {}
 

@@ -51,6 +51,7 @@ class GpuLeases:
         Done again for the same job, this counts in place of what was kept for it; if it raises, that is as it was.
         Raises as :meth:`take` does.
         """
+        self.ids()  # which may take a while to be found, when it is the first time
         with self._lock:
             self._reserved[who.job_id] = self._take(count, who, None)
 
@@ -67,6 +68,7 @@ class GpuLeases:
         First of all those that are kept for it, all of which it gives up by this. Raises NoGpuError if too few are
         free, JobRejectedError if the site has fewer, or JobLaunchError.
         """
+        self.ids()
         with self._lock:
             lease = self._take(count, who, record)
             self._reserved.pop(who.job_id, None)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import logging
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import threading
 import time
+from argparse import Namespace
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -27,6 +29,7 @@ from nvflare.fuel.sec.audit import AuditService
 from nvflare.private.admin_defs import Message
 from nvflare.private.defs import RequestHeader, SysCommandTopic, TrainingTopic, new_cell_message
 from nvflare.private.event import fire_event
+from nvflare.private.fed.app.fl_conf import FLClientStarterConfiger
 from nvflare.private.fed.client.admin import FedAdminAgent
 from nvflare.private.fed.client.client_engine_internal_spec import ClientEngineInternalSpec
 from nvflare.private.fed.client.scheduler_cmds import (
@@ -43,6 +46,7 @@ from launchers.nvflare_resource_manager import FlareResourceManager
 from launchers.records.gpu_leases import GpuLeases
 from launchers.runtime.fake import FakeRuntime
 
+ROOT = Path(__file__).parents[3]
 SITE = "site-1"
 SHORT, TIMEOUT = 0.05, 10.0
 ONE_GPU = {"num_of_gpus": 1}
@@ -168,7 +172,9 @@ class Client:
 
     def end(self, job: str) -> None:
         self.runtime.exit(f"{SITE}-{IDS[job]}")
-        until(lambda: IDS[job] not in self.report()["jobs"])
+        until(
+            lambda: IDS[job] not in self.report()["jobs"] and f"job {IDS[job]} of {SITE}" not in self.holders().values()
+        )
 
     def holders(self) -> dict[str, str]:
         return GpuLeases(self.folder / ".flcore/gpus", list).holders()
@@ -209,6 +215,32 @@ def test_making_one_needs_no_docker_sdk_engine_or_disk() -> None:
 def test_wrong_arguments_are_all_told_at_once() -> None:
     with pytest.raises(ValueError, match=r"max_jobs must be a whole number(.|\n)*expiration_period must be"):
         FlareResourceManager(max_jobs=0, expiration_period=0)
+
+
+def configured(folder: Path, *managers: str) -> FLClientStarterConfiger:
+    """Return what reads the kit of a client that has our file, and these managers in its resources.json."""
+    (folder / "startup").mkdir()
+    (folder / "local").mkdir()
+    servers = [{"name": "s", "service": {"scheme": "grpc", "target": "server:8002"}}]
+    (folder / "startup/fed_client.json").write_text(json.dumps({"format_version": 2, "client": {}, "servers": servers}))
+    components = [{"id": "resource_manager", "path": path, "args": {"resources": {}}} for path in managers]
+    (folder / "local/resources.json").write_text(json.dumps({"format_version": 2, "components": components}))
+    shutil.copy(ROOT / "configs/nvflare/resource_manager__p_resources.json", folder / "local")
+    args = Namespace(workspace=str(folder), job_id=None, set=[])
+    configer = FLClientStarterConfiger(Workspace(str(folder), SITE), args, [f"uid={SITE}", "secure_train=false"])
+    configer.configure()
+    return configer
+
+
+def test_a_parent_builds_the_manager_of_our_file(tmp_path: Path) -> None:
+    manager = configured(tmp_path).components["resource_manager"]
+    assert isinstance(manager, FlareResourceManager)
+    assert manager.max_jobs == 4
+
+
+def test_a_parent_with_another_manager_in_its_kit_does_not_start(tmp_path: Path) -> None:
+    with pytest.raises(Exception, match='duplicate component id "resource_manager"'):
+        configured(tmp_path, "nvflare.app_common.resource_managers.list_resource_manager.ListResourceManager")
 
 
 # --- a job's way ---
@@ -452,7 +484,6 @@ if len(sys.argv) > 3:
 print(token, flush=True)
 signal.pause()
 """
-ROOT = Path(__file__).parents[3]
 
 
 def killed_parent(folder: Path, *more: str) -> str:

@@ -56,6 +56,7 @@ class Site:
     def end(self, job_id: str) -> None:
         self.runtime.exit(f"site-1-{job_id}")
         until(lambda: job_id not in self.launcher.open_keeper(self.ctx).job_ids())
+        until(lambda: f"job {job_id} of site-1" not in self.holders().values())
 
     def holders(self) -> dict[str, str]:
         return GpuLeases(self.folder / ".flcore/gpus", list).holders()
