@@ -89,8 +89,8 @@ class FlareResourceManager(ResourceManagerSpec, FLComponent):  # type: ignore[mi
     def check_resources(self, resource_requirement: dict[str, Any], fl_ctx: Any) -> tuple[bool, str]:
         """Reserve a place, and the GPUs that a job asks for. Returns (True, token), or (False, the reason).
 
-        NVIDIA FLARE puts the job off then, and shows the reason in its ``schedule_history``: up to 2.8 if the site is
-        one of its mandatory clients, from 2.9 on in any case.
+        NVIDIA FLARE puts the job off then, if it needs the site, and shows the reason in its ``schedule_history``: up
+        to 2.8 only for a mandatory client, where enough others have room.
         """
         job_id = fl_ctx.get_prop(FlareContextKey.CURRENT_JOB_ID)
         try:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,9 @@ from .topologies import Topology
 
 COMPLETED = "FINISHED:COMPLETED"
 ONE_GPU = {"num_of_gpus": 1}
-NOT_NOW = "not enough sites have enough resources"
+NOT_NOW = "enough resources"
+"""What the server says of a job that it puts off."""
+NEEDS_SITE_1 = {"min_clients": 1, "mandatory_clients": ["site-1"]}
 
 
 @pytest.fixture(scope="module")
@@ -33,8 +34,8 @@ def federation() -> Iterator[Federation]:
         yield federation
 
 
-def wanting(name: str, *sites: str) -> Job:
-    return Job(name, trainer={"seconds": 2}, meta={"resource_spec": dict.fromkeys(sites, ONE_GPU)})
+def wanting(name: str, *sites: str, **meta: Any) -> Job:
+    return Job(name, trainer={"seconds": 2}, meta={"resource_spec": dict.fromkeys(sites, ONE_GPU), **meta})
 
 
 def history(federation: Federation, job_id: str) -> str:
@@ -94,14 +95,15 @@ def test_two_jobs_that_want_the_one_gpu_of_a_site_get_it_one_after_the_other(fed
 
 
 def test_a_job_that_waits_gets_the_gpu_of_a_parent_that_was_killed(federation: Federation) -> None:
-    first, second = (federation.submit(wanting(name, "site-1")) for name in ("killed", "waiting"))
+    first, second = (federation.submit(wanting(name, "site-1", **NEEDS_SITE_1)) for name in ("killed", "waiting"))
     until(lambda: f"site-1-{first}" in federation.containers(first), 60, "the first job's container")
     until_put_off(federation, second)
     federation.restart_parent("site-1")
     most = watch(federation, [first, second])
     outcome = federation.wait(second)
 
-    assert re.search(f"job {first}: found again", federation.log("site-1"))
+    assert f"Details: site-1:job {second}: too few of the site's GPUs are free" in history(federation, second)
+    assert f"job {first}: found again" in federation.log("site-1")
     assert federation.status(first) != COMPLETED
     assert outcome.is_right, federation.story()
     assert most == 1
