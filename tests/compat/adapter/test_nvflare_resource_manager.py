@@ -38,9 +38,10 @@ from nvflare.private.fed.client.scheduler_cmds import (
     ReportResourcesProcessor,
     StartJobProcessor,
 )
+from nvflare.private.fed.utils.fed_utils import get_job_launcher
 from nvflare.private.scheduler_constants import ShareableHeader
 
-from flcore.errors import JobLaunchError
+from flcore.errors import JobLaunchError, JobRejectedError
 from launchers.nvflare_launcher import ClientDockerJobLauncher
 from launchers.nvflare_resource_manager import FlareResourceManager
 from launchers.records.gpu_leases import GpuLeases
@@ -120,7 +121,7 @@ class Client:
         fl_ctx = self.new_context()
         job_args = {"exe_module": ("-m", "work"), "parent_url": ("-p", "tcp://0.0.0.0:8102")}
         fl_ctx.set_prop(FLContextKey.JOB_PROCESS_ARGS, job_args, private=True, sticky=False)
-        self.launcher.launch_job(job_meta, fl_ctx)
+        get_job_launcher(job_meta, fl_ctx).launch_job(job_meta, fl_ctx)
         return ""
 
     # What a server sends.
@@ -454,6 +455,32 @@ def test_a_launch_that_fails_frees_the_gpus_at_once(client: Client) -> None:
     client.runtime.images = set()
     assert "ImageError: " in client.begin("a", client.reserve("a"))
     assert client.holders() == {}
+
+
+class Refuser(FLComponent):  # type: ignore[misc]  # its base is of a package without types
+    """Refuses each launch."""
+
+    def handle_event(self, event_type: str, fl_ctx: Any) -> None:
+        if event_type == EventType.BEFORE_JOB_LAUNCH:
+            raise JobRejectedError("not today")
+
+
+def test_a_launch_that_another_component_refuses_frees_the_gpus_at_once(client: Client) -> None:
+    client.components.append(Refuser())
+    assert "not today" in client.begin("a", client.reserve("a"))
+    assert client.holders() == {}
+
+
+def test_clients_of_one_host_that_share_its_gpus_put_jobs_off_for_each_other(tmp_path: Path) -> None:
+    one, other = (Client(tmp_path / name, gpu_lease_dir=str(tmp_path / "gpus")).start() for name in ("one", "other"))
+    token = one.reserve("a")
+    assert other.check("b")[0] is False
+    one.cancel(token)
+    assert other.check("b")[0]
+    assert one.begin("a", token).endswith(f"0 of 1 GPUs are free; 0: job {IDS['b']} of {SITE}.")
+    other.close()
+    assert one.begin("a", token) == "OK"
+    one.close()
 
 
 def test_threads_that_ask_at_once_never_get_one_gpu_twice(tmp_path: Path) -> None:
