@@ -19,6 +19,8 @@ CLIENTS = ("site-1", "site-2")
 SITES = (SERVER, *CLIENTS)
 ADMIN = "admin@compat.org"
 _ORG = "compat"
+_SCHEDULE = {"min_schedule_interval": 1.0, "max_schedule_interval": 5.0, "max_schedule_count": 100}
+"""When a server tries again to start a job that it has put off: soon, and as long as a slow machine takes."""
 _PORTS = range(20000, 30000)
 """Below those that a kernel gives to whoever asks for any."""
 
@@ -76,7 +78,7 @@ def configure(
     resources["components"] = [one for one in resources["components"] if one["id"] not in replaced]
     for component in resources["components"]:
         if component["id"] == "job_scheduler":
-            component["args"]["min_schedule_interval"] = 1.0  # so that who waits for nobody any more is soon started
+            component["args"].update(_SCHEDULE)
     for place in _storage_places(resources):
         place.update({key: f"{storage}/{Path(value).name}" for key, value in place.items() if key.endswith("root")})
     _write(local / "resources.json", resources)
