@@ -46,6 +46,7 @@ from .flare.kit import KIT_FILES, FlareKit, check_run_folder, is_readable, stora
 from .flare.process import RETURN_CODE_FILE, value_of
 from .job_handle import ContainerJobHandle
 from .keeping.job_folder import JobFolder
+from .keeping.reservations import Reservations
 from .launch_plan import LaunchPlan
 from .policy import site_args
 from .policy.job_command import CREDENTIAL_VARIABLES
@@ -61,6 +62,8 @@ __all__ = [
     "return_code_of",
 ]
 
+LAUNCHER_KEY = "__flcore_job_launcher__"
+"""In each context of a site: its launcher, for who answers for the site before a job is launched."""
 HOST_WORKSPACE = "NVFL_DOCKER_WORKSPACE"
 """NVIDIA FLARE's variable of a parent in a container: where the engine's host has the kit."""
 
@@ -242,6 +245,8 @@ class _NVFlareJobLauncher(JobLauncherSpec):  # type: ignore[misc]  # its base is
         super().__init__()
         self.launcher = self.kind(mount_path, *args, **kwargs)
         self.launcher.name = type(self).__name__
+        self.reservations = Reservations()
+        """For jobs of which the site was asked whether it has room for them."""
         self._handles: dict[str, ContainerJobHandle] = {}
         """Of the jobs that run, by id."""
         self._forgotten: set[str] = set()
@@ -254,11 +259,17 @@ class _NVFlareJobLauncher(JobLauncherSpec):  # type: ignore[misc]  # its base is
         """Volunteer before a launch; find, and end, what a dead parent has left; end all at the site's end."""
         if event_type == EventType.BEFORE_JOB_LAUNCH:
             self._volunteer(fl_ctx)
+        elif event_type == EventType.SYSTEM_BOOTSTRAP:
+            fl_ctx.set_prop(LAUNCHER_KEY, self, private=True, sticky=True)
         elif event_type == EventType.SYSTEM_START:
-            self.launcher.handle_event(event_type, fl_ctx)
+            try:
+                self.launcher.handle_event(event_type, fl_ctx)
+            finally:
+                self.reservations.open()
         elif event_type == EventType.JOB_RECOVERED:
             self._end_recovered(fl_ctx.get_prop(FLContextKey.JOB_HANDLE), fl_ctx.get_engine())
         elif event_type == EventType.SYSTEM_END:
+            self.reservations.close()
             self._end_all()
             self.launcher.handle_event(event_type, fl_ctx)
 
@@ -271,12 +282,13 @@ class _NVFlareJobLauncher(JobLauncherSpec):  # type: ignore[misc]  # its base is
         workspace = fl_ctx.get_prop(FLContextKey.WORKSPACE_OBJECT)
         folder = Path(workspace.get_run_dir(job_id))
         try:
-            self._raise_refusal(job_id)
-            check_run_folder(job_id, folder, Path(workspace.get_app_dir(job_id)).name)
-            if earlier := self._handles.get(job_id):  # of a parent that was killed
-                self._forgotten.discard(job_id)
-                earlier.terminate(by="NVIDIA FLARE, which launches it again")
-            handle = self.launcher.launch_job(job_meta, fl_ctx)
+            with self.reservations.used(job_id):
+                self._raise_refusal(job_id)
+                check_run_folder(job_id, folder, Path(workspace.get_app_dir(job_id)).name)
+                if earlier := self._handles.get(job_id):  # of a parent that was killed
+                    self._forgotten.discard(job_id)
+                    earlier.terminate(by="NVIDIA FLARE, which launches it again")
+                handle = self.launcher.launch_job(job_meta, fl_ctx)
         except FLCoreError as error:  # NVIDIA FLARE tells the server, but not the site's own log
             self.logger.warning("job %s: not launched: %s", job_id, error)
             raise

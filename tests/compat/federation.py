@@ -227,9 +227,12 @@ class Federation:
         (self.folder / "storage").mkdir()
         for site in SITES:
             meanings = {"image": self.image, "network": self._network, "workspace": self._workspace(site)}
-            component = self.launcher.component(site, meanings)
+            components = self.launcher.components(site, meanings)
             internal = self._addresses.internal[site]
-            kits.configure(self._kits[site], self._storage(), component, self.launcher.is_only_one, internal)
+            kits.configure(self._kits[site], self._storage(), components, self.launcher.is_only_one, internal)
+            for code in self.launcher.custom:
+                (self._kits[site] / "local/custom").mkdir(exist_ok=True)
+                shutil.copy(code, self._kits[site] / "local/custom")
 
     @property
     def _in_containers(self) -> bool:
