@@ -11,17 +11,16 @@ import hashlib
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 from flcore.config.problems import Problems
 from flcore.config.sizes import UNITS, parse_size, size_in_words
-from flcore.fl_constant import JobMetaKey
 from flcore.job_meta import JobMeta, check_metadata, get_deployments, get_job_id, get_object, rejection
 
 from .argv_limits import VARIABLE_NAME, check_words
 from .image_reference import ImageName, ImageRule, allowed_digests
+from .job_words import Word, read_words
 
-DEFAULT_SPEC = "default"
 MIN_MEMORY = 6 << 20
 """Bytes. Docker refuses less."""
 
@@ -37,22 +36,8 @@ _RESERVED_VARIABLE = re.compile(
 )
 _DOCKER_S_SIZE = re.compile(r"([1-9][0-9]{0,14})([kmgt])", re.ASCII)
 
-_RESOURCE_KEYS = frozenset({"num_of_gpus", "num_of_cpus", "memory", "mem_per_gpu_in_GiB", "docker"})
-_LAUNCHER_KEYS = frozenset({"image", "env", "num_of_gpus", "shm_size"})
-_SITES_OWN = frozenset(
-    {"network", "user", "init", "entrypoint", "read_only", "tmpfs", "mounts", "pids_limit", "cap_add", "security_opt"}
-    | {"privileged", "pid_mode", "ipc_mode", "cgroup_parent"}
-)
-"""Options of a container that a site's config may set; what job authors know from elsewhere is among them."""
 _ONLY_IF_ASKED = frozenset({"num_of_gpus"})
 """What a job gets none of unless it asks or the site has a default; of the others, the limit."""
-
-
-class _Word(NamedTuple):
-    """A value of the metadata, and where it stands."""
-
-    value: Any
-    path: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,10 +92,7 @@ def resolve(job_meta: JobMeta, site: str, policy: SitePolicy, mode: str = "docke
     ``resource_spec[site]``. ``num_of_gpus``: from all of these. A null is as if it were not there.
     """
     check_metadata(job_meta)
-    launcher_spec = _launcher_spec(job_meta, site, mode)
-    resource_spec = _as_words(
-        _section(job_meta, JobMetaKey.RESOURCE_SPEC, site, _RESOURCE_KEYS), f"resource_spec.{site}"
-    )
+    launcher_spec, resource_spec = read_words(job_meta, site, mode)
     for spec in (launcher_spec, resource_spec):
         if "num_of_gpus" in spec:
             _check_gpus(job_meta, spec["num_of_gpus"], policy)
@@ -124,7 +106,7 @@ def resolve(job_meta: JobMeta, site: str, policy: SitePolicy, mode: str = "docke
         image=image.value if policy.images is not None else policy.image,
         image_digests=_digests(job_meta, image, site, policy),
         resources=resources,
-        env=_env(job_meta, *launcher_spec.get("env", _Word({}, "")), policy.job_env_prefixes),
+        env=_env(job_meta, *launcher_spec.get("env", Word({}, "")), policy.job_env_prefixes),
         origins={key: word.path for key, word in {**words, "image": image}.items() if word.path},
     )
 
@@ -132,7 +114,7 @@ def resolve(job_meta: JobMeta, site: str, policy: SitePolicy, mode: str = "docke
 def names_image(job_meta: JobMeta, site: str, policy: SitePolicy, mode: str = "docker") -> bool:
     """Whether there is an image for the job at this site, be it allowed or not. Raises JobRejectedError."""
     check_metadata(job_meta)
-    return _named_image(job_meta, site, policy, _launcher_spec(job_meta, site, mode)).value is not None
+    return _named_image(job_meta, site, policy, read_words(job_meta, site, mode).launcher).value is not None
 
 
 def container_name(name: str) -> str:
@@ -172,42 +154,16 @@ def check_policy(policy: SitePolicy) -> None:
     problems.raise_all(ValueError)
 
 
-def _launcher_spec(job_meta: JobMeta, site: str, mode: str) -> dict[str, _Word]:
-    """Return the job's words to this kind of launcher at this site."""
-    default, legacy = JobMetaKey.LAUNCHER_SPEC, JobMetaKey.RESOURCE_SPEC
-    words: dict[str, _Word] = {}
-    for key, who in ((legacy, site), (default, DEFAULT_SPEC), (default, site)):  # the last one has the last word
-        words |= _as_words(_mode(job_meta, key, who, mode), f"{key}.{who}.{mode}")
-    return words
-
-
-def _as_words(spec: JobMeta, path: str) -> dict[str, _Word]:
-    return {key: _Word(value, f"{path}.{key}") for key, value in spec.items() if value is not None}
-
-
-def _mode(job_meta: JobMeta, key: str, site: str, mode: str) -> JobMeta:
-    path = f"{key}.{site}.{mode}"
-    spec = get_object(job_meta, path, _section(job_meta, key, site, None).get(mode, {}))
-    for option in _SITES_OWN.intersection(spec):
-        raise rejection(job_meta, f"{path}.{option}", f"no job may ask for it, only a site ('{option}')", spec[option])
-    return get_object(job_meta, path, spec, _LAUNCHER_KEYS)
-
-
-def _section(job_meta: JobMeta, key: str, site: str, allowed: frozenset[str] | None) -> JobMeta:
-    spec = get_object(job_meta, key, job_meta.get(key, {}))
-    return get_object(job_meta, f"{key}.{site}", spec.get(site, {}), allowed)
-
-
-def _named_image(job_meta: JobMeta, site: str, policy: SitePolicy, spec: Mapping[str, _Word]) -> _Word:
+def _named_image(job_meta: JobMeta, site: str, policy: SitePolicy, spec: Mapping[str, Word]) -> Word:
     if "image" in spec:
         return spec["image"]
     for entry in get_deployments(job_meta):
         if entry.covers(site) and entry.image:
-            return _Word(entry.image, f"{entry.path}.image")
-    return _Word(policy.image, "")
+            return Word(entry.image, f"{entry.path}.image")
+    return Word(policy.image, "")
 
 
-def _digests(job_meta: JobMeta, word: _Word, site: str, policy: SitePolicy) -> tuple[str, ...]:
+def _digests(job_meta: JobMeta, word: Word, site: str, policy: SitePolicy) -> tuple[str, ...]:
     """Return the digests of which the image must have one. Raises JobRejectedError if a job may not name it."""
     image, path = word
     if policy.images is None or image is None:
@@ -243,7 +199,7 @@ def _check_words(job_meta: JobMeta, path: str, words: list[str], value: Any) -> 
         raise rejection(job_meta, path, str(error), value) from error
 
 
-def _granted(job_meta: JobMeta, words: Mapping[str, _Word], policy: SitePolicy) -> Resources:
+def _granted(job_meta: JobMeta, words: Mapping[str, Word], policy: SitePolicy) -> Resources:
     """Return what the job asks for, else the site's default, else its limit."""
     given = {}
     for name, parse in _PARSERS.items():
@@ -255,7 +211,7 @@ def _granted(job_meta: JobMeta, words: Mapping[str, _Word], policy: SitePolicy) 
 
 
 def _asked(
-    job_meta: JobMeta, word: _Word, parse: Callable[[Any], float], limit: float | None, key: str = "num_of_gpus"
+    job_meta: JobMeta, word: Word, parse: Callable[[Any], float], limit: float | None, key: str = "num_of_gpus"
 ) -> float:
     try:
         wanted = parse(word.value)
@@ -272,7 +228,7 @@ def _said(key: str, value: float) -> str:
     return size_in_words(int(value)) if key in ("memory", "shm_size") else f"{value}"
 
 
-def _check_gpus(job_meta: JobMeta, word: _Word, policy: SitePolicy) -> None:
+def _check_gpus(job_meta: JobMeta, word: Word, policy: SitePolicy) -> None:
     """Raise JobRejectedError for more GPUs than the site has: in any place, as one may stand behind another."""
     wanted = _asked(job_meta, word, _parse_gpus, policy.limits.num_of_gpus)
     if policy.gpus is not None and wanted > policy.gpus:
@@ -280,7 +236,7 @@ def _check_gpus(job_meta: JobMeta, word: _Word, policy: SitePolicy) -> None:
         raise rejection(job_meta, word.path, f"{offer} ('gpu_ids')", word.value)
 
 
-def _check_gpu_memory(job_meta: JobMeta, word: _Word, granted: Resources, policy: SitePolicy) -> None:
+def _check_gpu_memory(job_meta: JobMeta, word: Word, granted: Resources, policy: SitePolicy) -> None:
     """Raise JobRejectedError for more memory than a GPU has. A job has all of it: its GPUs are nobody else's."""
     value, path = word
     if type(value) not in (int, float) or not 0 <= value <= _MAX_GPU_MEMORY:
