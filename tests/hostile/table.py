@@ -84,7 +84,7 @@ SHAPE = [
     *group("shape", ("resource_spec",), {"resources in a list": [{"memory": 1}]}),
     *group("shape", RESOURCES, {"a site's resources that are a number": 64}),
     *group("shape", ("deploy_map",), {"a deploy map that is a list": ["app"], "one that is null": None}),
-    *group("shape", ("deploy_map", "app"), {"an app's sites that are an object": {"sites": []}}),
+    *group("shape", ("deploy_map", "app"), {"an app's sites that are a number": 5}),
     *group("shape", ENTRY, {"an entry that is a list": [SITE], "an entry that is null": None}),
     *group("shape", ENTRY, {"an entry without sites": {}}, path="deploy_map.app[2].sites", shows=None),
     *group(
@@ -353,7 +353,7 @@ NO_CPUS: dict[str, Any] = {
     "processors in a list": [1],
 }
 NO_GPUS = {"GPUs as text": "1", "GPUs that are true": True, "less than no GPU": -1, "a float of GPUs": 1.0}
-NO_SHM = {"shared memory below zero": -1, "no shared memory": 0, "shared memory with an exponent": "1e9", "true": True}
+NO_SHM = {"shared memory below zero": -1, "shared memory with an exponent": "1e9", "true": True}
 
 RESOURCE = [
     *group("resources", (*RESOURCES, "memory"), NO_MEMORY),
