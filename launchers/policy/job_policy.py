@@ -9,15 +9,18 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 from flcore.config.problems import Problems
 from flcore.config.sizes import UNITS, parse_size, size_in_words
+from flcore.fl_constant import JobConstants
 from flcore.job_meta import JobMeta, check_metadata, get_deployments, get_job_id, get_object, rejection
 
 from .argv_limits import VARIABLE_NAME, check_words
+from .asked_command import asked_entrypoint, asked_python
 from .image_reference import ImageName, ImageRule, allowed_digests
 from .job_words import Word, read_words
 
@@ -34,7 +37,7 @@ _RESERVED_VARIABLE = re.compile(
     r"LD_.*|PATH|PYTHON.*|.*_PROXY|DOCKER_.*|NVFLARE_.*|FLCORE_.*|HOME|IFS|NVIDIA_.*|CUDA_VISIBLE_DEVICES|CUDA_DEVICE_ORDER",
     re.IGNORECASE,
 )
-_DOCKER_S_SIZE = re.compile(r"([1-9][0-9]{0,14})([kmgt])", re.ASCII)
+_DOCKER_S_SIZE = re.compile(r"([0-9]{1,19})(\.[0-9]{1,19})?([kmgt]?)b?", re.ASCII | re.IGNORECASE)
 
 _ONLY_IF_ASKED = frozenset({"num_of_gpus"})
 """What a job gets none of unless it asks or the site has a default; of the others, the limit."""
@@ -67,6 +70,16 @@ class SitePolicy:
     """How many the site has; None: it finds out later."""
     gpu_memory: int | None = None
     """Bytes that each of them has; None: not said."""
+    python: str = ""
+    """The interpreter of jobs that name none, and"""
+    python_paths: tuple[str, ...] = ()
+    """those that a job may name beside it."""
+    entrypoint: tuple[str, ...] = ()
+    """Words before every job's command, and"""
+    entrypoints: tuple[tuple[str, ...], ...] = ()
+    """those that a job may want there, too."""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """What it has of a container's options that only a site may set: a job may ask for just that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +92,14 @@ class JobRequest:
     env: Mapping[str, str]
     image_digests: tuple[str, ...] = ()
     """What is there by the image's name must have one of these digests; none: it may be whatever it is."""
+    python: str = ""
+    """The interpreter that the job has named; empty: none."""
+    entrypoint: tuple[str, ...] = ()
+    """Words before its command that the job wants beside the site's own."""
     origins: Mapping[str, str] = field(default_factory=dict)
     """Where in the metadata ``image``, a resource or ``env`` comes from; what is not here, the site has decided."""
+    passed_over: Mapping[str, str] = field(default_factory=dict)
+    """What in the metadata is meant for others, by its path, and why it is passed over."""
 
 
 def resolve(job_meta: JobMeta, site: str, policy: SitePolicy, mode: str = "docker") -> JobRequest:
@@ -92,10 +111,9 @@ def resolve(job_meta: JobMeta, site: str, policy: SitePolicy, mode: str = "docke
     ``resource_spec[site]``. ``num_of_gpus``: from all of these. A null is as if it were not there.
     """
     check_metadata(job_meta)
-    launcher_spec, resource_spec = read_words(job_meta, site, mode)
-    for spec in (launcher_spec, resource_spec):
-        if "num_of_gpus" in spec:
-            _check_gpus(job_meta, spec["num_of_gpus"], policy)
+    launcher_spec, resource_spec, passed_over = read_words(job_meta, site, mode, policy.options)
+    gpus = [spec["num_of_gpus"] for spec in (resource_spec, launcher_spec) if "num_of_gpus" in spec]
+    _check_gpus(job_meta, site, gpus, policy)
     words = {**resource_spec, **launcher_spec}
     resources = _granted(job_meta, words, policy)
     if "mem_per_gpu_in_GiB" in resource_spec:
@@ -107,14 +125,20 @@ def resolve(job_meta: JobMeta, site: str, policy: SitePolicy, mode: str = "docke
         image_digests=_digests(job_meta, image, site, policy),
         resources=resources,
         env=_env(job_meta, *launcher_spec.get("env", Word({}, "")), policy.job_env_prefixes),
+        python=_python(job_meta, launcher_spec, site, policy),
+        entrypoint=_entrypoint(job_meta, launcher_spec, site, policy),
         origins={key: word.path for key, word in {**words, "image": image}.items() if word.path},
+        passed_over=passed_over,
     )
 
 
 def names_image(job_meta: JobMeta, site: str, policy: SitePolicy, mode: str = "docker") -> bool:
     """Whether there is an image for the job at this site, be it allowed or not. Raises JobRejectedError."""
     check_metadata(job_meta)
-    return _named_image(job_meta, site, policy, read_words(job_meta, site, mode).launcher).value is not None
+    return (
+        _named_image(job_meta, site, policy, read_words(job_meta, site, mode, policy.options).launcher).value
+        is not None
+    )
 
 
 def container_name(name: str) -> str:
@@ -179,6 +203,17 @@ def _digests(job_meta: JobMeta, word: Word, site: str, policy: SitePolicy) -> tu
     return digests or ()
 
 
+def _python(job_meta: JobMeta, words: Mapping[str, Word], site: str, policy: SitePolicy) -> str:
+    allowed = {policy.python, *policy.python_paths}
+    return asked_python(job_meta, words["python_path"], site, allowed) if "python_path" in words else ""
+
+
+def _entrypoint(job_meta: JobMeta, words: Mapping[str, Word], site: str, policy: SitePolicy) -> tuple[str, ...]:
+    if "entrypoint" not in words:
+        return ()
+    return asked_entrypoint(job_meta, words["entrypoint"], site, policy.entrypoint, policy.entrypoints)
+
+
 def _env(job_meta: JobMeta, value: Any, path: str, prefixes: tuple[str, ...]) -> dict[str, str]:
     for name, text in get_object(job_meta, path, value).items():
         if not isinstance(name, str) or not VARIABLE_NAME.fullmatch(name) or _RESERVED_VARIABLE.fullmatch(name):
@@ -206,7 +241,8 @@ def _granted(job_meta: JobMeta, words: Mapping[str, Word], policy: SitePolicy) -
         limit, default = getattr(policy.limits, name), getattr(policy.defaults, name)
         given[name] = limit if default is None and name not in _ONLY_IF_ASKED else default
         if name in words:
-            given[name] = _asked(job_meta, words[name], parse, limit, name)
+            asked = _asked(job_meta, words[name], _AS_JOBS_SAY.get(name, parse), limit, name)
+            given[name] = given[name] if name == "shm_size" and not asked else asked  # 0 is the default's own word
     return Resources(**given)
 
 
@@ -228,12 +264,23 @@ def _said(key: str, value: float) -> str:
     return size_in_words(int(value)) if key in ("memory", "shm_size") else f"{value}"
 
 
-def _check_gpus(job_meta: JobMeta, word: Word, policy: SitePolicy) -> None:
-    """Raise JobRejectedError for more GPUs than the site has: in any place, as one may stand behind another."""
-    wanted = _asked(job_meta, word, _parse_gpus, policy.limits.num_of_gpus)
-    if policy.gpus is not None and wanted > policy.gpus:
-        offer = f"more than the {policy.gpus} GPUs of this site" if policy.gpus else "this site offers no GPUs"
-        raise rejection(job_meta, word.path, f"{offer} ('gpu_ids')", word.value)
+def _check_gpus(job_meta: JobMeta, site: str, words: Sequence[Word], policy: SitePolicy) -> None:
+    """Raise JobRejectedError for more GPUs than the site has, in any place, and for places that want different ones."""
+    for word in words:
+        wanted = _asked(job_meta, word, _parse_gpus, policy.limits.num_of_gpus)
+        if policy.gpus is not None and wanted > policy.gpus:
+            offer = f"more than the {policy.gpus} GPUs of this site" if policy.gpus else "this site offers no GPUs"
+            raise rejection(job_meta, word.path, f"{offer} ('gpu_ids'){_way_out(word, site)}", word.value)
+    for first, last in pairwise(words):
+        if first.value != last.value:  # the job would get only one of them
+            raise rejection(job_meta, last.path, f"must be as many as {first.path}, which is {first.value}", last.value)
+
+
+def _way_out(word: Word, site: str) -> str:
+    """Return what a job can do that wants for all sites what not all have: a server hardly needs a GPU."""
+    if JobConstants.DEFAULT_RESOURCES not in word.path.split("."):
+        return ""
+    return f'; a job whose part here needs fewer says so in resource_spec["{site}"]'
 
 
 def _check_gpu_memory(job_meta: JobMeta, word: Word, granted: Resources, policy: SitePolicy) -> None:
@@ -266,9 +313,24 @@ def _parse_memory(value: Any) -> int:
 
 
 def _parse_shm_size(value: Any) -> int:
-    """Return bytes; NVIDIA FLARE's jobs write Docker's own ``8g``, for which ``8Gi`` stands elsewhere."""
+    """Return bytes, of a text with a binary unit (``8Gi``) or as Docker writes it (``8g``)."""
+    return parse_size(value if (size := _docker_s_size(value)) is None else size)
+
+
+def _parse_jobs_shm_size(value: Any) -> int:
+    """Return bytes as NVIDIA FLARE 2.9 takes them; 0 is Docker's word for what jobs get that do not ask."""
+    if (type(value) is int and value == 0) or _docker_s_size(value) == 0:
+        return 0
+    return _parse_shm_size(value)
+
+
+def _docker_s_size(value: Any) -> int | None:
+    """Return the bytes of a text such as ``8g``, ``512MB``, ``1.5g`` or ``1024b``; None for anything else."""
     match = _DOCKER_S_SIZE.fullmatch(value) if isinstance(value, str) else None
-    return parse_size(f"{match[1]}{match[2].upper()}i" if match else value)
+    if not match:
+        return None
+    unit = UNITS[f"{match[3].upper()}i" if match[3] else None]
+    return int(float(match[1] + match[2]) * unit) if match[2] else int(match[1]) * unit
 
 
 def _checked(key: str, value: Any, parse: Callable[[Any], float]) -> Any:
@@ -284,3 +346,5 @@ _PARSERS: dict[str, Callable[[Any], float]] = {
     "shm_size": _parse_shm_size,
     "num_of_gpus": _parse_gpus,
 }
+_AS_JOBS_SAY: dict[str, Callable[[Any], float]] = {"shm_size": _parse_jobs_shm_size}
+"""What a job may say in more ways than a site."""
