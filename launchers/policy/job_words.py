@@ -95,7 +95,7 @@ class _Reader:
 
     def _sites_resources(self, path: str) -> dict[str, Word]:
         spec = self._object(path, self._resources.get(self._site))
-        kinds = {key: part for key, part in spec.items() if key in _KINDS or key == self._mode}
+        kinds = {key: part for key, part in spec.items() if _plain(key) in (*_KINDS, self._mode)}
         words = self._known({key: value for key, value in spec.items() if key not in kinds}, path)
         if self._mode == _PROCESS or JobConstants.DEFAULT_RESOURCES in self._resources:
             part = f"{path}.{_PROCESS}"
@@ -119,7 +119,8 @@ class _Reader:
     def _launcher_part(self, path: str, spec: JobMeta) -> dict[str, Word]:
         path = f"{path}.{self._mode}"
         part = self._object(path, spec.get(self._mode))
-        get_object(self._job_meta, path, part, _LAUNCHER_KEYS | _SITES_OWN)
+        others = {key: value for key, value in part.items() if key not in _SITES_OWN}
+        get_object(self._job_meta, path, others, _LAUNCHER_KEYS)
         words = _as_words(part, path)
         for option in [key for key in words if key in _SITES_OWN]:
             word = words.pop(option)
@@ -131,7 +132,7 @@ class _Reader:
     def _pass_over_kinds(self, path: str, parts: Mapping[str, Any]) -> None:
         """Note parts of other kinds of launchers. Raises JobRejectedError for one that means ours, written wrong."""
         for kind, part in parts.items():
-            if str(kind).strip().lower() == self._mode:
+            if _plain(kind) == self._mode:
                 raise rejection(self._job_meta, f"{path}.{kind}", f"is written '{self._mode}'", part)
             if part is not None:
                 self.passed_over[f"{path}.{kind}"] = f"for launchers of the kind '{kind}'; this is '{self._mode}'"
@@ -148,6 +149,11 @@ class _Reader:
 
 def _as_words(spec: JobMeta, path: str) -> dict[str, Word]:
     return {key: Word(value, f"{path}.{key}") for key, value in spec.items() if value is not None}
+
+
+def _plain(kind: Any) -> str:
+    """Return a kind of launcher as it is meant."""
+    return str(kind).strip().lower()
 
 
 def _is_same(asked: Any, has: Any) -> bool:

@@ -106,8 +106,9 @@ def test_the_part_of_a_kind_of_launcher_that_nobody_knows_yet_is_passed_over_too
 
 @pytest.mark.parametrize("key", ["Docker", " docker", "DOCKER"])
 def test_a_launcher_of_nearly_our_name_is_refused_for_who_means_us_would_get_nothing(key: str) -> None:
-    words = refusal(launcher_spec={"site-1": {key: {"num_of_gpus": 1}}})
-    assert f"launcher_spec.site-1.{key}: is written 'docker'" in words
+    spec = {"site-1": {key: {"num_of_gpus": 1}}}
+    assert f"launcher_spec.site-1.{key}: is written 'docker'" in refusal(launcher_spec=spec)
+    assert f"resource_spec.site-1.{key}: is written 'docker'" in refusal(resource_spec=spec)
 
 
 def test_the_part_of_processes_counts_beside_resources_for_all_sites_as_in_nvidia_flare_2_9() -> None:
