@@ -126,6 +126,8 @@ def as_traits(version: Mapping[str, Any], info: Mapping[str, Any], shares_users:
 
 def _security_options(info: Mapping[str, Any]) -> Iterator[str]:
     """Yield the names of what is on, of options such as ``name=seccomp,profile=builtin``."""
+    if info.get("Rootless"):  # Podman's own word; before 5 it has no other
+        yield "rootless"
     for option in info.get("SecurityOptions") or ():
         values = dict(pair.partition("=")[::2] for pair in str(option).split(","))
         if values.get("profile") != "unconfined":

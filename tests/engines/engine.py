@@ -53,7 +53,7 @@ mknod -m 666 "$0/dev/net/tun" c 10 200
 ! mountpoint -q "$0/sys/fs/cgroup/unified" || umount "$0/sys/fs/cgroup/unified"
 cd "$0"
 pivot_root . .
-export PATH=/usr/sbin:/usr/bin
+export PATH=/usr/sbin:/usr/bin:/sbin:/bin
 umount -l .
 mount --make-rshared /
 """

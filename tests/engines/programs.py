@@ -9,7 +9,8 @@ from pathlib import Path
 
 from .roots import USER, Root
 
-_DOCKER = ("docker.io", "base-files", "iptables", "ca-certificates", "nftables", "procps", "util-linux", "mount")
+_BASE = ("base-files", "iptables", "ca-certificates", "nftables", "procps", "util-linux", "mount")
+_DOCKER = ("docker.io", *_BASE)
 _ROOTLESS = (
     "rootlesskit",
     "iproute2",
@@ -22,6 +23,7 @@ _ROOTLESS = (
     "grep",
 )
 _PODMAN = ("podman", "crun", "netavark", "aardvark-dns", "catatonit", "golang-github-containers-common", "passt")
+OLDER = Root("bookworm", (*_BASE, *_PODMAN, *_ROOTLESS))
 STABLE = Root("trixie", _DOCKER)
 NEWEST = Root("sid", (*_DOCKER, *_ROOTLESS, *_PODMAN))
 
@@ -89,7 +91,7 @@ def _rootless(folder: Path) -> list[str]:
 def _podman(folder: Path) -> list[str]:
     places = [f"--root={folder}/data", f"--runroot={folder}/run"]
     ways = ["--cgroup-manager=cgroupfs", "--events-backend=file"]
-    names = {"CONTAINERS_CONF_OVERRIDE": "containers.conf", "CONTAINERS_REGISTRIES_CONF": "registries.conf"}
+    names = {"CONTAINERS_CONF": "containers.conf", "CONTAINERS_REGISTRIES_CONF": "registries.conf"}
     files = [f"{variable}={folder}/{name}" for variable, name in names.items()]
     return ["env", *files, "podman", *places, *ways, "system", "service", "--time=0", f"unix://{folder}/docker.sock"]
 
@@ -140,6 +142,17 @@ PROGRAMS = (
         _rootless_podman,
         "podman",
         root=NEWEST,
+        user=USER,
+        environment=_OLD_CGROUPS,
+        files=_PODMANS_FILES,
+        gpu=_GPU,
+    ),
+    Program("podman-4", _podman, "podman", root=OLDER, environment=_OLD_CGROUPS, files=_PODMANS_FILES, gpu=_GPU),
+    Program(
+        "podman-4-rootless",
+        _rootless_podman,
+        "podman",
+        root=OLDER,
         user=USER,
         environment=_OLD_CGROUPS,
         files=_PODMANS_FILES,
