@@ -12,6 +12,7 @@ must be able to find out.
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -34,7 +35,8 @@ _PROCESS = "process"
 _KINDS = frozenset({_PROCESS, "docker", "k8s", "slurm"})
 """NVIDIA FLARE's kinds of launchers."""
 _LIKE_ALL_SITES = frozenset({"default", "defaults", "all"})
-_OF_ANOTHER_MANAGER = "no resource that this launcher gives"
+_LIKENESS = 0.75
+"""From which on a key may be one of ours, written wrong."""
 
 
 class Word(NamedTuple):
@@ -113,7 +115,7 @@ class _Reader:
         for word in (word for key, word in words.items() if key in _NO_RESOURCES):
             why = f"is no resource; it belongs to {JobMetaKey.LAUNCHER_SPEC}.{self._site}.{self._mode}"
             raise rejection(self._job_meta, word.path, why, word.value)
-        self.passed_over |= {words[key].path: _OF_ANOTHER_MANAGER for key in words if key not in _RESOURCE_KEYS}
+        self.passed_over |= {words[key].path: _why_no_resource(key) for key in words if key not in _RESOURCE_KEYS}
         return {key: word for key, word in words.items() if key in _RESOURCE_KEYS}
 
     def _launcher_part(self, path: str, spec: JobMeta) -> dict[str, Word]:
@@ -149,6 +151,13 @@ class _Reader:
 
 def _as_words(spec: JobMeta, path: str) -> dict[str, Word]:
     return {key: Word(value, f"{path}.{key}") for key, value in spec.items() if value is not None}
+
+
+def _why_no_resource(key: Any) -> str:
+    """Return why a key is passed over: a site's own resource manager may know it, or nobody does."""
+    ours = {name.lower(): name for name in sorted(_RESOURCE_KEYS)}
+    close = difflib.get_close_matches(str(key).lower(), ours, n=1, cutoff=_LIKENESS)
+    return "no resource that this launcher gives" + (f"; did you mean {ours[close[0]]!r}?" if close else "")
 
 
 def _plain(kind: Any) -> str:

@@ -83,11 +83,26 @@ def test_a_null_is_as_if_it_were_not_there(meta: dict[str, Any]) -> None:
 # --- parts of others ---
 
 
-@pytest.mark.parametrize("key", ["gpu", "gpu_type", "gpus", "num_gpus", "licences", "a.b"])
-def test_a_key_of_another_resource_manager_is_passed_over_and_that_is_said(key: str) -> None:
+@pytest.mark.parametrize("key", ["gpu", "gpu_type", "gpus", "licences", "a.b", 7])
+def test_a_key_of_another_resource_manager_is_passed_over_and_that_is_said(key: Any) -> None:
     asked = request(resource_spec={"site-1": {key: {"any": "thing"}, "num_of_cpus": 3}})
     assert asked.resources.num_of_cpus == 3
     assert asked.passed_over == {f"resource_spec.site-1.{key}": "no resource that this launcher gives"}
+
+
+@pytest.mark.parametrize(
+    ("key", "meant"),
+    [
+        ("num_gpus", "num_of_gpus"),
+        ("NUM_OF_GPUS", "num_of_gpus"),
+        ("num_of_cpu", "num_of_cpus"),
+        ("memory_gb", "memory"),
+        ("mem_per_gpu_in_gb", "mem_per_gpu_in_GiB"),
+    ],
+)
+def test_a_key_that_is_almost_one_of_ours_is_passed_over_with_the_one_that_may_be_meant(key: str, meant: str) -> None:
+    (why,) = request(resource_spec={"site-1": {key: 1}}).passed_over.values()
+    assert why == f"no resource that this launcher gives; did you mean '{meant}'?"
 
 
 @pytest.mark.parametrize("part", ["process", "k8s", "slurm"])
