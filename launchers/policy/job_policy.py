@@ -128,7 +128,7 @@ def resolve(job_meta: JobMeta, site: str, policy: SitePolicy, mode: str = "docke
         python=_python(job_meta, launcher_spec, site, policy),
         entrypoint=_entrypoint(job_meta, launcher_spec, site, policy),
         origins={key: word.path for key, word in {**words, "image": image}.items() if word.path},
-        passed_over=passed_over,
+        passed_over={**passed_over, **_image_passed_over(image, policy)},
     )
 
 
@@ -185,6 +185,11 @@ def _named_image(job_meta: JobMeta, site: str, policy: SitePolicy, spec: Mapping
         if entry.covers(site) and entry.image:
             return Word(entry.image, f"{entry.path}.image")
     return Word(policy.image, "")
+
+
+def _image_passed_over(word: Word, policy: SitePolicy) -> dict[str, str]:
+    needless = policy.images is None and word.path
+    return {word.path: "this launcher runs jobs without an image"} if needless else {}
 
 
 def _digests(job_meta: JobMeta, word: Word, site: str, policy: SitePolicy) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import pytest
+from docker.utils import parse_bytes
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -308,6 +309,13 @@ SHM_SITE = SitePolicy(limits=Resources(shm_size=16 * GI), defaults=Resources(shm
 )
 def test_shared_memory_is_understood_as_nvidia_flare_and_docker_write_it(asked: Any, size: int) -> None:
     assert resources_of(launcher_spec(shm_size=asked), SHM_SITE).shm_size == (size or 3 * GI)
+
+
+@pytest.mark.parametrize("number", ["1", "7", "512", "1.5", "0.25", "12.125"])
+@pytest.mark.parametrize("unit", ["b", "B", "k", "K", "kb", "KB", "m", "mB", "M", "g", "G", "gb", "Gb", "GB"])
+def test_a_size_is_as_many_bytes_as_for_dockers_own_sdk(number: str, unit: str) -> None:
+    size = parse_bytes(number + unit)
+    assert resources_of(launcher_spec(shm_size=number + unit)).shm_size == (size or None)
 
 
 @pytest.mark.parametrize("nothing", [0, "0", "0g", "0.0MB", "0.5b"])

@@ -173,6 +173,18 @@ def test_whether_there_is_an_image_is_known_whatever_is_passed_over() -> None:
     assert names_image(meta, "site-1", SitePolicy(images=(ImageRule.parse("*"),)))
 
 
+@pytest.mark.parametrize(
+    ("meta", "path"),
+    [
+        ({"launcher_spec": {"site-1": {"process": {"image": "job:1"}}}}, "launcher_spec.site-1.process.image"),
+        ({"deploy_map": {"app": [{"sites": ["@ALL"], "image": "job:1"}]}}, "deploy_map.app[0].image"),
+    ],
+)
+def test_an_image_is_passed_over_where_jobs_run_without_one_and_that_is_said(meta: dict[str, Any], path: str) -> None:
+    asked = request(SitePolicy(images=None), "process", **meta)
+    assert (asked.image, asked.passed_over) == (None, {path: "this launcher runs jobs without an image"})
+
+
 # --- options of a container ---
 
 
