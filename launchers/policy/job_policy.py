@@ -106,9 +106,11 @@ def resolve(job_meta: JobMeta, site: str, policy: SitePolicy, mode: str = "docke
     """Return what a job gets at a site. Raises JobRejectedError.
 
     The image, first match wins: ``launcher_spec[site][mode]``, ``launcher_spec.default[mode]``, the legacy
-    ``resource_spec[site][mode]``, an entry of the ``deploy_map`` with an image, the site's own. Environment and
-    ``shm_size``: from the same three specs. ``num_of_cpus``, ``memory`` and ``mem_per_gpu_in_GiB``:
-    ``resource_spec[site]``. ``num_of_gpus``: from all of these. A null is as if it were not there.
+    ``resource_spec[site][mode]``, an entry of the ``deploy_map`` with an image, the site's own. Environment,
+    ``shm_size``, ``python_path`` and ``entrypoint``: from the same three specs. ``num_of_cpus`` and ``memory``:
+    ``resource_spec[site]``, or else ``resource_spec["@default"]``; ``mem_per_gpu_in_GiB``: from the first of them.
+    ``num_of_gpus``: from all of these, which must not contradict each other. A null is as if it were not there.
+    :mod:`.job_words` says which version of NVIDIA FLARE has which of them.
     """
     check_metadata(job_meta)
     launcher_spec, resource_spec, passed_over = read_words(job_meta, site, mode, policy.options)
@@ -135,10 +137,8 @@ def resolve(job_meta: JobMeta, site: str, policy: SitePolicy, mode: str = "docke
 def names_image(job_meta: JobMeta, site: str, policy: SitePolicy, mode: str = "docker") -> bool:
     """Whether there is an image for the job at this site, be it allowed or not. Raises JobRejectedError."""
     check_metadata(job_meta)
-    return (
-        _named_image(job_meta, site, policy, read_words(job_meta, site, mode, policy.options).launcher).value
-        is not None
-    )
+    words = read_words(job_meta, site, mode, policy.options)
+    return _named_image(job_meta, site, policy, words.launcher).value is not None
 
 
 def container_name(name: str) -> str:

@@ -112,6 +112,9 @@ GOOD = [
     ),
     Good("no shared memory", {"launcher_spec": {"site-1": docker(shm_size=0)}}),
     Good("what the site has anyway", {"launcher_spec": {"site-1": docker(init=True, python_path="python3")}}),
+    Good(
+        "an interpreter that it gets anyway, by default", {"launcher_spec": {"default": docker(python_path="python3")}}
+    ),
     Good("shared memory in MiB", {"launcher_spec": {"site-1": docker(shm_size="512m")}}, shm_size=GI // 2),
     Good(
         "variables",
