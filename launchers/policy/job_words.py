@@ -77,15 +77,23 @@ class _Reader:
         """Return what stands in the parts of this kind of launcher; the last of them has the last word."""
         self._note_almost_for_all(JobMetaKey.LAUNCHER_SPEC, self._launchers, DEFAULT_SPEC)
         words: dict[str, Word] = {}
-        if self._mode != _PROCESS:  # whose part has resources
-            path = f"{JobMetaKey.RESOURCE_SPEC}.{self._site}"
-            words |= self._launcher_part(path, self._object(path, self._resources.get(self._site)))
         for who in (DEFAULT_SPEC, self._site):
             path = f"{JobMetaKey.LAUNCHER_SPEC}.{who}"
             spec = self._object(path, self._launchers.get(who))
             words |= self._launcher_part(path, spec)
             self._pass_over_kinds(path, {kind: part for kind, part in spec.items() if kind != self._mode})
-        return words
+        return self._overridden(self._older_words(), words)
+
+    def _older_words(self) -> dict[str, Word]:
+        path = f"{JobMetaKey.RESOURCE_SPEC}.{self._site}"
+        spec = self._object(path, self._resources.get(self._site))
+        return {} if self._mode == _PROCESS else self._launcher_part(path, spec)  # that of processes has resources
+
+    def _overridden(self, words: dict[str, Word], by: dict[str, Word]) -> dict[str, Word]:
+        """Return the words, with others in their place where there are; note those that said something else."""
+        hidden = [key for key in words if key in by and by[key].value != words[key].value]
+        self.passed_over |= {words[key].path: f"{by[key].path} says it, too" for key in hidden}
+        return words | by
 
     def resource_words(self) -> dict[str, Word]:
         """Return what the job needs: what all sites should have, and what this one should have in its place."""
@@ -102,8 +110,7 @@ class _Reader:
         if self._mode == _PROCESS or JobConstants.DEFAULT_RESOURCES in self._resources:
             part = f"{path}.{_PROCESS}"
             others = self._known(self._object(part, spec.get(_PROCESS)), part)
-            self.passed_over |= {words[key].path: f"{part} says it, too" for key in words if key in others}
-            words |= others
+            words = self._overridden(words, others)
             kinds.pop(_PROCESS, None)
         kinds.pop(self._mode, None)
         self._pass_over_kinds(path, kinds)

@@ -146,6 +146,22 @@ def test_what_a_launcher_should_do_is_no_resource_and_refused_with_the_place_for
     assert words.startswith(f"job job-1: resource_spec.site-1.{key}: is no resource; it belongs to launcher_spec")
 
 
+def test_what_an_older_part_says_otherwise_than_a_newer_one_is_passed_over_and_that_is_said() -> None:
+    older = {"site-1": {"docker": {"num_of_gpus": 2, "image": "job:1", "shm_size": "1g"}}}
+    newer = {"default": {"docker": {"num_of_gpus": 1}}, "site-1": {"docker": {"image": "job:1"}}}
+    asked = request(resource_spec=older, launcher_spec=newer)
+    assert asked.resources == Resources(num_of_gpus=1, shm_size=GI)
+    why = "launcher_spec.default.docker.num_of_gpus says it, too"
+    assert asked.passed_over == {"resource_spec.site-1.docker.num_of_gpus": why}
+
+
+def test_what_a_sites_part_says_otherwise_than_its_part_for_processes_is_passed_over_and_that_is_said() -> None:
+    asked = request(resource_spec={"@default": {}, "site-1": {"num_of_gpus": 2, "process": {"num_of_gpus": 1}}})
+    assert asked.resources.num_of_gpus == 1
+    why = "resource_spec.site-1.process.num_of_gpus says it, too"
+    assert asked.passed_over == {"resource_spec.site-1.num_of_gpus": why}
+
+
 @pytest.mark.parametrize(
     ("section", "name", "meant"),
     [
