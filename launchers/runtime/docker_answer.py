@@ -180,6 +180,11 @@ def is_end_disguised(inspection: Mapping[str, Any]) -> bool:
     return _EXIT_CODE in ((inspection.get("Config") or {}).get("Labels") or {})
 
 
+def is_unseen(state: ContainerState) -> bool:
+    """Whether an engine says that a container has ended, and perhaps not how."""
+    return state.state is DOCKER_STATE.EXITED and state.exit_code == _UNSEEN
+
+
 def as_it_ended(state: ContainerState, told: ToldEnd) -> ContainerState:
     """Return a state with the end that the engine has told, where it has forgotten it since.
 

@@ -36,6 +36,8 @@ class Dialect:
     no_network: Words = re.compile(r"(?:failed to set up container networking: )?network (\S+) not found")
     """A launch is refused for want of this network. From 28 on, Docker says first what it was at."""
     delivered_words: Words | None = None
+    vanishing_words: Words | None = None
+    """A list is refused because one of the containers in it is being removed."""
     no_error: Words | None = None
     """What stands as a container's error and is none."""
     removes_at_once: bool = True
@@ -71,6 +73,10 @@ class Dialect:
     def status(self, status: int | None, said: object) -> int:
         """Return the HTTP status with which Docker would have refused; 0 if there is none."""
         return next((known for words, known in self.statuses.items() if words.search(str(said))), status or 0)
+
+    def is_vanishing(self, said: object) -> bool:
+        """Whether what was asked for is refused for a container that is about to be gone."""
+        return bool(self.vanishing_words and self.vanishing_words.search(str(said)))
 
     def state(self, word: str | None) -> DOCKER_STATE | None:
         """Return what a word for a state means; None if nobody knows."""
@@ -123,6 +129,7 @@ PODMAN = Dialect(
     no_network=re.compile(r"(?:container create: )?unable to find network with name or ID (\S+): network not found"),
     # Of a process that was frozen when it was killed it waits five seconds for the exit code, and has none then.
     delivered_words=re.compile(r"^timed out waiting for file \S+/exits/[0-9a-f]{64}(?:: internal libpod error)?$"),
+    vanishing_words=re.compile(r": layer not known$"),
     no_error=re.compile(r"^container [0-9a-f]{64}: container is running$"),  # it was asked to start it once more
     removes_at_once=False,
     signals_wake=False,

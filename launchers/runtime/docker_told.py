@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
-from flcore.errors import JobLaunchError
+from flcore.errors import JobLaunchError, RuntimeUnavailableError
 
 from ..docker_state import DOCKER_STATE, ContainerState
 from .docker_answer import ToldEnd, as_it_ended, is_end_disguised, told_end
@@ -16,7 +17,10 @@ logger = logging.getLogger(__name__)
 
 
 class Told:
-    """What the events said of ends, and refusals of starts, by container, for as long as the engine lists these."""
+    """What the events said of ends, and refusals of starts, by container, for as long as the engine lists these.
+
+    For any thread.
+    """
 
     def __init__(self) -> None:
         self._ends: dict[str, ToldEnd] = {}
@@ -35,9 +39,16 @@ class Told:
         if end := told_end(event):
             self._ends[container_id] = end
 
-    def note_refused_start(self, container_id: str, error: JobLaunchError) -> None:
-        """Note why a container was not started: Docker's inspection says that, Podman's from 5 on."""
-        self._refused_starts[container_id] = str(error)
+    @contextmanager
+    def start_of(self, container_id: str) -> Iterator[None]:
+        """Within it a container is started; why it was not is noted: Docker says that later, too, Podman from 5 on."""
+        try:
+            yield
+        except RuntimeUnavailableError:
+            raise
+        except JobLaunchError as error:
+            self._refused_starts[container_id] = str(error)
+            raise
 
     def completed(self, container_id: str, state: ContainerState, inspection: Mapping[str, Any]) -> ContainerState:
         """Return a state with what the inspection that says it does not tell any more."""

@@ -48,6 +48,12 @@ class Program:
     """What it reads beside that, by the names of the files."""
     gpu: str = ""
     """The UUID of a GPU that it is told it has, by a CDI spec; in truth, a device of networks that does no harm."""
+    outlived_by_jobs: bool = True
+    """Whether ``live-restore`` holds. Of a rootless Docker it does not, whatever its ``info()`` says.
+
+    The sockets by which containerd holds containers are in mounts that end with the daemon's namespaces: the next one
+    cannot reach what has outlived the last, and kills it.
+    """
     events_as_of_29: bool = False
     """Whether a proxy strips its events of what Docker 29 leaves out, as long as no 29 can be had."""
 
@@ -134,7 +140,7 @@ PROGRAMS = (
         environment={"DOCKER_MIN_API_VERSION": "1.44"},
         events_as_of_29=True,
     ),
-    Program("rootless", _rootless, root=NEWEST, user=USER),
+    Program("rootless", _rootless, root=NEWEST, user=USER, outlived_by_jobs=False),
     Program("userns-remap", _dockerd, root=NEWEST, settings={"userns-remap": "default"}),
     Program("podman", _podman, "podman", root=NEWEST, environment=_OLD_CGROUPS, files=_PODMANS_FILES, gpu=_GPU),
     Program(

@@ -6,6 +6,7 @@ flcore reads, and those beside them that tell one engine from another; ids and t
 
 from __future__ import annotations
 
+import argparse
 import json
 import sys
 import threading
@@ -19,7 +20,7 @@ from docker.errors import APIError
 
 from tests.environments import ROOT
 
-from .engine import PLAIN_IMAGE, running
+from .engine import PLAIN_IMAGE, running, why_no_engine
 from .programs import PROGRAMS, Program
 
 ANSWERS = ROOT / "tests/unit/launchers/runtime/answers"
@@ -162,7 +163,13 @@ def _fields(answer: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, Any]
 
 
 def main() -> int:
-    program = next(program for program in PROGRAMS if program.name == sys.argv[1])
+    parser = argparse.ArgumentParser(prog="python -m tests.engines.record", description=__doc__)
+    parser.add_argument("name", metavar="NAME", choices=[program.name for program in PROGRAMS], help="of %(choices)s")
+    name = parser.parse_args().name
+    if reason := why_no_engine():
+        print(f"no engine can be recorded: {reason}", file=sys.stderr)
+        return 1
+    program = next(program for program in PROGRAMS if program.name == name)
     with running(program) as engine, engine.api() as api:
         api.engine_host = engine.host
         recorder = Recorder(api)
