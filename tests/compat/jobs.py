@@ -7,10 +7,25 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 TRAINER = Path(__file__).with_name("trainer.py")
 _APP_COMMON = "nvflare.app_common"
+
+
+class Submitted(Protocol):
+    """What a federation needs to know of a job."""
+
+    @property
+    def name(self) -> str:
+        """The name of its folder."""
+
+    @property
+    def model(self) -> list[list[float]] | None:
+        """The right result; None if that is no model, and whoever submits the job looks at it."""
+
+    def write(self, folder: Path, more_meta: Mapping[str, Any]) -> Path:
+        """Write the job's folder into another one, and return it."""
 
 
 @dataclass(frozen=True)
