@@ -11,6 +11,7 @@ from flcore.observers.job_history import Outage
 from flcore.plain_text import harmless
 
 from ..docker_state import TERMINAL_STATES
+from ..operator.job_view import ENDED as ENDED_STATE
 from ..operator.job_view import LOST as LOST_STATE
 from ..operator.job_view import UNKNOWN as UNKNOWN_STATE
 from ..operator.job_view import JobView
@@ -47,6 +48,8 @@ def verdict(view: JobView) -> Verdict:
         return _verdict_of(result)
     if view.state in _LOST_REASONS:
         return Verdict(LOST, view.state, _LOST_REASONS[view.state])
+    if view.state == ENDED_STATE:
+        return Verdict(ENDED, view.state, "no journal tells how it ended; its folder and its output are there")
     if view.state in TERMINAL_STATES:
         return Verdict(ENDED, view.state, "it has ended, and nobody has told how yet" + _who_tells(view))
     return Verdict(ACTIVE, view.state)
