@@ -7,7 +7,7 @@ import random
 import shutil
 import socket
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -78,6 +78,12 @@ def configure(
     if internal:
         comm_config = {"allow_adhoc_conns": False, "backbone_conn_gen": 2}
         _write(local / "comm_config.json", {**comm_config, "internal": {"scheme": "tcp", "resources": internal}})
+
+
+def add(kit: Path, components: Sequence[Mapping[str, Any]]) -> None:
+    """Have a site's parent build more components."""
+    if components:
+        _write(kit / "local" / "observers__p_resources.json", {"components": components})
 
 
 def _storage_places(resources: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
