@@ -112,10 +112,18 @@ class Runtime(Protocol):
     asked for is unknown then, unless the error says that it was not ``reached``.
     """
 
-    name: str
-    """For logs: what it is and where, without credentials."""
     remembers: bool
     """Whether its containers can be found again, with their results, by another process after this one's death."""
+
+    @property
+    def name(self) -> str:
+        """For logs: what it is and where, without credentials. It may change when the engine is first asked."""
+        ...
+
+    @property
+    def command(self) -> str:
+        """What an operator types to deal with its containers; empty if there is nothing."""
+        ...
 
     def traits(self) -> EngineTraits:
         """Return what the engine is. It is asked once for each stream of its events, or each time without one."""
@@ -196,7 +204,10 @@ class Runtime(Protocol):
         ...
 
     def usage(self, container_id: str) -> ContainerUsage | None:
-        """Return what a container has used until now; None if it does not run, be it not yet or not any more."""
+        """Return what a container has used until now.
+
+        None if it does not run, be it not yet or not any more, or where the engine cannot measure a container alone.
+        """
         ...
 
     def address(self, container_name: str) -> str:

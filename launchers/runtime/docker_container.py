@@ -38,6 +38,18 @@ def inspection_of(api: Any, container_id: str, dialect: Dialect) -> dict[str, An
     return dict(api.inspect_container(container_id))
 
 
+def list_of(api: Any, filters: Mapping[str, Any], dialect: Dialect) -> list[dict[str, Any]]:
+    """Return what the engine lists. Podman refuses all of a list of which one container is just being removed."""
+    for _ in range(LOOKS):
+        try:
+            return list(api.containers(all=True, filters=filters))
+        except APIError as error:
+            if not dialect.is_vanishing(error.explanation):
+                raise
+        time.sleep(LOOK_PAUSE)
+    return list(api.containers(all=True, filters=filters))
+
+
 def remove(api: Any, container_id: str, dialect: Dialect) -> None:
     """Remove a container, its process if it still runs, and its own volumes."""
     if not dialect.removes_at_once:

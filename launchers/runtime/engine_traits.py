@@ -126,6 +126,8 @@ def as_traits(version: Mapping[str, Any], info: Mapping[str, Any], shares_users:
 
 def _security_options(info: Mapping[str, Any]) -> Iterator[str]:
     """Yield the names of what is on, of options such as ``name=seccomp,profile=builtin``."""
+    if info.get("Rootless"):  # Podman's own word; before 5 it has no other
+        yield "rootless"
     for option in info.get("SecurityOptions") or ():
         values = dict(pair.partition("=")[::2] for pair in str(option).split(","))
         if values.get("profile") != "unconfined":
@@ -165,6 +167,12 @@ def _warnings(traits: EngineTraits) -> Iterator[tuple[str, str]]:
             "users",
             f"{traits} is rootless: jobs run as its user 0, who on the host is the site's own, and no more",
         )
+        if traits.name != PODMAN.name:
+            yield (
+                "host-gateway",
+                f"jobs that look for their parent on this host find {traits}'s own network in its place: name the "
+                'address of this host as "host-gateway-ip" in its daemon.json; where that is done, all is well',
+            )
     elif traits.shift != NO_SHIFT:
         yield "users", f"{traits} shifts users (userns-remap): {_told(traits.shift)}"
 

@@ -49,6 +49,7 @@ class FakeRuntime:
     """
 
     name = "fake runtime"
+    command = "docker"
     remembers = True
 
     def __init__(

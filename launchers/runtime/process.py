@@ -39,6 +39,7 @@ class ProcessRuntime:
     """
 
     name = "local processes"
+    command = ""
     remembers = False
 
     def __init__(self) -> None:

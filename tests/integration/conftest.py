@@ -40,7 +40,7 @@ def until(condition: Callable[[], object], timeout: float = 30) -> None:
 
 def has_control_groups(client: Any) -> bool:
     info = client.info()
-    is_rootless = "name=rootless" in info["SecurityOptions"]
+    is_rootless = "rootless" in as_traits(client.version(), info).has
     return info.get("CgroupDriver") != "none" and not (is_rootless and info.get("CgroupVersion") == "1")
 
 

@@ -210,6 +210,19 @@ def test_of_a_rootless_engine_a_site_is_told_who_its_jobs_are_and_that_nothing_l
     assert "is rootless: jobs run as its user 0, who on the host is the site's own, and no more" in told["users"]
 
 
+def test_of_a_rootless_docker_a_site_is_told_how_jobs_reach_a_parent_on_the_host() -> None:
+    told = {check.what: check.detail for check in warnings(as_traits(*ROOTLESS))}
+    assert told["host-gateway"] == (
+        "jobs that look for their parent on this host find Docker Engine 28.5.2+dfsg4's own network in its place: name "
+        'the address of this host as "host-gateway-ip" in its daemon.json; where that is done, all is well'
+    )
+
+
+@pytest.mark.parametrize("said", [ROOTLESS_PODMAN, PODMAN, REMAPPED], ids=["rootless Podman", "Podman", "userns-remap"])
+def test_of_engines_whose_jobs_reach_their_host_it_is_told_nothing_of_that(said: tuple[Any, Any]) -> None:
+    assert "host-gateway" not in [check.what for check in warnings(as_traits(*said))]
+
+
 @pytest.mark.parametrize(
     ("version", "leaks"),
     [
