@@ -41,7 +41,7 @@ from .container_spec import OF_THE_USER, Mount
 from .docker_launcher import DockerJobLauncher
 from .docker_state import ContainerState
 from .flare import process as flare_process
-from .flare.job_failure import TELLS_FAILURES, return_code_of, tell_server
+from .flare.job_failure import TELLS_FAILURES, return_code_of, tell_server, tell_server_again
 from .flare.job_handle import NVFlareJobHandle, end_in_background
 from .flare.kit import KIT_FILES, FlareKit, check_run_folder, is_readable, storage
 from .flare.kit_site import KitSite, context_of_job, heard_by_kit
@@ -69,8 +69,6 @@ HOST_WORKSPACE = "NVFL_DOCKER_WORKSPACE"
 _FOLDER_SIZE = 64 << 20
 """Bytes, in memory, of what a job writes in a folder that is not its own."""
 _UNFINISHED = [RunStatus.RUNNING, RunStatus.DISPATCHED]
-_TELL_AGAIN = (1.0, 3.0, 10.0, 30.0)
-"""Seconds after which a server is told again."""
 _SOMEWHERE = "/workspace"
 
 
@@ -367,20 +365,9 @@ class ClientDockerJobLauncher(_NVFlareJobLauncher):
     kind = ClientKitLauncher
 
     def job_failed(self, engine: Any, job_id: str, result: JobResult) -> None:
-        """Tell the server up to 2.7, where NVIDIA FLARE tells it of nothing but of code that it does not trust.
-
-        And again: a server forgets what it is told of a job that it is starting, until all its clients have started it.
-        """
-        if TELLS_FAILURES:
-            return
-        tell_server(engine, job_id, result)
-        for delay in _TELL_AGAIN:
-            timer = threading.Timer(delay, tell_server, (engine, job_id, result))
-            timer.daemon = True
-            try:
-                timer.start()
-            except RuntimeError as error:
-                self.logger.warning("job %s: the server is not told again: %s", job_id, error)
+        """Tell the server up to 2.7, where NVIDIA FLARE tells it of nothing but of code that it does not trust."""
+        if not TELLS_FAILURES:
+            tell_server_again(engine, job_id, result)
 
     def job_forgotten(self, engine: Any, job_id: str, result: JobResult) -> None:
         """Tell the server, which would wait for the job for ever."""
