@@ -42,13 +42,15 @@ jobs that other launchers may launch, tell no result, and on a server are of the
 _ABOUT_A_JOB = frozenset(
     {
         *(EventType.DEPLOY_JOB_TO_SERVER, EventType.DEPLOY_JOB_TO_CLIENT, EventType.JOB_DEPLOYED),
-        *(EventType.JOB_STARTED, EventType.JOB_CANCELLED),
+        *(EventType.JOB_STARTED, EventType.JOB_CANCELLED, EventType.JOB_COMPLETED),
     }
 )
 """Events of a server whose contexts name a job, in one of several ways."""
 _STARTS = (EventType.SYSTEM_BOOTSTRAP, EventType.SYSTEM_START)
 _FROM_HERE = "_flcore_context"
 """In a context of NVIDIA FLARE's: that of ours in which one of these components has fired the event."""
+_JOB_MANAGER, _STATUS, _FINISHED, _COMPLETED = "job_manager", "status", "FINISHED:", "FINISHED:COMPLETED"
+"""NVIDIA FLARE's words: a server's component, a key of what that knows of a job, how ends begin, and the good one."""
 _OWN_KEYS = frozenset(vars(ReservedKey).values())
 Handle = TypeVar("Handle", bound=JobHandleSpec)
 _READ_BY_JOBS = "local/resources.json"
@@ -103,6 +105,8 @@ class KitSite:
 
     def hear(self, event_type: str, fl_ctx: Any) -> None:
         """Have all hear an event of NVIDIA FLARE's engine, whoever has fired it."""
+        if event_type == EventType.JOB_COMPLETED:
+            self._tell_of_federation(fl_ctx, _job_id_of(event_type, fl_ctx))
         if event_type in _TOLD_HERE:
             return
         ours = fl_ctx.get_prop(_FROM_HERE) or self._taken_over(fl_ctx, _job_id_of(event_type, fl_ctx))
@@ -176,6 +180,14 @@ class KitSite:
         """Return the handles of the jobs that run, by id."""
         with self._lock:
             return dict(self._handles)
+
+    def _tell_of_federation(self, fl_ctx: Any, job_id: str) -> None:
+        """Tell, at a server, of a job of all sites that has not ended well; its own process may have."""
+        status = _federated_status(self._engine, fl_ctx, job_id)
+        if status and status != _COMPLETED:
+            ours = self._taken_over(fl_ctx, job_id)
+            ours.put(FLContextKey.EVENT_DATA, status, private=True, sticky=False)
+            self._bus.fire(EventType.FEDERATED_JOB_FAILED, ours)
 
     def _follow(self, job_id: str, handle: JobHandleSpec) -> None:
         with self._lock:
@@ -286,6 +298,15 @@ def _job_id_of(event_type: str, fl_ctx: Any) -> str:
         told = data.get(JobMetaKey.JOB_ID) if isinstance(data, Mapping) else None
         job_id = told or fl_ctx.get_prop(FLContextKey.CURRENT_JOB_ID)
     return str(job_id or "")
+
+
+def _federated_status(engine: Any, fl_ctx: Any, job_id: str) -> str:
+    """Return what a server has noted as a job's end; empty where it has not, or this is a client."""
+    jobs = engine.get_component(_JOB_MANAGER)
+    get_job = getattr(jobs, "get_job", None)
+    job = get_job(job_id, fl_ctx) if get_job and job_id else None
+    status = str(job.meta.get(_STATUS, "")) if job else ""
+    return status if status.startswith(_FINISHED) else ""
 
 
 def _props_of(fl_ctx: Any) -> dict[str, Prop]:

@@ -85,7 +85,7 @@ def status_of(view: JobView) -> tuple[str, str]:
     if result is None:
         return view.state, _STYLE_OF_STATE.get(view.state, "odd")
     if result.succeeded:
-        return result.return_code.name, "good"
+        return result.return_code.name, "odd" if view.history.federation else "good"
     return result.return_code.name, "odd" if result.ended_by else "bad"
 
 
@@ -103,6 +103,8 @@ def duration_of(view: JobView, now: float) -> float | None:
 def note_of(view: JobView) -> str:
     """Return why a job ended so, or what is odd about one that has not."""
     result = view.history.result
+    if result and result.succeeded and view.history.federation:
+        return f"the job of all sites: {view.history.federation}"
     if result:
         return result.error
     if view.state == LOST:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import sys
+import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,6 +14,7 @@ from typing import Any
 
 import nvflare
 from nvflare.apis.fl_constant import FLContextKey
+from nvflare.apis.job_def import RunStatus
 from nvflare.apis.workspace import Workspace
 from nvflare.private.fed.app.fl_conf import FLClientStarterConfiger, FLServerStarterConfiger
 from nvflare.private.fed.client.client_engine import ClientEngine
@@ -112,6 +115,19 @@ class KitParent:
         for key, value in props.items():
             fl_ctx.set_prop(key, value, private=True, sticky=False)
         self.engine.fire_event(event_type, fl_ctx)
+
+    def submitted(self) -> str:
+        """Have a server know a job, and return its id."""
+        content = io.BytesIO()
+        with zipfile.ZipFile(content, "w") as archive:
+            archive.writestr("hello/meta.json", "{}")
+        meta = {"name": "hello", "resource_spec": {}, "deploy_map": {"app": ["@ALL"]}, "min_clients": 1}
+        return str(self.components["job_manager"].create(meta, content.getvalue(), self.engine.new_context())["job_id"])
+
+    def end_federated(self, job_id: str, status: RunStatus) -> None:
+        """Have a server note how a job of all sites has ended, and tell of it, as when its process has ended."""
+        self.components["job_manager"].set_status(job_id, status, self.engine.new_context())
+        self.fire("_job_completed", **{FLContextKey.EVENT_DATA: {"job_id": job_id}})
 
     def launch(self, job_id: str, **meta: Any) -> Any:
         """Launch a job as a parent does, whose files it has put there before."""

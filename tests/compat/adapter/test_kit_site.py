@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from nvflare.apis.fl_component import FLComponent as FlareComponent
+from nvflare.apis.job_def import RunStatus
 from nvflare.private.fed.app.fl_conf import FLClientStarterConfiger
 
 from flcore import EventType, FLComponent, FLContextKey, JobReturnCode
@@ -151,6 +152,23 @@ def test_a_servers_component_knows_which_job_has_started(kits: Mapping[str, Path
     parent.start()
     parent.fire(EventType.JOB_STARTED, **{FLContextKey.EVENT_DATA: {"job_id": JOB}})
     assert parent.components["recorder"].wait_for(EventType.JOB_STARTED).job_id == JOB
+
+
+@pytest.mark.parametrize("status", RunStatus)
+def test_a_servers_journal_tells_of_a_job_of_all_sites_that_has_not_ended_well(
+    kits: Mapping[str, Path], status: RunStatus
+) -> None:
+    parent = KitParent(kits[SERVER], [launcher_of(kits[SERVER])])
+    parent.start()
+    job_id = parent.submitted()
+    handle = parent.launch(job_id)
+    parent.runtime.exit(parent.container(job_id))
+    handle.wait()
+    parent.end_federated(job_id, status)
+    parent.close()
+    failed = [line for line in parent.journal() if line["event"] == "federated_failure"]
+    is_bad = status.value.startswith("FINISHED:") and status is not RunStatus.FINISHED_COMPLETED
+    assert [(line["job_id"], line["status"]) for line in failed] == ([(job_id, status.value)] if is_bad else [])
 
 
 def test_a_component_refuses_a_job_and_all_hear_why(kit: Path) -> None:
