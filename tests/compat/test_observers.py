@@ -135,7 +135,7 @@ def test_a_journal_tells_a_whole_life_and_what_was_used(
 
 
 def test_the_output_of_a_job_is_had_by_the_path_of_its_kit(federation: Federation, ended: dict[str, str]) -> None:
-    assert "Worker_process started" in flcore(federation, "logs", f"site-2/{ended['long'][:8]}")
+    assert f"run={ended['good']}" in flcore(federation, "logs", f"site-2/{ended['good'][:8]}")
 
 
 def test_a_report_tells_of_all_kits(federation: Federation, ended: dict[str, str]) -> None:
