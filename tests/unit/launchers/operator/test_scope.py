@@ -179,6 +179,16 @@ def test_the_path_of_a_job_in_a_kit_means_that_job(kit: Path, job: str, capsys: 
     assert out.startswith(f"the output of {job}")
 
 
+def test_where_a_servers_kit_keeps_no_output_it_is_said_where_nvidia_flare_has_put_it(
+    kit: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (kit / "startup" / "fed_server.json").touch()
+    shutil.rmtree(kit / "told-1")
+    status, _, err = flcore(capsys, "logs", "kits/site-1/told-1")
+    assert status == 1
+    assert "NVIDIA FLARE's server moves a job's folder into its result: get it by download_job" in err
+
+
 @pytest.mark.parametrize("name", ["transfer", "no-app", "no-output", "..", "link"])
 def test_a_folder_that_is_no_jobs_is_not_shown(kit: Path, name: str, capsys: pytest.CaptureFixture[str]) -> None:
     (kit / "no-app").mkdir()
