@@ -184,7 +184,7 @@ class KitLauncher(DockerJobLauncher):
         if Path(custom).is_dir():
             variables["PYTHONPATH"] += f":{self.place(custom, fl_ctx)}"
         alone = {} if self.private_key else flare_process.PARENT_ALONE
-        return {**flare_process.HOME, **alone, **variables}
+        return {**alone, **variables}
 
     def job_mounts(self, folder: Path | None, fl_ctx: FLContext) -> tuple[Mount, ...]:
         shared = flare_process.shared_folder(self.job_args(fl_ctx))

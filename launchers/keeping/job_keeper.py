@@ -42,6 +42,7 @@ from .image_puller import ImagePuller
 from .job_recovery import JobRecovery
 from .launch_steps import Launchpad, LaunchSteps
 from .loans import Loans
+from .user_names import UserNames
 
 logger = logging.getLogger(__name__)
 
@@ -100,6 +101,7 @@ class JobKeeper:
         self._store = store if store and runtime.remembers else None
         self.log_path = log_path
         self._settings = settings
+        self._names = UserNames(self._store.folder / "images") if self._store else None
         self._loans = loans
         self._listener = listener
         self._end_of = end_of
@@ -149,7 +151,7 @@ class JobKeeper:
             spec = self._loans.lend_gpus(job, spec, gpus, self.runtime.remembers)
             spec = self._loans.lend_secrets(job, spec)
             with _hiding(job.hooks.secrets):
-                steps.create(self._labelled(spec, who, image))
+                self._create(steps, job, self._labelled(spec, who, image))
                 job.note(container_id=job.identity.container_id)
                 self.tracker.watch_unstarted(job)  # before the start, so that no end is too quick to be seen
                 confirm(spec.host_user)
@@ -157,6 +159,13 @@ class JobKeeper:
                 handle = make_handle(job)
                 launch.note_handle(handle)
         return handle
+
+    def _create(self, steps: LaunchSteps, job: TrackedJob, spec: ContainerSpec) -> None:
+        """Create a job's container, in which its user has a name."""
+        names, record = self._names, job.hooks.record
+        steps.create(names.named(spec, record) if names else spec)
+        if names and names.lacks(spec, job.identity.container_id, self.runtime):
+            steps.create_anew(names.named(spec, record))
 
     def abort_launch(self, job_id: str, by: str) -> bool:
         """Call a launch back; False if there is none, or it is too late. Then what runs can be ended."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ..container_spec import MASK, ContainerSpec
+from . import job_home
 from .job_command import CREDENTIAL_VARIABLES
 from .job_policy import JobRequest, SitePolicy
 from .secrets import SECRET_PREFIX, Secret
@@ -100,7 +101,11 @@ def _origin_of_variable(name: str, request: JobRequest, site: SiteKeys) -> str:
         return "site: env"
     if name.startswith(DATASET_PREFIX):
         return "site: datasets"
-    return f"job: {request.origins['env']}" if name in request.env else FIXED
+    if name in request.env:
+        return f"job: {request.origins['env']}"
+    if name == job_home.HOME and "home" in site.given:
+        return "site: home"
+    return DEFAULT if name in job_home.VARIABLES else FIXED
 
 
 def _origin_of_resource(name: str, request: JobRequest, site: SiteKeys) -> str:

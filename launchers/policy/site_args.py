@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import PurePosixPath
 from typing import Any
 
+from flcore.config.problems import did_you_mean
 from flcore.config.sizes import parse_size
 from flcore.threads import LONGEST_WAIT
 
@@ -52,10 +53,12 @@ def one_of(key: str, value: Any, known: tuple[str, ...]) -> str:
     return str(value)
 
 
-def some_of(key: str, value: Any, known: tuple[str, ...]) -> frozenset[str]:
-    for name in texts(key, value):
-        if name not in known:
-            raise ValueError(f"{key} must be a list of some of {', '.join(known)}, got {name!r}")
+def some_of(key: str, value: Any, known: tuple[str, ...], rule: str = "must be a list of some of") -> frozenset[str]:
+    """Return names, all of which are known; what is no list of these is told with all that is wrong in it."""
+    wrong = [name for name in value if name not in known] if isinstance(value, list | tuple) else [value]
+    if wrong:
+        told = ", ".join(f"{name!r}{did_you_mean(name, known)}" for name in wrong)
+        raise ValueError(f"{key} {rule} {', '.join(known)}, got {told}")
     return frozenset(value)
 
 

@@ -30,7 +30,7 @@ from flcore.job_launcher_spec import Check
 from ..container_spec import ContainerSpec
 from ..docker_state import GONE, ContainerState
 from ..settings import EngineTls
-from .base import ContainerSummary, ContainerUsage, FoundImage, OutputChunk, PullStream
+from .base import MAX_PASSWD, ContainerSummary, ContainerUsage, FoundImage, OutputChunk, PullStream
 from .docker_answer import (
     IN_PROGRESS,
     OF_A_CHECK,
@@ -54,12 +54,13 @@ from .docker_answer import (
 )
 from .docker_check import network_checks, there
 from .docker_clients import DockerClients, ask_what_it_is, default_address
-from .docker_container import inspection_of, lacks_its_gpus, list_of, remove, send_signal, wait_until_gone
+from .docker_container import inspection_of, lacks_its_gpus, list_of, remove, send_signal, small_file, wait_until_gone
 from .docker_labels import ImageLabels
 from .docker_output import output_as_it_comes, output_so_far, time_of_last_output
 from .docker_parent import Parent, as_parent, own_container_id
 from .docker_pull import DockerPull, Entry, Hangup, pull_error
 from .docker_request import create_request
+from .docker_settling import Settling
 from .docker_ssh import SSH_ERRORS
 from .docker_told import Told
 from .engine_traits import EngineTraits, leaks_names, warnings
@@ -119,6 +120,7 @@ class DockerRuntime:
         """What it said that it is, to be believed as long as a stream of its events goes on."""
         self._warned: set[str] = set()
         self._told = Told()
+        self._settling = Settling()
         self._lock = threading.Lock()
 
     @property
@@ -148,12 +150,15 @@ class DockerRuntime:
             logger.warning("%s warns of the jobs that it is asked for: %s", self.name, words)
         return str(created["Id"])
 
+    def passwd_of(self, container_id: str) -> bytes | None:
+        with self._errors(f"/etc/passwd of container {container_id[:12]}"):
+            return small_file(self._clients.looks.api, container_id, "/etc/passwd", MAX_PASSWD)
+
     def describe(self, spec: ContainerSpec) -> Mapping[str, Any]:
-        located = self._parent().located(spec)
         if spec.gpu_ids:  # engines are asked for them in words of their own; one that is away, in Docker's
             with suppress(RuntimeUnavailableError), self._errors("its version"):
                 self._clients.looks.api.version()
-        return {"name": spec.name, **create_request(located, self._clients.dialect)}
+        return {"name": spec.name, **create_request(self._parent().located(spec), self._clients.dialect)}
 
     def _parent(self) -> Parent:
         """Return where this process runs. Asks the engine only if that is a container: its networks may change."""
@@ -202,15 +207,14 @@ class DockerRuntime:
             api.start(container_id)
 
     def inspect(self, container_id: str) -> ContainerState:
-        return self._told.once_settled(partial(self._look_at, container_id))
+        return self._settling.once_settled(partial(self._look_at, container_id))
 
     def _look_at(self, container_id: str) -> ContainerState:
         with self._errors(f"container {container_id[:12]}"):
             inspection = inspection_of(self._clients.looks.api, container_id, self._clients.dialect)
         if inspection is None:
             return GONE
-        state = inspected_state(inspection, self._clients.dialect)
-        return self._told.completed(container_id, state, inspection)
+        return self._told.completed(container_id, inspected_state(inspection, self._clients.dialect), inspection)
 
     def list_containers(self) -> list[ContainerSummary]:
         told = self._told.containers()  # of what is made from now on, this list says nothing
@@ -237,9 +241,8 @@ class DockerRuntime:
             filters = self._clients.dialect.event_filters(self._watched_label)
             # The engine answers a little before it subscribes: what happens in between is told only by a replay of the
             # past. What comes twice by that does no harm, for an event is a hint.
-            since = int(time.time() - _REPLAY)
-            events = client.api.events(since=since, filters=filters, decode=True)
-            with self._closable(events) as stream, self._told.listening():
+            events = client.api.events(since=int(time.time() - _REPLAY), filters=filters, decode=True)
+            with self._closable(events) as stream, self._settling.listening():
                 try:
                     yield self._ids(stream)
                 finally:

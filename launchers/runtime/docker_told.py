@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import logging
-import math
-import time
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -13,16 +11,9 @@ from typing import Any
 from flcore.errors import JobLaunchError, RuntimeUnavailableError
 
 from ..docker_state import DOCKER_STATE, ContainerState
-from .docker_answer import ToldEnd, as_it_ended, is_end_disguised, is_unseen, told_end
+from .docker_answer import ToldEnd, as_it_ended, is_end_disguised, told_end
 
 logger = logging.getLogger(__name__)
-
-SETTLING = 3.0
-"""Seconds that an engine may take, once it answers again, to find out how a container has ended meanwhile.
-
-A rootless Docker says 255 of each at first, and the truth half a second later.
-"""
-_PAUSE = 0.2
 
 
 class Told:
@@ -34,17 +25,6 @@ class Told:
     def __init__(self) -> None:
         self._ends: dict[str, ToldEnd] = {}
         self._refused_starts: dict[str, str] = {}
-        self._settled_at = -math.inf
-        """When the engine will have answered for long enough; infinite where it has just gone."""
-
-    @contextmanager
-    def listening(self) -> Iterator[None]:
-        """Within it a stream of events is open: the engine answers since its beginning, and may be gone at its end."""
-        self._settled_at = time.monotonic() + SETTLING
-        try:
-            yield
-        finally:
-            self._settled_at = math.inf
 
     def containers(self) -> set[str]:
         """Return those of which something was told."""
@@ -69,13 +49,6 @@ class Told:
         except JobLaunchError as error:
             self._refused_starts[container_id] = str(error)
             raise
-
-    def once_settled(self, look: Callable[[], ContainerState]) -> ContainerState:
-        """Return what is seen of a container; of an engine that has just come back, not the first 255 that it says."""
-        latest = time.monotonic() + SETTLING
-        while is_unseen(seen := look()) and time.monotonic() < min(latest, self._settled_at):
-            time.sleep(_PAUSE)
-        return seen
 
     def completed(self, container_id: str, state: ContainerState, inspection: Mapping[str, Any]) -> ContainerState:
         """Return a state with what the inspection that says it does not tell any more."""

@@ -88,6 +88,12 @@ class Lab:
         """Launch one job that runs the command."""
         return self.launch_at(self.site(*command, **kwargs))
 
+    def launch_ready(self, script: str, before: str = ":", **kwargs: Any) -> DockerJobHandle:
+        """Launch a shell's script, and return when it has begun: an earlier signal does something else."""
+        handle = self.launch("sh", "-c", f"{before}; echo ready; {script}", **kwargs)
+        until(lambda: "ready" in handle.logs())
+        return handle
+
     def launch_at(self, site: Site, job_id: str | None = None, **meta: Any) -> DockerJobHandle:
         handle: JobHandleSpec = site.launch_job({"job_id": job_id or self.job_id, **meta})
         assert isinstance(handle, DockerJobHandle)

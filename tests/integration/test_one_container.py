@@ -199,7 +199,7 @@ def test_five_threads_may_wait(lab: Lab) -> None:
 
 
 def test_terminate_is_aborted_and_says_who_asked(lab: Lab) -> None:
-    handle = lab.launch("sleep", "60")
+    handle = lab.launch_ready("exec sleep 60")
     assert handle.terminate(by="the test") is JobReturnCode.ABORTED
     assert handle.terminate() is JobReturnCode.ABORTED
     assert lab.left_over() == []
@@ -209,7 +209,7 @@ def test_terminate_is_aborted_and_says_who_asked(lab: Lab) -> None:
 
 
 def test_terminate_kills_what_ignores_it(lab: Lab) -> None:
-    handle = lab.launch("sh", "-c", "trap '' TERM; while :; do sleep 0.1; done", stop_grace=1)
+    handle = lab.launch_ready("while :; do sleep 0.1; done", before="trap '' TERM", stop_grace=1)
     assert handle.terminate() is JobReturnCode.ABORTED
     assert handle.result is not None
     assert handle.result.signal == 9

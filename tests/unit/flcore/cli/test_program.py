@@ -321,6 +321,19 @@ def test_check_exits_with_2_for_a_config_that_is_wrong(capsys: pytest.CaptureFix
     )
 
 
+def test_check_says_what_is_wrong_with_each_config_and_looks_at_all_that_load(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    Path("site-2.json").write_text('{"site": "site-2", "components": [], "at_end": "go"}')
+    assert main(["check", "nowhere.json", write_site("site-1"), "site-2.json"]) == 2
+    told = capsys.readouterr()
+    assert told.out.startswith("site-1.json: site site-1, 1 components\n  ok ")
+    assert [line.split(": ")[:3] for line in told.err.splitlines()] == [
+        ["flcore", "error", "nowhere.json"],
+        ["flcore", "error", "site-2.json"],
+    ]
+
+
 @pytest.mark.parametrize("argv", [[], ["run"], ["run", "job"], ["check"], ["fly"]])
 def test_a_wrong_command_line_exits_with_2_and_says_how_it_goes(
     argv: list[str], capsys: pytest.CaptureFixture[str]

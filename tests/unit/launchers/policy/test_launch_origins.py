@@ -50,6 +50,11 @@ def test_what_the_site_does_not_set_is_a_default_or_fixed(tmp_path: Path) -> Non
         ({"limits": {"memory": "1Gi"}}, "HostConfig.Memory", "site: limits.memory"),
         ({"limits": {"memory": "1Gi"}, "defaults": {"memory": "1Gi"}}, "HostConfig.Memory", "site: defaults.memory"),
         ({"env": {"A": "1"}}, "Env.A", "site: env"),
+        ({}, "Env.HOME", "default"),
+        ({"home": "."}, "Env.HOME", "site: home"),
+        ({"home": "."}, "Env.USER", "default"),
+        ({"env": {"HOME": "/root"}}, "Env.HOME", "site: env"),
+        ({"env": {"USER": "me"}}, "Env.USER", "site: env"),
     ],
 )
 def test_what_the_site_sets_is_shown_with_its_key(

@@ -65,7 +65,7 @@ def runtime(engine: Engine) -> DockerRuntime:
 
 @pytest.fixture(autouse=True)
 def settling(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("launchers.runtime.docker_told.SETTLING", 0.5)
+    monkeypatch.setattr("launchers.runtime.docker_settling.SETTLING", 0.5)
 
 
 def hear(runtime: DockerRuntime) -> None:
@@ -120,7 +120,7 @@ def test_a_255_that_an_engine_stays_with_is_its_word(engine: Engine, runtime: Do
 def test_a_255_of_an_engine_that_answers_since_long_is_taken_at_once(
     engine: Engine, runtime: DockerRuntime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("launchers.runtime.docker_told.SETTLING", 0.0)
+    monkeypatch.setattr("launchers.runtime.docker_settling.SETTLING", 0.0)
     engine.exit_code = 255
     with runtime.open_events():
         assert runtime.inspect("c1").exit_code == 255
