@@ -51,7 +51,8 @@ _FROM_HERE = "_flcore_context"
 """In a context of NVIDIA FLARE's: that of ours in which one of these components has fired the event."""
 _JOB_MANAGER, _STATUS, _FINISHED, _COMPLETED = "job_manager", "status", "FINISHED:", "FINISHED:COMPLETED"
 """NVIDIA FLARE's words: a server's component, a key of what that knows of a job, how ends begin, and the good one."""
-_OWN_KEYS = frozenset(vars(ReservedKey).values())
+_OWN_KEYS = frozenset({*vars(ReservedKey).values(), FLContextKey.EXCEPTIONS})
+"""What no context takes over from another: which engine it is of, and what was raised where else."""
 Handle = TypeVar("Handle", bound=JobHandleSpec)
 _READ_BY_JOBS = "local/resources.json"
 _PACKAGE = "launchers.nvflare_launcher"

@@ -26,13 +26,15 @@ _OF_A_KIT = ("startup", "local")
 """Folders of a kit as NVIDIA FLARE provisions it, which is the workspace of its site."""
 
 _LAUNCHERS = "launchers.nvflare_launcher."
+_JOURNALS = ("flcore.observers.JobJournal", "flcore.observers.job_journal.JobJournal")
 
 
 def index_of(args: argparse.Namespace, *, ask_engines: bool = True, wanted: Wanted = ALL) -> JobIndex:
     """Return the index of the jobs that the options of ``commands.add_scope`` mean. Raises ConfigError."""
     if args.folder:
         folder = Path(args.folder)
-        return JobIndex(lambda: sites_in(folder), _engines_of(folder) if ask_engines else (), wanted=wanted)
+        sites = partial(_sites_with_journals, folder)
+        return JobIndex(sites, _engines_of(folder) if ask_engines else (), wanted=wanted)
     if args.site:
         return index_of_sites(args.site, args.workspace, ask_engines=ask_engines, wanted=wanted)
     if args.workspace and not _may_be_folder(Path(args.workspace)):
@@ -125,21 +127,37 @@ def sites_in(folder: Path) -> Iterable[SiteFiles]:
     return [SiteFiles(path) for path in inside if _may_be_folder(path / STATE_DIR)]
 
 
+def _sites_with_journals(folder: Path) -> list[SiteFiles]:
+    """Return the sites in a folder, of kits with the journals that these name."""
+    found = []
+    for site in sites_in(folder):
+        paths = [Path(args["path"]) for args in _args_in_kit(site.workspace, _is_journal) if args.get("path")]
+        found.append(SiteFiles(site.workspace, *paths[:1]))
+    return found
+
+
 def _engines_of(folder: Path) -> list[Callable[[], Runtime]]:
     """Return the engines of the sites in a folder: those that the launchers of kits name, or Docker's default one."""
-    named = [args for site in sites_in(folder) for args in _launchers_args(site.workspace)]
+    named = [args for site in sites_in(folder) for args in _args_in_kit(site.workspace, _is_launcher)]
     return [partial(_engine_of, args) for args in named] or [_engine]
 
 
-def _launchers_args(kit: Path) -> Iterable[Mapping[str, Any]]:
-    """Yield the arguments of a kit's launchers of ours; what cannot be read is its parent's to complain of."""
+def _args_in_kit(kit: Path, is_meant: Callable[[str], bool]) -> Iterable[Mapping[str, Any]]:
+    """Yield the arguments of a kit's components of some class; what cannot be read is its parent's to complain of."""
     for file in sorted(kit.glob("local/*resources.json")):
         with suppress(ConfigError):
             content = load_json(file)
             listed = content.get("components") if isinstance(content, Mapping) else None
             named = [one for one in listed or () if isinstance(one, Mapping)]
-            ours = [one for one in named if str(one.get("path")).startswith(_LAUNCHERS)]
-            yield from (one.get("args") or {} for one in ours)
+            yield from (one.get("args") or {} for one in named if is_meant(str(one.get("path"))))
+
+
+def _is_launcher(path: str) -> bool:
+    return path.startswith(_LAUNCHERS)
+
+
+def _is_journal(path: str) -> bool:
+    return path in _JOURNALS
 
 
 def _may_be_folder(path: Path) -> bool:

@@ -181,3 +181,10 @@ def test_a_component_in_a_file_that_jobs_read_is_told_of(tmp_path: Path, caplog:
     Parent(tmp_path, {"mine": FLComponent(), "theirs": object()}).fire(EventType.SYSTEM_BOOTSTRAP)
     assert "component 'mine' is in local/resources.json" in caplog.text
     assert "theirs" not in caplog.text
+
+
+def test_what_others_have_raised_in_a_launchs_context_refuses_nothing_here(parent: Parent) -> None:
+    fl_ctx = parent.new_context()
+    fl_ctx.put(FLContextKey.EXCEPTIONS, {"other": JobRejectedError("of another job")}, private=True, sticky=False)
+    handle = Handle()
+    assert parent.site.launch(lambda *_: handle, {"job_id": JOB}, fl_ctx) is handle

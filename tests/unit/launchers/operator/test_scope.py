@@ -246,3 +246,15 @@ def test_a_kit_whose_launcher_names_an_engine_is_asked_about_there(
     (kit / "local" / "resources.json").write_text("not JSON")
     assert flcore(capsys, "ps", str(kit))[0] == 0
     assert asked == [("tcp://here:2376", EngineTls("/ca.pem", "/cert.pem", "/key.pem"))]
+
+
+@pytest.mark.parametrize("path", ["flcore.observers.JobJournal", "flcore.observers.job_journal.JobJournal"])
+def test_a_kits_journal_is_read_where_the_kit_says_that_it_is(
+    kit: Path, path: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    elsewhere = kit.parent / "elsewhere.jsonl"
+    (kit / ".flcore" / "journal.jsonl").rename(elsewhere)
+    journal = {"id": "journal", "path": path, "args": {"path": str(elsewhere)}}
+    (kit / "local" / "own__p_resources.json").write_text(json.dumps({"components": [journal]}))
+    _, out, _ = flcore(capsys, "ps", "--json", str(kit / "told-1"))
+    assert [json.loads(line)["result"]["return_code"] for line in out.splitlines()] == ["SUCCESS"]
