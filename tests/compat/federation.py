@@ -7,7 +7,7 @@ import shutil
 import signal
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -70,6 +70,7 @@ class Federation:
     Args:
         engine: the Docker Engine's address.
         user: the user and group that the parents run as; None is our own.
+        observers: returns more components for a site's parent, by its name.
         proxied: have the parents talk to the engine through :attr:`proxy`. Implied by ``user``.
     """
 
@@ -79,6 +80,7 @@ class Federation:
     engine: str = field(default_factory=lambda: os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock"))
     user: int | None = None
     proxied: bool = False
+    observers: Callable[[str], Sequence[Mapping[str, Any]]] = lambda _: ()
     folder: Path = field(init=False)
     """All files of it; gone at the end."""
     parents: dict[str, Parent] = field(init=False, default_factory=dict)
@@ -233,6 +235,7 @@ class Federation:
             for code in self.launcher.custom:
                 (self._kits[site] / "local/custom").mkdir(exist_ok=True)
                 shutil.copy(code, self._kits[site] / "local/custom")
+            kits.add(self._kits[site], self.observers(site))
 
     @property
     def _in_containers(self) -> bool:

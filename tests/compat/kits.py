@@ -89,6 +89,12 @@ def configure(
         _write(local / "comm_config.json", {**comm_config, "internal": {"scheme": "tcp", "resources": internal}})
 
 
+def add(kit: Path, components: Sequence[Mapping[str, Any]]) -> None:
+    """Have a site's parent build more components."""
+    if components:
+        _write(kit / "local" / "observers__p_resources.json", {"components": components})
+
+
 def _storage_places(resources: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """Yield the arguments that name a folder for what a server keeps; a client has none."""
     persistor = resources.get("snapshot_persistor")
