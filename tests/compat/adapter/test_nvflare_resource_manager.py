@@ -226,7 +226,7 @@ def configured(folder: Path, *managers: str) -> FLClientStarterConfiger:
     (folder / "startup/fed_client.json").write_text(json.dumps({"format_version": 2, "client": {}, "servers": servers}))
     components = [{"id": "resource_manager", "path": path, "args": {"resources": {}}} for path in managers]
     (folder / "local/resources.json").write_text(json.dumps({"format_version": 2, "components": components}))
-    shutil.copy(ROOT / "configs/nvflare/resource_manager__p_resources.json", folder / "local")
+    shutil.copy(ROOT / "launchers/flare/templates/resource_manager__p_resources.json", folder / "local")
     args = Namespace(workspace=str(folder), job_id=None, set=[])
     configer = FLClientStarterConfiger(Workspace(str(folder), SITE), args, [f"uid={SITE}", "secure_train=false"])
     configer.configure()
