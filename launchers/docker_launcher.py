@@ -43,6 +43,8 @@ logger = logging.getLogger(__name__)
 
 DATASETS_PATH = "/data"
 NOBODY = 65534
+_SIMPLE_OPTIONS = ("read_only", "pids_limit", "privileged", "pid_mode", "ipc_mode", "cgroup_parent")
+"""Parts of a container's isolation that a job could name in one word."""
 MEMORY_SHARE = 0.75
 """How much of this machine's memory one job may have where the site sets no limit."""
 
@@ -175,6 +177,7 @@ class DockerJobLauncher(JobLauncher):
         self.allow_insecure = checked(docker_args.insecure_keys, "allow_insecure", allow_insecure)
         self.require = checked(site_args.some_of, "require", require, TRAITS)
         problems.raise_all(ValueError)
+        self.policy = replace(self.policy, entrypoint=self.entrypoint, options=self._options())
         self.home = job_home.home("home", home, self.env, self.isolation, self.mounts)
         self.policy = _with_memory_limit(self.policy)
         self.insecure = self._find_insecure()
@@ -216,6 +219,11 @@ class DockerJobLauncher(JobLauncher):
 
     def dataset_path(self, name: str) -> str:
         return f"{DATASETS_PATH}/{name}"
+
+    def _options(self) -> dict[str, Any]:
+        """Return what every job has of the options that only a site may set."""
+        isolation = {name: getattr(self.isolation, name) for name in _SIMPLE_OPTIONS}
+        return {"network": self.network, "init": self.init, **isolation}
 
     def _find_insecure(self) -> dict[str, str]:
         """Return what of the config is insecure: its keys, and why."""

@@ -158,6 +158,7 @@ class JobLauncher(LaunchPlanner):
         plan = self.plan(job_meta, fl_ctx)  # once, and first: who is refused has touched nothing
         if plan.folder:
             self.check_folder(job_meta, plan.folder, fl_ctx)
+        plan.tell_passed_over()
         keeper = self.open_keeper(fl_ctx)
         job_id = plan.request.job_id
         launch = Launch.of(fl_ctx, job_id)

@@ -302,4 +302,8 @@ def _add_check(commands: Commands) -> None:
         commands, "check", check, "say whether configs load, and what of their needs is there", _CHECK_EXAMPLE
     )
     parser.add_argument("config", metavar="CONFIG", nargs="+", help="a site's config, or a kit of NVIDIA FLARE's")
-    parser.add_argument("--job", metavar="JOB_DIR", help="also print what a job on these sites would be launched with")
+    parser.add_argument(
+        "--job",
+        metavar="JOB_DIR",
+        help="also print what a job on these sites would be launched with, and what of it is passed over",
+    )

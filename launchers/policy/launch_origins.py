@@ -36,6 +36,7 @@ _KEYS_OF_A_PART = {
     "HostConfig.CgroupParent": "cgroup_parent",
 }
 """The keys of a site's config that a part of a request may come from."""
+_COMMAND = ("Entrypoint", "Cmd")
 _RESOURCES = {
     "HostConfig.NanoCpus": "num_of_cpus",
     "HostConfig.Memory": "memory",
@@ -86,6 +87,9 @@ def _origin_of(path: str, request: JobRequest, site: SiteKeys) -> str:
         return _origin_of_variable(path.removeprefix("Env."), request, site)
     if path == "Image" and "image" in request.origins:
         return f"job: {request.origins['image']}"
+    asked = [request.origins[key] for key in ("entrypoint", "python_path") if key in request.origins]
+    if path in _COMMAND and asked:
+        return f"job: {', '.join(asked)}"
     keys = [key for key in _KEYS_OF_A_PART.get(path, "").split() if key in site.given]
     if keys:
         return f"site: {', '.join(keys)}"

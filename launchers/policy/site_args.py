@@ -12,6 +12,7 @@ from flcore.config.problems import did_you_mean
 from flcore.config.sizes import parse_size
 from flcore.threads import LONGEST_WAIT
 
+from .asked_command import command_words
 from .gpu_ids import ALL_GPUS, parse_gpu_ids
 from .image_reference import ImageRule
 from .job_policy import Resources, parse_resources
@@ -86,6 +87,20 @@ def texts(key: str, value: Any) -> tuple[str, ...]:
     if not isinstance(value, list | tuple) or not all(isinstance(item, str) and item for item in value):
         raise ValueError(f"{key} must be a list of non-empty strings, got {value!r}")
     return tuple(value)
+
+
+def commands(key: str, value: Any) -> tuple[tuple[str, ...], ...]:
+    """Return commands, each a text or a list of words, as lists of words."""
+    if not isinstance(value, list | tuple):
+        raise ValueError(f"{key} must be a list, got {value!r}")  # noqa: TRY004 - as for every wrong argument
+    return tuple(_command(f"{key}[{index}]", entry) for index, entry in enumerate(value))
+
+
+def _command(key: str, value: Any) -> tuple[str, ...]:
+    try:
+        return command_words(value)
+    except ValueError as error:
+        raise ValueError(f"{key} {error}, got {value!r}") from error
 
 
 def text_map(key: str, value: Any) -> dict[str, str]:

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -71,6 +71,7 @@ class Federation:
     Args:
         engine: the Docker Engine's address.
         user: the user and group that the parents run as; None is our own.
+        observers: returns more components for a site's parent, by its name.
         proxied: have the parents talk to the engine through :attr:`proxy`. Implied by ``user``.
         installed: have the kits be set up by ``flcore nvflare install``. For :meth:`Launcher.flcore` without arguments.
     """
@@ -81,6 +82,7 @@ class Federation:
     engine: str = field(default_factory=lambda: os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock"))
     user: int | None = None
     proxied: bool = False
+    observers: Callable[[str], Sequence[Mapping[str, Any]]] = lambda _: ()
     installed: bool = False
     folder: Path = field(init=False)
     """All files of it; gone at the end."""
@@ -233,14 +235,18 @@ class Federation:
             return
         for site in SITES:
             meanings = {"image": self.image, "network": self._network, "workspace": self._workspace(site)}
-            component = self.launcher.component(site, meanings)
+            components = self.launcher.components(site, meanings)
             internal = self._addresses.internal[site]
-            kits.configure(self._kits[site], self._storage(), component, self.launcher.is_only_one, internal)
+            kits.configure(self._kits[site], self._storage(), components, self.launcher.is_only_one, internal)
+            for code in self.launcher.custom:
+                (self._kits[site] / "local/custom").mkdir(exist_ok=True)
+                shutil.copy(code, self._kits[site] / "local/custom")
+            kits.add(self._kits[site], self.observers(site))
 
     def _install(self) -> None:
         """Set up the kits by our own command, as an operator does."""
         for site in SITES:
-            kits.configure(self._kits[site], self._storage(), None, False, None)
+            kits.configure(self._kits[site], self._storage(), [], False, None)
         where = ["--in-container"] if self._in_containers else []
         wanted = ["--image", self.image, "--network", self._network, *where]
         print(self.flcore("nvflare", "install", *map(str, self.kits), *wanted))

@@ -17,7 +17,8 @@ from tests.kit_folder import make_kit
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("flcore", "launchers")
-NEED_NVFLARE = {"launchers.flare.job_failure", "launchers.flare.job_handle", "launchers.nvflare_launcher"}
+_OF_FLARE = ("flare.job_failure", "flare.job_handle", "nvflare_launcher", "nvflare_resource_manager")
+NEED_NVFLARE = {f"launchers.{name}" for name in _OF_FLARE}
 """What only a site of NVIDIA FLARE imports: that is not installed here, and has dependencies of its own."""
 IMPORT_ALL = """
 import importlib, json, sys

@@ -418,6 +418,24 @@ def test_a_check_with_a_job_prints_what_it_would_be_launched_with(
     assert re.search(r"^server:\n  name +fixed", capsys.readouterr().out, re.MULTILINE)
 
 
+def test_a_check_with_a_job_says_what_of_its_metadata_is_passed_over(
+    make_job: Callable[..., str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    configs = [write_site("server"), write_site("site-1")]
+    job = make_job(
+        resource_spec={"site-1": {"gpu_type": "a100"}}, launcher_spec={"default": {"docker": {"image": "x"}}}
+    )
+    assert main(["check", *configs, "--job", job]) == 0
+    server, client = capsys.readouterr().out.split("\nsite-1:\n")
+    of_docker = "  passed over: launcher_spec.default.docker: for launchers of the kind 'docker'; this is 'process'"
+    assert of_docker in server.splitlines()
+    assert "gpu_type" not in server
+    assert client.splitlines()[-2:] == [
+        of_docker,
+        "  passed over: resource_spec.site-1.gpu_type: no resource that this launcher gives",
+    ]
+
+
 HOSTILE = "\x9b2J\x9b1;1HEverything is fine\x9d0;owned\x9c \x7f \u202egnp.exe \u2028 next\u200b"
 
 
