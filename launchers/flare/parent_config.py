@@ -15,6 +15,8 @@ from .kit_layout import KitLayout
 
 OURS = "launchers.nvflare_launcher"
 """The module of this package's launchers for kits."""
+KIT_ARGUMENTS = ("python", "private_key", "kit_files", "journal")
+"""Those that only these have, which cannot be made where NVIDIA FLARE is not installed."""
 RESOURCE_MANAGER = "resource_manager"
 """The component that says, before a job is scheduled, whether a client has what it asks for."""
 

@@ -13,7 +13,7 @@ from flcore.config.strict_json import read_text
 from flcore.errors import ConfigError
 
 from .json_text import with_values, without_items
-from .parent_config import CLEAR, OURS, KitComponent, ParentConfig, mapping_of
+from .parent_config import CLEAR, KitComponent, ParentConfig, mapping_of
 
 OWN_FILE = "flcore__p_resources.json"
 """In a kit's ``local``: what lists the launcher. Only parents read it, so no job's image needs this package."""
@@ -22,6 +22,7 @@ HOST_NETWORK = "host"
 _FOR_PARENTS = "__p_resources.json"
 _COMM_CONFIG = "comm_config.json"
 _DEFAULT = ".default"
+_NVIDIA = "nvflare."
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +53,7 @@ def wanted_files(config: ParentConfig, wish: Wish) -> list[WantedFile]:
     """Return the files that have a say in how jobs are launched, as they should be. Raises ConfigError."""
     if config.problems:
         raise ConfigError("\n".join(config.problems))
-    return [*_without_launchers(config), _with_launcher(config, wish), *_with_listener(config, wish)]
+    return [*_without_others(config), _with_ours(config, wish), *_with_listener(config, wish)]
 
 
 def launcher_args(config: ParentConfig, wish: Wish) -> dict[str, Any]:
@@ -66,31 +67,41 @@ def launcher_args(config: ParentConfig, wish: Wish) -> dict[str, Any]:
     return args
 
 
-def _without_launchers(config: ParentConfig) -> Iterator[WantedFile]:
-    """Yield the files that list launchers which are to go: all others, and ours where jobs read of it, too."""
-    own = _own_file(config)
-    for file in dict.fromkeys(launcher.file for launcher in config.launchers):
+def _without_others(config: ParentConfig) -> Iterator[WantedFile]:
+    """Yield the files that list what is to go: other launchers, ours where jobs read of it, too, what ours replaces."""
+    own, unwanted = _own_file(config), [*config.launchers, *_replaced(config)]
+    for file in dict.fromkeys(component.file for component in unwanted):
         if file.parent != config.layout.local:
             raise ConfigError(f"{file}: lists a launcher, and is no file of {config.layout.local}: take it out by hand")
         if file != own:
-            text = without_items(read_text(file, trusted=True), "components", _is_any_of(config.launchers))
+            text = without_items(read_text(file, trusted=True), "components", _is_any_of(unwanted))
             yield WantedFile(file.with_name(file.name.removesuffix(_DEFAULT)), text, file)
 
 
-def _with_launcher(config: ParentConfig, wish: Wish) -> WantedFile:
-    path, args = _own_file(config), launcher_args(config, wish)
+def _with_ours(config: ParentConfig, wish: Wish) -> WantedFile:
+    """Return the file that lists what is ours, with the launcher's arguments; what else is in it stays."""
+    path, replaced = _own_file(config), _replaced(config)
     kept = [launcher for launcher in config.own_launchers if launcher.file == path][:1]
-    gone = [launcher for launcher in config.launchers if launcher.file == path and launcher not in kept]
-    if not path.exists():
-        text = _template(f"{config.layout.role}{_FOR_PARENTS}")
-    else:
-        text = without_items(read_text(path, trusted=True), "components", _is_any_of(gone))
-    listed = json.loads(text).get("components", [])
-    if path.exists() and not kept:
-        listed += json.loads(_template(f"{config.layout.role}{_FOR_PARENTS}"))["components"]
-    ours = _is_any_of(kept) if kept else _is_of_the_template
-    components = [{**one, "args": args} if ours(one) else one for one in listed]
+    launcher, *others = json.loads(_template(_ours(config)))["components"]
+    text = read_text(path, trusted=True) if path.exists() else _template(_ours(config))
+    is_gone = _is_any_of([one for one in (*config.launchers, *replaced) if one not in kept])
+    listed = [one for one in json.loads(text).get("components", []) if not is_gone(one)] if path.exists() else []
+    listed += [] if kept else [launcher]
+    is_launcher = _is_any_of(kept) if kept else launcher.__eq__
+    args, taken = launcher_args(config, wish), {one.id for one in config.components if one not in replaced}
+    components = [{**one, "args": args} if is_launcher(one) else one for one in listed]
+    components += [one for one in others if one["id"] not in taken]
     return WantedFile(path, with_values(text, {"components": components}), path)
+
+
+def _replaced(config: ParentConfig) -> list[KitComponent]:
+    """Return those of NVIDIA FLARE's components in whose place ours come. What a site has put there stays."""
+    others = {one["id"] for one in json.loads(_template(_ours(config)))["components"][1:]}
+    return [one for one in config.components if one.id in others and one.path.startswith(_NVIDIA)]
+
+
+def _ours(config: ParentConfig) -> str:
+    return f"{config.layout.role}{_FOR_PARENTS}"
 
 
 def _with_listener(config: ParentConfig, wish: Wish) -> Iterator[WantedFile]:
@@ -117,10 +128,6 @@ def _is_any_of(components: list[KitComponent]) -> Callable[[Any], bool]:
     """Return whether a component's config is one of these."""
     ids = {(component.id, component.path) for component in components}
     return lambda config: (str(config.get("id", "")), _path(config)) in ids
-
-
-def _is_of_the_template(config: Mapping[str, Any]) -> bool:
-    return _path(config).startswith(f"{OURS}.")
 
 
 def _path(config: Mapping[str, Any]) -> str:

@@ -85,13 +85,14 @@ def gpu_findings(config: ParentConfig, gpu_ids: Sequence[str] | str) -> Iterator
     for manager in config.components:
         if manager.id != RESOURCE_MANAGER or not manager.path.endswith(_COUNTS_GPUS):
             continue
-        count, told = manager.args.get("num_of_gpus", 0), f"in {manager.where} has 'num_of_gpus': "
+        count, told = manager.args.get("num_of_gpus", 0), f"NVIDIA FLARE's own in {manager.where} has 'num_of_gpus': "
+        way_out = f"flcore nvflare install {config.layout.root} puts flcore's in its place"
         if gpu_ids and not count:
             why = "a job that asks for GPUs is never scheduled here, though the launcher has 'gpu_ids'"
-            yield warned(RESOURCE_MANAGER, f"{told}0: {why}; say how many there are")
+            yield warned(RESOURCE_MANAGER, f"{told}0: {why}; {way_out}")
         elif count and not gpu_ids:
             why = "jobs that ask for GPUs are scheduled here and refused, for the launcher has no 'gpu_ids'"
-            yield warned(RESOURCE_MANAGER, f"{told}{count}: {why}")
+            yield warned(RESOURCE_MANAGER, f"{told}{count}: {why}; {way_out}")
 
 
 def memory_findings(tmpfs: Mapping[str, str], mounts: Sequence[Mount], kit: Path) -> Iterator[Check]:

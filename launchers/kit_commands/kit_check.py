@@ -18,7 +18,7 @@ from flcore.workspace import Workspace
 
 from ..docker_launcher import DockerJobLauncher
 from ..flare.kit_layout import KitLayout
-from ..flare.parent_config import OURS, KitComponent, ParentConfig
+from ..flare.parent_config import KIT_ARGUMENTS, OURS, KitComponent, ParentConfig
 from ..runtime.docker import DockerRuntime
 from ..runtime.docker_clients import default_address
 from ..runtime.docker_networks import Network
@@ -28,9 +28,7 @@ from .listener_findings import listener_findings
 from .parent_python import python_findings, without_nvflare
 from .verdicts import missing, warned
 
-KIT_ARGUMENTS = ("python", "private_key", "kit_files")
-"""The arguments that only the launcher of kits has, which cannot be made where NVIDIA FLARE is not installed."""
-
+_MANAGER = "launchers.nvflare_resource_manager.FlareResourceManager"
 _CLASSES = {"client": f"{OURS}.ClientKitLauncher", "server": f"{OURS}.ServerKitLauncher"}
 
 
@@ -56,7 +54,7 @@ class KitCheck:
         yield from without_nvflare()
         yield from python_findings(self.layout)
         yield from launcher_findings(config)
-        problems = list(config.problems)
+        problems = [*config.problems, *manager_problems(config)]
         for component in config.own_launchers[:1]:
             try:
                 launcher = build(component, self.layout.role)
@@ -107,6 +105,20 @@ class KitCheck:
 def check_of(folder: Path, others: Sequence[Path]) -> KitCheck:
     """Return the check of a folder, for ``flcore check``. Raises ConfigError if it is no kit that runs jobs."""
     return KitCheck(KitLayout.of(folder), others)
+
+
+def manager_problems(config: ParentConfig) -> Iterator[str]:
+    """Yield what is wrong with the arguments of this package's resource manager, a line each; it needs NVIDIA FLARE."""
+    for component in config.components:
+        if component.path == _MANAGER and find_spec("nvflare"):
+            from ..nvflare_resource_manager import FlareResourceManager
+
+            try:
+                FlareResourceManager(**component.args)
+            except (TypeError, ValueError) as error:
+                yield from (
+                    f"{component.file}: component {component.id!r}: args: {line}" for line in str(error).split("\n")
+                )
 
 
 def build(component: KitComponent, role: str) -> DockerJobLauncher:

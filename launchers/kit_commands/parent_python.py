@@ -16,6 +16,7 @@ from typing import Any
 from flcore.job_launcher_spec import Check
 
 from ..flare.kit_layout import KitLayout
+from ..flare.parent_config import KIT_ARGUMENTS
 from .verdicts import missing, warned, well
 
 OLDEST, NEWEST = (2, 6), (2, 9)
@@ -82,7 +83,7 @@ def judged(program: str, told: Mapping[str, Any], layout: KitLayout) -> Iterator
 def without_nvflare() -> Iterator[Check]:
     """Say what cannot be checked where this process has no NVIDIA FLARE."""
     if find_spec("nvflare") is None:
-        told = f"is not installed where this flcore is ({sys.executable}), so python, private_key and kit_files"
+        told = f"is not installed where this flcore is ({sys.executable}), so {', '.join(KIT_ARGUMENTS)}"
         way_out = "call the flcore of the site's environment, or: pip install 'flcore[nvflare]'"
         yield warned("NVIDIA FLARE", f"{told} of the launcher are not looked at; {way_out}")
 

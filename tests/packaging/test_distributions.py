@@ -134,5 +134,5 @@ def test_a_kit_of_nvidia_flare_is_set_up_by_what_is_installed(installed: Path, t
     kit = make_kit(tmp_path / "site-1")
     wanted = ("--image", "job:1", "--network", "flare", "--address", "172.30.0.1")
     run(installed / "flcore", "nvflare", "install", kit, *wanted, cwd=tmp_path)
-    (launcher,) = json.loads((kit / "local/flcore__p_resources.json").read_text())["components"]
+    launcher, _ = json.loads((kit / "local/flcore__p_resources.json").read_text())["components"]
     assert launcher["args"] == {"image": "job:1", "network": "flare"}

@@ -12,8 +12,8 @@ import pytest
 
 from flcore.errors import ConfigError
 from launchers.flare.kit_layout import KitLayout
-from launchers.flare.parent_config import OURS, KitComponent
-from launchers.kit_commands.kit_check import KIT_ARGUMENTS, build
+from launchers.flare.parent_config import KIT_ARGUMENTS, OURS, KitComponent, ParentConfig
+from launchers.kit_commands.kit_check import build, manager_problems
 from launchers.kit_commands.launcher_findings import CLASSES
 from launchers.kit_commands.parent_python import python_findings, without_nvflare
 from launchers.nvflare_launcher import KitLauncher
@@ -66,6 +66,18 @@ def test_one_without_is_told_the_path_that_has_it(tmp_path: Path, monkeypatch: p
     (found,) = python_findings(KitLayout.of(make_kit(tmp_path / "kit")))
     here = Path(sys.executable).parent
     assert found.detail.endswith(f"has no NVIDIA FLARE: start it as PATH={here}:$PATH startup/start.sh")
+
+
+def test_what_is_wrong_with_the_resource_manager_is_told(tmp_path: Path) -> None:
+    path = "launchers.nvflare_resource_manager.FlareResourceManager"
+    args = {"max_jobs": 0, "expiration_period": "soon"}
+    listed = {"components": [{"id": "resource_manager", "path": path, "args": args}]}
+    kit = make_kit(tmp_path, extra={"local/flcore__p_resources.json": listed})
+    problems = list(manager_problems(ParentConfig.read(KitLayout.of(kit))))
+    assert len(problems) == 2
+    assert problems[0].startswith(
+        f"{kit}/local/flcore__p_resources.json: component 'resource_manager': args: max_jobs "
+    )
 
 
 def test_nothing_is_left_out() -> None:

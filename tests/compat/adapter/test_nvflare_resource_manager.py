@@ -226,7 +226,7 @@ def configured(folder: Path, *managers: str) -> FLClientStarterConfiger:
     (folder / "startup/fed_client.json").write_text(json.dumps({"format_version": 2, "client": {}, "servers": servers}))
     components = [{"id": "resource_manager", "path": path, "args": {"resources": {}}} for path in managers]
     (folder / "local/resources.json").write_text(json.dumps({"format_version": 2, "components": components}))
-    shutil.copy(ROOT / "launchers/flare/templates/resource_manager__p_resources.json", folder / "local")
+    shutil.copy(ROOT / "launchers/flare/templates/client__p_resources.json", folder / "local")
     args = Namespace(workspace=str(folder), job_id=None, set=[])
     configer = FLClientStarterConfiger(Workspace(str(folder), SITE), args, [f"uid={SITE}", "secure_train=false"])
     configer.configure()
@@ -236,7 +236,7 @@ def configured(folder: Path, *managers: str) -> FLClientStarterConfiger:
 def test_a_parent_builds_the_manager_of_our_file(tmp_path: Path) -> None:
     manager = configured(tmp_path).components["resource_manager"]
     assert isinstance(manager, FlareResourceManager)
-    assert manager.max_jobs == 4
+    assert manager.max_jobs is None
 
 
 def test_a_parent_with_another_manager_in_its_kit_does_not_start(tmp_path: Path) -> None:

@@ -15,6 +15,11 @@ from launchers.flare.wanted_files import Wish, wanted_files
 from tests.kit_folder import make_kit, write
 
 WISH = Wish("job:1", "flare", None, "172.30.0.1", 8102)
+MANAGER = {
+    "id": "resource_manager",
+    "path": "launchers.nvflare_resource_manager.FlareResourceManager",
+    "args": {},
+}
 OURS = "launchers.nvflare_launcher.ClientDockerJobLauncher"
 
 
@@ -32,8 +37,9 @@ def ids(config: dict[str, Any]) -> list[str]:
 
 def test_a_kit_as_provisioned_gets_three_files(tmp_path: Path) -> None:
     files = wanted(make_kit(tmp_path))
-    assert ids(files["resources.json"]) == ["resource_manager", "error_log_sender"]
-    (launcher,) = files["flcore__p_resources.json"]["components"]
+    assert ids(files["resources.json"]) == ["error_log_sender"]
+    launcher, manager = files["flcore__p_resources.json"]["components"]
+    assert manager == MANAGER
     assert launcher == {"id": "docker_launcher", "path": OURS, "args": {"image": "job:1", "network": "flare"}}
     resources = {"host": "172.30.0.1", "port": 8102, "connection_security": "clear"}
     assert files["comm_config.json"]["internal"] == {"scheme": "tcp", "resources": resources}
@@ -62,14 +68,15 @@ def test_arguments_that_an_operator_has_added_stay(tmp_path: Path) -> None:
     write(path, config)
     changed = wanted(kit, Wish("job:2", "flare", None, "172.30.0.1", 8102))["flcore__p_resources.json"]
     assert changed["components"][0]["args"] == {"image": "job:2", "network": "flare", "limits": {"memory": "8Gi"}}
-    assert changed["components"][1:] == [{"id": "journal", "path": "a.B"}]
+    assert changed["components"][1:] == [MANAGER, {"id": "journal", "path": "a.B"}]
 
 
 def test_a_launcher_that_was_set_up_by_hand_is_changed_where_it_is(tmp_path: Path) -> None:
     by_hand = {"components": [{"id": "mine", "path": OURS, "args": {"image": "old:1", "private_key": True}}]}
     files = wanted(make_kit(tmp_path, extra={"local/client__p_resources.json": by_hand}))
     assert "flcore__p_resources.json" not in files
-    (launcher,) = files["client__p_resources.json"]["components"]
+    launcher, manager = files["client__p_resources.json"]["components"]
+    assert manager == MANAGER
     assert launcher == {
         "id": "mine",
         "path": OURS,
@@ -81,7 +88,7 @@ def test_a_launcher_where_jobs_read_of_it_too_is_moved_with_its_arguments(tmp_pa
     by_hand = {"components": [{"id": "mine", "path": OURS, "args": {"pids_limit": 50}}]}
     files = wanted(make_kit(tmp_path, extra={"local/resources.json": by_hand}))
     assert files["resources.json"]["components"] == []
-    (launcher,) = files["flcore__p_resources.json"]["components"]
+    launcher, _ = files["flcore__p_resources.json"]["components"]
     assert launcher["args"] == {"pids_limit": 50, "image": "job:1", "network": "flare"}
 
 
@@ -91,6 +98,27 @@ def test_all_other_launchers_are_taken_out_wherever_they_are(tmp_path: Path) -> 
     kit = make_kit(tmp_path, extra={"local/x__p_resources.json": {"components": [nvidia, wrong, {"id": "y"}]}})
     files = wanted(kit)
     assert ids(files["x__p_resources.json"]) == ["y"]
+    assert ids(files["flcore__p_resources.json"]) == ["docker_launcher", "resource_manager"]
+
+
+def test_a_resource_manager_that_is_none_of_nvidia_flares_stays(tmp_path: Path) -> None:
+    own = {"id": "resource_manager", "path": "hospital.resources.Manager", "args": {"x": 1}}
+    files = wanted(make_kit(tmp_path, extra={"local/resources.json": {"components": [own, {"id": "y"}]}}))
+    assert "resources.json" not in files
+    assert ids(files["flcore__p_resources.json"]) == ["docker_launcher"]
+
+
+def test_a_manager_of_ours_that_is_there_already_stays_as_it_is(tmp_path: Path) -> None:
+    own = {**MANAGER, "args": {"max_jobs": 4}}
+    kit = make_kit(tmp_path, extra={"local/resource_manager__p_resources.json": {"components": [own]}})
+    files = wanted(kit)
+    assert ids(files["resources.json"]) == ["error_log_sender"]
+    assert ids(files["flcore__p_resources.json"]) == ["docker_launcher"]
+
+
+def test_a_server_keeps_what_it_has_and_gets_no_manager(tmp_path: Path) -> None:
+    files = wanted(make_kit(tmp_path, "server"))
+    assert ids(files["resources.json"]) == ["resource_manager", "error_log_sender"]
     assert ids(files["flcore__p_resources.json"]) == ["docker_launcher"]
 
 
@@ -110,7 +138,7 @@ def test_the_rest_of_a_comm_config_stays(tmp_path: Path) -> None:
 def test_on_the_hosts_network_no_address_is_needed_and_the_network_is_allowed(tmp_path: Path) -> None:
     files = wanted(make_kit(tmp_path), Wish("job:1", "host"))
     assert "comm_config.json" not in files
-    (launcher,) = files["flcore__p_resources.json"]["components"]
+    launcher, _ = files["flcore__p_resources.json"]["components"]
     assert launcher["args"] == {"image": "job:1", "network": "host", "allow_insecure": ["network"]}
 
 

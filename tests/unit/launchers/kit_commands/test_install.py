@@ -96,7 +96,7 @@ def test_an_engine_that_is_named_is_asked_and_is_the_launchers(
     kit: Path, engine: SmallEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     install(kit, *WANTED, "--docker-host", engine.address)
-    (launcher,) = json.loads((kit / "local/flcore__p_resources.json").read_text())["components"]
+    launcher, _ = json.loads((kit / "local/flcore__p_resources.json").read_text())["components"]
     assert launcher["args"] == {"image": "job:1", "network": "flare", "docker_host": engine.address}
     monkeypatch.setenv("DOCKER_HOST", "unix:///nobody/asks/this/one")
     assert install(kit) == 0
@@ -143,7 +143,7 @@ def test_a_parent_in_a_container_has_its_jobs_in_its_own_network(tmp_path: Path)
     prepared = make_kit(tmp_path / "kits/site-1", extra={"startup/start_docker.sh": "NETWORK_NAME=flare\n"})
     (prepared / "startup/start.sh").unlink()
     assert install(prepared, "--image", "job:1") == 0
-    (launcher,) = json.loads((prepared / "local/flcore__p_resources.json").read_text())["components"]
+    launcher, _ = json.loads((prepared / "local/flcore__p_resources.json").read_text())["components"]
     assert launcher["args"]["network"] == "flare"
 
 

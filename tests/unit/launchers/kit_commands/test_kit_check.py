@@ -27,11 +27,7 @@ pytestmark = pytest.mark.usefixtures("engine", "parent_python")
 
 OURS = "launchers.nvflare_launcher.ClientDockerJobLauncher"
 NVIDIA = "nvflare.app_opt.job_launcher.docker_launcher.ClientDockerJobLauncher"
-GPU_MANAGER = {
-    "id": "resource_manager",
-    "path": "nvflare.app_common.resource_managers.gpu_resource_manager.GPUResourceManager",
-    "args": {"num_of_gpus": 2, "mem_per_gpu_in_GiB": 8},
-}
+GPU_MANAGER = "nvflare.app_common.resource_managers.gpu_resource_manager.GPUResourceManager"
 OWN_FILE, COMM_CONFIG, RESOURCES = "flcore__p_resources.json", "comm_config.json", "resources.json"
 PORTS = iter(range(18200, 19000))
 
@@ -264,6 +260,13 @@ def hide_study(kit: Kit, _: SmallEngine) -> None:
     kit.write("study_runtime.yaml", "# for jobs\nformat_version: 2\nstudies:\n  default: {env: {A: b}}\n")
 
 
+def have_managers(kit: Kit, num_of_gpus: int, gpu_ids: list[str]) -> None:
+    """Have the kit's own manager, as provisioned, and not ours."""
+    kit.add(RESOURCES, id="resource_manager", path=GPU_MANAGER, args={"num_of_gpus": num_of_gpus})
+    launcher, _ = kit.read(OWN_FILE)["components"]
+    kit.write(OWN_FILE, {"components": [{**launcher, "args": {**launcher["args"], "gpu_ids": gpu_ids}}]})
+
+
 def listen_elsewhere(kit: Kit, engine: SmallEngine, host: str) -> None:
     """Listen at an address in a network that has none of this host."""
     give_network(engine, subnet="192.0.2.0/24")
@@ -295,14 +298,16 @@ WARNED = {
         "docker_launcher: image: 'image' names none, so jobs that name none themselves are refused",
     ),
     "GPUs of which NVIDIA FLARE's manager knows nothing": (
-        lambda kit, _: kit.change(args={"image": "job:1", "network": "flare", "gpu_ids": ["0"]}),
-        "resource_manager: in local/resources.json has 'num_of_gpus': 0: a job that asks for GPUs is never scheduled "
-        "here, though the launcher has 'gpu_ids'; say how many there are",
+        lambda kit, _: have_managers(kit, num_of_gpus=0, gpu_ids=["0"]),
+        "resource_manager: NVIDIA FLARE's own in local/resources.json has 'num_of_gpus': 0: a job that asks for GPUs "
+        "is never scheduled here, though the launcher has 'gpu_ids'; flcore nvflare install KIT puts flcore's in its "
+        "place",
     ),
     "GPUs of which the launcher knows nothing": (
-        lambda kit, _: kit.write(RESOURCES, {"components": [GPU_MANAGER]}),
-        "resource_manager: in local/resources.json has 'num_of_gpus': 2: jobs that ask for GPUs are scheduled here and "
-        "refused, for the launcher has no 'gpu_ids'",
+        lambda kit, _: have_managers(kit, num_of_gpus=2, gpu_ids=[]),
+        "resource_manager: NVIDIA FLARE's own in local/resources.json has 'num_of_gpus': 2: jobs that ask for GPUs are "
+        "scheduled here and refused, for the launcher has no 'gpu_ids'; flcore nvflare install KIT puts flcore's in "
+        "its place",
     ),
     "a study": (
         hide_study,
@@ -343,7 +348,7 @@ def test_what_may_be_meant_is_a_warning(
 ) -> None:
     break_it(kit, engine)
     assert check(kit) == 0
-    assert f"  warning  {line}" in capsys.readouterr().out.splitlines()
+    assert f"  warning  {line.replace('KIT', str(kit.root))}" in capsys.readouterr().out.splitlines()
 
 
 def test_two_parents_that_listen_on_every_address_may_each_have_a_container(
