@@ -28,7 +28,7 @@ from .listener_findings import listener_findings
 from .parent_python import python_findings, without_nvflare
 from .verdicts import warned
 
-KIT_ARGUMENTS = ("python", "private_key", "kit_files")
+KIT_ARGUMENTS = ("journal", "python", "private_key", "kit_files")
 """The arguments that only the launcher of kits has, which cannot be made where NVIDIA FLARE is not installed."""
 
 _CLASSES = {"client": f"{OURS}.ClientKitLauncher", "server": f"{OURS}.ServerKitLauncher"}
