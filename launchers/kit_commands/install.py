@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from ipaddress import ip_address
 from pathlib import Path
+from typing import Any
 
 from flcore.cli.command import EXIT_OK
 from flcore.errors import ConfigError
@@ -46,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
         raise ConfigError("--port: each parent needs one of its own: name one kit only, or leave the choice to flcore")
     for config in configs:
         wanted_files(config, Wish())  # raises for what could not be changed anyway, before anything is made
-    gateways = Gateways(args.docker_host, args.subnet, args.dry_run)
+    gateways = Gateways(args.subnet, args.dry_run)
     plans = list(_plans(args, configs, gateways))
     for name in gateways.made:
         print(visible(f"the network {name} {'would be' if args.dry_run else 'was'} made"))
@@ -73,7 +74,7 @@ def _wish(args: argparse.Namespace, config: ParentConfig, gateways: Gateways, ta
     for key, meaning in {"image": "of jobs that name none", "network": "of the jobs' containers, or 'host'"}.items():
         if not known.get(key):
             raise ConfigError(f"{config.layout.root}: --{key} is missing: the {key} {meaning}")
-    host = _host(args, config, known["network"], gateways)
+    host = _host(args, config, known, gateways)
     if not host:
         return wish
     port = args.port or _port(config, args.in_container, taken)
@@ -81,18 +82,18 @@ def _wish(args: argparse.Namespace, config: ParentConfig, gateways: Gateways, ta
     return replace(wish, host=host, port=port, security=security)
 
 
-def _host(args: argparse.Namespace, config: ParentConfig, network: str, gateways: Gateways) -> str:
+def _host(args: argparse.Namespace, config: ParentConfig, launcher: Mapping[str, Any], gateways: Gateways) -> str:
     """Return where jobs find their parent: what is named, or the kit has, if they can; else the network's gateway.
 
     Empty where nothing needs to be said.
     """
     if args.address:
         return str(args.address)
-    if network == HOST_NETWORK:
+    if launcher["network"] == HOST_NETWORK:
         return "" if is_of_host(config.listener.host) else LOOPBACK[0]
     if args.in_container or config.layout.starts_in_container:
         return EVERY_ADDRESS[0]
-    there = gateways.of(network)
+    there = gateways.of(launcher)
     return config.listener.host if _can_be_reached(config.listener.host, there) else there.gateways[0]
 
 

@@ -26,7 +26,7 @@ from .host_findings import gpu_findings, key_finding, memory_findings, socket_fi
 from .launcher_findings import CLASSES, launcher_findings
 from .listener_findings import listener_findings
 from .parent_python import python_findings, without_nvflare
-from .verdicts import warned
+from .verdicts import missing, warned
 
 KIT_ARGUMENTS = ("journal", "python", "private_key", "kit_files")
 """The arguments that only the launcher of kits has, which cannot be made where NVIDIA FLARE is not installed."""
@@ -75,9 +75,8 @@ class KitCheck:
     ) -> Iterator[Check]:
         address = launcher.docker_host or default_address()
         yield from socket_findings(address, self.layout.root)
-        with closing(launcher):
-            for found in launcher.check(self._context()):
-                yield Check(f"{component.id}: {found.what}", found.ok, found.detail, found.warning)
+        for found in self._asked(launcher):
+            yield Check(f"{component.id}: {found.what}", found.ok, found.detail, found.warning)
         if launcher.policy.image is None:
             yield warned(f"{component.id}: image", "'image' names none, so jobs that name none themselves are refused")
         network = _found(launcher)
@@ -85,6 +84,14 @@ class KitCheck:
         yield key_finding(config, component.args.get("private_key", False))
         yield from gpu_findings(config, launcher.gpu_ids)
         yield from memory_findings(launcher.isolation.tmpfs, launcher.mounts, self.layout.root)
+
+    def _asked(self, launcher: DockerJobLauncher) -> Iterator[Check]:
+        """Yield what a launcher says itself; an engine that does not answer any more ends that, and nothing else."""
+        with closing(launcher):
+            try:
+                yield from launcher.check(self._context())
+            except JobLaunchError as error:
+                yield missing("engine", str(error))
 
     def _without_launcher(self, config: ParentConfig, component: KitComponent) -> Iterator[Check]:
         network = str(component.args.get("network", ""))

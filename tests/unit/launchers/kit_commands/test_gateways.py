@@ -15,8 +15,8 @@ def asked(engine: SmallEngine, what: str) -> int:
 
 
 def test_a_network_that_is_there_is_asked_for_once(engine: SmallEngine) -> None:
-    gateways = Gateways(None, None, is_trial=False)
-    assert [gateways.of("flare").gateways for _ in range(2)] == [("127.30.0.1",)] * 2
+    gateways = Gateways(None, is_trial=False)
+    assert [gateways.of({"network": "flare"}).gateways for _ in range(2)] == [("127.30.0.1",)] * 2
     assert gateways.made == []
     assert asked(engine, "/networks/flare") == 1
 
@@ -24,9 +24,9 @@ def test_a_network_that_is_there_is_asked_for_once(engine: SmallEngine) -> None:
 def test_a_network_that_is_not_there_is_made(engine: SmallEngine) -> None:
     give_network(engine, "new", "")
     engine.answers["POST /networks/create"] = (201, {"Id": "1", "Warning": ""})
-    gateways = Gateways(engine.address, "10.9.8.0/24", is_trial=False)
+    gateways = Gateways("10.9.8.0/24", is_trial=False)
     with pytest.raises(ConfigError, match="the network new has no gateway: name by --address where"):
-        gateways.of("new")  # this engine does not do what it says
+        gateways.of({"network": "new", "docker_host": engine.address})  # this engine does not do what it says
     assert gateways.made == ["new"]
     assert asked(engine, "POST /networks/create") == 1
 
@@ -36,8 +36,8 @@ def test_a_trial_makes_none_and_says_where_its_host_would_be(
     subnet: str | None, gateway: str, engine: SmallEngine
 ) -> None:
     give_network(engine, "new", "")
-    gateways = Gateways(None, subnet, is_trial=True)
-    assert gateways.of("new").gateways == (gateway,)
+    gateways = Gateways(subnet, is_trial=True)
+    assert gateways.of({"network": "new"}).gateways == (gateway,)
     assert gateways.made == ["new"]
     assert asked(engine, "POST") == 0
 
@@ -45,4 +45,15 @@ def test_a_trial_makes_none_and_says_where_its_host_would_be(
 def test_a_network_without_addresses_is_told(engine: SmallEngine) -> None:
     engine.answers["GET /networks/none"] = (200, {"Name": "none", "IPAM": {"Config": []}})
     with pytest.raises(ConfigError, match="the network none has no gateway: name by --address where jobs find"):
-        Gateways(None, None, is_trial=False).of("none")
+        Gateways(None, is_trial=False).of({"network": "none"})
+
+
+def test_a_network_that_is_there_in_another_subnet_is_told(engine: SmallEngine) -> None:
+    assert Gateways("127.30.0.0/24", is_trial=False).of({"network": "flare"}).gateways == ("127.30.0.1",)
+    with pytest.raises(ConfigError, match=r"--subnet: the network flare is there already, in 127.30.0.0/24: leave"):
+        Gateways("10.0.0.0/24", is_trial=False).of({"network": "flare"})
+
+
+def test_files_for_tls_that_are_none_are_told(engine: SmallEngine) -> None:
+    with pytest.raises(ConfigError, match="docker_tls"):
+        Gateways(None, is_trial=False).of({"network": "flare", "docker_tls": {"ca": "ca.pem"}})

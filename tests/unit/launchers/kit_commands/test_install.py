@@ -92,10 +92,14 @@ def test_a_port_on_which_a_server_listens_for_its_clients_is_not_taken(
     assert {listener(server)["port"], listener(site)["port"]}.isdisjoint({8002, 8003})
 
 
-def test_an_engine_that_is_named_is_asked_and_is_the_launchers(kit: Path, engine: SmallEngine) -> None:
+def test_an_engine_that_is_named_is_asked_and_is_the_launchers(
+    kit: Path, engine: SmallEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
     install(kit, *WANTED, "--docker-host", engine.address)
     (launcher,) = json.loads((kit / "local/flcore__p_resources.json").read_text())["components"]
     assert launcher["args"] == {"image": "job:1", "network": "flare", "docker_host": engine.address}
+    monkeypatch.setenv("DOCKER_HOST", "unix:///nobody/asks/this/one")
+    assert install(kit) == 0
 
 
 def test_a_port_may_be_named_for_one_kit(kit: Path, capsys: pytest.CaptureFixture[str]) -> None:

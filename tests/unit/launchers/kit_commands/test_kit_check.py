@@ -386,6 +386,16 @@ def test_an_engine_that_does_not_answer_is_told_and_the_rest_is_looked_at(
     assert f"  ok       port: {kit.port}\n" in shown
 
 
+def test_an_engine_that_stops_answering_is_told_and_the_rest_is_looked_at(
+    kit: Kit, engine: SmallEngine, capsys: pytest.CaptureFixture[str]
+) -> None:
+    engine.answers["GET /networks/flare"] = (500, {"message": "database is locked"})
+    assert check(kit) == 1
+    shown = capsys.readouterr().out
+    assert "  MISSING  docker_launcher: engine: network flare: the engine says: database is locked\n" in shown
+    assert f"  ok       port: {kit.port}\n" in shown
+
+
 def test_several_kits_are_checked_whatever_is_wrong_with_one(
     kit: Kit, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
