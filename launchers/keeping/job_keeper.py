@@ -173,6 +173,27 @@ class JobKeeper:
             launch = self._launching.get(job_id)
         return launch is not None and launch.request_end(by)
 
+    def job_ids(self) -> frozenset[str]:
+        """Return the jobs that are being launched, or run, or have left something that is still to be cleaned up."""
+        kept = [job.identity.job_id for job in list(self._jobs.values())]
+        return frozenset((*kept, *list(self._launching)))
+
+    def reserve_gpus(self, job_id: str, count: int) -> None:
+        """Keep so many GPUs for a job until it is launched, which takes them, or they are given back.
+
+        Once more for the same job: in place of what was kept for it. They are free as soon as this process is dead.
+        Raises NoGpuError if too few are free, JobRejectedError if the site has fewer, or JobLaunchError.
+        """
+        self._loans.reserve_gpus(JobIdentity(job_id, self._site, "", nonce=secrets.token_hex(8)), count)
+
+    def give_back_gpus(self, job_id: str) -> None:
+        """Keep none for a job any more. What it has been launched with is its own. Idempotent."""
+        self._loans.give_back_gpus(job_id)
+
+    def count_gpus(self) -> tuple[int, int]:
+        """Return how many GPUs the site has, and how many are free. Raises JobLaunchError if it cannot be found out."""
+        return self._loans.count_gpus()
+
     def recover(self) -> None:
         """Take over the jobs of dead processes of this site. Asks no engine before it returns.
 
