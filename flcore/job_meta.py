@@ -92,6 +92,20 @@ def get_deployments(job_meta: JobMeta) -> tuple[Deployment, ...]:
     )
 
 
+def check_one_app_each(job_meta: JobMeta) -> None:
+    """Raise JobRejectedError for a site that two apps name, as NVIDIA FLARE does: it would run only one of them.
+
+    An app for all sites is that of those that no app before it names; behind it there is none left to name.
+    """
+    apps: dict[str, str] = {}
+    for entry in get_deployments(job_meta):
+        for site in entry.sites:
+            app = apps.get(site) or apps.get(JobConstants.ALL_SITES) or entry.app
+            if app != entry.app:
+                raise rejection(job_meta, entry.path, f"a site runs one app, and {app} is this one's already", site)
+            apps[site] = app
+
+
 def get_app(job_meta: JobMeta, site: str) -> str | None:
     """Return the name of the app that a site runs; None if the job is not for this site."""
     return next((entry.app for entry in get_deployments(job_meta) if entry.covers(site)), None)

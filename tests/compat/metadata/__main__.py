@@ -1,6 +1,7 @@
 """Print the differences in what jobs may say, with how often each happens, with the NVIDIA FLARE that is installed.
 
-Run by the interpreter of one of its environments: ``$(python -m tests.compat.environments) -m tests.compat.metadata``.
+Run by the interpreter of one of its environments: ``$(python -m tests.compat.environments) -m tests.compat.metadata``,
+perhaps with how many, and another seed: what it finds then, and no row explains, is a fault or a row that is missing.
 """
 
 from __future__ import annotations
@@ -9,14 +10,14 @@ import sys
 import tempfile
 from pathlib import Path
 
-from .comparison import COUNT, compare
+from .comparison import COUNT, SEED, compare
 from .differences import as_row
 
 
 def main() -> int:
-    count = int(sys.argv[1]) if len(sys.argv) > 1 else COUNT
+    count, seed = (*map(int, sys.argv[1:]), *(COUNT, SEED)[len(sys.argv) - 1 :])
     with tempfile.TemporaryDirectory() as folder:
-        comparison = compare(Path(folder), count)
+        comparison = compare(Path(folder), count, seed)
     print(f"NVIDIA FLARE {comparison.version}: {comparison.count} metadata, {comparison.taken_by_both} taken by both")
     for row in comparison.rows():
         print(f"{comparison.hits[row]:5} {as_row(row)}")

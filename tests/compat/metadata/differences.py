@@ -91,7 +91,8 @@ def _is_null_over_default(meta: Mapping[str, Any]) -> bool:
 def _is_hidden(meta: Mapping[str, Any]) -> bool:
     default, own = (_part(meta, "launcher_spec", who, "docker") for who in ("default", SITE))
     for_all, *here = _wanting(meta)
-    hiding = [(default, own), *((for_all, part) for part in here)]
+    older = _part(_resources(meta), "docker")
+    hiding = [(default, own), (older, default), (older, own), *((for_all, part) for part in here)]
     return any(part[key] is not None and key in behind for behind, part in hiding for key in part)
 
 
@@ -239,14 +240,14 @@ DIFFERENCES = (
         THEY,
         "No other site can be specified",
         ALL,
-        "a site has the first app that names it, be it by `@ALL`",
+        "`@ALL` behind some sites is for all others",
     ),
     Difference(
         "a site twice",
         THEY,
         "Multiple apps to be deployed to following sites",
         ALL,
-        "it has the first app that names it",
+        "who is named twice for the same app is named",
     ),
     Difference(
         "no client at all is needed",
@@ -463,6 +464,22 @@ DIFFERENCES = (
         r"num_of_cpus: must be a number of processors.*, got 5000|memory: must be at least 6Mi",
         ALL,
         "Docker refuses less memory; more than 4,096 processors are a slip",
+    ),
+    Difference(
+        "odd words in a launcher's part in `resource_spec` beside one in `launcher_spec`",
+        WE,
+        r"resource_spec\.site-1\.docker\.\w+: (must be|cannot be split)",
+        ("2.9",),
+        "2.9 looks at some of them only when it launches the job, and then passes the part over",
+        _is_legacy_beside_spec,
+    ),
+    Difference(
+        "an entry in place of a list, for a site that has an app",
+        WE,
+        "a site runs one app, and",
+        ("2.6",),
+        "2.6 takes its keys, or letters, for sites",
+        _has_no_list,
     ),
     Difference(
         "odd resources beside parts by kind of launcher",

@@ -138,7 +138,11 @@ class Maker:
             return {self._app("app"): self._sites(["@ALL"])}
         if self._now_and_then(0.5):
             return {self._app("app"): self._sites(["server", *self._some_sites()])}
-        return {self._app("app_server"): self._sites(["server"]), self._app("app.2"): self._sites(self._some_sites())}
+        beside = [SITE] if self._now_and_then(0.03) else []
+        return {
+            self._app("app_server"): self._sites(["server", *beside]),
+            self._app("app.2"): self._sites(self._some_sites()),
+        }
 
     def _app(self, name: str) -> str:
         return str(self._pick(_ODD_APPS)) if self._now_and_then(0.02) else name
