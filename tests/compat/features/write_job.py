@@ -87,6 +87,6 @@ JOBS: dict[str, Callable[[str], FedJob]] = {
 
 
 if __name__ == "__main__":
-    name, folder = sys.argv[1:]
+    name, folder = sys.argv[1], Path(sys.argv[2]).resolve()
     os.chdir(Path(__file__).parent)  # a job names its scripts by where they are for its author
-    JOBS[name](name).export_job(folder)
+    JOBS[name](name).export_job(str(folder))
