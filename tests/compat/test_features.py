@@ -13,14 +13,19 @@ import pytest
 from tests.engines.engine import until
 
 from .environments import NEWEST, Flare, flare
-from .features import FeatureJob
+from .features import FeatureJob, Image
 from .federation import Federation
 from .jobs import Job
 from .kits import CLIENTS
 from .launchers import Launcher
+from .rows import aborted
+from .stage import ABORTED, Stage
 from .topologies import Topology
+from .torch_image import REPOSITORIES, torch_image, why_not
 
 A_MILLION = 1_000_000
+SHORT = Job("short", rounds=1, trainer={"seconds": 3})
+"""Yet long enough to be asked about meanwhile."""
 COMPLETED = "FINISHED:COMPLETED"
 TRAINED_TWICE = [[3.0, 4.0, 5.0], [6.0, 7.0, 8.0], [9.0, 10.0, 11.0]]
 
@@ -32,13 +37,13 @@ def version() -> Flare:
 
 @pytest.fixture(scope="module")
 def federation(version: Flare) -> Iterator[Federation]:
-    with Federation(version, Launcher.flcore(), Topology.BRIDGE) as federation:
+    with Federation(version, Launcher.flcore(images=[REPOSITORIES]), Topology.BRIDGE) as federation:
         yield federation
 
 
-def done(federation: Federation, name: str) -> tuple[str, Path]:
+def done(federation: Federation, name: str, image: Image | None = None) -> tuple[str, Path]:
     """Run a job to its good end; return its id, and the folder with its result."""
-    outcome = federation.run(FeatureJob(name, federation.flare))
+    outcome = federation.run(FeatureJob(name, federation.flare, image=image))
     assert outcome.status == COMPLETED, federation.story()
     assert federation.left_over() == []
     return outcome.job_id, federation.result(outcome.job_id)
@@ -49,6 +54,15 @@ def test_a_script_trains_by_the_client_api(federation: Federation, name: str) ->
     job_id, _ = done(federation, name)
 
     assert federation.ask("model", job_id) == TRAINED_TWICE
+
+
+@pytest.mark.skipif(bool(why_not()), reason=str(why_not()))
+def test_a_job_that_needs_pytorch_names_its_image(federation: Federation) -> None:
+    image = Image(torch_image(federation.flare, federation.engine), federation.engine)
+    _, result = done(federation, "torch", image)
+
+    [file] = result.rglob("FL_global_model.pt")
+    assert float(image.run(result, "torch_weight.py", str(file))) == 1.5
 
 
 def test_each_site_s_model_is_evaluated_at_each_site(federation: Federation) -> None:
@@ -77,14 +91,16 @@ def test_clients_stream_files_to_the_server(federation: Federation) -> None:
 
 
 def test_the_server_has_what_clients_log_while_they_run(federation: Federation) -> None:
+    if federation.flare.release < (2, 8):
+        pytest.skip("NVIDIA FLARE streams no logs of jobs that an operator can ask for before 2.8")
     job_id, _ = done(federation, "log-streaming")
 
-    logs = federation.ask("logs", job_id, "site-1")
-    assert "NPTrainer" in json.dumps(logs)
+    # A client's last lines come after the end of the server's part, which is what a job's end is.
+    until(lambda: "NPTrainer" in json.dumps(federation.ask("logs", job_id, "site-1")), 30, "what site-1 has logged")
 
 
 def test_an_administrator_reads_the_log_of_a_job_at_a_site(federation: Federation) -> None:
-    job_id = federation.submit(Job("slow", rounds=1, trainer={"seconds": 3}))
+    job_id = federation.submit(SHORT)
     path = f"{job_id}/log.txt"
     log = federation.folder / "site-1" / path
     until(lambda: log.is_file() and b"begins a round" in log.read_bytes(), 60, "a round")
@@ -92,3 +108,31 @@ def test_an_administrator_reads_the_log_of_a_job_at_a_site(federation: Federatio
     assert "begins a round" in federation.ask("cat", "site-1", path)
     assert federation.ask("tail", "site-1", path).strip()
     assert federation.wait(job_id).is_right, federation.story()
+
+
+def test_an_administrator_asks_a_running_job_how_far_it_is(federation: Federation) -> None:
+    job_id = Stage(federation).begin(SHORT, b"begins a round")
+
+    assert federation.ask("stats", job_id, "server")["server"]["ServerRunner"]["job_id"] == job_id
+    assert sorted(federation.ask("stats", job_id, "client")) == list(CLIENTS)
+    assert federation.wait(job_id).is_right, federation.story()
+
+
+def test_an_administrator_has_a_running_job_log_more(federation: Federation) -> None:
+    if federation.flare.release < (2, 8):
+        pytest.skip("NVIDIA FLARE's API cannot do so before 2.8")
+    job_id = Stage(federation).begin(SHORT, b"begins a round")
+    federation.ask("log-level", job_id, "DEBUG", "site-1")
+
+    assert federation.wait(job_id).is_right, federation.story()
+    assert " - DEBUG - " in (federation.folder / "site-1" / job_id / "log.txt").read_text()
+    assert " - DEBUG - " not in (federation.folder / "site-2" / job_id / "log.txt").read_text()
+
+
+def test_an_operator_aborts_a_job(federation: Federation) -> None:
+    stage = Stage(federation)
+    aborted(stage)
+    stage.leaves_nothing()
+
+    assert stage.sight.statuses == [ABORTED]
+    assert stage.sight.is_right, stage.sight
