@@ -13,7 +13,7 @@ import pytest
 from tests.engines.engine import until
 
 from .environments import NEWEST, Flare, flare
-from .features import FeatureJob, Image
+from .features import FeatureJob, Image, run
 from .federation import Federation
 from .jobs import Job
 from .kits import CLIENTS
@@ -36,8 +36,18 @@ def version() -> Flare:
 
 
 @pytest.fixture(scope="module")
-def federation(version: Flare) -> Iterator[Federation]:
-    with Federation(version, Launcher.flcore(images=[REPOSITORIES]), Topology.BRIDGE) as federation:
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with a site's data."""
+    folder = tmp_path_factory.mktemp("data")
+    folder.chmod(0o755)  # for a job, which has a user of its own
+    (folder / "scan").touch()
+    return folder
+
+
+@pytest.fixture(scope="module")
+def federation(version: Flare, data: Path) -> Iterator[Federation]:
+    launcher = Launcher.flcore(images=[REPOSITORIES], datasets={"scans": str(data)})
+    with Federation(version, launcher, Topology.BRIDGE) as federation:
         yield federation
 
 
@@ -53,6 +63,22 @@ def done(federation: Federation, name: str, image: Image | None = None) -> tuple
 def test_a_script_trains_by_the_client_api(federation: Federation, name: str) -> None:
     job_id, _ = done(federation, name)
 
+    assert federation.ask("model", job_id) == TRAINED_TWICE
+
+
+def test_a_job_has_the_site_s_data_by_our_key_and_not_by_nvidia_flare_s_file_of_studies(
+    federation: Federation, data: Path
+) -> None:
+    if federation.flare.release < (2, 9):
+        pytest.skip("NVIDIA FLARE reads study_runtime.yaml from 2.9 on")
+    dataset = {"type": "mount", "source": str(data), "mode": "ro"}
+    studies = {"format_version": 2, "studies": {"default": {"datasets": {"scans": dataset}}}}
+    files = [federation.folder / site / "local/study_runtime.yaml" for site in CLIENTS]
+    for file in files:
+        file.write_text(json.dumps(studies))
+    assert run(federation.flare, "study_mounts.py", str(files[0])) == "/data/default/scans\n"
+
+    job_id, _ = done(federation, "client-data")
     assert federation.ask("model", job_id) == TRAINED_TWICE
 
 

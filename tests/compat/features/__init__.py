@@ -17,7 +17,13 @@ import docker
 from ..environments import Flare
 
 _HERE = Path(__file__).parent
-_SCRIPT = _HERE / "write_job.py"
+_SCRIPT = "write_job.py"
+
+
+def run(flare: Flare, script: str, *arguments: str) -> str:
+    """Run a script of this folder in NVIDIA FLARE's environment; return what it prints."""
+    command = [str(flare.python), "-Wignore", str(_HERE / script), *arguments]
+    return subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
 
 
 @dataclass(frozen=True)
@@ -53,10 +59,10 @@ class FeatureJob:
         shutil.rmtree(job, ignore_errors=True)
         own_meta: dict[str, Any] = {}
         if self.image:
-            self.image.run(folder, _SCRIPT.name, self.name, str(folder))
+            self.image.run(folder, _SCRIPT, self.name, str(folder))
             own_meta = {"launcher_spec": {"default": {"docker": {"image": self.image.name}}}}
         else:
-            subprocess.run([self.flare.python, "-Wignore", _SCRIPT, self.name, folder], check=True)
+            run(self.flare, _SCRIPT, self.name, str(folder))
         meta = job / "meta.json"
         meta.write_text(json.dumps({**json.loads(meta.read_text()), **more_meta, **own_meta}))
         return job

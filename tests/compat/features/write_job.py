@@ -19,11 +19,11 @@ from nvflare.job_config.api import FedJob
 ROUNDS = 2
 
 
-def client_api(name: str, in_another_process: bool) -> FedJob:
+def client_api(name: str, in_another_process: bool = False, script: str = "client_api.py") -> FedJob:
     from nvflare.job_config.script_runner import FrameworkType, ScriptRunner
 
     job = _averaging(name)
-    script, framework = "client_api.py", FrameworkType.NUMPY
+    framework = FrameworkType.NUMPY
     job.to_clients(ScriptRunner(script=script, launch_external_process=in_another_process, framework=framework))
     return job
 
@@ -88,8 +88,9 @@ def _averaging(name: str) -> FedJob:
 
 
 JOBS: dict[str, Callable[[str], FedJob]] = {
-    "client-api": lambda name: client_api(name, in_another_process=False),
+    "client-api": client_api,
     "client-api-process": lambda name: client_api(name, in_another_process=True),
+    "client-data": lambda name: client_api(name, script="client_data.py"),
     "torch": torch_averaging,
     "cross-site-evaluation": cross_site_evaluation,
     "statistics": statistics,
