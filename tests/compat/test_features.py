@@ -6,7 +6,9 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -24,8 +26,6 @@ from .topologies import Topology
 from .torch_image import REPOSITORIES, torch_image, why_not
 
 A_MILLION = 1_000_000
-SHORT = Job("short", rounds=1, trainer={"seconds": 3})
-"""Yet long enough to be asked about meanwhile."""
 COMPLETED = "FINISHED:COMPLETED"
 TRAINED_TWICE = [[3.0, 4.0, 5.0], [6.0, 7.0, 8.0], [9.0, 10.0, 11.0]]
 
@@ -49,6 +49,29 @@ def federation(version: Flare, data: Path) -> Iterator[Federation]:
     launcher = Launcher.flcore(images=[REPOSITORIES], datasets={"scans": str(data)})
     with Federation(version, launcher, Topology.BRIDGE) as federation:
         yield federation
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What an administrator was told of a running job."""
+
+    job_id: str
+    cat: str
+    tail: str
+    stats: dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def asked(federation: Federation) -> Asked:
+    """Ask a job that runs, have it log more at one site from then on, and see it to its good end."""
+    job_id = Stage(federation).begin(Job("asked", rounds=1, trainer={"seconds": 5}), b"begins a round")
+    where = "site-1", f"{job_id}/log.txt"
+    cat, tail = federation.ask("cat", *where), federation.ask("tail", *where)
+    stats = [federation.ask("stats", job_id, kind) for kind in ("server", "client")]
+    if federation.flare.release >= (2, 8):
+        federation.ask("log-level", job_id, "DEBUG", "site-1")
+    assert federation.wait(job_id).is_right, federation.story()
+    return Asked(job_id, cat, tail, stats[0] | stats[1])
 
 
 def done(federation: Federation, name: str, image: Image | None = None) -> tuple[str, Path]:
@@ -125,34 +148,21 @@ def test_the_server_has_what_clients_log_while_they_run(federation: Federation) 
     until(lambda: "NPTrainer" in json.dumps(federation.ask("logs", job_id, "site-1")), 30, "what site-1 has logged")
 
 
-def test_an_administrator_reads_the_log_of_a_job_at_a_site(federation: Federation) -> None:
-    job_id = federation.submit(SHORT)
-    path = f"{job_id}/log.txt"
-    log = federation.folder / "site-1" / path
-    until(lambda: log.is_file() and b"begins a round" in log.read_bytes(), 60, "a round")
-
-    assert "begins a round" in federation.ask("cat", "site-1", path)
-    assert federation.ask("tail", "site-1", path).strip()
-    assert federation.wait(job_id).is_right, federation.story()
+def test_an_administrator_reads_the_log_of_a_running_job_at_a_site(asked: Asked) -> None:
+    assert "begins a round" in asked.cat
+    assert asked.tail.strip()
 
 
-def test_an_administrator_asks_a_running_job_how_far_it_is(federation: Federation) -> None:
-    job_id = Stage(federation).begin(SHORT, b"begins a round")
-
-    assert federation.ask("stats", job_id, "server")["server"]["ServerRunner"]["job_id"] == job_id
-    assert sorted(federation.ask("stats", job_id, "client")) == list(CLIENTS)
-    assert federation.wait(job_id).is_right, federation.story()
+def test_an_administrator_asks_a_running_job_how_far_it_is(asked: Asked) -> None:
+    assert asked.stats["server"]["ServerRunner"]["job_id"] == asked.job_id
+    assert {*CLIENTS} <= asked.stats.keys()
 
 
-def test_an_administrator_has_a_running_job_log_more(federation: Federation) -> None:
+def test_an_administrator_has_a_running_job_log_more(federation: Federation, asked: Asked) -> None:
     if federation.flare.release < (2, 8):
         pytest.skip("NVIDIA FLARE's API cannot do so before 2.8")
-    job_id = Stage(federation).begin(SHORT, b"begins a round")
-    federation.ask("log-level", job_id, "DEBUG", "site-1")
-
-    assert federation.wait(job_id).is_right, federation.story()
-    assert " - DEBUG - " in (federation.folder / "site-1" / job_id / "log.txt").read_text()
-    assert " - DEBUG - " not in (federation.folder / "site-2" / job_id / "log.txt").read_text()
+    logs = {site: (federation.folder / site / asked.job_id / "log.txt").read_text() for site in CLIENTS}
+    assert [site for site, log in logs.items() if " - DEBUG - " in log] == ["site-1"]
 
 
 def test_an_operator_aborts_a_job(federation: Federation) -> None:
