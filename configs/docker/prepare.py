@@ -79,10 +79,10 @@ def found(commands: Iterable[str]) -> dict[str, Path]:
     return {name: Path(path) for name in commands if (path := shutil.which(name))}
 
 
-def linked_libraries(binaries: Iterable[Path]) -> dict[str, Path]:
+def linked_libraries(binaries: Iterable[Path], ldd: Iterable[str] = ("ldd",)) -> dict[str, Path]:
     """What the loader would load for these, as `name: path`; the loader itself is named by its whole path."""
-    ldd = ["ldd", *map(str, binaries)]
-    listing = subprocess.run(ldd, capture_output=True, text=True, check=False).stdout  # noqa: S603
+    command = [*ldd, *map(str, binaries)]
+    listing = subprocess.run(command, capture_output=True, text=True, check=False).stdout  # noqa: S603
     lines = re.findall(r"^\s+(?:(\S+) => )?(/.+) \(0x", listing, re.MULTILINE)
     return {name or path: Path(path) for name, path in lines}
 
@@ -134,8 +134,8 @@ def put_commands(root: Path, contents: Contents) -> None:
         link.symlink_to(target)
 
 
-def put_libraries(root: Path, contents: Contents) -> None:
-    """Add all shared libraries beside the C library: there the loader finds them without a cache."""
+def libraries_of(contents: Contents) -> dict[str, Path]:
+    """The shared libraries that an image needs, as `name in the image: path here`."""
     modules = [path for path in STDLIB.glob("lib-dynload/*.so") if not NOT_NEEDED("", [path.name])]
     modules += contents.packages.rglob("*.so*") if contents.packages else []
     libraries = linked_libraries([PYTHON, *modules, *found(contents.commands).values()])
@@ -145,8 +145,14 @@ def put_libraries(root: Path, contents: Contents) -> None:
     libraries |= {name: home / name for name in OPENED_BY_NAME if (home / name).exists()}
     if contents.packages:  # what they bring themselves they find themselves
         libraries = {name: path for name, path in libraries.items() if contents.packages not in path.parents}
-    for name, path in libraries.items():
-        put(path, root / str(home / name).lstrip("/"))
+    # All are beside the C library: there the loader finds them without a cache.
+    return {str(home / name).lstrip("/"): path for name, path in libraries.items()}
+
+
+def put_libraries(root: Path, contents: Contents) -> None:
+    """Add the shared libraries."""
+    for name, path in libraries_of(contents).items():
+        put(path, root / name)
 
 
 def as_roots(member: tarfile.TarInfo) -> tarfile.TarInfo:

@@ -38,6 +38,8 @@ REQUESTS: dict[str, Callable[..., Any]] = {
     "result": lambda session, job_id: session.download_job_result(job_id),
     "cat": lambda session, site, path: session.cat_target(site, file=path),
     "tail": lambda session, site, path: session.tail_target(site, options="-n 3", file=path),
+    "stats": lambda session, job_id, kind: session.show_stats(job_id, kind),
+    "log-level": lambda session, job_id, level, site: session.configure_job_log(job_id, level, site),
     "logs": lambda session, job_id, site: session.get_job_logs(job_id, site),
 }
 

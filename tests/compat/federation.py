@@ -312,6 +312,7 @@ class Federation:
             **self._environment(site),
             "PATH": f"{self.flare.python.parent}:{os.defpath}",
             "HOME": str(self._kits[site]),
+            "TMPDIR": str(self.folder),
             "DOCKER_HOST": self.proxy.host if self.proxy else self.engine,
         }
         return ProcessParent(command, self._kits[site], environment, self.folder / f"{site}.log", self.user)

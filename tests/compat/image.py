@@ -18,7 +18,7 @@ WITHOUT = ("__editable__*", "flcore-*", "pip", "pip-*", "setuptools", "setuptool
 
 def image(flare: Flare, docker_host: str) -> str:
     """Return the image's name; make it if it is missing, which takes half a minute."""
-    contents = _contents(flare)
+    contents = contents_of(flare)
     repository = f"{REPOSITORY}-{flare.version}-{prepare.fingerprint(flare.python)[:4]}"
     tag = _fingerprint(flare, contents)
     with closing(docker.DockerClient(docker_host)) as client:
@@ -29,7 +29,8 @@ def image(flare: Flare, docker_host: str) -> str:
     return f"{repository}:{tag}"
 
 
-def _contents(flare: Flare) -> prepare.Contents:
+def contents_of(flare: Flare) -> prepare.Contents:
+    """Return what is in it."""
     # Launchers name the interpreter in many ways: by a fixed path, by its bare name, and by the path of their own.
     paths = ["/usr/local/bin/python", *(flare.command(name) for name in ("python", "python3", prepare.PYTHON.name))]
     links = dict.fromkeys(paths, f"/usr/local/bin/{prepare.PYTHON.name}")

@@ -19,13 +19,24 @@ from nvflare.job_config.api import FedJob
 ROUNDS = 2
 
 
-def client_api(name: str, in_another_process: bool) -> FedJob:
-    from nvflare.fuel.utils.constants import FrameworkType
-    from nvflare.job_config.script_runner import ScriptRunner
+def client_api(name: str, in_another_process: bool = False, script: str = "client_api.py") -> FedJob:
+    from nvflare.job_config.script_runner import FrameworkType, ScriptRunner
 
     job = _averaging(name)
-    script, framework = "client_api.py", FrameworkType.NUMPY
+    framework = FrameworkType.NUMPY
     job.to_clients(ScriptRunner(script=script, launch_external_process=in_another_process, framework=framework))
+    return job
+
+
+def torch_averaging(name: str) -> FedJob:
+    from nvflare.app_opt.pt.job_config.model import PTModel
+    from nvflare.job_config.script_runner import ScriptRunner
+    from torch_net import Net  # type: ignore[import-not-found]  # found beside this script
+
+    job = FedJob(name, min_clients=2)
+    persistor = job.to_server(PTModel(Net()))["persistor_id"]
+    job.to_server(FedAvg(num_clients=2, num_rounds=ROUNDS, persistor_id=persistor))
+    job.to_clients(ScriptRunner(script="torch_client.py"))
     return job
 
 
@@ -45,6 +56,7 @@ def statistics(name: str) -> FedJob:
 
     asked: dict[str, dict[str, object]] = {"count": {}, "sum": {}, "mean": {}}
     job = StatsJob(name, asked, OnesOfSite(), "statistics/all.json", min_count=1)
+    job.job.job_name = name  # which 2.6 does not tell its base
     job.setup_clients(["site-1", "site-2"])
     return job
 
@@ -59,13 +71,12 @@ def file_exchange(name: str) -> FedJob:
 
 
 def log_streaming(name: str) -> FedJob:
-    from nvflare.app_common.logging.job_log_receiver import JobLogReceiver
     from nvflare.app_common.logging.job_log_streamer import JobLogStreamer
 
     job = _averaging(name)
     job.to_clients(NPTrainer(), tasks=["train"])
-    job.to_clients(JobLogStreamer())
-    job.to_server(JobLogReceiver())
+    # The server's part of the job may have ended before a client has sent its last line; its parent has not.
+    job.to_clients(JobLogStreamer(target_parent_server=True))
     return job
 
 
@@ -77,8 +88,10 @@ def _averaging(name: str) -> FedJob:
 
 
 JOBS: dict[str, Callable[[str], FedJob]] = {
-    "client-api": lambda name: client_api(name, in_another_process=False),
+    "client-api": client_api,
     "client-api-process": lambda name: client_api(name, in_another_process=True),
+    "client-data": lambda name: client_api(name, script="client_data.py"),
+    "torch": torch_averaging,
     "cross-site-evaluation": cross_site_evaluation,
     "statistics": statistics,
     "file-exchange": file_exchange,
