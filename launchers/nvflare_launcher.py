@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -43,6 +43,7 @@ from .flare import process as flare_process
 from .flare.job_failure import TELLS_FAILURES, return_code_of, tell_server
 from .flare.job_handle import NVFlareJobHandle, end_in_background
 from .flare.kit import KIT_FILES, FlareKit, check_run_folder, is_readable, storage
+from .flare.private_key import parse_private_key
 from .flare.process import RETURN_CODE_FILE, value_of
 from .job_handle import ContainerJobHandle
 from .keeping.job_folder import JobFolder
@@ -79,8 +80,12 @@ class KitLauncher(DockerJobLauncher):
         mount_path: where a container sees the site's workspace; by default where the parent does, since a site's config
             may name files in it.
         python: the interpreter in the image.
-        private_key: jobs get the site's private key, and connect to the server themselves, too, as NVIDIA FLARE has it:
-            only for jobs that send "secure" messages to each other. Without it they get a key that opens nothing.
+        private_key: which jobs get the site's private key, and connect to the server themselves, too, as NVIDIA FLARE
+            has it: those that send "secure" messages to each other. True is all; else a list of objects, as
+            ``[{"study": "brain", "submitter": "*@hospital.org"}]``: jobs that fulfil all that one of them says of
+            ``study``, ``submitter`` or ``name``, each by a glob or a list of globs. Of these the server says who the
+            submitter is and (from 2.8 on) the study; the name is what the job's author calls it. All other jobs get a
+            key that opens nothing.
         kit_files: what of the kit jobs see, read-only: globs below the site's workspace.
         kwargs: see :class:`launchers.docker_launcher.DockerJobLauncher`.
     """
@@ -93,7 +98,7 @@ class KitLauncher(DockerJobLauncher):
         mount_path: str | None = None,
         *args: Any,
         python: str = "python3",
-        private_key: bool = False,
+        private_key: bool | Sequence[Mapping[str, Any]] = False,
         kit_files: Sequence[str] = KIT_FILES,
         **kwargs: Any,
     ) -> None:
@@ -102,7 +107,7 @@ class KitLauncher(DockerJobLauncher):
         self._is_moved = mount_path is not None
         checked(super().__init__, _SOMEWHERE if mount_path is None else mount_path, *args, **kwargs)
         self.python = checked(site_args.text, "python", python)
-        self.private_key = checked(site_args.flag, "private_key", private_key)
+        self.private_key = checked(parse_private_key, "private_key", private_key)
         self.kit_files = checked(site_args.texts, "kit_files", kit_files)
         problems.raise_all(ValueError)
 
@@ -127,11 +132,16 @@ class KitLauncher(DockerJobLauncher):
     def plan(self, job_meta: dict[str, Any], fl_ctx: FLContext) -> LaunchPlan:
         plan = super().plan(job_meta, fl_ctx)
         job_args = self.job_args(fl_ctx)
-        hosts = flare_process.parent_hosts(job_args)
-        if self.private_key:
+        hosts, environment = flare_process.parent_hosts(job_args), plan.spec.environment
+        alone = not self.private_key.why(job_meta)
+        if alone:
+            environment = {**flare_process.PARENT_ALONE, **environment}
+        else:
             hosts |= flare_process.server_hosts(job_args, Path("/etc/hosts").read_text())
         isolation = replace(plan.spec.isolation, tmpfs={**plan.spec.isolation.tmpfs, **self._folders_in_memory(fl_ctx)})
-        return replace(plan, spec=replace(plan.spec, hosts=hosts, private_files=self._kit(fl_ctx), isolation=isolation))
+        kit = self._kit(fl_ctx, alone)
+        spec = replace(plan.spec, hosts=hosts, environment=environment, private_files=kit, isolation=isolation)
+        return replace(plan, spec=spec)
 
     def fit(self, plan: LaunchPlan, engine: EngineTraits) -> LaunchPlan:
         """Return a plan in which a job sees those files of the kit as they are that its user may read."""
@@ -161,11 +171,14 @@ class KitLauncher(DockerJobLauncher):
         folders = {self.place(path, fl_ctx) for path in (workspace.get_root_dir(), *stored)}
         return dict.fromkeys(sorted(folders), f"size={_FOLDER_SIZE},mode=755,{OF_THE_USER}")
 
-    def _kit(self, fl_ctx: FLContext) -> dict[str, str]:
-        """Return what a job sees of the kit: ``path in the container -> path here``."""
+    def _kit(self, fl_ctx: FLContext, alone: bool) -> dict[str, str]:
+        """Return what a job sees of the kit: ``path in the container -> path here``.
+
+        One that talks to its parent alone sees the key only if its process would not start without.
+        """
         kit = FlareKit(Path(fl_ctx.get_prop(FLContextKey.WORKSPACE_OBJECT).get_root_dir()))
         parent_asks = value_of(self.job_args(fl_ctx), JobProcessArgs.PARENT_CONN_SEC) == "mtls"
-        shown = kit.shown(self.kit_files, self.private_key or parent_asks or kit.signs_its_key())
+        shown = kit.shown(self.kit_files, not alone or parent_asks or kit.signs_its_key(), alone)
         return {self.place(str(path), fl_ctx): str(file) for path, file in shown.items()}
 
     def note_site(self, fl_ctx: FLContext) -> None:
@@ -179,8 +192,7 @@ class KitLauncher(DockerJobLauncher):
         custom = fl_ctx.get_prop(FLContextKey.WORKSPACE_OBJECT).get_site_custom_dir()
         if Path(custom).is_dir():
             variables["PYTHONPATH"] += f":{self.place(custom, fl_ctx)}"
-        alone = {} if self.private_key else flare_process.PARENT_ALONE
-        return {**flare_process.HOME, **alone, **variables}
+        return {**flare_process.HOME, **variables}
 
     def job_mounts(self, folder: Path | None, fl_ctx: FLContext) -> tuple[Mount, ...]:
         shared = flare_process.shared_folder(self.job_args(fl_ctx))
@@ -195,7 +207,9 @@ class KitLauncher(DockerJobLauncher):
     def prepare(self, plan: LaunchPlan, folder: JobFolder) -> None:
         super().prepare(plan, folder)
         if plan.folder:
-            FlareKit(plan.folder.parent).make_decoy()
+            kit = FlareKit(plan.folder.parent)
+            kit.make_decoy()
+            kit.make_comm_config()
             with closing(open_folder(plan.folder)) as opened:
                 remove(RETURN_CODE_FILE, opened)  # of an earlier run: a launch fails if it cannot go
 
@@ -277,6 +291,9 @@ class _NVFlareJobLauncher(JobLauncherSpec):  # type: ignore[misc]  # its base is
                 self._forgotten.discard(job_id)
                 earlier.terminate(by="NVIDIA FLARE, which launches it again")
             handle = self.launcher.launch_job(job_meta, fl_ctx)
+            if why := self.launcher.private_key.why(job_meta):
+                gets = "gets the site's private key, and connects to the server itself"
+                self.logger.info("job %s: %s, by %s", job_id, gets, why)
         except FLCoreError as error:  # NVIDIA FLARE tells the server, but not the site's own log
             self.logger.warning("job %s: not launched: %s", job_id, error)
             raise

@@ -135,7 +135,7 @@ class Federation:
         with suppress(TimeoutError):
             until(has_ended, timeout, f"the end of job {job_id}", _LOOK_PAUSE)
         seconds = time.monotonic() - began
-        return Outcome(job, job_id, status, seconds, self._model(job_id, status))
+        return Outcome(job, job_id, status, seconds, self._model(job, job_id, status))
 
     def run(self, job: Job, timeout: float = 120) -> Outcome:
         return self.wait(self.submit(job), timeout)
@@ -175,6 +175,16 @@ class Federation:
     def log(self, site: str) -> str:
         """Return what a site's parent, in all its lives, has printed."""
         return self.parents[site].output()
+
+    @property
+    def port(self) -> int:
+        """Where the server listens for clients."""
+        return self._addresses.port
+
+    def connections(self) -> list[str]:
+        """Return what the server says of each connection that was ever made to that port."""
+        lines = self.log(SERVER).splitlines()
+        return [line for line in lines if "is created" in line and f":{self.port} <=" in line]
 
     def story(self, lines: int = 30) -> str:
         """Return how the logs of all parents end."""
@@ -349,13 +359,13 @@ class Federation:
             return {"deploy_map": {"app": [{"sites": list(SITES), "image": self.image}]}}
         return {"launcher_spec": {"default": {"docker": {"image": self.image}}}}
 
-    def _model(self, job_id: str, status: str) -> Any:
-        """Return what the server has kept. Up to 2.7 it says that a job is completed before it keeps anything."""
+    def _model(self, job: Job, job_id: str, status: str) -> Any:
+        """Return what is kept. Up to 2.7 the server says that a job is completed before it keeps anything."""
         model = None
 
         def is_kept() -> bool:
             nonlocal model
-            model = self._session.ask("model", job_id)
+            model = self._models_of_clients(job_id) if job.is_kept_by_clients else self._session.ask("model", job_id)
             return model is not None or not status.endswith(":COMPLETED")
 
         try:
@@ -364,6 +374,11 @@ class Federation:
         except SessionError as error:
             return str(error)
         return model
+
+    def _models_of_clients(self, job_id: str) -> Any:
+        """Return the model that all clients have; None as long as they have not the same."""
+        models = [self._session.ask("saved_model", str(self.folder / site / job_id)) for site in CLIENTS]
+        return models[0] if all(model == models[0] for model in models) else None
 
     def _of_jobs(self) -> list[str]:
         containers = [f"container {name}" for name in self.containers()]

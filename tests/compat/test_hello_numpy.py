@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator
 from contextlib import suppress
@@ -15,6 +16,7 @@ from tests.engines.engine import api_of, until
 from .environments import NEWEST, flare
 from .federation import Federation
 from .jobs import Job
+from .kits import CLIENTS, SITES
 from .launchers import Launcher
 from .topologies import Topology
 
@@ -54,6 +56,19 @@ def test_a_job_brings_code_of_its_own(federation: Federation) -> None:
 
     assert (outcome.status, outcome.model) == ("FINISHED:COMPLETED", outcome.job.model), federation.story()
     assert federation.left_over() == []
+
+
+def test_no_job_connects_to_the_server_whose_kit_has_them_do_so(federation: Federation) -> None:
+    for site in SITES:
+        config = json.loads((federation.folder / site / "local/comm_config.json").read_text())
+        assert config["backbone_conn_gen"] == 2
+    before = federation.connections()
+    outcome = federation.run(Job())
+
+    assert outcome.is_right, federation.story()
+    assert federation.connections() == before != []
+    outputs = [(federation.folder / site / outcome.job_id / f"{site}.log").read_text() for site in CLIENTS]
+    assert not [line for output in outputs for line in output.splitlines() if "external connector" in line]
 
 
 def test_a_job_is_locked_down_and_has_no_key_where_its_process_starts_without(federation: Federation) -> None:

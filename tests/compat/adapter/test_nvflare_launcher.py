@@ -319,6 +319,40 @@ def test_its_key_is_the_sites_where_it_would_not_work_without(tmp_path: Path, wh
     parent.close()
 
 
+def test_one_job_has_the_key_and_a_way_to_the_server_and_another_has_neither(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    parent = Parent(tmp_path, private_key=[{"study": "brain", "submitter": "ana@*"}])
+    metas = [{**META, "study": "brain", "submitter_name": f"{who}@hospital.org"} for who in ("ana", "ben")]
+    keys, environments, configs = [], [], []
+    for meta in metas:
+        parent.launcher.launch_job(meta, parent.context())
+        spec = parent.spec()
+        sources = {mount.target: mount.source for mount in spec.mounts}
+        keys.append(sources[str(tmp_path / "startup/client.key")])
+        environments.append("NVFLARE_BACKBONE_CONN_GEN" in spec.environment)
+        configs.append(str(tmp_path / "comm_config.json") in sources)
+        parent.runtime.exit(parent.container, 0)
+    assert keys == [str(tmp_path / "startup/client.key"), str(tmp_path / ".flcore/decoy.key")]
+    assert environments == configs == [False, True]
+    said = [line for line in caplog.messages if "private key" in line]
+    assert said == [f"job {JOB}: gets the site's private key, and connects to the server itself, by private_key[0]"]
+    parent.close()
+
+
+def test_a_job_that_talks_to_its_parent_alone_is_told_so_by_the_file_that_is_read_before_its_environment(
+    parent: Parent,
+) -> None:
+    kits = parent.folder / "local/comm_config.json"
+    kits.write_text('{"backbone_conn_gen": 2, "max_message_size": 9}')
+    parent.launch()
+    sources = {mount.target: mount.source for mount in parent.spec().mounts}
+    assert sources[str(kits)] == sources[str(parent.folder / "comm_config.json")]
+    ours = json.loads(Path(sources[str(kits)]).read_text())
+    assert ours == {"backbone_conn_gen": 1, "allow_adhoc_conns": False, "max_message_size": 9}
+
+
 def test_a_job_talks_to_its_parent_alone(parent: Parent) -> None:
     parent.launch()
     spec = parent.spec()
