@@ -40,8 +40,10 @@ from .container_spec import OF_THE_USER, Mount
 from .docker_launcher import DockerJobLauncher
 from .docker_state import ContainerState
 from .flare import process as flare_process
-from .flare.job_failure import TELLS_FAILURES, return_code_of, tell_server
+from .flare.job_failure import return_code_of, tell_of_failure, tell_server
 from .flare.job_handle import NVFlareJobHandle, end_in_background
+from .flare.key_trouble import explained
+from .flare.key_watch import KeyWatch
 from .flare.kit import KIT_FILES, FlareKit, check_run_folder, is_readable, storage
 from .flare.private_key import parse_private_key
 from .flare.process import RETURN_CODE_FILE, value_of
@@ -68,8 +70,6 @@ HOST_WORKSPACE = "NVFL_DOCKER_WORKSPACE"
 _FOLDER_SIZE = 64 << 20
 """Bytes, in memory, of what a job writes in a folder that is not its own."""
 _UNFINISHED = [RunStatus.RUNNING, RunStatus.DISPATCHED]
-_TELL_AGAIN = (1.0, 3.0, 10.0, 30.0)
-"""Seconds after which a server is told again."""
 _SOMEWHERE = "/workspace"
 
 
@@ -158,7 +158,9 @@ class KitLauncher(DockerJobLauncher):
 
     def end_of(self, log_path: Path | None, seen: ContainerState) -> ContainerState:
         """Return the end that counts: the job may have written down one, and then been killed, or killed itself."""
-        return flare_process.counted_end(seen, flare_process.written_code(log_path.parent)) if log_path else seen
+        if log_path is None:
+            return seen
+        return explained(flare_process.counted_end(seen, flare_process.written_code(log_path.parent)), log_path.parent)
 
     def _folders_in_memory(self, fl_ctx: FLContext) -> dict[str, str]:
         """Return folders that are the job's user's: the workspace's own, and those in which a server stores all jobs.
@@ -260,6 +262,7 @@ class _NVFlareJobLauncher(JobLauncherSpec):  # type: ignore[misc]  # its base is
         """Of the jobs that run, by id."""
         self._forgotten: set[str] = set()
         """Those of a dead parent, which NVIDIA FLARE has not taken up again."""
+        self._keys = KeyWatch()
         self._lock = threading.Lock()
         self._asked = threading.local()
         """The job and the context of this thread's last BEFORE_JOB_LAUNCH, which is not the one of the launch."""
@@ -269,11 +272,13 @@ class _NVFlareJobLauncher(JobLauncherSpec):  # type: ignore[misc]  # its base is
         if event_type == EventType.BEFORE_JOB_LAUNCH:
             self._volunteer(fl_ctx)
         elif event_type == EventType.SYSTEM_START:
+            self._keys.listen()
             self.launcher.handle_event(event_type, fl_ctx)
         elif event_type == EventType.JOB_RECOVERED:
             self._end_recovered(fl_ctx.get_prop(FLContextKey.JOB_HANDLE), fl_ctx.get_engine())
         elif event_type == EventType.SYSTEM_END:
             self._end_all()
+            self._keys.stop()
             self.launcher.handle_event(event_type, fl_ctx)
 
     def launch_job(self, job_meta: dict[str, Any], fl_ctx: Any) -> NVFlareJobHandle:
@@ -298,10 +303,12 @@ class _NVFlareJobLauncher(JobLauncherSpec):  # type: ignore[misc]  # its base is
             self.logger.warning("job %s: not launched: %s", job_id, error)
             raise
         self._keep(handle)
-        return NVFlareJobHandle(handle, folder, partial(self.job_failed, fl_ctx.get_engine(), job_id))
+        job = NVFlareJobHandle(handle, folder, partial(self.job_failed, fl_ctx.get_engine(), job_id))
+        self._keys.follow(job, self.launcher.ask_later)
+        return job
 
-    def job_failed(self, engine: Any, job_id: str, result: JobResult) -> None:
-        """Do what is to be done for a job that has failed, beside returning the reason."""
+    def job_failed(self, engine: Any, job_id: str, result: JobResult, trouble: str) -> None:
+        """Do what is to be done for a job that has failed, beside returning the code; ``trouble`` is a missing key."""
 
     def job_forgotten(self, engine: Any, job_id: str, result: JobResult) -> None:
         """Do what is to be done for an ended job that NVIDIA FLARE does not know any more."""
@@ -365,21 +372,8 @@ class ClientDockerJobLauncher(_NVFlareJobLauncher):
 
     kind = ClientKitLauncher
 
-    def job_failed(self, engine: Any, job_id: str, result: JobResult) -> None:
-        """Tell the server up to 2.7, where NVIDIA FLARE tells it of nothing but of code that it does not trust.
-
-        And again: a server forgets what it is told of a job that it is starting, until all its clients have started it.
-        """
-        if TELLS_FAILURES:
-            return
-        tell_server(engine, job_id, result)
-        for delay in _TELL_AGAIN:
-            timer = threading.Timer(delay, tell_server, (engine, job_id, result))
-            timer.daemon = True
-            try:
-                timer.start()
-            except RuntimeError as error:
-                self.logger.warning("job %s: the server is not told again: %s", job_id, error)
+    def job_failed(self, engine: Any, job_id: str, result: JobResult, trouble: str) -> None:
+        tell_of_failure(engine, job_id, result, trouble)
 
     def job_forgotten(self, engine: Any, job_id: str, result: JobResult) -> None:
         """Tell the server, which would wait for the job for ever."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import logging
+import threading
+from dataclasses import replace
 from typing import Any
 
 from nvflare.fuel.common.exit_codes import ProcessExitCode
@@ -14,6 +17,10 @@ from flcore.job_launcher_spec import JobResult, JobReturnCode
 TELLS_FAILURES = hasattr(client_executor, "REPORTABLE_JOB_FAILURES")
 """Whether a client of this NVIDIA FLARE tells the server by itself that a job has failed."""
 _REASON_LENGTH = 500
+_TELL_AGAIN = (1.0, 3.0, 10.0, 30.0)
+"""Seconds after which a server is told again."""
+
+logger = logging.getLogger(__name__)
 
 
 def return_code_of(result: JobResult | None) -> int:
@@ -28,6 +35,27 @@ def return_code_of(result: JobResult | None) -> int:
     if code is JobReturnCode.INFRASTRUCTURE_ERROR and not hasattr(ProcessExitCode, "INFRASTRUCTURE_ERROR"):
         code = JobReturnCode.EXCEPTION
     return int(code)  # it is sent to the server, which takes no types but those that it knows
+
+
+def tell_of_failure(engine: Any, job_id: str, result: JobResult, trouble: str = "") -> None:
+    """Tell the server of a client's job that has failed what NVIDIA FLARE does not tell it.
+
+    Up to 2.7 that is all but code that is not trusted. It is told again then: a server forgets what it is told of a job
+    that it is starting, until all its clients have started it. Later it is the reason of a job that the site has ended
+    (``trouble``), of which NVIDIA FLARE tells the code only.
+    """
+    if trouble:
+        tell_server(engine, job_id, replace(result, return_code=JobReturnCode.CONFIG_ERROR, error=trouble))
+    if TELLS_FAILURES:
+        return
+    tell_server(engine, job_id, result)
+    for delay in _TELL_AGAIN:
+        timer = threading.Timer(delay, tell_server, (engine, job_id, result))
+        timer.daemon = True
+        try:
+            timer.start()
+        except RuntimeError as error:
+            logger.warning("job %s: the server is not told again: %s", job_id, error)
 
 
 def tell_server(engine: Any, job_id: str, result: JobResult) -> None:

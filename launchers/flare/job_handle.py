@@ -16,6 +16,7 @@ from flcore.threads import OwnThread
 
 from ..job_handle import KEPT_OUTPUT_TIMEOUT, ContainerJobHandle
 from .job_failure import return_code_of
+from .key_trouble import ERRORS, of_job
 from .process import forget_written_code
 
 logger = logging.getLogger(__name__)
@@ -26,14 +27,16 @@ _NO_FAILURE = (JobReturnCode.SUCCESS, JobReturnCode.ABORTED)
 class NVFlareJobHandle(JobHandleSpec):  # type: ignore[misc]  # its base is of a package without types
     """A job's handle, as NVIDIA FLARE uses one: it waits, and then asks for the return code.
 
-    ``folder`` is the job's own.
+    ``folder`` is the job's own. ``on_failure`` is called with the result of a job that has failed, and with the reason
+    if it is that of :meth:`fail`.
     """
 
-    def __init__(self, handle: ContainerJobHandle, folder: Path, on_failure: Callable[[JobResult], None]) -> None:
+    def __init__(self, handle: ContainerJobHandle, folder: Path, on_failure: Callable[[JobResult, str], None]) -> None:
         self.handle = handle
         """This package's own."""
-        self._folder = folder
+        self.folder = folder
         self._on_failure = on_failure
+        self._trouble = ""
 
     def wait(self) -> None:
         """Return when the job is complete and its output is kept; or when the site ends."""
@@ -41,14 +44,39 @@ class NVFlareJobHandle(JobHandleSpec):  # type: ignore[misc]  # its base is of a
             self.handle.wait()
             self.handle.wait_for_clean_up(KEPT_OUTPUT_TIMEOUT)  # then its folder may be packed and removed
             # It is in the result, as far as it is believed; NVIDIA FLARE would believe it without a look at the end.
-            forget_written_code(self._folder)
+            forget_written_code(self.folder)
+            self._note_trouble(self._written_trouble())
             result = self.handle.result
-            if result and result.return_code not in _NO_FAILURE:
-                self._on_failure(result)
+            if result and self.poll() not in _NO_FAILURE:
+                self._on_failure(result, self._trouble)
 
     def poll(self) -> int:
         """Return the return code, as NVIDIA FLARE understands it; 127 while the job runs."""
-        return return_code_of(self.handle.result)
+        result = self.handle.result
+        if self._trouble and result and result.return_code is JobReturnCode.ABORTED:
+            return int(JobReturnCode.CONFIG_ERROR)  # to NVIDIA FLARE an abort is one by somebody who knows of it
+        return return_code_of(result)
+
+    def fail(self, reason: str) -> None:
+        """Have a job end as one that fails, for a reason that it cannot know; it is in the log, and in the result.
+
+        Returns at once. Idempotent: the first reason counts.
+        """
+        if not self.handle.result and self._note_trouble(reason):
+            end_in_background(self.handle, f"the site: {reason}")
+
+    def _note_trouble(self, reason: str) -> bool:
+        """Take note of a reason, if it is the first, and return whether it is."""
+        if not reason or self._trouble:
+            return False
+        self._trouble = reason
+        logger.error("job %s: %s", self.handle.identity.job_id, reason)
+        return True
+
+    def _written_trouble(self) -> str:
+        """Return what the job has written of a missing key, in its own log or in its output."""
+        names = (ERRORS, f"{self.handle.identity.site}.log")
+        return next(filter(None, (of_job(self.folder, name) for name in names)), "")
 
     def terminate(self) -> int:
         """End the job, if it has not ended; what goes wrong is logged, and tried again until it is done."""

@@ -33,6 +33,7 @@ from flcore.job_launcher_spec import JobResult, JobReturnCode, JobStateChange
 from launchers import nvflare_launcher
 from launchers.container_spec import THIS_PROCESS
 from launchers.docker_state import ContainerState
+from launchers.flare import key_watch
 from launchers.flare.job_failure import return_code_of
 from launchers.nvflare_launcher import ClientDockerJobLauncher, ServerDockerJobLauncher
 from launchers.runtime.docker_request import create_request
@@ -586,6 +587,87 @@ def test_nobody_is_told_of_a_failure_that_is_none(parent: Parent, ends: str) -> 
         handle.terminate()
     handle.wait()
     assert parent.sent == []
+
+
+# --- keys that are missing ---
+
+UNSIGNED = (
+    "2026-11-29 13:27:31,839 - CoreCell - ERROR - [ME=site-1.:5555555 O=site-2.:5555555 D=site-1.:5555555] "
+    "Error processing received message: InvalidSignature: \n"
+)
+REFUSED = f"unauthenticated msg (channel='credential_manager' topic='key_exchange') received from site-2.{JOB}: no name"
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(key_watch, "LOOK_INTERVAL", 0.01)
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_job_that_cannot_read_a_secure_message_is_ended_and_its_site_and_server_are_told_which_key_to_set(
+    parent: Parent, caplog: pytest.LogCaptureFixture
+) -> None:
+    job = parent.launch()
+    (parent.folder / JOB / "error_log.txt").write_text(UNSIGNED)
+    job.wait()
+    reason = "a secure message of site-2's job is not signed by the private key of that site"
+    assert job.poll() == 103
+    assert job.handle.result.ended_by.startswith(f"the site: {reason}")
+    assert "'private_key'" in job.handle.result.error
+    assert f"job {JOB}: {reason}" in caplog.text
+    told = parent.sent[0]["message"].payload
+    assert told[JobFailureMsgKey.REASON].startswith(reason)
+    assert told[JobFailureMsgKey.CODE] == (103 if TELLS_FAILURES else ProcessExitCode.UNSAFE_COMPONENT)
+
+
+@pytest.mark.parametrize("site", ["site-1", "server"])
+def test_a_job_whose_secure_message_its_parent_refuses_is_ended_with_that_reason(tmp_path: Path, site: str) -> None:
+    parent = Parent(tmp_path, site)
+    parent.fire_event(EventType.SYSTEM_START, parent.context())
+    job = parent.launch()
+    logging.getLogger("nvflare.private.fed.server").error(REFUSED)
+    job.wait()
+    assert job.poll() == 103
+    assert "'private_key'" in job.handle.result.error
+    parent.close()
+
+
+def test_what_its_parent_refuses_another_job_is_not_this_ones_trouble(parent: Parent) -> None:
+    parent.fire_event(EventType.SYSTEM_START, parent.context())
+    job = parent.launch()
+    for other in ("22222222-2222-3333-4444-555555555556", "5", ""):
+        logging.getLogger("nvflare").error(REFUSED.replace(JOB, other))
+    parent.runtime.exit(parent.container, 0)
+    job.wait()
+    assert job.poll() == 0
+
+
+def test_a_parent_that_has_ended_hears_no_more_of_its_log(parent: Parent) -> None:
+    before = list(logging.getLogger().handlers)
+    parent.fire_event(EventType.SYSTEM_START, parent.context())
+    parent.fire_event(EventType.SYSTEM_END, parent.context())
+    assert logging.getLogger().handlers == before
+
+
+def test_a_job_that_fails_by_itself_for_want_of_a_key_has_that_reason_in_its_result(parent: Parent) -> None:
+    job = parent.launch()
+    (parent.folder / JOB / "error_log.txt").write_text(UNSIGNED)
+    parent.runtime.exit(parent.container, 1)
+    job.wait()
+    assert job.poll() == 101
+    assert "'private_key'" in job.handle.result.reason
+    assert "'private_key'" in parent.sent[0]["message"].payload[JobFailureMsgKey.REASON]
+
+
+def test_an_end_in_an_output_is_told_where_a_site_has_its_jobs_write_no_other_log(
+    parent: Parent, caplog: pytest.LogCaptureFixture
+) -> None:
+    job = parent.launch()
+    parent.runtime.write(parent.container, UNSIGNED.encode())
+    parent.runtime.exit(parent.container, 0)
+    job.wait()
+    assert job.poll() == 0
+    assert "'private_key'" in caplog.text
 
 
 # --- ending ---
