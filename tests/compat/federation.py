@@ -14,7 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from docker.errors import APIError
+from docker.errors import APIError, NotFound
 
 from tests.engine_proxy import EngineProxy
 from tests.engines.engine import api_of, until
@@ -197,6 +197,18 @@ class Federation:
         with api_of(self.engine) as api:
             names = [name.lstrip("/") for one in api.containers(all=True) for name in one["Names"]]
         return sorted(name for name in names if any(job_id in name for job_id in ids))
+
+    def inspected(self, name: str) -> dict[str, Any]:
+        """Return what the engine says of a container, which it may list some milliseconds before."""
+        found: list[dict[str, Any]] = []
+
+        def is_known() -> bool:
+            with api_of(self.engine) as api, suppress(NotFound):
+                found.append(api.inspect_container(name))
+            return bool(found)
+
+        until(is_known, 10, f"an inspection of {name}")
+        return found[0]
 
     def left_over(self, timeout: float = _SETTLE_TIMEOUT) -> list[str]:
         """Return what is there of jobs, all of which have ended, when nothing changes any more."""

@@ -5,13 +5,10 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
-from contextlib import suppress
-from typing import Any
 
 import pytest
-from docker.errors import NotFound
 
-from tests.engines.engine import api_of, until
+from tests.engines.engine import until
 
 from .environments import NEWEST, flare
 from .federation import Federation
@@ -29,19 +26,6 @@ def federation() -> Iterator[Federation]:
     version = flare(os.environ.get("NVFLARE", NEWEST))
     with Federation(version, Launcher.flcore(), Topology.BRIDGE) as federation:
         yield federation
-
-
-def inspected(federation: Federation, name: str) -> dict[str, Any]:
-    """Return what the engine says of a container, which it may list some milliseconds before."""
-    found: list[dict[str, Any]] = []
-
-    def is_known() -> bool:
-        with api_of(federation.engine) as api, suppress(NotFound):
-            found.append(api.inspect_container(name))
-        return bool(found)
-
-    until(is_known, 10, f"an inspection of {name}")
-    return found[0]
 
 
 def test_a_job_of_three_containers_ends_well_and_leaves_nothing(federation: Federation) -> None:
@@ -75,7 +59,7 @@ def test_a_job_is_locked_down_and_has_no_key_where_its_process_starts_without(fe
     job_id = federation.submit(Job("slow", rounds=1, trainer={"seconds": 3}))
     name, kit = f"site-1-{job_id}", federation.folder / "site-1"
     until(lambda: name in federation.containers(job_id), 60, "the client's container")
-    inspection = inspected(federation, name)
+    inspection = federation.inspected(name)
     host, mounts = inspection["HostConfig"], {mount["Destination"]: mount for mount in inspection["Mounts"]}
     outcome = federation.wait(job_id)
 
