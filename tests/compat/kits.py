@@ -98,7 +98,7 @@ def _project(addresses: Addresses) -> dict[str, Any]:
         "default_host": addresses.server,
         "host_names": [addresses.admin],
     }
-    admin = {**_participant(ADMIN, "admin"), "role": "project_admin", "connect_to": addresses.admin}
+    admin = {**_participant(ADMIN, "admin"), "role": "lead", "connect_to": addresses.admin}
     clients = [_participant(name, "client") for name in CLIENTS]
     overseer = {  # which up to 2.7 tells everybody where the server is
         "path": "nvflare.ha.dummy_overseer_agent.DummyOverseerAgent",
