@@ -44,7 +44,7 @@ from .flare.job_failure import return_code_of, tell_of_failure, tell_server
 from .flare.job_handle import NVFlareJobHandle, end_in_background
 from .flare.key_trouble import explained
 from .flare.key_watch import KeyWatch
-from .flare.kit import KIT_FILES, FlareKit, check_run_folder, is_readable, storage
+from .flare.kit import KIT_FILES, FlareKit, check_run_folder, folders_of_user, is_readable
 from .flare.private_key import parse_private_key
 from .flare.process import RETURN_CODE_FILE, value_of
 from .job_handle import ContainerJobHandle
@@ -139,7 +139,7 @@ class KitLauncher(DockerJobLauncher):
         else:
             hosts |= flare_process.server_hosts(job_args, Path("/etc/hosts").read_text())
         isolation = replace(plan.spec.isolation, tmpfs={**plan.spec.isolation.tmpfs, **self._folders_in_memory(fl_ctx)})
-        kit = self._kit(fl_ctx, alone)
+        kit = self._kit(fl_ctx, bool(self.key_given(job_meta, fl_ctx)), alone)
         spec = replace(plan.spec, hosts=hosts, environment=environment, private_files=kit, isolation=isolation)
         return replace(plan, spec=spec)
 
@@ -163,25 +163,28 @@ class KitLauncher(DockerJobLauncher):
         return explained(flare_process.counted_end(seen, flare_process.written_code(log_path.parent)), log_path.parent)
 
     def _folders_in_memory(self, fl_ctx: FLContext) -> dict[str, str]:
-        """Return folders that are the job's user's: the workspace's own, and those in which a server stores all jobs.
+        """Return folders that are the job's user's own."""
+        found = folders_of_user(fl_ctx.get_prop(FLContextKey.WORKSPACE_OBJECT))
+        return {self.place(path, fl_ctx): f"size={_FOLDER_SIZE},mode=755,{OF_THE_USER}" for path in found}
 
-        A server's job opens these too, and makes them if need be, but has nothing to find there.
+    def key_given(self, job_meta: JobMeta, fl_ctx: FLContext) -> str:
+        """Return why a job sees the site's private key: the site says so, or its process would not start without.
+
+        Empty if it does not.
         """
-        workspace = fl_ctx.get_prop(FLContextKey.WORKSPACE_OBJECT)
-        config = workspace.get_resources_file_path()
-        stored = storage(Path(config)) if config else []
-        folders = {self.place(path, fl_ctx) for path in (workspace.get_root_dir(), *stored)}
-        return dict.fromkeys(sorted(folders), f"size={_FOLDER_SIZE},mode=755,{OF_THE_USER}")
+        if why := self.private_key.why(job_meta):
+            return why
+        if value_of(self.job_args(fl_ctx), JobProcessArgs.PARENT_CONN_SEC) == "mtls":
+            return "its parent listens with mutual TLS"
+        return "its kit is signed" if self._kit_of(fl_ctx).signs_its_key() else ""
 
-    def _kit(self, fl_ctx: FLContext, alone: bool) -> dict[str, str]:
-        """Return what a job sees of the kit: ``path in the container -> path here``.
-
-        One that talks to its parent alone sees the key only if its process would not start without.
-        """
-        kit = FlareKit(Path(fl_ctx.get_prop(FLContextKey.WORKSPACE_OBJECT).get_root_dir()))
-        parent_asks = value_of(self.job_args(fl_ctx), JobProcessArgs.PARENT_CONN_SEC) == "mtls"
-        shown = kit.shown(self.kit_files, not alone or parent_asks or kit.signs_its_key(), alone)
+    def _kit(self, fl_ctx: FLContext, with_key: bool, alone: bool) -> dict[str, str]:
+        """Return what a job sees of the kit: ``path in the container -> path here``."""
+        shown = self._kit_of(fl_ctx).shown(self.kit_files, with_key, alone)
         return {self.place(str(path), fl_ctx): str(file) for path, file in shown.items()}
+
+    def _kit_of(self, fl_ctx: FLContext) -> FlareKit:
+        return FlareKit(Path(fl_ctx.get_prop(FLContextKey.WORKSPACE_OBJECT).get_root_dir()))
 
     def note_site(self, fl_ctx: FLContext) -> None:
         """Take note of where the engine's host has the kit, if the site's parent says so by NVIDIA FLARE's variable."""
@@ -295,15 +298,14 @@ class _NVFlareJobLauncher(JobLauncherSpec):  # type: ignore[misc]  # its base is
             if earlier := self._handles.get(job_id):  # of a parent that was killed
                 self._forgotten.discard(job_id)
                 earlier.terminate(by="NVIDIA FLARE, which launches it again")
+            if key := self.launcher.key_given(job_meta, fl_ctx):
+                self.logger.info("job %s: sees the site's private key: %s", job_id, key)
             handle = self.launcher.launch_job(job_meta, fl_ctx)
-            if why := self.launcher.private_key.why(job_meta):
-                gets = "gets the site's private key, and connects to the server itself"
-                self.logger.info("job %s: %s, by %s", job_id, gets, why)
         except FLCoreError as error:  # NVIDIA FLARE tells the server, but not the site's own log
             self.logger.warning("job %s: not launched: %s", job_id, error)
             raise
         self._keep(handle)
-        job = NVFlareJobHandle(handle, folder, partial(self.job_failed, fl_ctx.get_engine(), job_id))
+        job = NVFlareJobHandle(handle, folder, bool(key), partial(self.job_failed, fl_ctx.get_engine(), job_id))
         self._keys.follow(job, self.launcher.ask_later)
         return job
 

@@ -16,7 +16,7 @@ from flcore.threads import OwnThread
 
 from ..job_handle import KEPT_OUTPUT_TIMEOUT, ContainerJobHandle
 from .job_failure import return_code_of
-from .key_trouble import ERRORS, of_job
+from .key_trouble import ERRORS, of_job, perhaps_of_job
 from .process import forget_written_code
 
 logger = logging.getLogger(__name__)
@@ -27,14 +27,17 @@ _NO_FAILURE = (JobReturnCode.SUCCESS, JobReturnCode.ABORTED)
 class NVFlareJobHandle(JobHandleSpec):  # type: ignore[misc]  # its base is of a package without types
     """A job's handle, as NVIDIA FLARE uses one: it waits, and then asks for the return code.
 
-    ``folder`` is the job's own. ``on_failure`` is called with the result of a job that has failed, and with the reason
-    if it is that of :meth:`fail`.
+    ``folder`` is the job's own, ``has_key`` whether it sees its site's private key. ``on_failure`` is called with the
+    result of a job that has failed, and with the reason if it is that of :meth:`fail`.
     """
 
-    def __init__(self, handle: ContainerJobHandle, folder: Path, on_failure: Callable[[JobResult, str], None]) -> None:
+    def __init__(
+        self, handle: ContainerJobHandle, folder: Path, has_key: bool, on_failure: Callable[[JobResult, str], None]
+    ) -> None:
         self.handle = handle
         """This package's own."""
         self.folder = folder
+        self._has_key = has_key
         self._on_failure = on_failure
         self._trouble = ""
 
@@ -76,7 +79,8 @@ class NVFlareJobHandle(JobHandleSpec):  # type: ignore[misc]  # its base is of a
     def _written_trouble(self) -> str:
         """Return what the job has written of a missing key, in its own log or in its output."""
         names = (ERRORS, f"{self.handle.identity.site}.log")
-        return next(filter(None, (of_job(self.folder, name) for name in names)), "")
+        looks = (of_job,) if self._has_key else (of_job, perhaps_of_job)
+        return next(filter(None, (look(self.folder, name) for look in looks for name in names)), "")
 
     def terminate(self) -> int:
         """End the job, if it has not ended; what goes wrong is logged, and tried again until it is done."""

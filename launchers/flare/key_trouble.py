@@ -33,6 +33,10 @@ _NOT_READ = "a secure message of {}'s job cannot be read without this site's pri
 _NOT_PASSED_ON = "the server passes on no secure message of {}'s job, which connects to its parent alone"
 _REFUSED = re.compile(r" O=(\S+) [^\n]*Error processing received message: (\w+)")
 _IN_DECRYPTION = re.compile(r'cell_cipher\.py", line \d+, in decrypt')
+_NO_ANSWER = (
+    "client {}'s part has not taken a task; NVIDIA FLARE sends such by secure messages, so it may be for want of a key"
+)
+_UNANSWERED = re.compile(r"bad response for learn request from client (\S+): ")
 _EXCHANGE = re.compile(
     r"unauthenticated msg \(channel='credential_manager' topic='key_exchange'\) received from (\S+?):? "
 )
@@ -60,6 +64,12 @@ def of_job(folder: Path, name: str) -> str:
     return ""
 
 
+def perhaps_of_job(folder: Path, name: str) -> str:
+    """Return what may be the reason of a job that has no key and has failed, as far as its own side knows."""
+    found = _UNANSWERED.search(_end_of(folder, name))
+    return f"{_NO_ANSWER.format(_shown(found[1]))}: {_WAY_OUT}" if found else ""
+
+
 def explained(seen: ContainerState, folder: Path) -> ContainerState:
     """Return the end of a job that has failed by itself with what it has logged of a missing key as its error."""
     if not seen.exit_code or seen.error:
@@ -83,8 +93,11 @@ def _begin_of_next(text: str, place: int) -> int:
 
 
 def _reason(what: str, origin: str) -> str:
-    site = origin.rpartition(".")[0].rpartition(".")[2]
-    return f"{what.format(visible(site[:_LONGEST_NAME]))}: {_WAY_OUT}"
+    return f"{what.format(_shown(origin.rpartition('.')[0].rpartition('.')[2]))}: {_WAY_OUT}"
+
+
+def _shown(site: str) -> str:
+    return visible(site[:_LONGEST_NAME])
 
 
 def _job_id_end(origin: str) -> str:

@@ -132,6 +132,15 @@ def is_readable(path: Path, user: str) -> bool:
     return bool(found.st_mode & bit)
 
 
+def folders_of_user(workspace: Any) -> list[str]:
+    """Return the folders that a job's user owns: the workspace's own, and those in which a server stores all jobs.
+
+    A server's job opens these too, and makes them if need be, but has nothing to find there.
+    """
+    config = workspace.get_resources_file_path()
+    return sorted({workspace.get_root_dir(), *(storage(Path(config)) if config else ())})
+
+
 def storage(config: Path) -> list[str]:
     """Return the folders that a site's config names as storage. One in another form than JSON is not looked into."""
     named = _named_as_storage(_json_of(config)) if config.suffix in _JSON else ()

@@ -310,13 +310,18 @@ def test_the_decoy_stays_the_same(parent: Parent) -> None:
 
 
 @pytest.mark.parametrize("why", ["the parent asks", "the kit is signed", "the site says so"])
-def test_its_key_is_the_sites_where_it_would_not_work_without(tmp_path: Path, why: str) -> None:
+def test_its_key_is_the_sites_where_it_would_not_work_without_and_the_log_says_why(
+    tmp_path: Path, why: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
     parent = Parent(tmp_path, private_key=why == "the site says so")
     if why == "the kit is signed":
         (tmp_path / "startup/signature.json").write_text(json.dumps({"client.key": "x"}))
     parent.launch(**{"parent_conn_sec": ("--parent_conn_sec", "mtls")} if why == "the parent asks" else {})
     (source,) = (mount.source for mount in parent.spec().mounts if mount.target.endswith("client.key"))
     assert source == str(tmp_path / "startup/client.key")
+    told = {"the parent asks": "its parent listens with mutual TLS", "the kit is signed": "its kit is signed"}
+    assert f"job {JOB}: sees the site's private key: {told.get(why, 'private_key')}" in caplog.messages
     parent.close()
 
 
@@ -338,7 +343,7 @@ def test_one_job_has_the_key_and_a_way_to_the_server_and_another_has_neither(
     assert keys == [str(tmp_path / "startup/client.key"), str(tmp_path / ".flcore/decoy.key")]
     assert environments == configs == [False, True]
     said = [line for line in caplog.messages if "private key" in line]
-    assert said == [f"job {JOB}: gets the site's private key, and connects to the server itself, by private_key[0]"]
+    assert said == [f"job {JOB}: sees the site's private key: private_key[0]"]
     parent.close()
 
 
@@ -657,6 +662,19 @@ def test_a_job_that_fails_by_itself_for_want_of_a_key_has_that_reason_in_its_res
     assert job.poll() == 101
     assert "'private_key'" in job.handle.result.reason
     assert "'private_key'" in parent.sent[0]["message"].payload[JobFailureMsgKey.REASON]
+
+
+@pytest.mark.parametrize("has_key", [False, True])
+def test_a_job_that_got_no_answer_from_another_client_is_told_what_may_be_missing_unless_it_is_not(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, has_key: bool
+) -> None:
+    parent = Parent(tmp_path, private_key=has_key)
+    job = parent.launch()
+    (tmp_path / JOB / "error_log.txt").write_text("bad response for learn request from client site-2: ERROR\n")
+    parent.runtime.exit(parent.container, 0)
+    job.wait()
+    assert ("'private_key'" in caplog.text) is not has_key
+    parent.close()
 
 
 def test_an_end_in_an_output_is_told_where_a_site_has_its_jobs_write_no_other_log(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from launchers.flare.key_trouble import of_job, of_parent
+from launchers.flare.key_trouble import of_job, of_parent, perhaps_of_job
 
 JOB = "04086b3d-47a2-4e7b-82ef-26bfbcd00d2e"
 WAY_OUT = "jobs that send each other secure messages need the site's private key at each of their sites"
@@ -59,6 +59,16 @@ def folder(tmp_path: Path) -> Path:
 def test_a_job_writes_which_key_is_missing(folder: Path, name: str, written: str, reason: str) -> None:
     (folder / name).write_text("2026-11-29 - Trainer - INFO - begins\n" * 9 + written)
     assert of_job(folder, name) == f"{reason}: {WAY_OUT} ('private_key' of the launcher)"
+
+
+def test_who_only_got_no_answer_to_a_task_may_miss_a_key(folder: Path) -> None:
+    line = (
+        "SwarmClientController - ERROR - [identity=site-2] - bad response for learn request from client site-1: ERROR"
+    )
+    (folder / "error_log.txt").write_text(f"{line}\n")
+    assert perhaps_of_job(folder, "error_log.txt").startswith("client site-1's part has not taken a task")
+    assert WAY_OUT in perhaps_of_job(folder, "error_log.txt")
+    assert of_job(folder, "error_log.txt") == ""
 
 
 def test_an_end_is_enough_of_what_a_job_writes(folder: Path) -> None:
