@@ -119,6 +119,7 @@ class ContainerJobHandle(JobHandleSpec):
     def usage(self) -> JobUsage | None:
         """Return what the job has used until now, by asking the engine; None before its start and after its end.
 
+        None, too, of an engine that cannot tell it from what its whole host uses.
         Raises RuntimeUnavailableError if the engine does not answer, or the site was closed meanwhile.
         """
         ended = self._job.wait(timeout=0)

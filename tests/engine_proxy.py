@@ -6,6 +6,7 @@ Whatever is not asked for passes byte for byte. A thread per connection: this se
 from __future__ import annotations
 
 import json
+import os
 import random
 import re
 import select
@@ -79,11 +80,13 @@ class EngineProxy:
     Args:
         upstream: the engine's socket, a path or ``unix://`` address.
         listen: the path of the socket to make.
+        user: to whom it belongs, where this process may give it away.
     """
 
-    def __init__(self, upstream: str | Path, listen: str | Path) -> None:
+    def __init__(self, upstream: str | Path, listen: str | Path, user: int | None = None) -> None:
         self._upstream = str(upstream).removeprefix("unix://")
         self._path = Path(listen)
+        self._user = user
         self._rules: list[Rule] = []
         self._callbacks: list[tuple[re.Pattern[str], Callable[[str], None]]] = []
         self._connections: set[_Connection] = set()
@@ -140,6 +143,8 @@ class EngineProxy:
             self._path.unlink(missing_ok=True)
             self._listener = socket.socket(socket.AF_UNIX)
             self._listener.bind(str(self._path))
+            if self._user is not None:
+                os.chown(self._path, self._user, self._user)
             self._listener.listen(128)
             listener = self._listener
         threading.Thread(target=self._accept, args=(listener,), name="proxy-accept", daemon=True).start()

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from launchers.runtime.engine_traits import as_traits
+
 _UNSET: tuple[Any, ...] = (None, "", [], {})
 _OWN = (*_UNSET, "private")
 """A namespace of the container's own: as Docker says it, and as Podman does."""
@@ -117,7 +119,7 @@ def _gains_no_privileges(container: RunningContainer) -> bool:
 
 def _is_not_root(container: RunningContainer) -> bool:
     user, _, group = container.config["User"].partition(":")
-    is_nobody_else = container.has("rootless")  # where 0 is, on the host, whoever runs the engine
+    is_nobody_else = "rootless" in as_traits({}, container.engine).has  # 0 is, on the host, whoever runs the engine
     return user.isdecimal() and group.isdecimal() and (int(user) > 0 or is_nobody_else)
 
 

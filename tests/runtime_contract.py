@@ -11,6 +11,7 @@ A test module runs it by a subclass whose name begins with ``Test``, and whose f
 
 from __future__ import annotations
 
+import shlex
 import threading
 import time
 from collections.abc import Iterator
@@ -59,6 +60,9 @@ class RuntimeLab:
     def spec_that_cannot_start(self, name: str) -> ContainerSpec:
         return self.spec(name, "no-such-command", init=False)
 
+    def write(self, container_id: str, output: bytes) -> None:
+        """Have a container's process write, where it does not do so by its own command."""
+
     def finish(self, container_id: str, exit_code: int, output: bytes = b"") -> None:
         """Have a container's process write and end, where it does not do so by its own command."""
 
@@ -69,6 +73,14 @@ class RuntimeLab:
         """Create and start a container, and return its id."""
         container_id = self.runtime.create(self.spec(name, *argv))
         self.runtime.start(container_id)
+        return container_id
+
+    def run_ready(self, name: str) -> str:
+        """Run a container for ever, and return its id when it is ready for a signal: an earlier one may be lost."""
+        container_id = self.run(name, "sh", "-c", f"echo ready; exec {shlex.join(FOR_EVER)}")
+        self.write(container_id, b"ready\n")
+        with self.runtime.follow(container_id) as output:
+            assert next(output).data == b"ready\n"
         return container_id
 
     def run_to_end(self, script: str, exit_code: int, output: bytes = b"") -> str:
@@ -221,7 +233,7 @@ class RuntimeContract:
 
     @pytest.mark.parametrize(("signal", "exit_code"), [("SIGTERM", 143), ("SIGKILL", 137)])
     def test_a_signal_ends_a_container(self, lab: RuntimeLab, signal: str, exit_code: int) -> None:
-        container_id = lab.run("one", *FOR_EVER)
+        container_id = lab.run_ready("one")
         assert lab.runtime.send_signal(container_id, signal)
         assert lab.wait_until(container_id, DOCKER_STATE.EXITED).exit_code == exit_code
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from socketserver import ThreadingMixIn, UnixStreamServer
 from threading import Event, Thread
 from typing import Any
+from urllib.parse import parse_qsl
 
 ANSWERS: dict[str, tuple[int, Any]] = {
     "POST /containers/create": (201, {"Id": "0123", "Warnings": []}),
@@ -44,7 +45,12 @@ class SmallEngine(ThreadingMixIn, UnixStreamServer):
         self.keeps_connections = False
         """Whether it does so after an answer, as a real engine does, unless the client says otherwise."""
         self.answers = dict(ANSWERS)
+        """Of a body that is an iterator, each piece is said when it comes."""
+        self.heads: dict[str, dict[str, str]] = {}
+        """What stands in the heads of its answers, beside their length."""
         self.asked: list[str] = []
+        self.queries: list[tuple[str, dict[str, str]]] = []
+        """By which parameters it was asked, by path."""
         self.silent: set[str] = set()
         """What it does not answer before the end."""
         self.is_silent, self.end = Event(), Event()
@@ -86,9 +92,10 @@ class _Answer(BaseHTTPRequestHandler):
 
     def _answer(self) -> None:
         self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        path = self.path.partition("?")[0]
+        path, _, query = self.path.partition("?")
         found = re.match(r"/v([0-9.]+)(/.*)", path)
         version, path = (found[1], found[2]) if found else ("", path)
+        self.server.queries.append((path, dict(parse_qsl(query))))
         self.server.asked.append(f"{version} {self.command} {path}")
         if version and "/libpod/" not in path and (refusal := self.server.refusal(version)):
             self._say(400, {"message": refusal})
@@ -98,18 +105,30 @@ class _Answer(BaseHTTPRequestHandler):
             self.server.is_silent.set()
             self.server.end.wait()
         else:
-            self._say(*self.server.answers[request])
+            self._say(*self.server.answers[request], self.server.heads.get(request))
 
     do_GET = do_POST = do_DELETE = _answer  # noqa: N815 - the names of http.server
 
-    def _say(self, status: int, body: Any) -> None:
+    def _say(self, status: int, body: Any, head: dict[str, str] | None = None) -> None:
+        if isinstance(body, Iterator):
+            self._stream(status, body)
+            return
         data = b"" if body is None else body if isinstance(body, bytes) else json.dumps(body).encode()
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(data)))
+        for name, value in (head or {}).items():
+            self.send_header(name, value)
         self.end_headers()
         if data:  # who has read that there is none may be gone
             self.wfile.write(data)
+
+    def _stream(self, status: int, pieces: Iterator[bytes]) -> None:
+        """Say it piece by piece, as each comes; it ends with the connection."""
+        self.send_response(status)
+        self.end_headers()
+        for piece in pieces:
+            self.wfile.write(piece)
 
     def address_string(self) -> str:
         return "a socket"

@@ -178,8 +178,10 @@ def import_image(client: docker.DockerClient, repository: str, tag: str, content
         root.mkdir()
         write_tar(tar, root, contents)
         answer = client.api.import_image_from_file(str(tar), repository, tag, changes=CHANGES)
-    if '"error"' in answer:
+    made = re.search(r"sha256:[0-9a-f]{64}", answer)
+    if '"error"' in answer or not made:
         raise PrepareError(f"the engine refused it: {answer}")
+    client.api.tag(made[0], repository, tag)  # Podman 4 has overheard it, and said 'latest'
 
 
 def build_image(client: docker.DockerClient, repository: str, tag: str) -> None:

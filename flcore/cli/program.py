@@ -45,6 +45,8 @@ exit status: 0 if every site succeeded, 1 if not, 2 for an error before the job 
 _CHECK_EXAMPLE = """example:
   flcore check configs/docker/*.json
 
+a line per thing: ok; warning, of what an engine does not enforce; MISSING, without which no job runs
+
 exit status: 0 if all is there, be it with warnings, 1 if something is missing, 2 if a config is wrong"""
 
 
@@ -129,14 +131,20 @@ def check(args: argparse.Namespace) -> int:
     from ..workflow import JobWorkflow
 
     complete = True
-    sites = []
+    sites: list[Site] = []
+    wrong: list[ConfigError] = []
     for path in args.config:
-        config = read_config(path)
-        site = Site.from_config(config)
+        try:
+            site = Site.from_config(read_config(path))
+        except ConfigError as error:
+            wrong.append(error)
+            continue
         sites.append(site)
         print(f"{path}: site {site.name}, {len(site.components())} components")
         complete &= _check_workspace(site)
         complete &= _check_launchers(site)
+    if wrong:
+        raise ConfigError("\n".join(map(str, wrong))) from wrong[0]
     if args.job:
         complete &= _describe(JobWorkflow(SubmittedJob.read(args.job), sites), as_json=False) == EXIT_OK
     return EXIT_OK if complete else EXIT_FAILED
@@ -265,6 +273,12 @@ def _add_run(commands: Commands) -> None:
 
 
 def _add_check(commands: Commands) -> None:
-    parser = add_command(commands, "check", check, "check site configs", _CHECK_EXAMPLE)
+    parser = add_command(
+        commands, "check", check, "say whether configs load, and what of their needs is there", _CHECK_EXAMPLE
+    )
     parser.add_argument("config", metavar="CONFIG", nargs="+", help="a site's config")
-    parser.add_argument("--job", metavar="JOB_DIR", help="also print what a job on these sites would be launched with")
+    parser.add_argument(
+        "--job",
+        metavar="JOB_DIR",
+        help="also print what a job on these sites would be launched with, and what of it is passed over",
+    )

@@ -319,13 +319,19 @@ def claims_in_words(claims: Sequence[Listed]) -> list[str]:
         return []
     named = ", ".join(harmless(one.summary.name) for one in there[:_MOST_NAMED])
     more = f" and {len(there) - _MOST_NAMED} more" if len(there) > _MOST_NAMED else ""
-    return [f"known as a job's by no site that can be read here, and so left alone: {named}{more}: {CLAIM}"]
+    what = claim(*(one.runtime for one in there))
+    return [f"known as a job's by no site that can be read here, and so left alone: {named}{more}: {what}"]
 
 
-CLAIM = (
-    "labels alone say that it is a job's, and anybody can give those; if its site is elsewhere, name that by "
-    "--site or --workspace, as a user who may read it; if it is of no use, remove it by: docker rm"
-)
+def claim(*runtimes: Runtime) -> str:
+    """Say what becomes of a container, of one of these, that only says itself that it is a job's."""
+    removed_by = " or ".join(f"{command} rm" for command in sorted({runtime.command for runtime in runtimes}))
+    return (
+        "labels alone say that it is a job's, and anybody can give those; if its site is elsewhere, name that by "
+        f"--site or --workspace, as a user who may read it; if it is of no use, remove it by: {removed_by}"
+    )
+
+
 _MOST_LOOKED_AT = 16
 _MOST_NAMED = 5
 

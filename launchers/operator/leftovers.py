@@ -14,7 +14,7 @@ from flcore.plain_text import harmless
 
 from ..docker_state import DOCKER_STATE, TERMINAL_STATES, ContainerState, effective_state
 from .durations import as_age
-from .job_index import CLAIM, Holding, JobIndex
+from .job_index import Holding, JobIndex, claim
 from .scope import index_of
 from .terminal import Terminal, warn
 
@@ -38,7 +38,7 @@ class Rules:
         """Say what becomes of a container. May ask its engine. Raises FLCoreError."""
         state = holding.summary.state or holding.runtime.inspect(holding.summary.id).state
         if not holding.is_known:
-            return Decision(False, CLAIM)
+            return Decision(False, claim(holding.runtime))
         if state not in (*TERMINAL_STATES, DOCKER_STATE.CREATED):
             return Decision(
                 False, f"is {state}" + ("" if holding.is_followed else ", and no process of its site follows it")

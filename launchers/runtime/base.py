@@ -13,6 +13,9 @@ from ..container_spec import LABEL_NONCE, ContainerSpec
 from ..docker_state import DOCKER_STATE, ContainerState
 from .engine_traits import EngineTraits
 
+MAX_PASSWD = 256 << 10
+"""Bytes of an ``/etc/passwd`` that is looked at."""
+
 
 @dataclass(frozen=True, slots=True)
 class ContainerSummary:
@@ -112,10 +115,18 @@ class Runtime(Protocol):
     asked for is unknown then, unless the error says that it was not ``reached``.
     """
 
-    name: str
-    """For logs: what it is and where, without credentials."""
     remembers: bool
     """Whether its containers can be found again, with their results, by another process after this one's death."""
+
+    @property
+    def name(self) -> str:
+        """For logs: what it is and where, without credentials. It may change when the engine is first asked."""
+        ...
+
+    @property
+    def command(self) -> str:
+        """What an operator types to deal with its containers; empty if there is nothing."""
+        ...
 
     def traits(self) -> EngineTraits:
         """Return what the engine is. It is asked once for each stream of its events, or each time without one."""
@@ -141,6 +152,13 @@ class Runtime(Protocol):
 
     def pull(self, image: str) -> PullStream:
         """Return a pull that has not begun; see :class:`PullStream`. There is nothing to pull without images."""
+        ...
+
+    def passwd_of(self, container_id: str) -> bytes | None:
+        """Return what ``/etc/passwd`` says in a container that was made and not started; nothing if it has none.
+
+        None where nobody is to complete it: users are named without it, or it is no plain file, or too large.
+        """
         ...
 
     def start(self, container_id: str) -> None:
@@ -196,7 +214,10 @@ class Runtime(Protocol):
         ...
 
     def usage(self, container_id: str) -> ContainerUsage | None:
-        """Return what a container has used until now; None if it does not run, be it not yet or not any more."""
+        """Return what a container has used until now.
+
+        None if it does not run, be it not yet or not any more, or where the engine cannot measure a container alone.
+        """
         ...
 
     def address(self, container_name: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
@@ -31,7 +30,7 @@ from flcore.job_launcher_spec import Check
 from ..container_spec import ContainerSpec
 from ..docker_state import GONE, ContainerState
 from ..settings import EngineTls
-from .base import ContainerSummary, ContainerUsage, FoundImage, OutputChunk, PullStream
+from .base import MAX_PASSWD, ContainerSummary, ContainerUsage, FoundImage, OutputChunk, PullStream
 from .docker_answer import (
     IN_PROGRESS,
     OF_A_CHECK,
@@ -42,32 +41,28 @@ from .docker_answer import (
     OF_WHAT_NEEDS_A_CONTAINER,
     NothingToDoError,
     Refusals,
-    ToldEnd,
-    as_it_ended,
     cdi_gpus,
-    epoch_seconds,
     found_image,
     inspected_state,
-    is_end_disguised,
     listed_container,
     may_have_arrived,
     measured_usage,
     no_answer,
-    output_chunk,
     refusal,
     told_address,
     told_container,
-    told_end,
 )
 from .docker_check import network_checks, there
 from .docker_clients import DockerClients, ask_what_it_is, default_address
-from .docker_container import inspection_of, lacks_its_gpus, remove, send_signal, wait_until_gone
+from .docker_container import inspection_of, lacks_its_gpus, list_of, remove, send_signal, small_file, wait_until_gone
 from .docker_labels import ImageLabels
-from .docker_output import output_so_far
+from .docker_output import output_as_it_comes, output_so_far, time_of_last_output
 from .docker_parent import Parent, as_parent, own_container_id
 from .docker_pull import DockerPull, Entry, Hangup, pull_error
 from .docker_request import create_request
+from .docker_settling import Settling
 from .docker_ssh import SSH_ERRORS
+from .docker_told import Told
 from .engine_traits import EngineTraits, leaks_names, warnings
 from .nvidia import query_gpus
 
@@ -110,10 +105,11 @@ class DockerRuntime:
         host_paths: Mapping[str, str] | None = None,
         tls: EngineTls | None = None,
     ) -> None:
-        self.name = f"Docker Engine {told_address(docker_host or '')}".rstrip()
+        self._told_address = told_address(docker_host or "")
         self._address = "" if client else docker_host or None
         self.remembers = True
         self._host_paths = host_paths or {}
+        self._watched_label = watched_label
         self._filters: dict[str, Any] = {"label": [watched_label]} if watched_label else {}
         self._clients = DockerClients(docker_host, tls, client)
         self._labels = ImageLabels(self._image_labels)
@@ -123,9 +119,18 @@ class DockerRuntime:
         self._traits: EngineTraits | None = None
         """What it said that it is, to be believed as long as a stream of its events goes on."""
         self._warned: set[str] = set()
-        self._ends: dict[str, ToldEnd] = {}
-        """What the events said of ends, by container, for as long as the engine lists these."""
+        self._told = Told()
+        self._settling = Settling()
         self._lock = threading.Lock()
+
+    @property
+    def name(self) -> str:
+        """What has answered, by its own word; Docker Engine as long as nothing has."""
+        return f"{self._clients.dialect.name} {self._told_address}".rstrip()
+
+    @property
+    def command(self) -> str:
+        return self._clients.dialect.command
 
     def traits(self) -> EngineTraits:
         known = self._traits
@@ -145,12 +150,15 @@ class DockerRuntime:
             logger.warning("%s warns of the jobs that it is asked for: %s", self.name, words)
         return str(created["Id"])
 
+    def passwd_of(self, container_id: str) -> bytes | None:
+        with self._errors(f"/etc/passwd of container {container_id[:12]}"):
+            return small_file(self._clients.looks.api, container_id, "/etc/passwd", MAX_PASSWD)
+
     def describe(self, spec: ContainerSpec) -> Mapping[str, Any]:
-        located = self._parent().located(spec)
         if spec.gpu_ids:  # engines are asked for them in words of their own; one that is away, in Docker's
             with suppress(RuntimeUnavailableError), self._errors("its version"):
                 self._clients.looks.api.version()
-        return {"name": spec.name, **create_request(located, self._clients.dialect)}
+        return {"name": spec.name, **create_request(self._parent().located(spec), self._clients.dialect)}
 
     def _parent(self) -> Parent:
         """Return where this process runs. Asks the engine only if that is a container: its networks may change."""
@@ -192,35 +200,28 @@ class DockerRuntime:
 
     def start(self, container_id: str) -> None:
         what = f"container {container_id[:12]}"
-        with self._errors(what, OF_A_START):
-            api = self._clients.calls.api
-            if self._gives_gpus and lacks_its_gpus(api, container_id, self._clients.dialect):
-                raise JobStartError(f"{what}: the engine drops requests for GPUs; {self._clients.dialect.gpus_way_out}")
+        with self._told.start_of(container_id), self._errors(what, OF_A_START):
+            api, dialect = self._clients.calls.api, self._clients.dialect
+            if self._gives_gpus and lacks_its_gpus(api, container_id, dialect):
+                raise JobStartError(f"{what}: the engine drops requests for GPUs; {dialect.dropped_gpus_way_out}")
             api.start(container_id)
 
     def inspect(self, container_id: str) -> ContainerState:
+        return self._settling.once_settled(partial(self._look_at, container_id))
+
+    def _look_at(self, container_id: str) -> ContainerState:
         with self._errors(f"container {container_id[:12]}"):
             inspection = inspection_of(self._clients.looks.api, container_id, self._clients.dialect)
         if inspection is None:
             return GONE
-        state, told = inspected_state(inspection, self._clients.dialect), self._ends.get(container_id)
-        if told is None or is_end_disguised(inspection):
-            return state
-        as_told = as_it_ended(state, told)
-        if as_told is not state:
-            logger.warning(
-                "container %s: the engine told of the exit code %d, and says %s now: it was killed meanwhile",
-                *(container_id[:12], told.exit_code, state.exit_code),
-                extra={"container_id": container_id},
-            )
-        return as_told
+        return self._told.completed(container_id, inspected_state(inspection, self._clients.dialect), inspection)
 
     def list_containers(self) -> list[ContainerSummary]:
+        told = self._told.containers()  # of what is made from now on, this list says nothing
         with self._errors("the list of containers"):
-            listed = self._clients.looks.api.containers(all=True, filters=self._filters)
+            listed = list_of(self._clients.looks.api, self._filters, self._clients.dialect)
             ours = self._labels.without_inherited(listed)
-        for gone in set(self._ends) - {entry["Id"] for entry in listed}:
-            self._ends.pop(gone, None)
+        self._told.forget(told - {entry["Id"] for entry in listed})
         return [listed_container(entry, self._clients.dialect) for entry in ours]
 
     def _image_labels(self, image: str) -> Mapping[str, str] | None:
@@ -237,11 +238,11 @@ class DockerRuntime:
             self._errors("the event stream"),
             self._clients.private(hangup.use) as client,
         ):
-            filters = {"type": ["container"], "event": list(self._clients.dialect.events), **self._filters}
+            filters = self._clients.dialect.event_filters(self._watched_label)
             # The engine answers a little before it subscribes: what happens in between is told only by a replay of the
             # past. What comes twice by that does no harm, for an event is a hint.
-            since = int(time.time() - _REPLAY)
-            with self._closable(client.api.events(since=since, filters=filters, decode=True)) as stream:
+            events = client.api.events(since=int(time.time() - _REPLAY), filters=filters, decode=True)
+            with self._closable(events) as stream, self._settling.listening():
                 try:
                     yield self._ids(stream)
                 finally:
@@ -259,10 +260,10 @@ class DockerRuntime:
             _close(stream)
 
     def _ids(self, stream: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+        dialect = self._clients.dialect
         for event in stream:
-            if container_id := told_container(event):
-                if end := told_end(event):
-                    self._ends[container_id] = end
+            if (container_id := told_container(event)) and dialect.is_asked_for(event, self._watched_label):
+                self._told.note_event(container_id, event)
                 yield container_id
 
     def close_events(self) -> None:
@@ -293,20 +294,17 @@ class DockerRuntime:
 
     @contextmanager
     def follow(self, container_id: str, position: str = "", tail: int | None = None) -> Iterator[Iterator[OutputChunk]]:
-        with self._errors("the logs"), self._clients.private() as client:
-            yield self._follow(client, container_id, position, tail)
+        sockets: list[Any] = []
+        with self._errors("the logs"), self._clients.private(sockets.append) as client:
+            yield self._follow(container_id, client.api, sockets, position, tail)
 
-    def _follow(self, client: Any, container_id: str, position: str, tail: int | None) -> Iterator[OutputChunk]:
-        # Whole seconds, so that nothing is left out; what comes twice the reader knows by its position.
-        since = {"since": math.floor(epoch_seconds(position) or 0)} if position else {}
-        lines = "all" if tail is None else tail
+    def _follow(self, container_id: str, *how: Any) -> Iterator[OutputChunk]:
         with self._if_it_is_there(f"the logs of container {container_id[:12]}"):
-            stream = client.api.logs(container_id, stream=True, follow=True, timestamps=True, tail=lines, **since)
-            yield from map(output_chunk, stream)
+            yield from output_as_it_comes(container_id, *how)
 
     def last_output_time(self, container_id: str) -> str:
         with self._if_it_is_there(f"the logs of container {container_id[:12]}"):
-            return output_chunk(self._clients.looks.api.logs(container_id, tail=1, timestamps=True)).position
+            return time_of_last_output(self._clients.looks.api, container_id)
         return ""
 
     def usage(self, container_id: str) -> ContainerUsage | None:

@@ -119,9 +119,13 @@ def _state_by_times(is_running: bool, started_at: float | None, finished_at: flo
 
 
 def measured_usage(stats: Mapping[str, Any]) -> ContainerUsage | None:
-    """Return an engine's statistics of a container as usage; None if it does not run, for then they are empty."""
+    """Return an engine's statistics of a container as usage; None if they are not the container's.
+
+    Of one that does not run they are empty. An engine that cannot give it a control group, as one without root on a
+    host with cgroup v1, tells that of the whole host: what it has no figures of is 0, and its processes nobody counts.
+    """
     memory, cpu = stats.get("memory_stats") or {}, stats.get("cpu_stats") or {}
-    if "usage" not in memory:
+    if "usage" not in memory or "current" not in (stats.get("pids_stats") or {}):
         return None
     details = memory.get("stats") or {}
     cached = details.get("total_inactive_file", details.get("inactive_file", 0))  # cgroup v1, v2
@@ -174,6 +178,11 @@ def told_end(event: Mapping[str, Any]) -> ToldEnd | None:
 def is_end_disguised(inspection: Mapping[str, Any]) -> bool:
     """Whether an image's label stands in place of the exit code in what the events say of a container."""
     return _EXIT_CODE in ((inspection.get("Config") or {}).get("Labels") or {})
+
+
+def is_unseen(state: ContainerState) -> bool:
+    """Whether an engine says that a container has ended, and perhaps not how."""
+    return state.state is DOCKER_STATE.EXITED and state.exit_code == _UNSEEN
 
 
 def as_it_ended(state: ContainerState, told: ToldEnd) -> ContainerState:

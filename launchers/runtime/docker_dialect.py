@@ -29,11 +29,15 @@ class Dialect:
     """Its words for states, beside Docker's."""
     events: tuple[str, ...] = ("start", "die", "stop", "restart", "pause", "unpause", "destroy")
     """Its words for what may change a container's state."""
+    filters_events_by_label: bool = True
+    """Whether it heeds the name of a label in a request for events; else it may tell of none."""
     statuses: Mapping[Words, int] = field(default_factory=dict)
     """The HTTP status with which Docker refuses, by the words with which this one does."""
     no_network: Words = re.compile(r"(?:failed to set up container networking: )?network (\S+) not found")
     """A launch is refused for want of this network. From 28 on, Docker says first what it was at."""
     delivered_words: Words | None = None
+    vanishing_words: Words | None = None
+    """A list is refused because one of the containers in it is being removed."""
     no_error: Words | None = None
     """What stands as a container's error and is none."""
     removes_at_once: bool = True
@@ -52,10 +56,27 @@ class Dialect:
     no_gpus: Words = re.compile(r"could not select device driver|failed to discover GPU vendor from CDI")
     """It has nothing to give GPUs with. Docker says so until 28, and from 29 on."""
     gpus_way_out: str = f"{_TOOLKIT}, {_NO_GPUS_WANTED}"
+    dropped_gpus_way_out: str = f"{_TOOLKIT}, {_NO_GPUS_WANTED}"
+    """Where it says nothing of what it has not understood."""
+
+    def event_filters(self, label: str | None) -> dict[str, list[str]]:
+        """Return what to ask for of the events of containers, be it of all or of those with a label."""
+        labels = {"label": [label]} if label and self.filters_events_by_label else {}
+        return {"type": ["container"], "event": [*self.events], **labels}
+
+    def is_asked_for(self, event: Mapping[str, Any], label: str | None) -> bool:
+        """Whether an event is of what was asked for: each names its container's labels among its attributes."""
+        if not label or self.filters_events_by_label:
+            return True
+        return label in ((event.get("Actor") or {}).get("Attributes") or ())
 
     def status(self, status: int | None, said: object) -> int:
         """Return the HTTP status with which Docker would have refused; 0 if there is none."""
         return next((known for words, known in self.statuses.items() if words.search(str(said))), status or 0)
+
+    def is_vanishing(self, said: object) -> bool:
+        """Whether what was asked for is refused for a container that is about to be gone."""
+        return bool(self.vanishing_words and self.vanishing_words.search(str(said)))
 
     def state(self, word: str | None) -> DOCKER_STATE | None:
         """Return what a word for a state means; None if nobody knows."""
@@ -96,16 +117,19 @@ PODMAN = Dialect(
         "stopping": DOCKER_STATE.RUNNING,
         "stopped": DOCKER_STATE.EXITED,
     },
-    events=(*DOCKER.events, "remove"),
+    events=(*DOCKER.events, "remove", "died"),  # it tells of a "die", for which one before 5 is asked by "died"
+    filters_events_by_label=False,  # before 5 it knows only a name with its value
     statuses={
         re.compile(r": that name is already in use(?: by an external entity)?(?:, or use --replace.*)?$"): 409,
+        re.compile(r"^can only kill running containers\. .*: container state improper$"): 409,  # before 5
         re.compile(r": network not found$"): 404,
         re.compile(r": no such container$"): 404,
         re.compile(r"^normalizing image: "): 400,
     },
     no_network=re.compile(r"(?:container create: )?unable to find network with name or ID (\S+): network not found"),
     # Of a process that was frozen when it was killed it waits five seconds for the exit code, and has none then.
-    delivered_words=re.compile(r"^timed out waiting for file \S+/exits/[0-9a-f]{64}$"),
+    delivered_words=re.compile(r"^timed out waiting for file \S+/exits/[0-9a-f]{64}(?:: internal libpod error)?$"),
+    vanishing_words=re.compile(r": layer not known$"),
     no_error=re.compile(r"^container [0-9a-f]{64}: container is running$"),  # it was asked to start it once more
     removes_at_once=False,
     signals_wake=False,
@@ -117,6 +141,7 @@ PODMAN = Dialect(
     no_gpus=re.compile(r"setting up CDI devices: unresolvable CDI devices"),
     gpus_way_out=f"{_TOOLKIT} and have it name them: nvidia-ctk cdi generate --output=/etc/cdi/nvidia.yaml; "
     f"{_NO_GPUS_WANTED}",
+    dropped_gpus_way_out=f"take a Podman that heeds them, as 5.8 does and 4 does not, {_NO_GPUS_WANTED}",
 )
 _BY_COMPONENT = {"Podman Engine": PODMAN}
 """By the name of the first of the components that an engine's version names."""

@@ -18,6 +18,8 @@ _LIMITS = {
     "swap_limit": "SwapLimit",
 }
 """What an engine says in ``info`` of each limit that it can set."""
+_TAKEN = {"memory_limit": "memory", "pids_limit": "processes", "cpu_limit": "processor time", "swap_limit": "swap"}
+"""What a job may take without end where a limit does not hold."""
 _MODULES = ("apparmor", "selinux")
 _SHIELDS = ("seccomp", *_MODULES, "rootless", "userns")
 """What may stand among its security options."""
@@ -126,6 +128,8 @@ def as_traits(version: Mapping[str, Any], info: Mapping[str, Any], shares_users:
 
 def _security_options(info: Mapping[str, Any]) -> Iterator[str]:
     """Yield the names of what is on, of options such as ``name=seccomp,profile=builtin``."""
+    if info.get("Rootless"):  # Podman's own word; before 5 it has no other
+        yield "rootless"
     for option in info.get("SecurityOptions") or ():
         values = dict(pair.partition("=")[::2] for pair in str(option).split(","))
         if values.get("profile") != "unconfined":
@@ -150,23 +154,33 @@ def _warnings(traits: EngineTraits) -> Iterator[tuple[str, str]]:
         yield "limits", f"what {traits} enforces is not known: whoever stands in front of it forbids 'GET /info'"
         return
     if lacking := traits.missing(_LIMITS):
-        why = (
-            "on a host with cgroup v1 a rootless engine sets none"
-            if "rootless" in traits.has
-            else "its kernel lacks them"
-        )
-        yield "limits", f"{traits} does not enforce {', '.join(lacking)}: {why}; a job may take all that its host has"
+        what = f"does not enforce {', '.join(lacking)}: {_why_not(traits)}"
+        taken = ", ".join(_TAKEN[limit] for limit in lacking)
+        yield "limits", f"{traits} {what}; a job may take all that its host has of {taken}"
     if "seccomp" not in traits.has:
         yield "seccomp", f"{traits} filters no system calls: jobs reach all of its host's kernel; give it a profile"
     if traits.missing(_MODULES) == _MODULES:
-        yield "security module", f"{traits} has neither AppArmor nor SELinux to shut jobs in: look at its host's kernel"
+        yield "security module", f"{traits} has neither AppArmor nor SELinux: turn one on in its host's kernel"
     if traits.is_rootless:
         yield (
             "users",
             f"{traits} is rootless: jobs run as its user 0, who on the host is the site's own, and no more",
         )
+        if traits.name != PODMAN.name:
+            yield (
+                "host-gateway",
+                f"jobs that look for their parent on this host find {traits}'s own network in its place: name the "
+                'address of this host as "host-gateway-ip" in its daemon.json; where that is done, all is well',
+            )
     elif traits.shift != NO_SHIFT:
         yield "users", f"{traits} shifts users (userns-remap): {_told(traits.shift)}"
+
+
+def _why_not(traits: EngineTraits) -> str:
+    if "rootless" in traits.has:
+        given = "none with cgroup v1, with v2 what systemd's 'Delegate=' names"
+        return f"a rootless engine sets only what its user is given: {given}"
+    return "its host's kernel has them turned off (the boot option 'swapaccount=1' turns on swap_limit)"
 
 
 def _told(shift: Shift | None) -> str:

@@ -39,6 +39,7 @@ class ProcessRuntime:
     """
 
     name = "local processes"
+    command = ""
     remembers = False
 
     def __init__(self) -> None:
@@ -57,6 +58,9 @@ class ProcessRuntime:
             process = LocalProcess(spec, self._log_folder())
             self._processes[process.id] = process
         return process.id
+
+    def passwd_of(self, container_id: str) -> None:
+        """Return nothing: who runs a site has a name, or does without."""
 
     def describe(self, spec: ContainerSpec) -> Mapping[str, Any]:
         """Return the process; what a process cannot be held to is not in it."""

@@ -40,6 +40,10 @@ REQUESTS: dict[str, Callable[..., Any]] = {
     "abort": lambda session, job_id: session.abort_job(job_id),
     "model": model,
     "saved_model": saved_model,
+    "result": lambda session, job_id: session.download_job_result(job_id),
+    "cat": lambda session, site, path: session.cat_target(site, file=path),
+    "tail": lambda session, site, path: session.tail_target(site, options="-n 3", file=path),
+    "logs": lambda session, job_id, site: session.get_job_logs(job_id, site),
 }
 
 

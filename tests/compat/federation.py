@@ -23,7 +23,7 @@ from tests.environments import ROOT
 from . import kits
 from .environments import Flare
 from .image import image
-from .jobs import Job
+from .jobs import Submitted
 from .kits import ADMIN, CLIENTS, SITES
 from .launchers import SERVER, Launcher
 from .parents import ContainerParent, Parent, ProcessParent, arguments
@@ -48,7 +48,7 @@ _OLD_STORAGE = "/tmp/nvflare"
 class Outcome:
     """What came of a job."""
 
-    job: Job
+    job: Submitted
     job_id: str
     status: str
     """NVIDIA FLARE's, the last that was seen."""
@@ -87,7 +87,7 @@ class Federation:
     """Of the job containers."""
     up_seconds: float = field(init=False, default=0)
     """How long it took from nothing to registered clients."""
-    _submitted: dict[str, tuple[Job, float]] = field(init=False, default_factory=dict)
+    _submitted: dict[str, tuple[Submitted, float]] = field(init=False, default_factory=dict)
     _stack: ExitStack = field(init=False, default_factory=ExitStack)
 
     def __enter__(self) -> Self:
@@ -111,7 +111,7 @@ class Federation:
 
     # Jobs
 
-    def submit(self, job: Job) -> str:
+    def submit(self, job: Submitted) -> str:
         """Submit a job, and return its id. Raises SessionError."""
         folder = job.write(self.folder / "jobs", self._image_of_job())
         began = time.monotonic()
@@ -137,11 +137,19 @@ class Federation:
         seconds = time.monotonic() - began
         return Outcome(job, job_id, status, seconds, self._model(job, job_id, status))
 
-    def run(self, job: Job, timeout: float = 120) -> Outcome:
+    def run(self, job: Submitted, timeout: float = 120) -> Outcome:
         return self.wait(self.submit(job), timeout)
 
     def abort(self, job_id: str) -> None:
         self._session.ask("abort", job_id)
+
+    def ask(self, request: str, *args: str) -> Any:
+        """Return the answer to one of the requests of ``admin.py``. Raises SessionError."""
+        return self._session.ask(request, *args)
+
+    def result(self, job_id: str) -> Path:
+        """Return the folder with what the server has kept of a job, as the operator gets it."""
+        return Path(self.ask("result", job_id))
 
     # What can be done to it, and seen
 
@@ -241,9 +249,12 @@ class Federation:
         (self.folder / "storage").mkdir()
         for site in SITES:
             meanings = {"image": self.image, "network": self._network, "workspace": self._workspace(site)}
-            component = self.launcher.component(site, meanings)
+            components = self.launcher.components(site, meanings)
             internal = self._addresses.internal[site]
-            kits.configure(self._kits[site], self._storage(), component, self.launcher.is_only_one, internal)
+            kits.configure(self._kits[site], self._storage(), components, self.launcher.is_only_one, internal)
+            for code in self.launcher.custom:
+                (self._kits[site] / "local/custom").mkdir(exist_ok=True)
+                shutil.copy(code, self._kits[site] / "local/custom")
 
     @property
     def _in_containers(self) -> bool:
@@ -371,9 +382,11 @@ class Federation:
             return {"deploy_map": {"app": [{"sites": list(SITES), "image": self.image}]}}
         return {"launcher_spec": {"default": {"docker": {"image": self.image}}}}
 
-    def _model(self, job: Job, job_id: str, status: str) -> Any:
+    def _model(self, job: Submitted, job_id: str, status: str) -> Any:
         """Return what is kept. Up to 2.7 the server says that a job is completed before it keeps anything."""
         model = None
+        if self._submitted[job_id][0].model is None:
+            return None
 
         def is_kept() -> bool:
             nonlocal model

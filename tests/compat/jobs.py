@@ -7,10 +7,29 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 TRAINER = Path(__file__).with_name("trainer.py")
 _APP_COMMON = "nvflare.app_common"
+
+
+class Submitted(Protocol):
+    """What a federation needs to know of a job."""
+
+    @property
+    def name(self) -> str:
+        """The name of its folder."""
+
+    @property
+    def model(self) -> list[list[float]] | None:
+        """The right result; None if that is no model, and whoever submits the job looks at it."""
+
+    @property
+    def is_kept_by_clients(self) -> bool:
+        """Whether the result is in each client's folder of the job, and not with the server."""
+
+    def write(self, folder: Path, more_meta: Mapping[str, Any]) -> Path:
+        """Write the job's folder into another one, and return it."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +43,6 @@ class Job:
     meta: Mapping[str, Any] = field(default_factory=dict)
     """What its ``meta.json`` says more, or instead."""
     is_kept_by_clients: ClassVar[bool] = False
-    """Whether the result is in each client's folder of the job, and not with the server."""
 
     @property
     def model(self) -> list[list[float]]:

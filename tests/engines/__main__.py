@@ -1,5 +1,7 @@
 """Tries flcore on each engine, or the named ones, and prints a table. Status 1 if anything failed on any.
 
+An interrupt ends it with the table of those that were tried till then (status 130), and nothing of an engine stays.
+
 Needs root: the engines are private ones, in namespaces of their own; their programs are kept between runs.
 """
 
@@ -14,6 +16,7 @@ from .engine import running, why_no_engine
 from .programs import PROGRAMS, Program
 from .trial import OUTCOMES, RESTARTS, Trial, attempt
 
+_INTERRUPTED = 130
 COLUMNS: dict[str, tuple[str, ...]] = {
     "all tests": (),
     "hostile": ("test_hostile_inputs",),
@@ -37,8 +40,16 @@ def main() -> int:
         print(f"no engine can be tried: {reason}", file=sys.stderr)
         return 1
     chosen = [known[name] for name in args.names or known]
-    trials = {program.name: try_engine(program, tuple(args.select)) for program in chosen}
+    trials: dict[str, Trial] = {}
+    try:
+        for program in chosen:
+            trials[program.name] = try_engine(program, tuple(args.select))
+    except KeyboardInterrupt:
+        left = [program.name for program in chosen if program.name not in trials]
+        print(f"interrupted: not tried, or not to the end: {', '.join(left)}", file=sys.stderr)
     print(table(trials), *failures(trials), sep="\n")
+    if len(trials) < len(chosen):
+        return _INTERRUPTED
     return 0 if all(trial.passed for trial in trials.values()) else 1
 
 
@@ -51,7 +62,8 @@ def try_engine(program: Program, select: tuple[str, ...]) -> Trial:
     except Exception as error:  # noqa: BLE001 - one engine's trouble is no other's
         trial = Trial(program.name, failures=[f"{type(error).__name__}: {error}"])
     trial.seconds = time.monotonic() - began
-    print(f"{program.name}: {len(trial.failures)} failures, {trial.seconds:.0f} s", file=sys.stderr, flush=True)
+    summary = f"{program.name}: {len(trial.failures)} failures, {trial.seconds:.0f} s"
+    print(summary, *trial.failures, sep="\n  ", file=sys.stderr, flush=True)
     return trial
 
 

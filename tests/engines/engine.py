@@ -25,6 +25,7 @@ from docker.errors import APIError, DockerException
 
 from tests.environments import ROOT
 
+from .folders import own_folder
 from .programs import MACHINE, Program
 
 PREPARE = ROOT / "configs/docker/prepare.py"
@@ -53,7 +54,7 @@ mknod -m 666 "$0/dev/net/tun" c 10 200
 ! mountpoint -q "$0/sys/fs/cgroup/unified" || umount "$0/sys/fs/cgroup/unified"
 cd "$0"
 pivot_root . .
-export PATH=/usr/sbin:/usr/bin
+export PATH=/usr/sbin:/usr/bin:/sbin:/bin
 umount -l .
 mount --make-rshared /
 """
@@ -311,7 +312,7 @@ class Engine:
         """Send a signal to the daemon; to its companion outside of the namespaces, too, which stops with it."""
         if self._daemon is None or self._ended():
             raise EngineError("the private engine does not run")
-        os.kill(child_of(self._daemon), number)
+        os.kill(self.daemon_pid(), number)
         if number is signal.SIGCONT:
             self._daemon.send_signal(number)
 
@@ -330,17 +331,13 @@ class Engine:
 @contextmanager
 def running(program: Program) -> Iterator[Engine]:
     """Yield an engine that runs, and has what jobs need; at the end nothing of it stays but its root file system."""
-    folder = Path(tempfile.mkdtemp(prefix="fle-"))  # short: there are sockets in it
-    folder.chmod(0o755)
-    try:
+    with own_folder() as folder:
         if program.root:
             program.root.make()
         with Engine(folder / "e", program=program) as engine:
             engine.start()
             engine.prepare()
             yield engine
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager
@@ -361,8 +358,16 @@ def child_of(process: subprocess.Popen[bytes]) -> int:
 
 def _children(pid: int) -> list[int]:
     tasks = Path(f"/proc/{pid}/task").glob("*/children")
-    return [int(child) for task in tasks for child in task.read_text().split()]
+    return [int(child) for task in tasks for child in _text(task).split()]
 
 
 def _name_of(pid: int) -> str:
-    return Path(f"/proc/{pid}/comm").read_text().strip()
+    return _text(Path(f"/proc/{pid}/comm")).strip()
+
+
+def _text(file: Path) -> str:
+    """Return what the kernel says of a process; nothing of one that has just ended."""
+    try:
+        return file.read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from .roots import USER, Root
 
-_DOCKER = ("docker.io", "base-files", "iptables", "ca-certificates", "nftables", "procps", "util-linux", "mount")
+_BASE = ("base-files", "iptables", "ca-certificates", "nftables", "procps", "util-linux", "mount")
+_DOCKER = ("docker.io", *_BASE)
 _ROOTLESS = (
     "rootlesskit",
     "iproute2",
@@ -22,6 +23,7 @@ _ROOTLESS = (
     "grep",
 )
 _PODMAN = ("podman", "crun", "netavark", "aardvark-dns", "catatonit", "golang-github-containers-common", "passt")
+OLDER = Root("bookworm", (*_BASE, *_PODMAN, *_ROOTLESS))
 STABLE = Root("trixie", _DOCKER)
 NEWEST = Root("sid", (*_DOCKER, *_ROOTLESS, *_PODMAN))
 
@@ -46,6 +48,12 @@ class Program:
     """What it reads beside that, by the names of the files."""
     gpu: str = ""
     """The UUID of a GPU that it is told it has, by a CDI spec; in truth, a device of networks that does no harm."""
+    outlived_by_jobs: bool = True
+    """Whether ``live-restore`` holds. Of a rootless Docker it does not, whatever its ``info()`` says.
+
+    The sockets by which containerd holds containers are in mounts that end with the daemon's namespaces: the next one
+    cannot reach what has outlived the last, and kills it.
+    """
     events_as_of_29: bool = False
     """Whether a proxy strips its events of what Docker 29 leaves out, as long as no 29 can be had."""
 
@@ -89,7 +97,7 @@ def _rootless(folder: Path) -> list[str]:
 def _podman(folder: Path) -> list[str]:
     places = [f"--root={folder}/data", f"--runroot={folder}/run"]
     ways = ["--cgroup-manager=cgroupfs", "--events-backend=file"]
-    names = {"CONTAINERS_CONF_OVERRIDE": "containers.conf", "CONTAINERS_REGISTRIES_CONF": "registries.conf"}
+    names = {"CONTAINERS_CONF": "containers.conf", "CONTAINERS_REGISTRIES_CONF": "registries.conf"}
     files = [f"{variable}={folder}/{name}" for variable, name in names.items()]
     return ["env", *files, "podman", *places, *ways, "system", "service", "--time=0", f"unix://{folder}/docker.sock"]
 
@@ -132,7 +140,7 @@ PROGRAMS = (
         environment={"DOCKER_MIN_API_VERSION": "1.44"},
         events_as_of_29=True,
     ),
-    Program("rootless", _rootless, root=NEWEST, user=USER),
+    Program("rootless", _rootless, root=NEWEST, user=USER, outlived_by_jobs=False),
     Program("userns-remap", _dockerd, root=NEWEST, settings={"userns-remap": "default"}),
     Program("podman", _podman, "podman", root=NEWEST, environment=_OLD_CGROUPS, files=_PODMANS_FILES, gpu=_GPU),
     Program(
@@ -140,6 +148,17 @@ PROGRAMS = (
         _rootless_podman,
         "podman",
         root=NEWEST,
+        user=USER,
+        environment=_OLD_CGROUPS,
+        files=_PODMANS_FILES,
+        gpu=_GPU,
+    ),
+    Program("podman-4", _podman, "podman", root=OLDER, environment=_OLD_CGROUPS, files=_PODMANS_FILES, gpu=_GPU),
+    Program(
+        "podman-4-rootless",
+        _rootless_podman,
+        "podman",
+        root=OLDER,
         user=USER,
         environment=_OLD_CGROUPS,
         files=_PODMANS_FILES,

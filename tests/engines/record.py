@@ -6,6 +6,7 @@ flcore reads, and those beside them that tell one engine from another; ids and t
 
 from __future__ import annotations
 
+import argparse
 import json
 import sys
 import threading
@@ -19,7 +20,7 @@ from docker.errors import APIError
 
 from tests.environments import ROOT
 
-from .engine import PLAIN_IMAGE, running
+from .engine import PLAIN_IMAGE, running, why_no_engine
 from .programs import PROGRAMS, Program
 
 ANSWERS = ROOT / "tests/unit/launchers/runtime/answers"
@@ -27,9 +28,18 @@ _OF_A_LIST = ("Id", "Names", "State", "Status", "Created", "Labels")
 _OF_AN_INSPECTION = ("Id", "Name", "Created", "State")
 _OF_INFO = (
     *("MemoryLimit", "PidsLimit", "CpuCfsQuota", "SwapLimit", "OomKillDisable", "SecurityOptions", "CgroupDriver"),
-    *("CgroupVersion", "Warnings", "Driver", "DriverStatus", "DefaultRuntime", "DiscoveredDevices"),
+    *("CgroupVersion", "Warnings", "Driver", "DriverStatus", "DefaultRuntime", "DiscoveredDevices", "Rootless"),
 )
 _OF_A_VERSION = ("Version", "ApiVersion", "MinAPIVersion")
+_OF_STATISTICS = ("pids_stats", "cpu_stats", "memory_stats")
+_WORK = """
+import time
+kept = bytearray(32 << 20)
+while time.process_time() < 0.3:
+    pass
+print(flush=True)
+time.sleep(60)
+"""
 _SETTLED = 0.5
 """Seconds after which an engine has told all that it will of what was done."""
 
@@ -74,6 +84,16 @@ class Recorder:
             with self._noted("name in use"):
                 self._create("true", name=self._api.inspect_container(one)["Name"].lstrip("/"))
         self._refuse_requests()
+
+    def statistics(self) -> dict[str, Any]:
+        """Return what is said of the usage of a container that has 32 MiB, and has worked for 0.3 seconds."""
+        one = self._create("python3", "-c", _WORK)
+        self._api.start(one)
+        next(self._api.logs(one, stream=True, follow=True))
+        time.sleep(_SETTLED)
+        statistics = _fields(self._api.stats(one, stream=False, one_shot=True), _OF_STATISTICS)
+        self._api.remove_container(one, force=True)
+        return statistics
 
     def _refuse_requests(self) -> None:
         with self._noted("start without its network"):
@@ -143,17 +163,24 @@ def _fields(answer: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, Any]
 
 
 def main() -> int:
-    program = next(program for program in PROGRAMS if program.name == sys.argv[1])
+    parser = argparse.ArgumentParser(prog="python -m tests.engines.record", description=__doc__)
+    parser.add_argument("name", metavar="NAME", choices=[program.name for program in PROGRAMS], help="of %(choices)s")
+    name = parser.parse_args().name
+    if reason := why_no_engine():
+        print(f"no engine can be recorded: {reason}", file=sys.stderr)
+        return 1
+    program = next(program for program in PROGRAMS if program.name == name)
     with running(program) as engine, engine.api() as api:
         api.engine_host = engine.host
         recorder = Recorder(api)
         if not program.settings and not program.user:  # else it answers as its plain kin, but for what it is
             recorder.record()
-        version, info = api.version(), api.info()
+        version, info, statistics = api.version(), api.info(), recorder.statistics()
     components = [component["Name"] for component in version.get("Components") or []]
     answers = {
         "version": _fields(version, _OF_A_VERSION) | {"Components": [{"Name": name} for name in components]},
         "info": _fields(info, _OF_INFO),
+        "statistics": statistics,
         "containers": recorder.containers,
         "refusals": recorder.refusals,
     }

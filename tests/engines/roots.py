@@ -1,8 +1,13 @@
-"""Root file systems of other Debian releases, for engines that this machine does not have. Kept between runs."""
+"""Root file systems of other Debian releases, for engines that this machine does not have. Kept between runs.
+
+One that no run has asked for in a month, as of a list of packages that has changed since, is removed by the next run.
+"""
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
+import os
 import shutil
 import subprocess
 import sys
@@ -15,6 +20,9 @@ USER = 20000
 """The uid of the user ``flcore`` in each of them, to whom a rootless engine belongs."""
 SUB_IDS = 65536
 
+_UNFINISHED = ".unfinished"
+_MOST_UNUSED = 30 * 86400.0
+"""Seconds."""
 _MIRROR = "http://deb.debian.org/debian"
 _USERS = {"root": 0, "nobody": 65534, "flcore": USER, "dockremap": USER + 1}
 """The package's scripts, which would make some of these, do not run."""
@@ -40,13 +48,19 @@ class Root:
 
     def make(self) -> None:
         """Make it where it is missing: seconds, as root, from a mirror of packages. Raises RootError."""
-        if self.path.exists():
-            return
+        CACHE.mkdir(parents=True, exist_ok=True)
+        with (CACHE / "lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # another run may be making it
+            if not self.path.exists():
+                self._make()
+            os.utime(self.path)
+            remove_unused()
+
+    def _make(self) -> None:
         began = time.monotonic()
         if not shutil.which("mmdebstrap"):
             _install("mmdebstrap")
-        CACHE.mkdir(parents=True, exist_ok=True)
-        unfinished = self.path.with_suffix(".unfinished")
+        unfinished = self.path.with_suffix(_UNFINISHED)
         shutil.rmtree(unfinished, ignore_errors=True)
         self._unpack(unfinished)
         _complete(unfinished)
@@ -60,6 +74,17 @@ class Root:
         source = f"deb {_mirror()} {self.suite} main"
         packages = f"--include={','.join(self.packages)}"
         _output("mmdebstrap", "--quiet", "--variant=extract", packages, *apt, self.suite, str(path), source)
+
+
+def remove_unused() -> None:
+    """Remove what no run has asked for in a long time, and what one that was killed has begun to make.
+
+    Other checkouts may have other recipes and the same cache, so that a root without a recipe is not yet a useless one.
+    """
+    for root in CACHE.glob("*-*"):
+        if root.suffix == _UNFINISHED or time.time() - root.stat().st_mtime > _MOST_UNUSED:
+            shutil.rmtree(root, ignore_errors=True)
+            print(f"removed {root}, which no run has used for long, or made to its end", file=sys.stderr)
 
 
 def _complete(path: Path) -> None:

@@ -12,6 +12,7 @@ from xml.etree import ElementTree
 from tests.environments import demo_config
 from tests.faults.engine_faults import FAULTS
 from tests.faults.lab import Fault, Lab, play
+from tests.faults.verdict import KILLED
 
 from .engine import IMAGE, Engine
 from .visit import Visitor
@@ -20,6 +21,8 @@ _SITES = tuple(f"configs/docker/{name}.json" for name in ("server", "site-1", "s
 _ACCURACY = re.compile(r"accuracy\D*([\d.]+)")
 _TEST_TIMEOUT = 1500.0
 _DEMO_TIMEOUT = 180.0
+_ALL_WERE_RUN = (0, 1)
+"""What pytest ends with that was not asked for what is not there, nor interrupted."""
 _REPEATS = 2
 RESTARTS = tuple(
     f"daemon-{signal}-{how}-live-restore" for signal in ("sigterm", "sigkill") for how in ("with", "without")
@@ -42,7 +45,8 @@ class Trial:
     tests: dict[str, Counter[str]] = field(default_factory=dict)
     """How many had which outcome, by module."""
     restarts: dict[str, str] = field(default_factory=dict)
-    """How many results were right of those that a restart of the daemon could have spoilt, by the fault's name."""
+    """How many results were right of those that a restart of the daemon could have spoilt, by the fault's name; and how
+    many of these jobs the engine has killed with it, or after it."""
     failures: list[str] = field(default_factory=list)
     reasons: Counter[str] = field(default_factory=Counter)
     """Why tests were skipped, and how many."""
@@ -65,10 +69,9 @@ def attempt(engine: Engine, select: tuple[str, ...]) -> Trial:
         _run_check(visitor, trial)
         _run_demo(visitor, trial)
         _run_tests(visitor, trial, select)
-    if engine.program.user == 0:  # the faults' sites are root's
-        for fault in FAULTS:
-            if fault.name in RESTARTS:
-                _restart(engine, fault, trial)
+    for fault in FAULTS:
+        if fault.name in RESTARTS:
+            _restart(engine, fault, trial)
     trial.seconds = time.monotonic() - began
     return trial
 
@@ -103,10 +106,10 @@ def _run_tests(visitor: Visitor, trial: Trial, select: tuple[str, ...]) -> None:
     report = visitor.folder / "tests.xml"
     options = ("-q", "-p", "no:cacheprovider", f"--junitxml={report}", f"--basetemp={visitor.folder / 'tests'}")
     done = visitor.run("python", "-m", "pytest", *options, *(select or ("tests/integration",)), timeout=_TEST_TIMEOUT)
-    if not report.exists():
+    if done.returncode not in _ALL_WERE_RUN:
         trial.failures.append(f"tests: status {done.returncode}: {_end(done.stdout + done.stderr)}")
-        return
-    _read(report, trial)
+    if report.exists():
+        _read(report, trial)
 
 
 def _restart(engine: Engine, fault: Fault, trial: Trial) -> None:
@@ -116,7 +119,8 @@ def _restart(engine: Engine, fault: Fault, trial: Trial) -> None:
         for i in range(_REPEATS)
     ]
     right, jobs = (sum(getattr(outcome, name) for outcome in outcomes) for name in ("right", "jobs"))
-    trial.restarts[fault.name] = f"{right} / {jobs}"
+    killed = sum(outcome.ends[KILLED] for outcome in outcomes)
+    trial.restarts[fault.name] = f"{right} / {jobs}, {killed} killed"
     trial.failures += [f"{fault.name}: {wrong}" for outcome in outcomes for wrong in (*outcome.problems, *outcome.left)]
 
 

@@ -15,9 +15,15 @@ from tests.environments import ROOT
 
 from .engine import Engine
 
+_UNTIL_WE_DIE = ("setpriv", "--pdeathsig=KILL", "--")
+"""Else tests would go on, of an engine that has gone with us."""
 # A folder that only root may look into is opened for this process alone: what is in it keeps its own mode.
 _OPEN = """
-for closed in $CLOSED; do
+user=$1
+shift
+while [[ $1 != -- ]]; do
+    closed=$1
+    shift
     inside=$(mktemp -d)
     mount --rbind "$closed" "$inside"
     mount -t tmpfs -o mode=755 opened "$closed"
@@ -29,7 +35,8 @@ for closed in $CLOSED; do
 done
 mkdir -p workspace  # of the demo's sites, in this checkout, where this user may make nothing
 mount -t tmpfs -o mode=1777 own workspace
-exec setpriv --reuid="$VISITOR" --regid="$VISITOR" --clear-groups "$@"
+shift
+exec setpriv --reuid="$user" --regid="$user" --clear-groups "$@"
 """
 
 
@@ -63,11 +70,8 @@ class Visitor:
         """Run a program of our environment to its end, and return what came of it. Raises TimeoutExpired."""
         argv = [str(Path(sys.executable).with_name(command[0])), *command[1:]]
         place = ["nsenter", f"--target={self._engine.daemon_pid()}", "--net", "--"]
-        user = self._engine.program.user
-        if user:
-            place += ["unshare", "--mount", "--propagation=private", "--", "bash", "-ec", _OPEN, "bash"]
         return subprocess.run(
-            [*place, *argv],
+            [*place, *run_as(self._engine.program.user, *_UNTIL_WE_DIE, *argv)],
             cwd=ROOT,
             env=os.environ | self._environment(),
             capture_output=True,
@@ -84,14 +88,20 @@ class Visitor:
     def _environment(self) -> dict[str, str]:
         return {
             "CI": "true",
-            "CLOSED": " ".join(_closed(Path(sys.base_prefix), ROOT)),
             "DOCKER_HOST": self._proxy.host if self._proxy else self._engine.host,
             "FLCORE_TEST_GPU": self._engine.program.gpu,
             "HOME": str(self._folder),
             "PYTHONDONTWRITEBYTECODE": "1",
             "TMPDIR": str(self._folder),
-            "VISITOR": str(self._engine.program.user),
         }
+
+
+def run_as(user: int, *command: str) -> list[str]:
+    """Return the command that runs another one in this checkout as a user, who may read it, and write nothing."""
+    if user == 0:
+        return list(command)
+    unshare = ["unshare", "--mount", "--propagation=private", "--", "bash", "-ec", _OPEN, "bash"]
+    return [*unshare, str(user), *_closed(Path(sys.base_prefix), ROOT), "--", *command]
 
 
 def _closed(*paths: Path) -> Sequence[str]:

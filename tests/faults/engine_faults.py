@@ -28,6 +28,8 @@ def daemon_ends(how: str, live_restore: bool, may_end: frozenset[str], lab: Lab)
     What jobs write when there is no daemon, or one that is killed has not yet written down, may be lost with it.
     """
     engine = _engine(lab, live_restore)
+    if not engine.program.outlived_by_jobs:
+        may_end |= {KILLED}
     parties = lab.party(), lab.party(direct=True)
     for party in parties:
         party.start()

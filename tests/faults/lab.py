@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import shutil
 import subprocess
@@ -46,7 +47,8 @@ class Lab:
     def party(self, direct: bool = False, workspace: Path | None = None, **launcher_args: Any) -> Party:
         """Make a site; its parent is started by whoever wants it. ``direct``: no proxy before the engine's socket."""
         args = {"image": self.image, "network": NETWORK, "stop_grace": 2, **launcher_args}
-        party = Party(self.folder, self.host, direct, args, workspace, self.engine.blind if self.engine else ())
+        engine = (self.engine.blind, self.engine.program.user) if self.engine else ((), os.geteuid())
+        party = Party(self.folder, self.host, direct, args, workspace, *engine)
         self._parties.append(party)
         return party
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import signal
 import subprocess
@@ -25,6 +26,7 @@ from flcore.observers.job_history import SiteHistory
 from launchers.container_spec import LABEL_JOB_ID, LABEL_SITE
 from tests.engine_proxy import EngineProxy
 from tests.engines.engine import api_of, until
+from tests.engines.visit import run_as
 
 from .verdict import Entry, Evidence, Job, Judgement, is_whole, journal_gaps, judge, read_story
 
@@ -69,6 +71,7 @@ class Party:
     """A site of the lab: its workspace, its story, and its parent process, which may live several times.
 
     ``blind``: from when to when its engine may have seen no ends, in seconds since the epoch; may grow.
+    ``user``: the uid of its parent.
     """
 
     def __init__(
@@ -79,19 +82,22 @@ class Party:
         launcher_args: Mapping[str, Any],
         workspace: Path | None = None,
         blind: Sequence[tuple[float, float]] = (),
+        user: int = 0,
     ) -> None:
         self.name = f"site-{uuid.uuid4().hex[:6]}"
         self.folder = folder / self.name
         self.folder.mkdir()
+        os.chown(self.folder, user, user)
         self.workspace = workspace or self.folder / "workspace"
         self.jobs: dict[str, Job] = {}
         self.deaths = 0
         self._host = host
         self._blind = blind
+        self._user = user
         self._lives = 0
         self._finishing = 0
         self._inspected: dict[str, int] = {}
-        self.proxy = EngineProxy(host, self.folder / "e.sock")
+        self.proxy = EngineProxy(host, self.folder / "e.sock", user)
         self.proxy.before(r"^DELETE \S*/containers/", self._look)
         self._config = self.folder / "site.json"
         self.journal_path = self.folder / "journal.jsonl"  # not in the workspace, whose disk may be full
@@ -109,7 +115,7 @@ class Party:
         command += [f"--life={self._lives}", *([f"--die-at={die_at}"] if die_at else [])]
         with self.log_path.open("ab") as log:
             self._process = subprocess.Popen(
-                command, stdin=subprocess.PIPE, stderr=log, cwd=ROOT, start_new_session=True
+                run_as(self._user, *command), stdin=subprocess.PIPE, stderr=log, cwd=ROOT, start_new_session=True
             )
         self.until(lambda: self._says("started", life=self._lives), "the start of the parent")
 

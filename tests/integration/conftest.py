@@ -40,7 +40,7 @@ def until(condition: Callable[[], object], timeout: float = 30) -> None:
 
 def has_control_groups(client: Any) -> bool:
     info = client.info()
-    is_rootless = "name=rootless" in info["SecurityOptions"]
+    is_rootless = "rootless" in as_traits(client.version(), info).has
     return info.get("CgroupDriver") != "none" and not (is_rootless and info.get("CgroupVersion") == "1")
 
 
@@ -87,6 +87,12 @@ class Lab:
     def launch(self, *command: str, **kwargs: Any) -> DockerJobHandle:
         """Launch one job that runs the command."""
         return self.launch_at(self.site(*command, **kwargs))
+
+    def launch_ready(self, script: str, before: str = ":", **kwargs: Any) -> DockerJobHandle:
+        """Launch a shell's script, and return when it has begun: an earlier signal does something else."""
+        handle = self.launch("sh", "-c", f"{before}; echo ready; {script}", **kwargs)
+        until(lambda: "ready" in handle.logs())
+        return handle
 
     def launch_at(self, site: Site, job_id: str | None = None, **meta: Any) -> DockerJobHandle:
         handle: JobHandleSpec = site.launch_job({"job_id": job_id or self.job_id, **meta})

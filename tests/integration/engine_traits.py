@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from launchers.runtime.docker_dialect import PODMAN, dialect_of
+from launchers.runtime.engine_traits import as_traits
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,10 @@ class Traits:
     """It can freeze processes."""
     has_control_groups: bool = True
     """It can hold a container to limits, and measure what it uses."""
+    tells_want_of_memory: bool = True
+    """It says of a process that the kernel killed it for want of memory."""
+    heeds_requests_for_gpus: bool = True
+    """Else it drops them, and says nothing."""
     top_arguments: str | None = None
     """For a list of processes that needs no program of the container's."""
 
@@ -54,11 +59,16 @@ _PODMANS = Traits(
 )
 
 
+_OF_PODMAN_4 = replace(_PODMANS, tells_want_of_memory=False, heeds_requests_for_gpus=False)
+
+
 def traits_of(client: Any) -> Traits:
-    is_podman, info = dialect_of(client.version()) is PODMAN, client.info()
-    has_no_groups = "name=rootless" in info["SecurityOptions"] and info.get("CgroupVersion") == "1"
+    version, info = client.version(), client.info()
+    is_podman = dialect_of(version) is PODMAN
+    has_no_groups = "rootless" in as_traits(version, info).has and info.get("CgroupVersion") == "1"
+    podmans = _OF_PODMAN_4 if version["Version"].startswith("4.") else _PODMANS
     return replace(
-        _PODMANS if is_podman else Traits(),
+        podmans if is_podman else Traits(),
         pauses=not (is_podman and has_no_groups),  # there is no group to freeze
         has_control_groups=not has_no_groups,  # whatever it says of limits
     )

@@ -21,6 +21,7 @@ from launchers.records.gpu_leases import GpuLeases
 from launchers.runtime.docker_dialect import dialect_of
 
 from .conftest import Lab, until
+from .engine_traits import Traits
 from .gpu_parent import EVIDENCE, GPU_IDS
 
 ROOT = Path(__file__).parents[2]
@@ -108,8 +109,12 @@ def test_the_engine_is_asked_for_the_very_devices_that_a_job_is_shown(host: Host
 
 
 @pytest.mark.skipif(not os.environ.get("FLCORE_TEST_GPU"), reason="this engine has no GPU, be it a pretended one")
-def test_a_job_has_the_gpu_that_the_engine_has_a_name_for_and_no_job_has_it_unasked(lab: Lab) -> None:
+def test_a_job_has_the_gpu_that_the_engine_has_a_name_for_and_no_job_has_it_unasked(lab: Lab, traits: Traits) -> None:
     site = lab.site("sh", "-c", f"! test -c {PRETENDED} || echo yes", gpu_ids=[os.environ["FLCORE_TEST_GPU"]])
+    if not traits.heeds_requests_for_gpus:
+        with pytest.raises(JobStartError, match="drops requests for GPUs; take a Podman that heeds them"):
+            lab.launch_at(site, resource_spec={"site-1": {"num_of_gpus": 1}})
+        return
     with_one = lab.launch_at(site, resource_spec={"site-1": {"num_of_gpus": 1}})
     assert with_one.wait() is JobReturnCode.SUCCESS
     assert with_one.logs() == "yes\n"
@@ -118,11 +123,12 @@ def test_a_job_has_the_gpu_that_the_engine_has_a_name_for_and_no_job_has_it_unas
     assert without.logs() == ""
 
 
-def test_an_engine_without_nvidias_toolkit_refuses_with_the_way_out(lab: Lab) -> None:
+def test_an_engine_without_nvidias_toolkit_refuses_with_the_way_out(lab: Lab, traits: Traits) -> None:
     if "nvidia" in lab.client.info()["Runtimes"]:
         pytest.skip("this engine has the toolkit")
     site = lab.site("true", gpu_ids=["0"])
-    with pytest.raises(JobStartError, match="install the NVIDIA Container Toolkit"):
+    way_out = "install the NVIDIA Container Toolkit" if traits.heeds_requests_for_gpus else "take a Podman that heeds"
+    with pytest.raises(JobStartError, match=way_out):
         lab.launch_at(site, resource_spec={"site-1": {"num_of_gpus": 1}})
     assert lab.left_over() == []
     assert GpuLeases(lab.folder / ".flcore/gpus", list).holders() == {}

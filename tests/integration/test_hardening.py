@@ -16,6 +16,7 @@ from .conftest import has_control_groups
 from .engine_traits import Traits, traits_of
 from .test_demo_job import SITES, Federation, handle_of, run_until
 
+_READS = 20
 OF_LIMITS = {"5.11", "5.12", "5.29"}
 """Memory, processors and processes."""
 
@@ -46,9 +47,16 @@ def look_at(client: Any, federation: Federation, site: str) -> RunningContainer:
 
 
 def read(client: Any, container: str, path: str) -> list[str]:
-    """Return the lines of a file as the container's own user sees it."""
-    output: bytes = client.api.exec_start(client.api.exec_create(container, ["cat", path])["Id"])
-    return output.decode().splitlines()
+    """Return the lines of a file that is not empty, as the container's own user sees it.
+
+    Podman may lose all that such a process says which ends before it listens: once in a hundred times, and once in ten
+    where the machine is busy.
+    """
+    for _ in range(_READS):
+        output: bytes = client.api.exec_start(client.api.exec_create(container, ["cat", path])["Id"])
+        if output:
+            return output.decode().splitlines()
+    raise AssertionError(f"{path}: {_READS} times, the engine says that there is nothing in it")
 
 
 def programs_of(client: Any, container: str) -> list[str]:

@@ -83,12 +83,14 @@ def test_gc_removes_what_is_nobodys_and_leaves_the_rest(lab: OperatorLab) -> Non
     assert {path.name for path in kept(lab).iterdir()} == {"young.young.jsonl", "running.running.jsonl"}
 
 
-def test_gc_leaves_what_only_says_that_it_is_a_jobs_and_says_what_to_do(lab: OperatorLab) -> None:
+@pytest.mark.parametrize("command", ["docker", "podman"])
+def test_gc_leaves_what_only_says_that_it_is_a_jobs_and_says_what_to_do(lab: OperatorLab, command: str) -> None:
+    lab.runtime.command = command
     lab.launch(lab.site())
     orphan(lab, "forged", ended_ago=25 * HOUR, known=False)
     lines = lab.flcore("gc").lines
     [line] = [line for line in lines if "forged" in line]
-    assert re.match(r"left  forged \(\w+\): labels alone say that it is a job's, .* remove it by: docker rm$", line)
+    assert re.match(rf"left  forged \(\w+\): labels alone say that it is a job's, .* remove it by: {command} rm$", line)
     assert "forged" in names(lab)
 
 

@@ -143,7 +143,7 @@ CPU = {"cpu_usage": {"total_usage": 2_500_000_000}}
     ],
 )
 def test_memory_is_counted_without_what_is_only_cached(details: Any, memory: int) -> None:
-    stats = {"cpu_stats": CPU, "memory_stats": {"usage": 1000, "stats": details}}
+    stats = {"pids_stats": {"current": 1}, "cpu_stats": CPU, "memory_stats": {"usage": 1000, "stats": details}}
     assert answer.measured_usage(stats) == ContainerUsage(2.5, memory)
 
 

@@ -8,11 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from docker.errors import APIError
 
 from flcore.errors import JobStartError, NameInUseError, NetworkError, RuntimeRefusedError
 from launchers.container_spec import ContainerSpec
 from launchers.docker_state import GONE
 from launchers.runtime.docker import DockerRuntime
+from launchers.runtime.docker_container import list_of
+from launchers.runtime.docker_dialect import DOCKER, PODMAN, Dialect
 from tests.small_engine import SmallEngine, small_engine
 
 SPEC = ContainerSpec("one", "job:1", ("run",))
@@ -71,6 +74,33 @@ def test_a_container_that_podman_removes_while_it_is_inspected_is_gone(
 ) -> None:
     docker.answers["GET /containers/0123/json"] = NO_SUCH
     assert runtime.inspect("0123") == GONE
+
+
+class Listing:
+    """What docker-py's low-level client lists, after some refusals."""
+
+    def __init__(self, *refusals: str) -> None:
+        self.refusals = list(refusals)
+
+    def containers(self, **_: Any) -> list[dict[str, Any]]:
+        if self.refusals:
+            raise APIError("500 Server Error", explanation=self.refusals.pop(0))
+        return [{"Id": ID}]
+
+
+IS_BEING_REMOVED = 'reading information about layer "371eac046e9a": layer not known'
+
+
+def test_a_list_that_podman_refuses_for_a_container_that_is_being_removed_is_asked_for_again() -> None:
+    assert list_of(Listing(IS_BEING_REMOVED, IS_BEING_REMOVED), {}, PODMAN) == [{"Id": ID}]
+
+
+@pytest.mark.parametrize(
+    ("said", "dialect"), [("database is locked", PODMAN), (IS_BEING_REMOVED, DOCKER)], ids=["Podman", "Docker"]
+)
+def test_a_list_that_is_refused_for_anything_else_is_refused(said: str, dialect: Dialect) -> None:
+    with pytest.raises(APIError, match=said):
+        list_of(Listing(said), {}, dialect)
 
 
 @pytest.mark.usefixtures("podman")
@@ -197,14 +227,17 @@ def test_a_container_of_podmans_is_started_when_it_shows_its_devices(
     assert asked(docker) == [look, INIT, look, START]
 
 
-@pytest.mark.parametrize("engine", ["docker", "podman"])
+@pytest.mark.parametrize(
+    ("engine", "way_out"),
+    [("docker", "install the NVIDIA Container Toolkit"), ("podman", "take a Podman that heeds them")],
+)
 def test_a_job_never_runs_without_the_gpus_that_it_asked_for(
-    request: pytest.FixtureRequest, docker: SmallEngine, runtime: DockerRuntime, engine: str
+    request: pytest.FixtureRequest, docker: SmallEngine, runtime: DockerRuntime, engine: str, way_out: str
 ) -> None:
     request.getfixturevalue(engine)
     docker.answers["GET /containers/0123/json"] = inspection("0,1", DeviceRequests=None, Devices=[])
     container_id = runtime.create(WITH_GPUS)
-    with pytest.raises(JobStartError, match="drops requests for GPUs; install the NVIDIA Container Toolkit"):
+    with pytest.raises(JobStartError, match=f"drops requests for GPUs; {way_out}"):
         runtime.start(container_id)
     assert START not in asked(docker)
 

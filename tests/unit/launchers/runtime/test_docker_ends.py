@@ -27,6 +27,9 @@ class Engine:
         self.status, self.exit_code, self.started = "exited", 0, "2023-11-14T22:13:10Z"
         self.listed = True
         self.labels: dict[str, str] | None = {}
+        self.first_words: list[int] = []
+        """Exit codes that it says before the one that it stays with."""
+        self.inspections = 0
 
     def version(self) -> dict[str, Any]:
         return {"ApiVersion": "1.41"}
@@ -35,8 +38,10 @@ class Engine:
         return iter(self.events_told)
 
     def inspect_container(self, _: str) -> dict[str, Any]:
+        self.inspections += 1
+        exit_code = self.first_words.pop(0) if self.first_words else self.exit_code
         ended = {"FinishedAt": "2023-11-14T22:13:40Z", "OOMKilled": False, "Error": "", "Running": False}
-        state = {"Status": self.status, "ExitCode": self.exit_code, "StartedAt": self.started, **ended}
+        state = {"Status": self.status, "ExitCode": exit_code, "StartedAt": self.started, **ended}
         return {"Created": "2023-11-14T22:13:09Z", "State": state, "Config": {"Labels": self.labels}}
 
     def containers(self, **_: Any) -> list[dict[str, Any]]:
@@ -56,6 +61,11 @@ def engine() -> Engine:
 @pytest.fixture
 def runtime(engine: Engine) -> DockerRuntime:
     return DockerRuntime(client=SimpleNamespace(api=engine))
+
+
+@pytest.fixture(autouse=True)
+def settling(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("launchers.runtime.docker_settling.SETTLING", 0.5)
 
 
 def hear(runtime: DockerRuntime) -> None:
@@ -87,6 +97,40 @@ def test_another_code_than_those_of_what_is_forgotten_is_the_truth(engine: Engin
     engine.exit_code = 7
     hear(runtime)
     assert runtime.inspect("c1").exit_code == 7
+
+
+def test_an_engine_that_has_come_back_is_not_taken_at_its_first_255(engine: Engine, runtime: DockerRuntime) -> None:
+    engine.first_words, engine.exit_code, engine.events_told = [255], 7, [event("0", "start")]
+    with runtime.open_events():
+        assert runtime.inspect("c1").exit_code == 7
+
+
+def test_nor_is_one_that_has_gone_and_answers_before_its_events_do(engine: Engine, runtime: DockerRuntime) -> None:
+    engine.first_words, engine.exit_code, engine.events_told = [255], 7, [event("0", "start")]
+    hear(runtime)
+    assert runtime.inspect("c1").exit_code == 7
+
+
+def test_a_255_that_an_engine_stays_with_is_its_word(engine: Engine, runtime: DockerRuntime) -> None:
+    engine.exit_code, engine.events_told = 255, [event("255")]
+    hear(runtime)
+    assert runtime.inspect("c1").exit_code == 255
+
+
+def test_a_255_of_an_engine_that_answers_since_long_is_taken_at_once(
+    engine: Engine, runtime: DockerRuntime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("launchers.runtime.docker_settling.SETTLING", 0.0)
+    engine.exit_code = 255
+    with runtime.open_events():
+        assert runtime.inspect("c1").exit_code == 255
+    assert engine.inspections == 1
+
+
+def test_another_first_word_is_taken_at_once(engine: Engine, runtime: DockerRuntime) -> None:
+    engine.first_words, engine.exit_code = [137], 7
+    with runtime.open_events():
+        assert runtime.inspect("c1").exit_code == 137
 
 
 def test_without_an_event_inspection_is_the_truth(runtime: DockerRuntime) -> None:

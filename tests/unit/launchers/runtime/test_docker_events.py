@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -40,3 +41,15 @@ def test_other_calls_are_answered_while_a_stream_is_not(
     assert runtime.list_containers() == []
     runtime.close_events()
     assert opened.exception(10)
+
+
+@pytest.mark.parametrize(("labels", "told"), [({"flcore.site": "site-1"}, ["0123"]), ({"name": "another"}, [])])
+def test_of_an_engine_that_heeds_no_label_only_what_has_the_watched_one_is_told(
+    engine: SmallEngine, labels: dict[str, str], told: list[str]
+) -> None:
+    engine.about = {"Version": "4.3.1", "Components": [{"Name": "Podman Engine"}]}
+    engine.answers["GET /events"] = 200, {"Actor": {"ID": "0123", "Attributes": labels}, "Action": "start"}
+    with closing(DockerRuntime(engine.address, watched_label="flcore.site")) as runtime, runtime.open_events() as ids:
+        assert list(ids) == told
+    [query] = [query for path, query in engine.queries if path.endswith("/events")]
+    assert "label" not in json.loads(query["filters"])

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
 from flcore.errors import RuntimeRefusedError
+from launchers.runtime import docker_clients
+from launchers.runtime.base import OutputChunk
 from launchers.runtime.docker import DockerRuntime
 from tests.small_engine import SmallEngine
 
@@ -20,9 +22,27 @@ def runtime(engine: SmallEngine) -> Iterator[DockerRuntime]:
     runtime.close()
 
 
-def logs_are(engine: SmallEngine, *pieces: bytes) -> None:
-    framed = (bytes([1, 0, 0, 0]) + len(piece).to_bytes(4, "big") + piece for piece in pieces)
-    engine.answers["GET /containers/0123/logs"] = 200, b"".join(framed)
+WRITTEN = b"2026-11-29T10:00:00.000000001Z hello\n"
+
+
+def framed(piece: bytes) -> bytes:
+    return bytes([1, 0, 0, 0]) + len(piece).to_bytes(4, "big") + piece
+
+
+def logs_are(engine: SmallEngine, *pieces: bytes, end: bytes = b"") -> None:
+    engine.answers["GET /containers/0123/logs"] = 200, b"".join(map(framed, pieces)) + end
+
+
+def followed(runtime: DockerRuntime) -> list[OutputChunk]:
+    with runtime.follow("0123") as chunks:
+        return list(chunks)
+
+
+READERS: dict[str, Callable[[DockerRuntime], object]] = {
+    "so-far": lambda runtime: b"".join(runtime.logs("0123")),
+    "as-it-comes": followed,
+    "time-of-the-last": lambda runtime: runtime.last_output_time("0123"),
+}
 
 
 @pytest.mark.parametrize("tail", [None, 5])
@@ -50,17 +70,57 @@ def test_an_output_that_breaks_off_is_what_has_come(engine: SmallEngine, runtime
 
 @pytest.mark.parametrize(
     "words",
-    [b'{"cause":"no such container","message":"it is gone","response":500}', b"\x03\0\0\0\0\0\0\x05error"],
-    ids=["as-podman-does", "as-docker-does"],
+    [
+        b'{"cause":"no such container","message":"it is gone","response":500}',
+        b"\x03\0\0\0\0\0\0\x05error",
+        b"gone",
+    ],
+    ids=["as-podman-does", "as-docker-does", "in-a-word"],
 )
+@pytest.mark.parametrize("read", READERS.values(), ids=READERS)
 def test_what_an_engine_says_when_it_breaks_off_is_no_output_of_the_job(
-    engine: SmallEngine, runtime: DockerRuntime, words: bytes
+    engine: SmallEngine, runtime: DockerRuntime, read: Callable[[DockerRuntime], object], words: bytes
 ) -> None:
-    engine.answers["GET /containers/0123/logs"] = 200, b"\x01\0\0\0\0\0\0\x05hello" + words
-    assert b"".join(runtime.logs("0123")) == b"hello"
+    logs_are(engine, WRITTEN)
+    written = read(runtime)
+
+    logs_are(engine, WRITTEN, end=words)
+    assert read(runtime) == written
+
+    logs_are(engine, end=words)
+    assert not read(runtime)
 
 
-def test_what_the_engine_refuses_is_an_error_in_its_words(engine: SmallEngine, runtime: DockerRuntime) -> None:
+def test_output_that_is_followed_has_its_times_in_front(engine: SmallEngine, runtime: DockerRuntime) -> None:
+    logs_are(engine, WRITTEN, WRITTEN)
+    assert followed(runtime) == [OutputChunk("2026-11-29T10:00:00.000000001Z", b"hello\n")] * 2
+
+
+def test_a_long_piece_that_is_followed_comes_whole_as_its_time_stands_in_front_once(
+    engine: SmallEngine, runtime: DockerRuntime
+) -> None:
+    logs_are(engine, WRITTEN + b"x" * 200_000)
+    assert [len(chunk.data) for chunk in followed(runtime)] == [200_006]
+
+
+def test_a_job_that_is_followed_may_be_silent_for_longer_than_an_engine(
+    engine: SmallEngine, runtime: DockerRuntime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(docker_clients, "LOOK_TIMEOUT", 0.2)
+
+    def written() -> Iterator[bytes]:
+        yield framed(WRITTEN)
+        engine.end.wait(0.6)
+        yield framed(WRITTEN)
+
+    engine.answers["GET /containers/0123/logs"] = 200, written()
+    assert len(followed(runtime)) == 2
+
+
+@pytest.mark.parametrize("read", READERS.values(), ids=READERS)
+def test_what_the_engine_refuses_is_an_error_in_its_words(
+    engine: SmallEngine, runtime: DockerRuntime, read: Callable[[DockerRuntime], object]
+) -> None:
     engine.answers["GET /containers/0123/logs"] = 500, {"message": "the log driver cannot be read"}
     with pytest.raises(RuntimeRefusedError, match="the log driver cannot be read"):
-        list(runtime.logs("0123"))
+        read(runtime)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from flcore.errors import RuntimeRefusedError
+from flcore.errors import RuntimeRefusedError, RuntimeUnavailableError
 from flcore.job_launcher_spec import Check
 from launchers.container_spec import ContainerSpec
 from launchers.runtime.docker import DockerRuntime
@@ -101,6 +102,22 @@ def test_a_check_says_what_the_engine_is_and_what_it_lacks(engine: SmallEngine, 
         ("limits", True, True),
         ("security module", True, True),
     ]
+
+
+def test_a_runtime_is_named_by_what_has_answered_in_words_and_in_logs(
+    engine: SmallEngine, runtime: DockerRuntime, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert runtime.name == f"Docker Engine {engine.address}"
+
+    engine.about = {"Version": "5.8.6", "Components": [{"Name": "Podman Engine"}]}
+    engine.answers["POST /containers/create"] = 201, {"Id": "0123", "Warnings": ["no swap"]}
+    runtime.create(ContainerSpec("one", "job:1", ("run",)))
+    Path(engine.address.removeprefix("unix://")).unlink()
+
+    assert runtime.name == f"Podman {engine.address}"
+    assert caplog.messages == [f"Podman {engine.address} warns of the jobs that it is asked for: no swap"]
+    with pytest.raises(RuntimeUnavailableError, match=f"^Podman {engine.address} does not answer"):
+        runtime.list_containers()
 
 
 @pytest.mark.parametrize(

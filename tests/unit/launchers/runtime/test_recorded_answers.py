@@ -98,3 +98,21 @@ def test_a_refusal_is_of_its_kind_and_tells_the_way_out(
 
     assert type(error) is kind
     assert way_out in str(error)
+
+
+MEASURED = {path.stem: json.loads(path.read_text()) for path in Path(__file__).parent.glob("answers/*.json")}
+
+
+@pytest.mark.parametrize("engine", sorted(name for name in MEASURED if not name.endswith("-rootless")))
+def test_what_a_container_uses_is_measured(engine: str) -> None:
+    usage = answer.measured_usage(MEASURED[engine]["statistics"])
+
+    assert usage is not None
+    assert 0.29 <= usage.cpu_seconds < 1
+    assert 32 << 20 <= usage.memory < 64 << 20
+
+
+@pytest.mark.parametrize("engine", sorted(name for name in MEASURED if name.endswith("-rootless")))
+def test_what_a_whole_host_uses_is_not_taken_for_a_containers(engine: str) -> None:
+    """Nobody but root gets a control group of version 1, so an engine without root reads that of the whole host."""
+    assert answer.measured_usage(MEASURED[engine]["statistics"]) is None

@@ -21,10 +21,12 @@ class FakeLab(RuntimeLab):
         self.fake.start_error = "no-such-command: not found"
         return super().spec_that_cannot_start(name)
 
+    def write(self, container_id: str, output: bytes) -> None:
+        self.fake.write(self._name_of(container_id), output)
+
     def finish(self, container_id: str, exit_code: int, output: bytes = b"") -> None:
-        name = self._name_of(container_id)
-        self.fake.write(name, output)
-        self.fake.exit(name, exit_code)
+        self.write(container_id, output)
+        self.fake.exit(self._name_of(container_id), exit_code)
 
     def use(self, container_id: str, cpu_seconds: float, memory: int) -> None:
         self.fake.use(self._name_of(container_id), cpu_seconds, memory)
