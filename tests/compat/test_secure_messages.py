@@ -13,7 +13,7 @@ from tests.engines.engine import until
 from .environments import NEWEST, flare
 from .federation import Federation
 from .jobs import CyclicJob, Job, SwarmJob
-from .kits import ADMIN, CLIENTS, SITES
+from .kits import CLIENTS, LEAD, SITES
 from .launchers import Launcher
 from .topologies import Topology
 
@@ -24,7 +24,7 @@ A_MINUTE = 60.0
 @pytest.fixture(scope="module")
 def federation() -> Iterator[Federation]:
     version = flare(os.environ.get("NVFLARE", NEWEST))
-    launcher = Launcher.flcore(private_key=[{"name": "*-with-key", "submitter": ADMIN}])
+    launcher = Launcher.flcore(private_key=[{"name": "*-with-key", "submitter": LEAD}])
     with Federation(version, launcher, Topology.BRIDGE) as federation:
         yield federation
 
