@@ -28,8 +28,8 @@ UNSIGNED = f"{HEAD}InvalidSignature: " + TRACEBACK.format(
     call="_verify(public_key, version + nonce + key_enc + encrypted, signature)",
     error="cryptography.exceptions.InvalidSignature",
 )
-UNREADABLE = f"{HEAD}ValueError: Encryption/decryption failed." + TRACEBACK.format(
-    call="key = _asym_dec(self._pri_key, key_enc)", error="ValueError: Encryption/decryption failed."
+UNREADABLE = f"{HEAD}ValueError: Decryption failed" + TRACEBACK.format(
+    call="key = _asym_dec(self._pri_key, key_enc)", error="ValueError: Decryption failed"
 )
 ANOTHER = f"{HEAD}ValueError: no such thing" + TRACEBACK.format(call="", error="").replace("cell_cipher", "cell")
 
