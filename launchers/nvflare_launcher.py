@@ -120,8 +120,8 @@ class _NVFlareJobLauncher(JobLauncherSpec):  # type: ignore[misc]  # its base is
         self._keys.follow(job, self.launcher.ask_later)
         return job
 
-    def job_failed(self, engine: Any, job_id: str, result: JobResult, trouble: str) -> None:
-        """Do what is to be done for a job that has failed, beside returning the code; ``trouble`` is a missing key."""
+    def job_failed(self, engine: Any, job_id: str, result: JobResult, by_nobody_else: bool) -> None:
+        """Do what is to be done for a job that has failed, beside returning the code, which may be told by others."""
 
     def job_forgotten(self, engine: Any, job_id: str, result: JobResult) -> None:
         """Do what is to be done for an ended job that NVIDIA FLARE does not know any more."""
@@ -185,8 +185,8 @@ class ClientDockerJobLauncher(_NVFlareJobLauncher):
 
     kind = ClientKitLauncher
 
-    def job_failed(self, engine: Any, job_id: str, result: JobResult, trouble: str) -> None:
-        tell_of_failure(engine, job_id, result, trouble)
+    def job_failed(self, engine: Any, job_id: str, result: JobResult, by_nobody_else: bool) -> None:
+        tell_of_failure(engine, job_id, result, by_nobody_else)
 
     def job_forgotten(self, engine: Any, job_id: str, result: JobResult) -> None:
         """Tell the server, which would wait for the job for ever."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import threading
-from dataclasses import replace
 from typing import Any
 
 from nvflare.fuel.common.exit_codes import ProcessExitCode
@@ -37,18 +36,17 @@ def return_code_of(result: JobResult | None) -> int:
     return int(code)  # it is sent to the server, which takes no types but those that it knows
 
 
-def tell_of_failure(engine: Any, job_id: str, result: JobResult, trouble: str = "") -> None:
+def tell_of_failure(engine: Any, job_id: str, result: JobResult, by_nobody_else: bool) -> None:
     """Tell the server of a client's job that has failed what NVIDIA FLARE does not tell it.
 
     Up to 2.7 that is all but code that is not trusted. It is told again then: a server forgets what it is told of a job
-    that it is starting, until all its clients have started it. Later it is the reason of a job that the site has ended
-    (``trouble``), of which NVIDIA FLARE tells the code only.
+    that it is starting, until all its clients have started it. Later it is what only the site knows, for NVIDIA FLARE
+    tells the code only.
     """
-    if trouble:
-        tell_server(engine, job_id, replace(result, return_code=JobReturnCode.CONFIG_ERROR, error=trouble))
+    if by_nobody_else or not TELLS_FAILURES:
+        tell_server(engine, job_id, result)
     if TELLS_FAILURES:
         return
-    tell_server(engine, job_id, result)
     for delay in _TELL_AGAIN:
         timer = threading.Timer(delay, tell_server, (engine, job_id, result))
         timer.daemon = True

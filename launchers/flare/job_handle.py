@@ -27,12 +27,12 @@ _NO_FAILURE = (JobReturnCode.SUCCESS, JobReturnCode.ABORTED)
 class NVFlareJobHandle(JobHandleSpec):  # type: ignore[misc]  # its base is of a package without types
     """A job's handle, as NVIDIA FLARE uses one: it waits, and then asks for the return code.
 
-    ``folder`` is the job's own, ``has_key`` whether it sees its site's private key. ``on_failure`` is called with the
-    result of a job that has failed, and with the reason if it is that of :meth:`fail`.
+    ``folder`` is the job's own, ``has_key`` whether it sees its site's private key. ``on_failure`` is called once, with
+    the result of a job that has failed, and whether nobody else tells of it: for a key that is missing.
     """
 
     def __init__(
-        self, handle: ContainerJobHandle, folder: Path, has_key: bool, on_failure: Callable[[JobResult, str], None]
+        self, handle: ContainerJobHandle, folder: Path, has_key: bool, on_failure: Callable[[JobResult, bool], None]
     ) -> None:
         self.handle = handle
         """This package's own."""
@@ -40,6 +40,8 @@ class NVFlareJobHandle(JobHandleSpec):  # type: ignore[misc]  # its base is of a
         self._has_key = has_key
         self._on_failure = on_failure
         self._trouble = ""
+        self._failed_by = ""
+        """Who has asked for the end that is to be a failure."""
 
     def wait(self) -> None:
         """Return when the job is complete and its output is kept; or when the site ends."""
@@ -50,13 +52,13 @@ class NVFlareJobHandle(JobHandleSpec):  # type: ignore[misc]  # its base is of a
             forget_written_code(self.folder)
             self._note_trouble(self._written_trouble())
             result = self.handle.result
-            if result and self.poll() not in _NO_FAILURE:
-                self._on_failure(result, self._trouble)
+            if result and self.poll() not in _NO_FAILURE and not self._failed_by:
+                self._on_failure(result, bool(self._trouble))
 
     def poll(self) -> int:
         """Return the return code, as NVIDIA FLARE understands it; 127 while the job runs."""
         result = self.handle.result
-        if self._trouble and result and result.return_code is JobReturnCode.ABORTED:
+        if self._failed_by and result and result.ended_by == self._failed_by:
             return int(JobReturnCode.CONFIG_ERROR)  # to NVIDIA FLARE an abort is one by somebody who knows of it
         return return_code_of(result)
 
@@ -66,7 +68,10 @@ class NVFlareJobHandle(JobHandleSpec):  # type: ignore[misc]  # its base is of a
         Returns at once. Idempotent: the first reason counts.
         """
         if not self.handle.result and self._note_trouble(reason):
-            end_in_background(self.handle, f"the site: {reason}")
+            self._failed_by = f"the site: {reason}"
+            end_in_background(self.handle, self._failed_by)
+            # Now: NVIDIA FLARE tells the server of the end, but not why, and the first that is told counts.
+            self._on_failure(JobResult(JobReturnCode.CONFIG_ERROR, error=reason), True)
 
     def _note_trouble(self, reason: str) -> bool:
         """Take note of a reason, if it is the first, and return whether it is."""

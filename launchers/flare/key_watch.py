@@ -46,12 +46,10 @@ class KeyWatch(logging.Handler):
         self._look_later(job, later)
 
     def emit(self, record: logging.LogRecord) -> None:
-        trouble = None
-        with suppress(Exception):  # a message that cannot be made is told by those handlers that are to show it
-            trouble = of_parent(record.getMessage())
-        for job_id, job in list(self._jobs.items()):
-            if trouble and _is_end(trouble.job_id_end, job_id):
-                job.fail(trouble.reason)
+        with suppress(Exception):  # what cannot be told is no affair of who logs
+            if trouble := of_parent(record.getMessage()):
+                for job in [job for job_id, job in list(self._jobs.items()) if _is_end(trouble.job_id_end, job_id)]:
+                    job.fail(trouble.reason)
 
     def _forget(self, job_id: str, job: NVFlareJobHandle) -> None:
         if self._jobs.get(job_id) is job:
