@@ -14,7 +14,7 @@ from .environments import NEWEST, flare
 from .federation import Federation
 from .jobs import CyclicJob, Job, SwarmJob
 from .kits import CLIENTS, LEAD, SITES
-from .launchers import Launcher
+from .launchers import SERVER, Launcher
 from .topologies import Topology
 
 JOBS = [Job("greeting", trainer={"greet": True}), SwarmJob(), CyclicJob()]
@@ -48,7 +48,7 @@ def test_with_the_key_for_that_job_it_gives_the_right_model(federation: Federati
 
 
 @pytest.mark.parametrize("job", JOBS, ids=lambda job: job.name)
-def test_without_it_a_job_that_needs_it_ends_within_a_minute_and_a_sites_log_names_what_to_set(
+def test_without_it_a_job_that_needs_it_ends_within_a_minute_and_logs_name_what_to_set(
     federation: Federation, job: Job
 ) -> None:
     if federation.flare.release < (2, 8):
@@ -60,4 +60,5 @@ def test_without_it_a_job_that_needs_it_ends_within_a_minute_and_a_sites_log_nam
     assert outcome.status == "FINISHED:EXECUTION_EXCEPTION", federation.story()
     logs = [line for site in SITES for line in federation.log(site).splitlines() if job_id in line]
     assert [line for line in logs if "'private_key'" in line and "ended on the request of the site" in line]
+    assert [line for line in federation.log(SERVER).splitlines() if job_id in line and "'private_key'" in line]
     assert federation.left_over() == []
