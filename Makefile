@@ -48,10 +48,12 @@ test: check ## check the code and run all tests; without a Docker Engine, those 
 		[[ $${CI:-} != true ]]; \
 	fi
 
-test-compat: $(VENV) ## run jobs in a real NVIDIA FLARE federation: of its newest version, or NVFLARE=2.6.2
-	@$$(.venv/bin/python -m tests.compat.environments) -m pytest -o filterwarnings=default tests/compat/adapter
-	@export DOCKER_HOST=$$(.ci/engine start); \
-	exec .venv/bin/python -m pytest tests/compat
+test-compat: $(VENV) ## run jobs in real NVIDIA FLARE federations: of its newest 2.9, or NVFLARE="2.6.2 release pre-release", or =all
+	@flares=$$(.venv/bin/python -m tests.compat.environments); \
+	while read -ru 3 version python; do \
+		$$python -m pytest -o filterwarnings=default tests/compat/adapter; \
+		DOCKER_HOST=$$(.ci/engine start) NVFLARE=$$version .venv/bin/python -m pytest tests/compat; \
+	done 3<<< "$$flares"
 
 test-libraries: $(VENV) ## run jobs of libraries that keep something at home: matplotlib, huggingface_hub
 	@export DOCKER_HOST=$$(.ci/engine start); \

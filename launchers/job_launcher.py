@@ -195,6 +195,16 @@ class JobLauncher(LaunchPlanner):
         keeper = self._keeper
         return keeper.tracker.figures() if keeper else None
 
+    def ask_later(self, seconds: float, call: Callable[[], object]) -> None:
+        """Have a call made in some seconds, that may wait for a disk; after the site's end it is not.
+
+        Raises RuntimeUnavailableError before the first job, and after the site's end.
+        """
+        keeper = self._keeper
+        if keeper is None:
+            raise RuntimeUnavailableError(f"{self}: the site is closed", reached=False)
+        keeper.tracker.ask_later(seconds, call)
+
     def check(self, fl_ctx: FLContext | None = None) -> Iterable[Check]:
         """Say whether the runtime, image, network, datasets and secrets are there, who has which GPU, what is bad."""
         runtime = self._get_runtime()

@@ -36,6 +36,26 @@ def return_code_of(result: JobResult | None) -> int:
     return int(code)  # it is sent to the server, which takes no types but those that it knows
 
 
+def tell_of_failure(engine: Any, job_id: str, result: JobResult, by_nobody_else: bool) -> None:
+    """Tell the server of a client's job that has failed what NVIDIA FLARE does not tell it.
+
+    Up to 2.7 that is all but code that is not trusted. It is told again then: a server forgets what it is told of a job
+    that it is starting, until all its clients have started it. Later it is what only the site knows, for NVIDIA FLARE
+    tells the code only.
+    """
+    if by_nobody_else or not TELLS_FAILURES:
+        tell_server(engine, job_id, result)
+    if TELLS_FAILURES:
+        return
+    for delay in _TELL_AGAIN:
+        timer = threading.Timer(delay, tell_server, (engine, job_id, result))
+        timer.daemon = True
+        try:
+            timer.start()
+        except RuntimeError as error:
+            logger.warning("job %s: the server is not told again: %s", job_id, error)
+
+
 def tell_server(engine: Any, job_id: str, result: JobResult) -> None:
     """Tell the server that a client's job has failed, and why.
 
@@ -54,18 +74,3 @@ def tell_server(engine: Any, job_id: str, result: JobResult) -> None:
         message=new_cell_message(headers={}, payload=failure),
         optional=True,
     )
-
-
-def tell_server_again(engine: Any, job_id: str, result: JobResult) -> None:
-    """Tell the server that a client's job has failed, now and several times.
-
-    It forgets what it is told of a job that it is starting, until all its clients have started it.
-    """
-    tell_server(engine, job_id, result)
-    for delay in _TELL_AGAIN:
-        timer = threading.Timer(delay, tell_server, (engine, job_id, result))
-        timer.daemon = True
-        try:
-            timer.start()
-        except RuntimeError as error:
-            logger.warning("job %s: the server is not told again: %s", job_id, error)

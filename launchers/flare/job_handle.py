@@ -16,6 +16,7 @@ from flcore.threads import OwnThread
 
 from ..job_handle import KEPT_OUTPUT_TIMEOUT, ContainerJobHandle
 from .job_failure import return_code_of
+from .key_trouble import ERRORS, of_job, perhaps_of_job
 from .process import forget_written_code
 
 logger = logging.getLogger(__name__)
@@ -26,14 +27,21 @@ _NO_FAILURE = (JobReturnCode.SUCCESS, JobReturnCode.ABORTED)
 class NVFlareJobHandle(JobHandleSpec):  # type: ignore[misc]  # its base is of a package without types
     """A job's handle, as NVIDIA FLARE uses one: it waits, and then asks for the return code.
 
-    ``folder`` is the job's own.
+    ``folder`` is the job's own, ``has_key`` whether it sees its site's private key. ``on_failure`` is called once, with
+    the result of a job that has failed, and whether nobody else tells of it: for a key that is missing.
     """
 
-    def __init__(self, handle: ContainerJobHandle, folder: Path, on_failure: Callable[[JobResult], None]) -> None:
+    def __init__(
+        self, handle: ContainerJobHandle, folder: Path, has_key: bool, on_failure: Callable[[JobResult, bool], None]
+    ) -> None:
         self.handle = handle
         """This package's own."""
-        self._folder = folder
+        self.folder = folder
+        self._has_key = has_key
         self._on_failure = on_failure
+        self._trouble = ""
+        self._failed_by = ""
+        """Who has asked for the end that is to be a failure."""
 
     def wait(self) -> None:
         """Return when the job is complete and its output is kept; or when the site ends."""
@@ -41,14 +49,43 @@ class NVFlareJobHandle(JobHandleSpec):  # type: ignore[misc]  # its base is of a
             self.handle.wait()
             self.handle.wait_for_clean_up(KEPT_OUTPUT_TIMEOUT)  # then its folder may be packed and removed
             # It is in the result, as far as it is believed; NVIDIA FLARE would believe it without a look at the end.
-            forget_written_code(self._folder)
+            forget_written_code(self.folder)
+            self._note_trouble(self._written_trouble())
             result = self.handle.result
-            if result and result.return_code not in _NO_FAILURE:
-                self._on_failure(result)
+            if result and self.poll() not in _NO_FAILURE and not self._failed_by:
+                self._on_failure(result, bool(self._trouble))
 
     def poll(self) -> int:
         """Return the return code, as NVIDIA FLARE understands it; 127 while the job runs."""
-        return return_code_of(self.handle.result)
+        result = self.handle.result
+        if self._failed_by and result and result.ended_by == self._failed_by:
+            return int(JobReturnCode.CONFIG_ERROR)  # to NVIDIA FLARE an abort is one by somebody who knows of it
+        return return_code_of(result)
+
+    def fail(self, reason: str) -> None:
+        """Have a job end as one that fails, for a reason that it cannot know; it is in the log, and in the result.
+
+        Returns at once. Idempotent: the first reason counts.
+        """
+        if not self.handle.result and self._note_trouble(reason):
+            self._failed_by = f"the site: {reason}"
+            end_in_background(self.handle, self._failed_by)
+            # Now: NVIDIA FLARE tells the server of the end, but not why, and the first that is told counts.
+            self._on_failure(JobResult(JobReturnCode.CONFIG_ERROR, error=reason), True)
+
+    def _note_trouble(self, reason: str) -> bool:
+        """Take note of a reason, if it is the first, and return whether it is."""
+        if not reason or self._trouble:
+            return False
+        self._trouble = reason
+        logger.error("job %s: %s", self.handle.identity.job_id, reason)
+        return True
+
+    def _written_trouble(self) -> str:
+        """Return what the job has written of a missing key, in its own log or in its output."""
+        names = (ERRORS, f"{self.handle.identity.site}.log")
+        looks = (of_job,) if self._has_key else (of_job, perhaps_of_job)
+        return next(filter(None, (look(self.folder, name) for look in looks for name in names)), "")
 
     def terminate(self) -> int:
         """End the job, if it has not ended; what goes wrong is logged, and tried again until it is done."""

@@ -32,6 +32,14 @@ _SIGNATURES = "startup/signature.json"
 _JSON = (".json", ".default")
 _OF_SITES = {STATE_DIR, *FOLDERS_OF_SITES}
 """Folders of a site's, none of which a parent puts into a job's."""
+_OF_JOBS = "jobs_comm_config"
+"""What jobs see as their ``comm_config.json``: a parent takes the first file of that name in all its kit."""
+_COMM_CONFIGS = ("comm_config.json", "comm_config.json.default")
+"""What a kit may say of connections, first match wins; NVIDIA FLARE finds any ``.json`` of the workspace first."""
+_PARENT_ALONE = {"backbone_conn_gen": 1, "allow_adhoc_conns": False}
+"""Has a process make no connection but the one to its parent."""
+_CONNECTIONS = "backbone"
+"""What else would have it make some."""
 _STORAGE_KEYS = ("root_dir", "uri_root")
 
 
@@ -45,12 +53,20 @@ class FlareKit:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.decoy = root / STATE_DIR / "decoy.key"
+        self.comm_config = root / STATE_DIR / _OF_JOBS
 
-    def shown(self, globs: Sequence[str], with_key: bool) -> dict[Path, Path]:
-        """Return what a job sees: ``path in the kit -> file that stands there``."""
+    def shown(self, globs: Sequence[str], with_key: bool, alone: bool) -> dict[Path, Path]:
+        """Return what a job sees: ``path in the kit -> file that stands there``.
+
+        One that talks to its parent alone sees a config of ours for its connections, in place of the kit's and where it
+        is found first: NVIDIA FLARE reads such a file, be it the job's own, before it looks at the environment.
+        """
         paths = {path for glob in globs for path in self.root.glob(glob) if not path.match(_PARENTS_ONLY)}
         keys = {path: path if with_key else self.decoy for path in self.root.glob(_KEYS)}
-        return {path: keys.get(path, path) for path in sorted({*paths, *keys})}
+        shown = {path: keys.get(path, path) for path in sorted({*paths, *keys})}
+        name = _COMM_CONFIGS[0]
+        places = {self.root / name, *({self.root / "local" / name} & paths)} if alone else ()
+        return {**shown, **dict.fromkeys(sorted(places), self.comm_config)}
 
     def signs_its_key(self) -> bool:
         """Whether a job's process would find out that a key is another: up to 2.7 kits are signed, and it looks."""
@@ -67,11 +83,26 @@ class FlareKit:
 
         key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
         form, plain = serialization.PrivateFormat.TraditionalOpenSSL, serialization.NoEncryption()
-        self.decoy.parent.mkdir(mode=0o700, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=self.decoy.parent, delete=False) as file:
-            file.write(key.private_bytes(serialization.Encoding.PEM, form, plain))
-            os.fchmod(file.fileno(), 0o644)
-        Path(file.name).rename(self.decoy)
+        _write(self.decoy, key.private_bytes(serialization.Encoding.PEM, form, plain))
+
+    def make_comm_config(self) -> None:
+        """Make the config of the connections of jobs: as the kit's is now, but for those past the parent."""
+        found = next((path for name in _COMM_CONFIGS if (path := self.root / "local" / name).exists()), None)
+        config = _json_of(found) if found else {}
+        if not isinstance(config, Mapping):
+            raise JobLaunchError(f"the kit's {found}: must be an object")
+        ours = {**config, **_PARENT_ALONE}
+        ours.pop(_CONNECTIONS, None)
+        _write(self.comm_config, json.dumps(ours, indent=2).encode())
+
+
+def _write(path: Path, data: bytes) -> None:
+    """Write a file that all may read, at once: jobs that have the earlier one keep it."""
+    path.parent.mkdir(mode=0o700, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
+        file.write(data)
+        os.fchmod(file.fileno(), 0o644)
+    Path(file.name).rename(path)
 
 
 def check_run_folder(job_id: str, folder: Path, app: str) -> None:
@@ -101,6 +132,15 @@ def is_readable(path: Path, user: str) -> bool:
         return True
     bit = stat.S_IRUSR if uid == found.st_uid else stat.S_IRGRP if gid == found.st_gid else stat.S_IROTH
     return bool(found.st_mode & bit)
+
+
+def folders_of_user(workspace: Any) -> list[str]:
+    """Return the folders that a job's user owns: the workspace's own, and those in which a server stores all jobs.
+
+    A server's job opens these too, and makes them if need be, but has nothing to find there.
+    """
+    config = workspace.get_resources_file_path()
+    return sorted({workspace.get_root_dir(), *(storage(Path(config)) if config else ())})
 
 
 def storage(config: Path) -> list[str]:

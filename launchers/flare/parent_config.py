@@ -61,8 +61,6 @@ class Listener:
     port: int | None = None
     """None is one that is free at the start."""
     security: str = CLEAR
-    generations: int | None = None
-    """``backbone_conn_gen``: how many generations of processes connect to the server themselves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +130,7 @@ def _listener(layout: KitLayout) -> Listener:
     config = mapping_of(files[0])
     internal = _object(config, "internal", files[0])
     resources = _object(internal, "resources", files[0])
-    port, generations = resources.get("port"), config.get("backbone_conn_gen")
+    port = resources.get("port")
     return Listener(
         files[0],
         layout.told(files[0]),
@@ -140,7 +138,6 @@ def _listener(layout: KitLayout) -> Listener:
         str(resources.get("host") or _LOCALHOST),
         port if type(port) is int else None,
         str(resources.get("connection_security") or CLEAR),
-        generations if type(generations) is int else None,
     )
 
 

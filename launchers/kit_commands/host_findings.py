@@ -62,14 +62,6 @@ def key_finding(config: ParentConfig, private_key: object) -> Check:
     return well("key", "jobs see a decoy in place of the site's private key")
 
 
-def way_findings(config: ParentConfig) -> Iterator[Check]:
-    """Say whether jobs connect to the server by themselves."""
-    listener = config.listener
-    if (listener.generations or 1) > 1:
-        said = f"'backbone_conn_gen': {listener.generations} in {listener.where} has jobs connect to the server, too"
-        yield warned("server", f"{said}; 1 has them talk to their parent alone")
-
-
 def study_findings(layout: KitLayout) -> Iterator[Check]:
     """Say that what a site has for studies is for NVIDIA FLARE's own launchers."""
     for path in map(layout.local.joinpath, _STUDIES):

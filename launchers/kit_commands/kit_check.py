@@ -22,7 +22,7 @@ from ..flare.parent_config import KIT_ARGUMENTS, OURS, KitComponent, ParentConfi
 from ..runtime.docker import DockerRuntime
 from ..runtime.docker_clients import default_address
 from ..runtime.docker_networks import Network
-from .host_findings import gpu_findings, key_finding, memory_findings, socket_findings, study_findings, way_findings
+from .host_findings import gpu_findings, key_finding, memory_findings, socket_findings, study_findings
 from .launcher_findings import CLASSES, launcher_findings
 from .listener_findings import listener_findings
 from .parent_python import python_findings, without_nvflare
@@ -64,7 +64,6 @@ class KitCheck:
             else:
                 yield from self._with_launcher(config, component, launcher)
         yield from study_findings(self.layout)
-        yield from way_findings(config)
         if problems:
             raise ConfigError("\n".join(problems))
 

@@ -22,10 +22,14 @@ def clients(session: Any) -> list[str]:
 
 def model(session: Any, job_id: str) -> Any:
     """Return the model in what the server has kept of a job; None if there is none."""
+    return saved_model(session, session.download_job_result(job_id))
+
+
+def saved_model(session: Any, folder: str) -> Any:
+    """Return the model in a folder; None if there is none."""
     import numpy as np
 
-    folder = Path(session.download_job_result(job_id))
-    files = list(folder.rglob(MODEL))
+    files = list(Path(folder).rglob(MODEL))
     return np.load(files[0]).tolist() if files else None
 
 
@@ -35,6 +39,7 @@ REQUESTS: dict[str, Callable[..., Any]] = {
     "meta": lambda session, job_id: session.get_job_meta(job_id),
     "abort": lambda session, job_id: session.abort_job(job_id),
     "model": model,
+    "saved_model": saved_model,
     "result": lambda session, job_id: session.download_job_result(job_id),
     "cat": lambda session, site, path: session.cat_target(site, file=path),
     "tail": lambda session, site, path: session.tail_target(site, options="-n 3", file=path),

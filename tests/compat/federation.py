@@ -15,7 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from docker.errors import APIError
+from docker.errors import APIError, NotFound
 
 from tests.engine_proxy import EngineProxy
 from tests.engines.engine import api_of, until
@@ -25,7 +25,7 @@ from . import kits
 from .environments import Flare
 from .image import image
 from .jobs import Submitted
-from .kits import ADMIN, CLIENTS, SITES
+from .kits import ADMIN, CLIENTS, LEAD, SITES
 from .launchers import SERVER, Launcher
 from .parents import ContainerParent, Parent, ProcessParent, arguments
 from .session import Session, SessionError
@@ -93,6 +93,8 @@ class Federation:
     up_seconds: float = field(init=False, default=0)
     """How long it took from nothing to registered clients."""
     _submitted: dict[str, tuple[Submitted, float]] = field(init=False, default_factory=dict)
+    _sessions: dict[str, Session] = field(init=False, default_factory=dict)
+    """By who uses them."""
     _stack: ExitStack = field(init=False, default_factory=ExitStack)
 
     def __enter__(self) -> Self:
@@ -120,12 +122,12 @@ class Federation:
         """Submit a job, and return its id. Raises SessionError."""
         folder = job.write(self.folder / "jobs", self._image_of_job())
         began = time.monotonic()
-        job_id = str(self._session.ask("submit", str(folder)))
+        job_id = str(self._sessions[LEAD].ask("submit", str(folder)))
         self._submitted[job_id] = job, began
         return job_id
 
     def status(self, job_id: str) -> str:
-        return str(self._session.ask("meta", job_id)["status"])
+        return str(self._sessions[LEAD].ask("meta", job_id)["status"])
 
     def wait(self, job_id: str, timeout: float = 120) -> Outcome:
         """Return when a job has ended, or the time is up."""
@@ -140,17 +142,19 @@ class Federation:
         with suppress(TimeoutError):
             until(has_ended, timeout, f"the end of job {job_id}", _LOOK_PAUSE)
         seconds = time.monotonic() - began
-        return Outcome(job, job_id, status, seconds, self._model(job_id, status))
+        return Outcome(job, job_id, status, seconds, self._model(job, job_id, status))
 
     def run(self, job: Submitted, timeout: float = 120) -> Outcome:
         return self.wait(self.submit(job), timeout)
 
     def abort(self, job_id: str) -> None:
-        self._session.ask("abort", job_id)
+        self._sessions[LEAD].ask("abort", job_id)
 
     def ask(self, request: str, *args: str) -> Any:
-        """Return the answer to one of the requests of ``admin.py``. Raises SessionError."""
-        return self._session.ask(request, *args)
+        """Return the answer to one of the requests of ``admin.py``, to who may ask them all. Raises SessionError."""
+        if ADMIN not in self._sessions:
+            self._open_session(ADMIN)
+        return self._sessions[ADMIN].ask(request, *args)
 
     def result(self, job_id: str) -> Path:
         """Return the folder with what the server has kept of a job, as the operator gets it."""
@@ -167,7 +171,7 @@ class Federation:
 
     def reconnect(self) -> None:
         """Open the operator's session anew: a server that is started again may know nothing of earlier ones."""
-        self._session.close()
+        self._close_sessions()
         self._connect()
 
     def restart_parent(self, site: str) -> None:
@@ -189,6 +193,16 @@ class Federation:
         """Return what a site's parent, in all its lives, has printed."""
         return self.parents[site].output()
 
+    @property
+    def port(self) -> int:
+        """Where the server listens for clients."""
+        return self._addresses.port
+
+    def connections(self) -> list[str]:
+        """Return what the server says of each connection that was ever made to that port."""
+        lines = self.log(SERVER).splitlines()
+        return [line for line in lines if "is created" in line and f":{self.port} <=" in line]
+
     def story(self, lines: int = 30) -> str:
         """Return how the logs of all parents end."""
         ends = {site: self.log(site).splitlines()[-lines:] for site in SITES}
@@ -200,6 +214,18 @@ class Federation:
         with api_of(self.engine) as api:
             names = [name.lstrip("/") for one in api.containers(all=True) for name in one["Names"]]
         return sorted(name for name in names if any(job_id in name for job_id in ids))
+
+    def inspected(self, name: str) -> dict[str, Any]:
+        """Return what the engine says of a container, which it may list some milliseconds before."""
+        found: list[dict[str, Any]] = []
+
+        def is_known() -> bool:
+            with api_of(self.engine) as api, suppress(NotFound):
+                found.append(api.inspect_container(name))
+            return bool(found)
+
+        until(is_known, 10, f"an inspection of {name}")
+        return found[0]
 
     def left_over(self, timeout: float = _SETTLE_TIMEOUT) -> list[str]:
         """Return what is there of jobs, all of which have ended, when nothing changes any more."""
@@ -365,19 +391,25 @@ class Federation:
         return environment
 
     def _connect(self) -> None:
-        """Open the operator's session, as soon as the server lets one in."""
-        environment = {"PATH": os.defpath, "HOME": str(self.folder), MARK: self.folder.name}
+        """Open the session of who submits jobs, as soon as the server lets one in."""
+        self._stack.callback(self._close_sessions)
 
         def opened() -> bool:
             self._raise_if_dead()
             with suppress(SessionError):
-                log = self.folder / "admin.log"
-                self._session = Session([str(self.flare.python)], ADMIN, self._kits[ADMIN], log, environment)
-                return True
-            return False
+                self._open_session(LEAD)
+            return LEAD in self._sessions
 
         until(opened, _UP_TIMEOUT, "a session with the server", _LOOK_PAUSE)
-        self._stack.callback(self._session.close)
+
+    def _open_session(self, user: str) -> None:
+        environment = {"PATH": os.defpath, "HOME": str(self.folder), MARK: self.folder.name}
+        log = self.folder / f"{user}.log"
+        self._sessions[user] = Session([str(self.flare.python)], user, self._kits[user], log, environment)
+
+    def _close_sessions(self) -> None:
+        while self._sessions:
+            self._sessions.popitem()[1].close()
 
     def _raise_if_dead(self) -> None:
         for site, parent in self.parents.items():
@@ -386,7 +418,7 @@ class Federation:
 
     def _is_complete(self) -> bool:
         self._raise_if_dead()
-        return bool(self._session.ask("clients") == list(CLIENTS))
+        return bool(self._sessions[LEAD].ask("clients") == list(CLIENTS))
 
     def _image_of_job(self) -> Mapping[str, Any]:
         """Return what a job's metadata says of its image, where the launcher wants it to."""
@@ -396,15 +428,17 @@ class Federation:
             return {"deploy_map": {"app": [{"sites": list(SITES), "image": self.image}]}}
         return {"launcher_spec": {"default": {"docker": {"image": self.image}}}}
 
-    def _model(self, job_id: str, status: str) -> Any:
-        """Return what the server has kept. Up to 2.7 it says that a job is completed before it keeps anything."""
+    def _model(self, job: Submitted, job_id: str, status: str) -> Any:
+        """Return what is kept. Up to 2.7 the server says that a job is completed before it keeps anything."""
         model = None
         if self._submitted[job_id][0].model is None:
             return None
 
         def is_kept() -> bool:
             nonlocal model
-            model = self._session.ask("model", job_id)
+            model = (
+                self._models_of_clients(job_id) if job.is_kept_by_clients else self._sessions[LEAD].ask("model", job_id)
+            )
             return model is not None or not status.endswith(":COMPLETED")
 
         try:
@@ -413,6 +447,11 @@ class Federation:
         except SessionError as error:
             return str(error)
         return model
+
+    def _models_of_clients(self, job_id: str) -> Any:
+        """Return the model that all clients have; None as long as they have not the same."""
+        models = [self._sessions[LEAD].ask("saved_model", str(self.folder / site / job_id)) for site in CLIENTS]
+        return models[0] if all(model == models[0] for model in models) else None
 
     def _of_jobs(self) -> list[str]:
         containers = [f"container {name}" for name in self.containers()]

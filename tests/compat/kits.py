@@ -17,7 +17,8 @@ from .launchers import SERVER
 
 CLIENTS = ("site-1", "site-2")
 SITES = (SERVER, *CLIENTS)
-ADMIN = "admin@compat.org"
+ADMIN, LEAD = "admin@compat.org", "lead@compat.org"
+"""Who may look at anything, and who may submit jobs that bring code: new kits may let the other do neither."""
 _ORG = "compat"
 _SCHEDULE = {"min_schedule_interval": 1.0, "max_schedule_interval": 5.0, "max_schedule_count": 100}
 """When a server tries again to start a job that it has put off: soon, and as long as a slow machine takes."""
@@ -54,7 +55,7 @@ def provision(flare: Flare, folder: Path, addresses: Addresses) -> dict[str, Pat
     kits = folder / "provisioned" / "compat" / "prod_00"
     if not (kits / SERVER).is_dir():
         raise RuntimeError(f"nvflare provision made no kits: {made.stdout} {made.stderr}")
-    return {name: Path(shutil.move(kits / name, folder / name)) for name in (*SITES, ADMIN)}
+    return {name: Path(shutil.move(kits / name, folder / name)) for name in (*SITES, ADMIN, LEAD)}
 
 
 def configure(
@@ -113,7 +114,10 @@ def _project(addresses: Addresses) -> dict[str, Any]:
         "default_host": addresses.server,
         "host_names": [addresses.admin],
     }
-    admin = {**_participant(ADMIN, "admin"), "role": "project_admin", "connect_to": addresses.admin}
+    roles = {ADMIN: "project_admin", LEAD: "lead"}
+    people = [
+        {**_participant(name, "admin"), "role": role, "connect_to": addresses.admin} for name, role in roles.items()
+    ]
     clients = [_participant(name, "client") for name in CLIENTS]
     overseer = {  # which up to 2.7 tells everybody where the server is
         "path": "nvflare.ha.dummy_overseer_agent.DummyOverseerAgent",
@@ -130,7 +134,7 @@ def _project(addresses: Addresses) -> dict[str, Any]:
         "api_version": 3,
         "name": "compat",
         "description": "a server and two clients",
-        "participants": [server, *clients, admin],
+        "participants": [server, *clients, *people],
         "builders": [{"path": f"nvflare.lighter.impl.{path}", "args": args} for path, args in builders.items()],
     }
 

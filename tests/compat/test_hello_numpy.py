@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator
-from contextlib import suppress
-from typing import Any
 
 import pytest
-from docker.errors import NotFound
 
-from tests.engines.engine import api_of, until
+from tests.engines.engine import until
 
 from .environments import NEWEST, flare
 from .federation import Federation
 from .jobs import Job
+from .kits import CLIENTS, SITES
 from .launchers import Launcher
 from .topologies import Topology
 
@@ -27,19 +26,6 @@ def federation() -> Iterator[Federation]:
     version = flare(os.environ.get("NVFLARE", NEWEST))
     with Federation(version, Launcher.flcore(), Topology.BRIDGE) as federation:
         yield federation
-
-
-def inspected(federation: Federation, name: str) -> dict[str, Any]:
-    """Return what the engine says of a container, which it may list some milliseconds before."""
-    found: list[dict[str, Any]] = []
-
-    def is_known() -> bool:
-        with api_of(federation.engine) as api, suppress(NotFound):
-            found.append(api.inspect_container(name))
-        return bool(found)
-
-    until(is_known, 10, f"an inspection of {name}")
-    return found[0]
 
 
 def test_a_job_of_three_containers_ends_well_and_leaves_nothing(federation: Federation) -> None:
@@ -56,11 +42,24 @@ def test_a_job_brings_code_of_its_own(federation: Federation) -> None:
     assert federation.left_over() == []
 
 
+def test_no_job_connects_to_the_server_whose_kit_has_them_do_so(federation: Federation) -> None:
+    for site in SITES:
+        config = json.loads((federation.folder / site / "local/comm_config.json").read_text())
+        assert config["backbone_conn_gen"] == 2
+    before = federation.connections()
+    outcome = federation.run(Job())
+
+    assert outcome.is_right, federation.story()
+    assert federation.connections() == before != []
+    outputs = [(federation.folder / site / outcome.job_id / f"{site}.log").read_text() for site in CLIENTS]
+    assert not [line for output in outputs for line in output.splitlines() if "external connector" in line]
+
+
 def test_a_job_is_locked_down_and_has_no_key_where_its_process_starts_without(federation: Federation) -> None:
     job_id = federation.submit(Job("slow", rounds=1, trainer={"seconds": 3}))
     name, kit = f"site-1-{job_id}", federation.folder / "site-1"
     until(lambda: name in federation.containers(job_id), 60, "the client's container")
-    inspection = inspected(federation, name)
+    inspection = federation.inspected(name)
     host, mounts = inspection["HostConfig"], {mount["Destination"]: mount for mount in inspection["Mounts"]}
     outcome = federation.wait(job_id)
 

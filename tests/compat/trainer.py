@@ -7,10 +7,12 @@ import time
 from typing import Any
 
 from nvflare.apis.dxo import DXO, from_shareable
+from nvflare.apis.event_type import EventType
 from nvflare.apis.executor import Executor
 from nvflare.apis.fl_constant import ReturnCode
-from nvflare.apis.shareable import make_reply
+from nvflare.apis.shareable import Shareable, make_reply
 
+GREETING = "greeting"
 PARTS = 20
 """In how many parts it sleeps, and looks whether it is to stop in between."""
 
@@ -24,6 +26,7 @@ class Trainer(Executor):  # type: ignore[misc]  # its base is not there for mypy
         exit_code: with what its process ends in the first round, on ``site``; None is not at all.
         site: whose process eats and ends.
         deaf: whether it goes on when it is to stop.
+        greet: whether it sends the other client a secure message in each round, and goes on without an answer.
     """
 
     def __init__(
@@ -33,6 +36,7 @@ class Trainer(Executor):  # type: ignore[misc]  # its base is not there for mypy
         exit_code: int | None = None,
         site: str = "site-1",
         deaf: bool = False,
+        greet: bool = False,
     ) -> None:
         super().__init__()
         self._seconds = seconds
@@ -40,13 +44,21 @@ class Trainer(Executor):  # type: ignore[misc]  # its base is not there for mypy
         self._exit_code = exit_code
         self._site = site
         self._deaf = deaf
+        self._greet = greet
         self._eaten: list[bytearray] = []
+
+    def handle_event(self, event_type: str, fl_ctx: Any) -> None:
+        """Be ready to be greeted before anybody greets."""
+        if event_type == EventType.START_RUN:
+            fl_ctx.get_engine().register_aux_message_handler(GREETING, _answer)
 
     def execute(self, task_name: str, shareable: Any, fl_ctx: Any, abort_signal: Any) -> Any:
         """Take a task of the server, and return the result."""
         if fl_ctx.get_identity_name() == self._site:
             self._misbehave()
         self.log_info(fl_ctx, "begins a round")
+        if self._greet:
+            self._greet_other(fl_ctx)
         for _ in range(PARTS):
             time.sleep(self._seconds / PARTS)
             if abort_signal.triggered and not self._deaf:
@@ -61,3 +73,15 @@ class Trainer(Executor):  # type: ignore[misc]  # its base is not there for mypy
             self._eaten.append(bytearray(os.urandom(1 << 20)))
         if self._exit_code is not None:
             os._exit(self._exit_code)
+
+    def _greet_other(self, fl_ctx: Any) -> None:
+        other = "site-2" if fl_ctx.get_identity_name() == "site-1" else "site-1"
+        send = fl_ctx.get_engine().send_aux_request
+        answers = send([other], GREETING, Shareable(), timeout=20.0, fl_ctx=fl_ctx, secure=True)
+        self.log_info(fl_ctx, f"greeted {other}: {answers[other].get('from')}")
+
+
+def _answer(topic: str, request: Any, fl_ctx: Any) -> Any:
+    answer = Shareable()
+    answer["from"] = fl_ctx.get_identity_name()
+    return answer

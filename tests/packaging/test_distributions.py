@@ -17,8 +17,8 @@ from tests.kit_folder import make_kit
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("flcore", "launchers")
-_OF_FLARE = ("flare.job_failure", "flare.job_handle", "nvflare_launcher", "nvflare_resource_manager")
-NEED_NVFLARE = {f"launchers.{name}" for name in _OF_FLARE}
+_OF_FLARE = {f"flare.{name}" for name in ("job_failure", "job_handle", "key_watch", "kit_launcher")}
+NEED_NVFLARE = {f"launchers.{name}" for name in (*_OF_FLARE, "nvflare_launcher", "nvflare_resource_manager")}
 """What only a site of NVIDIA FLARE imports: that is not installed here, and has dependencies of its own."""
 IMPORT_ALL = """
 import importlib, json, sys

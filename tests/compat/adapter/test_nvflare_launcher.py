@@ -33,6 +33,7 @@ from flcore.job_launcher_spec import JobResult, JobReturnCode, JobStateChange
 from launchers import nvflare_launcher
 from launchers.container_spec import THIS_PROCESS
 from launchers.docker_state import ContainerState
+from launchers.flare import key_watch
 from launchers.flare.job_failure import return_code_of
 from launchers.nvflare_launcher import ClientDockerJobLauncher, ServerDockerJobLauncher
 from launchers.runtime.docker_request import create_request
@@ -320,14 +321,53 @@ def test_the_decoy_stays_the_same(parent: Parent) -> None:
 
 
 @pytest.mark.parametrize("why", ["the parent asks", "the kit is signed", "the site says so"])
-def test_its_key_is_the_sites_where_it_would_not_work_without(tmp_path: Path, why: str) -> None:
+def test_its_key_is_the_sites_where_it_would_not_work_without_and_the_log_says_why(
+    tmp_path: Path, why: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
     parent = Parent(tmp_path, private_key=why == "the site says so")
     if why == "the kit is signed":
         (tmp_path / "startup/signature.json").write_text(json.dumps({"client.key": "x"}))
     parent.launch(**{"parent_conn_sec": ("--parent_conn_sec", "mtls")} if why == "the parent asks" else {})
     (source,) = (mount.source for mount in parent.spec().mounts if mount.target.endswith("client.key"))
     assert source == str(tmp_path / "startup/client.key")
+    told = {"the parent asks": "its parent listens with mutual TLS", "the kit is signed": "its kit is signed"}
+    assert f"job {JOB}: sees the site's private key: {told.get(why, 'private_key')}" in caplog.messages
     parent.close()
+
+
+def test_one_job_has_the_key_and_a_way_to_the_server_and_another_has_neither(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    parent = Parent(tmp_path, private_key=[{"study": "brain", "submitter": "ana@*"}])
+    metas = [{**META, "study": "brain", "submitter_name": f"{who}@hospital.org"} for who in ("ana", "ben")]
+    keys, environments, configs = [], [], []
+    for meta in metas:
+        parent.launcher.launch_job(meta, parent.context())
+        spec = parent.spec()
+        sources = {mount.target: mount.source for mount in spec.mounts}
+        keys.append(sources[str(tmp_path / "startup/client.key")])
+        environments.append("NVFLARE_BACKBONE_CONN_GEN" in spec.environment)
+        configs.append(str(tmp_path / "comm_config.json") in sources)
+        parent.runtime.exit(parent.container, 0)
+    assert keys == [str(tmp_path / "startup/client.key"), str(tmp_path / ".flcore/decoy.key")]
+    assert environments == configs == [False, True]
+    said = [line for line in caplog.messages if "private key" in line]
+    assert said == [f"job {JOB}: sees the site's private key: private_key[0]"]
+    parent.close()
+
+
+def test_a_job_that_talks_to_its_parent_alone_is_told_so_by_the_file_that_is_read_before_its_environment(
+    parent: Parent,
+) -> None:
+    kits = parent.folder / "local/comm_config.json"
+    kits.write_text('{"backbone_conn_gen": 2, "max_message_size": 9}')
+    parent.launch()
+    sources = {mount.target: mount.source for mount in parent.spec().mounts}
+    assert sources[str(kits)] == sources[str(parent.folder / "comm_config.json")]
+    ours = json.loads(Path(sources[str(kits)]).read_text())
+    assert ours == {"backbone_conn_gen": 1, "allow_adhoc_conns": False, "max_message_size": 9}
 
 
 def test_a_job_talks_to_its_parent_alone(parent: Parent) -> None:
@@ -563,6 +603,100 @@ def test_nobody_is_told_of_a_failure_that_is_none(parent: Parent, ends: str) -> 
         handle.terminate()
     handle.wait()
     assert parent.sent == []
+
+
+# --- keys that are missing ---
+
+UNSIGNED = (
+    "2026-11-29 13:27:31,839 - CoreCell - ERROR - [ME=site-1.:5555555 O=site-2.:5555555 D=site-1.:5555555] "
+    "Error processing received message: InvalidSignature: \n"
+)
+REFUSED = f"unauthenticated msg (channel='credential_manager' topic='key_exchange') received from site-2.{JOB}: no name"
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(key_watch, "LOOK_INTERVAL", 0.01)
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_job_that_cannot_read_a_secure_message_is_ended_and_its_site_and_server_are_told_which_key_to_set(
+    parent: Parent, caplog: pytest.LogCaptureFixture
+) -> None:
+    job = parent.launch()
+    (parent.folder / JOB / "error_log.txt").write_text(UNSIGNED)
+    job.wait()
+    reason = "a secure message of site-2's job is not signed by the private key of that site"
+    assert job.poll() == 103
+    assert job.handle.result.ended_by.startswith(f"the site: {reason}")
+    assert "'private_key'" in job.handle.result.error
+    assert f"job {JOB}: {reason}" in caplog.text
+    told = parent.sent[0]["message"].payload
+    assert told[JobFailureMsgKey.REASON].startswith(reason)
+    assert told[JobFailureMsgKey.CODE] == (103 if TELLS_FAILURES else ProcessExitCode.UNSAFE_COMPONENT)
+
+
+@pytest.mark.parametrize("site", ["site-1", "server"])
+def test_a_job_whose_secure_message_its_parent_refuses_is_ended_with_that_reason(tmp_path: Path, site: str) -> None:
+    parent = Parent(tmp_path, site)
+    parent.fire_event(EventType.SYSTEM_START, parent.context())
+    job = parent.launch()
+    logging.getLogger("nvflare.private.fed.server").error(REFUSED)
+    job.wait()
+    assert job.poll() == 103
+    assert "'private_key'" in job.handle.result.error
+    parent.close()
+
+
+def test_what_its_parent_refuses_another_job_is_not_this_ones_trouble(parent: Parent) -> None:
+    parent.fire_event(EventType.SYSTEM_START, parent.context())
+    job = parent.launch()
+    for other in ("22222222-2222-3333-4444-555555555556", "5", ""):
+        logging.getLogger("nvflare").error(REFUSED.replace(JOB, other))
+    parent.runtime.exit(parent.container, 0)
+    job.wait()
+    assert job.poll() == 0
+
+
+def test_a_parent_that_has_ended_hears_no_more_of_its_log(parent: Parent) -> None:
+    before = list(logging.getLogger().handlers)
+    parent.fire_event(EventType.SYSTEM_START, parent.context())
+    parent.fire_event(EventType.SYSTEM_END, parent.context())
+    assert logging.getLogger().handlers == before
+
+
+def test_a_job_that_fails_by_itself_for_want_of_a_key_has_that_reason_in_its_result(parent: Parent) -> None:
+    job = parent.launch()
+    (parent.folder / JOB / "error_log.txt").write_text(UNSIGNED)
+    parent.runtime.exit(parent.container, 1)
+    job.wait()
+    assert job.poll() == 101
+    assert "'private_key'" in job.handle.result.reason
+    assert "'private_key'" in parent.sent[0]["message"].payload[JobFailureMsgKey.REASON]
+
+
+@pytest.mark.parametrize("has_key", [False, True])
+def test_a_job_that_got_no_answer_from_another_client_is_told_what_may_be_missing_unless_it_is_not(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, has_key: bool
+) -> None:
+    parent = Parent(tmp_path, private_key=has_key)
+    job = parent.launch()
+    (tmp_path / JOB / "error_log.txt").write_text("bad response for learn request from client site-2: ERROR\n")
+    parent.runtime.exit(parent.container, 0)
+    job.wait()
+    assert ("'private_key'" in caplog.text) is not has_key
+    parent.close()
+
+
+def test_an_end_in_an_output_is_told_where_a_site_has_its_jobs_write_no_other_log(
+    parent: Parent, caplog: pytest.LogCaptureFixture
+) -> None:
+    job = parent.launch()
+    parent.runtime.write(parent.container, UNSIGNED.encode())
+    parent.runtime.exit(parent.container, 0)
+    job.wait()
+    assert job.poll() == 0
+    assert "'private_key'" in caplog.text
 
 
 # --- ending ---

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import docker
 
@@ -50,6 +50,7 @@ class FeatureJob:
     flare: Flare
     model: None = None
     """What it keeps is looked for by who submits it."""
+    is_kept_by_clients: ClassVar[bool] = False
     image: Image | None = None
     """That it names, where its author has what this machine has not."""
 

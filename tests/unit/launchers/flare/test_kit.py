@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -38,8 +39,8 @@ def kit(tmp_path: Path) -> FlareKit:
     return FlareKit(tmp_path)
 
 
-def shown(kit: FlareKit, with_key: bool = False) -> dict[str, str]:
-    files = kit.shown(KIT_FILES, with_key)
+def shown(kit: FlareKit, with_key: bool = False, alone: bool = False) -> dict[str, str]:
+    files = kit.shown(KIT_FILES, with_key, alone)
     return {str(path.relative_to(kit.root)): str(file.relative_to(kit.root)) for path, file in files.items()}
 
 
@@ -51,10 +52,56 @@ def test_in_place_of_the_sites_key_it_sees_a_decoy(kit: FlareKit) -> None:
     assert shown(kit)[KEY] == ".flcore/decoy.key"
 
 
+def test_a_job_that_talks_to_its_parent_alone_finds_our_config_of_connections_first_and_in_the_kits_place(
+    kit: FlareKit,
+) -> None:
+    files = shown(kit, alone=True)
+    ours = ".flcore/jobs_comm_config"
+    assert (files["comm_config.json"], files["local/comm_config.json"]) == (ours, ours)
+    assert shown(kit)["local/comm_config.json"] == "local/comm_config.json"
+
+
+NO_CONNECTION = {"backbone_conn_gen": 1, "allow_adhoc_conns": False}
+
+
+@pytest.mark.parametrize(
+    ("kits", "ours"),
+    [
+        (None, NO_CONNECTION),
+        ({"backbone_conn_gen": 2}, NO_CONNECTION),
+        ({"allow_adhoc_conns": True, "max_message_size": 9}, {**NO_CONNECTION, "max_message_size": 9}),
+        ({"backbone": {"connect_generation": [1, 2]}}, NO_CONNECTION),
+        ({"internal": {"scheme": "tcp"}}, {**NO_CONNECTION, "internal": {"scheme": "tcp"}}),
+    ],
+)
+def test_our_config_of_connections_is_the_kits_but_for_connections_past_the_parent(
+    kit: FlareKit, kits: object, ours: object
+) -> None:
+    path = kit.root / "local/comm_config.json"
+    path.unlink() if kits is None else path.write_text(json.dumps(kits))
+    kit.make_comm_config()
+    made = kit.root / ".flcore/jobs_comm_config"
+    assert json.loads(made.read_text()) == ours
+    assert made.stat().st_mode & 0o777 == 0o644
+
+
+def test_what_the_kit_says_by_default_of_connections_is_in_ours_too(kit: FlareKit) -> None:
+    (kit.root / "local/comm_config.json").rename(kit.root / "local/comm_config.json.default")
+    (kit.root / "local/comm_config.json.default").write_text('{"max_message_size": 9}')
+    kit.make_comm_config()
+    assert json.loads((kit.root / ".flcore/jobs_comm_config").read_text()) == {**NO_CONNECTION, "max_message_size": 9}
+
+
+def test_a_config_of_connections_that_is_no_object_is_named(kit: FlareKit) -> None:
+    (kit.root / "local/comm_config.json").write_text("[]")
+    with pytest.raises(JobLaunchError, match=r"the kit's .*local/comm_config.json: must be an object"):
+        kit.make_comm_config()
+
+
 BAD_JSON = ["[" * 100_000, "{", "\x00", '{"a": ' + "9" * 9999 + "}", "[" * 99 + "]" * 99, " " * (1 << 20) + "{}"]
 
 
-@pytest.mark.parametrize("name", ["startup/signature.json", "local/resources.json"])
+@pytest.mark.parametrize("name", ["startup/signature.json", "local/resources.json", "local/comm_config.json"])
 @pytest.mark.parametrize("content", [*BAD_JSON, None], ids=range(len(BAD_JSON) + 1))
 def test_a_file_of_a_kit_that_cannot_be_read_is_named_in_an_error_of_the_launch_and_hangs_none(
     kit: FlareKit, name: str, content: str | None
@@ -63,7 +110,9 @@ def test_a_file_of_a_kit_that_cannot_be_read_is_named_in_an_error_of_the_launch_
     path.unlink()
     os.mkfifo(path) if content is None else path.write_text(content)
     with pytest.raises(JobLaunchError, match=f"^the kit's {path}: .{{1,300}}$"):
-        kit.signs_its_key() if name == "startup/signature.json" else storage(path)
+        {"signature.json": kit.signs_its_key, "comm_config.json": kit.make_comm_config}.get(
+            path.name, partial(storage, path)
+        )()
 
 
 @pytest.mark.parametrize("content", ["5", "null", '{"a": 1, "a": 2}'])

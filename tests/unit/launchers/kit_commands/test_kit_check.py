@@ -279,11 +279,6 @@ WARNED = {
         "key: jobs see the site's own private key, as local/comm_config.json asks for mutual TLS; "
         "'connection_security': 'clear' there spares them that",
     ),
-    "jobs that connect to the server": (
-        lambda kit, _: kit.write(COMM_CONFIG, {**kit.read(COMM_CONFIG), "backbone_conn_gen": 2}),
-        "server: 'backbone_conn_gen': 2 in local/comm_config.json has jobs connect to the server, too; 1 has them talk "
-        "to their parent alone",
-    ),
     "a signed kit": (
         lambda kit, _: write(kit.root / "startup/signature.json", {"client.key": "x"}),
         "key: jobs see the site's own private key: the kit is signed, as 2.6 and 2.7 provision it, and a job's process "
