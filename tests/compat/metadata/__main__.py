@@ -1,6 +1,6 @@
 """Print the differences in what jobs may say, with how often each happens, with the NVIDIA FLARE that is installed.
 
-Run by the interpreter of one of its environments: ``$(python -m tests.compat.environments) -m tests.compat.metadata``,
+Run by the interpreter of one of its environments: ``build/compat/nvflare-2.9/bin/python -m tests.compat.metadata``,
 perhaps with how many, and another seed: what it finds then, and no row explains, is a fault or a row that is missing.
 """
 

@@ -24,7 +24,7 @@ def test_a_kit_as_provisioned_has_one_launcher_and_listens_on_localhost(tmp_path
     config = read(tmp_path)
     assert [launcher.id for launcher in config.launchers] == ["process_launcher"]
     assert config.own_launchers == []
-    assert config.listener == Listener(None, "no file", "tcp", "localhost", None, "clear", None)
+    assert config.listener == Listener(None, "no file", "tcp", "localhost", None, "clear")
     assert config.problems == ()
 
 
@@ -48,11 +48,10 @@ def test_what_else_this_package_has_for_kits_is_no_launcher(tmp_path: Path) -> N
 
 def test_where_it_listens_is_what_its_comm_config_says(tmp_path: Path) -> None:
     resources = {"host": "172.30.0.1", "port": 8102, "connection_security": "mtls"}
-    said = {"backbone_conn_gen": 2, "internal": {"scheme": "stcp", "resources": resources}}
+    said = {"internal": {"scheme": "stcp", "resources": resources}}
     config = read(tmp_path, comm_config_json=said)
-    expected = Listener(
-        tmp_path / "local/comm_config.json", "local/comm_config.json", "stcp", "172.30.0.1", 8102, "mtls", 2
-    )
+    file = tmp_path / "local/comm_config.json"
+    expected = Listener(file, "local/comm_config.json", "stcp", "172.30.0.1", 8102, "mtls")
     assert config.listener == expected
 
 
