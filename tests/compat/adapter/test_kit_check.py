@@ -40,7 +40,7 @@ def test_the_arguments_that_only_kits_launchers_have_are_known_where_nvidia_flar
 @pytest.mark.parametrize(
     ("args", "said"),
     [
-        ({"private_key": "yes"}, "component 'docker': args: ClientKitLauncher: private_key must be true or false"),
+        ({"private_key": "yes"}, "component 'docker': args: ClientKitLauncher: private_key must be true, false, or a"),
         ({"pyhton": "python3"}, "component 'docker': args: unknown key 'pyhton'; did you mean 'python'?"),
     ],
 )
