@@ -46,9 +46,8 @@ def socket_findings(address: str, kit: Path) -> Iterator[Check]:
 def key_finding(config: ParentConfig, private_key: object) -> Check:
     """Say which private key jobs will see; ``private_key`` is the launcher's argument."""
     real = "jobs see the site's own private key"
-    if private_key:
-        which = "jobs" if private_key is True else "the jobs that it names"
-        return warned("key", f"'private_key' has {which} see the site's own private key")
+    if private_key is True:
+        return warned("key", "'private_key' has jobs see the site's own private key")
     if config.listener.security == MTLS:
         way_out = "'connection_security': 'clear' there spares them that"
         return warned("key", f"{real}, as {config.listener.where} asks for mutual TLS; {way_out}")
@@ -59,6 +58,8 @@ def key_finding(config: ParentConfig, private_key: object) -> Check:
     if is_signed:
         why = "the kit is signed, as 2.6 and 2.7 provision it, and a job's process looks"
         return warned("key", f"{real}: {why}; kits of 2.8 and later spare them that")
+    if private_key:
+        return warned("key", "'private_key' has the jobs that it names see the site's own private key")
     return well("key", "jobs see a decoy in place of the site's private key")
 
 

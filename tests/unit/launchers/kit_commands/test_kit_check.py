@@ -288,6 +288,18 @@ WARNED = {
         lambda kit, _: kit.change(args={"image": "job:1", "network": "flare", "private_key": True}),
         "key: 'private_key' has jobs see the site's own private key",
     ),
+    "the site's own choice of jobs that have the key": (
+        lambda kit, _: kit.change(args={"image": "job:1", "network": "flare", "private_key": [{"study": "brain"}]}),
+        "key: 'private_key' has the jobs that it names see the site's own private key",
+    ),
+    "a choice that a kit for containers does not leave": (
+        lambda kit, _: (
+            kit.change(args={"image": "job:1", "network": "flare", "private_key": [{"study": "brain"}]}),
+            kit.listen(connection_security="mtls"),
+        ),
+        "key: jobs see the site's own private key, as local/comm_config.json asks for mutual TLS; "
+        "'connection_security': 'clear' there spares them that",
+    ),
     "no image for jobs that name none": (
         lambda kit, _: kit.change(args={"network": "flare"}),
         "docker_launcher: image: 'image' names none, so jobs that name none themselves are refused",
