@@ -19,7 +19,7 @@ unexport PYTHONDONTWRITEBYTECODE
 run_shared = .venv/bin/python -m pytest -n $$(($$(nproc) + 1)) --dist worksteal
 run_most_tests = FLCORE_TRY=more $(run_shared) tests/unit tests/processes
 
-.PHONY: help demo test test-compat test-engines test-lowest test-web check unit bench faults sweep fuzz engine-stop clean
+.PHONY: help demo test test-compat test-engines test-libraries test-lowest test-web check unit bench faults sweep fuzz engine-stop clean
 
 help: ## list these targets
 	@sed -nE 's/^([a-z-]+):[^#]*## /make \1\t/p' Makefile | expand -t 18
@@ -52,6 +52,11 @@ test-compat: $(VENV) ## run jobs in a real NVIDIA FLARE federation: of its newes
 	@$$(.venv/bin/python -m tests.compat.environments) -m pytest -o filterwarnings=default tests/compat/adapter
 	@export DOCKER_HOST=$$(.ci/engine start); \
 	exec .venv/bin/python -m pytest tests/compat
+
+test-libraries: $(VENV) ## run jobs of libraries that keep something at home: matplotlib, huggingface_hub
+	@export DOCKER_HOST=$$(.ci/engine start); \
+	.venv/bin/python configs/docker/prepare.py; \
+	exec .venv/bin/python -m pytest -m libraries tests/integration/test_libraries.py
 
 test-lowest: $(VENV) ## test what asks the engine, by ssh too, fires events or makes pages with the lowest versions allowed
 	@$$(.venv/bin/python -m tests.lowest) -m pytest -W "ignore:The anyio.abc:DeprecationWarning" \

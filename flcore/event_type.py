@@ -39,6 +39,9 @@ class EventType:
     """The image of a job is being pulled; ``FLContextKey.IMAGE_PULL_PROGRESS`` has the ``ImagePullProgress``."""
     JOB_USAGE = "_job_usage"
     """What a running job uses was measured; ``FLContextKey.JOB_USAGE`` has the ``JobUsage``."""
+    FEDERATED_JOB_FAILED = "_federated_job_failed"
+    """The job of all sites has not ended well, however this site's process of it did; EVENT_DATA says how. A server of
+    NVIDIA FLARE's knows that."""
     ENGINE_UNREACHABLE = "_engine_unreachable"
     """A runtime stopped answering. It ends no job."""
     ENGINE_REACHABLE = "_engine_reachable"

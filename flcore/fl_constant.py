@@ -90,9 +90,11 @@ class JobConstants:
     META_FILE = "meta.json"
     META_FILE_HOCON = "meta.conf"
     SITES = "sites"
+    TARGETS = "targets"
     JOB_IMAGE = "image"
     JOB_ID = JobMetaKey.JOB_ID
     ALL_SITES = "@ALL"
+    DEFAULT_RESOURCES = "@default"
     SERVER_SITE_NAME = "server"
 
 

@@ -192,6 +192,8 @@ class LaunchRequest:
     """By the path of a setting, such as ``HostConfig.Memory`` or ``Env.PATH``: who has decided it, and by which key."""
     to_read: Mapping[str, Any] = field(default_factory=dict)
     """The request as people read it, who say ``256Mi``; empty where that is the same."""
+    passed_over: Mapping[str, str] = field(default_factory=dict)
+    """What in the job's metadata is not meant for this launcher, by its path, and why."""
 
     @classmethod
     def of(cls, fl_ctx: FLContext) -> LaunchRequest | None:

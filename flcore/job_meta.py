@@ -6,7 +6,7 @@ Errors are :class:`JobRejectedError`, and name the job where it has an id, the p
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,6 +16,7 @@ from .fl_constant import JobConstants, JobMetaKey
 from .plain_text import visible
 
 _IDENTIFIER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}", re.ASCII)
+_DIGITS = re.compile(r"[0-9]{1,15}", re.ASCII)
 FOLDERS_OF_SITES = frozenset({"startup", "local", "transfer"})
 """What else NVIDIA FLARE has beside the jobs' folders in a site's workspace: its keys, its config, its files."""
 _NOTHING = object()
@@ -80,14 +81,29 @@ def get_job_id(job_meta: JobMeta) -> str:
 def get_deployments(job_meta: JobMeta) -> tuple[Deployment, ...]:
     """Return the entries of ``deploy_map`` in their order.
 
-    An entry is a site's name, ``@ALL``, or ``{"sites": [...], "image": …}``.
+    An entry is a site's name, ``@ALL``, or ``{"sites": [...], "image": …}`` (an image: NVIDIA FLARE 2.6 and 2.7), where
+    ``targets`` is another word for ``sites``. An app has a list of them or, as from NVIDIA FLARE 2.8 on, just one.
     """
     deploy_map = get_object(job_meta, JobMetaKey.DEPLOY_MAP, job_meta.get(JobMetaKey.DEPLOY_MAP, {}))
     return tuple(
-        _deployment(job_meta, app, entry, f"deploy_map.{app}[{index}]")
-        for app, entries in deploy_map.items()
-        for index, entry in enumerate(_list(job_meta, f"deploy_map.{app}", entries))
+        _deployment(job_meta, app, entry, path)
+        for app, value in deploy_map.items()
+        for path, entry in _entries(job_meta, f"deploy_map.{app}", value)
     )
+
+
+def check_one_app_each(job_meta: JobMeta) -> None:
+    """Raise JobRejectedError for a site that two apps name, as NVIDIA FLARE does: it would run only one of them.
+
+    An app for all sites is that of those that no app before it names; behind it there is none left to name.
+    """
+    apps: dict[str, str] = {}
+    for entry in get_deployments(job_meta):
+        for site in entry.sites:
+            app = apps.get(site) or apps.get(JobConstants.ALL_SITES) or entry.app
+            if app != entry.app:
+                raise rejection(job_meta, entry.path, f"a site runs one app, and {app} is this one's already", site)
+            apps[site] = app
 
 
 def get_app(job_meta: JobMeta, site: str) -> str | None:
@@ -96,13 +112,17 @@ def get_app(job_meta: JobMeta, site: str) -> str | None:
 
 
 def get_min_clients(job_meta: JobMeta, clients: int) -> int:
-    """Return how many clients the job needs: ``min_clients``, or all of them where it does not say."""
+    """Return how many clients the job needs: ``min_clients``, or all of them where it does not say.
+
+    As NVIDIA FLARE's, it may be a text, or a float; that of a part of a client is refused.
+    """
     value = job_meta.get(JobMetaKey.MIN_CLIENTS)
     if value is None:
         return clients
-    if type(value) is not int or not 0 <= value <= clients:
+    number = _whole_number(value)
+    if number is None or not 0 <= number <= clients:
         raise rejection(job_meta, "min_clients", f"must be a number from 0 to {clients}, its clients", value)
-    return value
+    return number
 
 
 def get_mandatory_clients(job_meta: JobMeta, clients: Collection[str]) -> frozenset[str]:
@@ -130,17 +150,41 @@ def _on_one_line(text: str) -> str:
     return visible(text[:_LONGEST_SHOWN])[:_LONGEST_SHOWN]
 
 
+def _whole_number(value: Any) -> int | None:
+    if isinstance(value, str) and _DIGITS.fullmatch(value):
+        return int(value)
+    return int(value) if type(value) is int or (type(value) is float and value.is_integer()) else None
+
+
+def _entries(job_meta: JobMeta, path: str, value: Any) -> Iterator[tuple[str, Any]]:
+    """Yield the entries of an app, each with its path."""
+    if isinstance(value, str | Mapping):
+        yield path, value
+    else:
+        yield from ((f"{path}[{index}]", entry) for index, entry in enumerate(_list(job_meta, path, value)))
+
+
 def _deployment(job_meta: JobMeta, app: str, entry: Any, path: str) -> Deployment:
     _identifier(job_meta, path, app)
     if isinstance(entry, str):
         return Deployment(app, (_site(job_meta, path, entry),), path=path)
-    allowed = frozenset({JobConstants.SITES, JobConstants.JOB_IMAGE})
+    allowed = frozenset({JobConstants.SITES, JobConstants.TARGETS, JobConstants.JOB_IMAGE})
     fields = get_object(job_meta, path, entry, allowed)
-    sites = _list(job_meta, f"{path}.sites", fields.get(JobConstants.SITES))
+    sites = _sites(job_meta, path, fields)
     image = fields.get(JobConstants.JOB_IMAGE)
     if image is not None and not isinstance(image, str):
         raise rejection(job_meta, f"{path}.image", "must be a string", image)
-    return Deployment(app, tuple(_site(job_meta, f"{path}.sites", site) for site in sites), image, path)
+    return Deployment(app, sites, image, path)
+
+
+def _sites(job_meta: JobMeta, path: str, fields: JobMeta) -> tuple[str, ...]:
+    """Return the sites of an entry that is an object."""
+    sites, targets = fields.get(JobConstants.SITES), fields.get(JobConstants.TARGETS)
+    name = JobConstants.SITES if targets is None else JobConstants.TARGETS
+    if sites is not None and targets is not None and sites != targets:
+        raise rejection(job_meta, f"{path}.{name}", "must be the same as 'sites', or one of them must go", targets)
+    named = _list(job_meta, f"{path}.{name}", fields.get(name))
+    return tuple(_site(job_meta, f"{path}.{name}", site) for site in named)
 
 
 def _site(job_meta: JobMeta, path: str, value: Any) -> str:

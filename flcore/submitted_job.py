@@ -15,7 +15,14 @@ from .config.hocon import load_hocon
 from .config.strict_json import load_json, shown
 from .errors import ConfigError, JobRejectedError
 from .fl_constant import JobConstants, JobMetaKey
-from .job_meta import Deployment, get_deployments, get_mandatory_clients, get_min_clients, is_identifier
+from .job_meta import (
+    Deployment,
+    check_one_app_each,
+    get_deployments,
+    get_mandatory_clients,
+    get_min_clients,
+    is_identifier,
+)
 
 _LIKE_METADATA = re.compile(r"meta\.[a-z0-9.]{1,20}", re.ASCII | re.IGNORECASE)
 """Files that somebody takes for a job's metadata: NVIDIA FLARE has YAML, and defaults, too."""
@@ -43,6 +50,8 @@ class SubmittedJob:
         for app in dict.fromkeys(deployment.app for deployment in job.deployments):
             if not (folder / app).is_dir() or (folder / app).is_symlink():
                 raise ConfigError(f"{folder}: the deploy_map names the app {app!r}, which is no folder here")
+        with job._naming_the_file():
+            check_one_app_each(meta)
         return job
 
     @property

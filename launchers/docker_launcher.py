@@ -23,7 +23,7 @@ from .job_launcher import ClientJobLauncher, JobLauncher, ServerJobLauncher
 from .keeping.job_folder import JobFolder
 from .keeping.own_users import OwnUsers
 from .launch_plan import LaunchPlan
-from .policy import docker_args, site_args
+from .policy import docker_args, job_home, site_args
 from .policy.job_policy import SitePolicy, names_image
 from .policy.launch_origins import AT_LAUNCH
 from .runtime.base import Runtime
@@ -43,6 +43,8 @@ logger = logging.getLogger(__name__)
 
 DATASETS_PATH = "/data"
 NOBODY = 65534
+_SIMPLE_OPTIONS = ("read_only", "pids_limit", "privileged", "pid_mode", "ipc_mode", "cgroup_parent")
+"""Parts of a container's isolation that a job could name in one word."""
 MEMORY_SHARE = 0.75
 """How much of this machine's memory one job may have where the site sets no limit."""
 
@@ -67,6 +69,10 @@ class DockerJobLauncher(JobLauncher):
         entrypoint: words before every job's command, such as a program of the image that sets things up.
         read_only: no job can write to the image's files.
         tmpfs: ``path -> size`` of folders in memory, as ``{"/tmp": "1Gi"}``; ``"1Gi,exec"`` lets programs run from it.
+        home: where a job finds its home (HOME): an absolute path in its container that it can write to (of ``tmpfs``,
+            below one of ``mounts``, or any where not ``read_only``), or ``"."``, its own folder, which is on the site's
+            disk, and stays there when the job has ended. By default ``/tmp``, if that is in memory, else ``"."``.
+            ``HOME``, ``USER`` and ``LOGNAME`` of the site's ``env`` come before it, an image's own do not count.
         mounts: more of the host for every job: ``[{"source", "target", "read_only"}]``; for data, take ``datasets``.
         pids_limit: how many processes and threads a job may have.
         cap_add: capabilities, without ``CAP_``; a job has none else.
@@ -113,6 +119,7 @@ class DockerJobLauncher(JobLauncher):
         entrypoint: Sequence[str] = (),
         read_only: bool = True,
         tmpfs: Mapping[str, str] | None = None,
+        home: str | None = None,
         mounts: Sequence[Mapping[str, Any]] = (),
         pids_limit: int = 1024,
         cap_add: Sequence[str] = (),
@@ -170,6 +177,8 @@ class DockerJobLauncher(JobLauncher):
         self.allow_insecure = checked(docker_args.insecure_keys, "allow_insecure", allow_insecure)
         self.require = checked(site_args.some_of, "require", require, TRAITS)
         problems.raise_all(ValueError)
+        self.policy = replace(self.policy, entrypoint=self.entrypoint, options=self._options())
+        self.home = job_home.home("home", home, self.env, self.isolation, self.mounts)
         self.policy = _with_memory_limit(self.policy)
         self.insecure = self._find_insecure()
         docker_args.check_allowed(self.insecure, self.allow_insecure)
@@ -211,6 +220,11 @@ class DockerJobLauncher(JobLauncher):
     def dataset_path(self, name: str) -> str:
         return f"{DATASETS_PATH}/{name}"
 
+    def _options(self) -> dict[str, Any]:
+        """Return what every job has of the options that only a site may set."""
+        isolation = {name: getattr(self.isolation, name) for name in _SIMPLE_OPTIONS}
+        return {"network": self.network, "init": self.init, **isolation}
+
     def _find_insecure(self) -> dict[str, str]:
         """Return what of the config is insecure: its keys, and why."""
         paths = {"datasets": self.datasets.values(), "mounts": [mount.source for mount in self.mounts]}
@@ -238,10 +252,12 @@ class DockerJobLauncher(JobLauncher):
 
     def fit(self, plan: LaunchPlan, engine: EngineTraits) -> LaunchPlan:
         plan = super().fit(plan, engine)
-        if self.own_users:
-            return plan
-        user = ROOTLESS_USER if engine.is_rootless else self.user
-        return replace(plan, spec=replace(plan.spec, user=user, host_user=engine.on_host(user)))
+        spec = plan.spec
+        if not self.own_users:
+            user = ROOTLESS_USER if engine.is_rootless else self.user
+            spec = replace(spec, user=user, host_user=engine.on_host(user))
+        told = job_home.variables(spec.user, self.home, spec.working_dir)
+        return replace(plan, spec=replace(spec, environment={**told, **spec.environment}))
 
     def prepare(self, plan: LaunchPlan, folder: JobFolder) -> None:
         self._check_sources(plan)

@@ -133,14 +133,13 @@ class JobLauncher(LaunchPlanner):
     def handle_event(self, event_type: str, fl_ctx: FLContext) -> None:
         """Find earlier jobs again at the system's start, volunteer before a launch, let go at the system's end.
 
-        Raises JobLaunchError at the start if the engine lacks what the site insists on; no launch will get further.
+        Logs at the start what the engine lacks on which the site insists; no launch will get further.
         """
         if event_type == EventType.SYSTEM_START:
             self._system_has_ended = False
             self._recover_jobs(fl_ctx)
             if self.require:
-                with suppress(RuntimeUnavailableError):  # which any launch tells
-                    self.check_engine(self._get_runtime().traits())
+                self._tell_if_none_can_run(fl_ctx)
         elif event_type == EventType.BEFORE_JOB_LAUNCH:
             if self._must_recover:
                 self._recover_jobs(fl_ctx)
@@ -159,6 +158,7 @@ class JobLauncher(LaunchPlanner):
         plan = self.plan(job_meta, fl_ctx)  # once, and first: who is refused has touched nothing
         if plan.folder:
             self.check_folder(job_meta, plan.folder, fl_ctx)
+        plan.tell_passed_over()
         keeper = self.open_keeper(fl_ctx)
         job_id = plan.request.job_id
         launch = Launch.of(fl_ctx, job_id)
@@ -221,6 +221,14 @@ class JobLauncher(LaunchPlanner):
             self.check_engine(engine)
         except JobLaunchError as error:
             yield Check("engine", False, str(error))
+
+    def _tell_if_none_can_run(self, fl_ctx: FLContext) -> None:
+        try:
+            self.check_engine(self._get_runtime().traits())
+        except RuntimeUnavailableError:
+            pass  # which any launch tells
+        except JobLaunchError as error:
+            self.log_error(fl_ctx, f"{self.name} launches no job: {error}")
 
     def open_keeper(self, fl_ctx: FLContext) -> JobKeeper:
         """Return the keeper of this launcher's jobs, made for the first context's site. Idempotent, until closed.

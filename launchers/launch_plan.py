@@ -6,6 +6,7 @@ So it can be shown as well as done.
 from __future__ import annotations
 
 import inspect
+import logging
 import shlex
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,6 +21,8 @@ from flcore.errors import JobLaunchError
 from flcore.fl_constant import FLContextKey, JobProcessArgs
 from flcore.fl_context import FLContext
 from flcore.job_launcher_spec import JobArgs, JobLauncherSpec, LaunchRequest
+from flcore.job_meta import rejection
+from flcore.plain_text import visible
 
 from .container_spec import (
     LABEL_IMAGE,
@@ -45,6 +48,10 @@ from .runtime.base import Runtime
 from .runtime.engine_traits import UNASKED, EngineTraits
 from .settings import ADOPT, ORPHAN_POLICIES, STOP_GRACE, JobSettings
 
+logger = logging.getLogger(__name__)
+
+Words = tuple[str, ...]
+
 _KNOWN_AT_LAUNCH = (LABEL_NONCE, LABEL_SITE_ID, LABEL_PARENT, LABEL_STATE_DIR)
 
 
@@ -64,6 +71,13 @@ class LaunchPlan:
         """How many GPUs the job gets."""
         return self.request.resources.num_of_gpus or 0
 
+    def tell_passed_over(self) -> None:
+        """Log what of the metadata is meant for others: who has meant this launcher can find it."""
+        if self.request.passed_over:
+            told = "; ".join(visible(f"{path}: {why}") for path, why in self.request.passed_over.items())
+            about = {"site": self.spec.labels[LABEL_SITE], "job_id": self.request.job_id}
+            logger.info("job %s: passed over: %s", self.request.job_id, told, extra=about)
+
     def describe(self, runtime: Runtime, secrets: JobSecrets, keys: SiteKeys, image: str = "") -> LaunchRequest:
         """Return what the runtime is asked for, and who has decided it; what only the launch knows stands as such.
 
@@ -78,7 +92,8 @@ class LaunchPlan:
         )
         body = runtime.describe(masked(secrets.describe(spec, AT_LAUNCH)))
         decided = origins(body, self.request, keys)
-        return LaunchRequest(runtime.address(self.spec.name), body, decided, with_sizes_in_words(body))
+        address, to_read = runtime.address(self.spec.name), with_sizes_in_words(body)
+        return LaunchRequest(address, body, decided, to_read, self.request.passed_over)
 
 
 class LaunchPlanner(JobLauncherSpec):
@@ -93,6 +108,8 @@ class LaunchPlanner(JobLauncherSpec):
         images: the images that a job may name: names whose parts may be globs, as in ``registry.example.com/team/*``.
             One without a tag allows every tag and digest, one with a tag no digest, which Docker would heed in its
             place; one with a digest holds what it covers to that digest.
+        python_paths: the interpreters that a job may name (``python_path``), beside the one that it would get, and
+        entrypoints: what it may want to run before its command (``entrypoint``): each a list of words, or a text.
         env: variables for every job.
         job_env_prefixes: what the variables that a job asks for may begin with.
         datasets: ``name -> absolute path`` of the site's data; a job sees each read-only, at the path in its variable
@@ -147,6 +164,8 @@ class LaunchPlanner(JobLauncherSpec):
         timeout: float | None = None,
         image: str | None = None,
         images: Sequence[str] = (),
+        python_paths: Sequence[str] = (),
+        entrypoints: Sequence[Sequence[str] | str] = (),
         env: Mapping[str, str] | None = None,
         job_env_prefixes: Sequence[str] = (),
         datasets: Mapping[str, str] | None = None,
@@ -175,6 +194,8 @@ class LaunchPlanner(JobLauncherSpec):
             limits=checked(site_args.resources, "limits", limits or {}),
             defaults=checked(site_args.resources, "defaults", defaults or {}),
             gpus=None if self.gpu_ids == ALL_GPUS else len(self.gpu_ids),
+            python_paths=checked(site_args.texts, "python_paths", python_paths),
+            entrypoints=checked(site_args.commands, "entrypoints", entrypoints),
             gpu_memory=None if gpu_memory is None else checked(site_args.size, "gpu_memory", gpu_memory),
         )
         self.gpu_lease_dir = (
@@ -199,7 +220,7 @@ class LaunchPlanner(JobLauncherSpec):
     def plan(self, job_meta: dict[str, Any], fl_ctx: FLContext) -> LaunchPlan:
         """Return what :meth:`launch_job` would do. Touches nothing. Raises JobRejectedError or JobLaunchError."""
         site = fl_ctx.get_identity_name()
-        request = resolve(job_meta, site, self.policy, self.mode)
+        request = resolve(job_meta, site, replace(self.policy, python=self.python), self.mode)
         name, command = self._checked_command(request.job_id, self.get_command(job_meta, fl_ctx))
         workspace = fl_ctx.get_prop(FLContextKey.WORKSPACE_OBJECT)
         folder = Path(workspace.get_run_dir(request.job_id)) if workspace else None
@@ -207,7 +228,7 @@ class LaunchPlanner(JobLauncherSpec):
             name=container_name(name),
             image=request.image or "",
             image_digests=request.image_digests,
-            command=command,
+            command=(*request.entrypoint, *self._with_python(job_meta, request, command)),
             environment=self.job_environment(request, fl_ctx),
             secret_variables=frozenset(credentials(self.job_args(fl_ctx))),
             working_dir=self.place(str(folder), fl_ctx) if folder else "/",
@@ -230,7 +251,7 @@ class LaunchPlanner(JobLauncherSpec):
         A text is split as a shell would split it, and run without a shell.
         """
 
-    def _checked_command(self, job_id: str, returned: Any) -> tuple[str, tuple[str, ...]]:
+    def _checked_command(self, job_id: str, returned: Any) -> tuple[str, Words]:
         """Return the name and the words of what :meth:`get_command` has returned."""
         match returned:
             case [str(name), str(command)]:
@@ -239,6 +260,13 @@ class LaunchPlanner(JobLauncherSpec):
                 return name, _checked_words(job_id, words)
         wanted = "must return (name, command): two strings, or a string and a list of strings"
         raise JobLaunchError(f"job {job_id}: {type(self).__qualname__}.get_command {wanted}; got {shown(returned)}")
+
+    def _with_python(self, job_meta: dict[str, Any], request: JobRequest, command: Words) -> Words:
+        """Return the command with the interpreter that the job has named."""
+        if request.python and command[0] != self.python:
+            why = f"{type(self).__qualname__} runs {command[0]!r}, so that no interpreter can be had"
+            raise rejection(job_meta, request.origins["python_path"], why, request.python)
+        return (request.python, *command[1:]) if request.python else command
 
     @abstractmethod
     def place(self, path: str, fl_ctx: FLContext) -> str:
@@ -293,7 +321,7 @@ class LaunchPlanner(JobLauncherSpec):
         return spec
 
 
-def _checked_words(job_id: str, command: str | Sequence[str]) -> tuple[str, ...]:
+def _checked_words(job_id: str, command: str | Sequence[str]) -> Words:
     with _about(f"{job_id}: its launch command"):
         words = tuple(split(command) if isinstance(command, str) else command)
         check_words(words)

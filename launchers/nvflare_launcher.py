@@ -7,8 +7,9 @@ A site names one in a component config of its kit that only parents read, ``loca
                      "args": {"image": "my-flare-jobs:1", "network": "flare"}}]}
 
 Everything else is derived from what NVIDIA FLARE hands over, and what it can do is found out by looking, not by its
-version. The job's process is told to talk to its parent alone, so no job needs the site's private key, or a way to the
-server. Importing this module and making a launcher need NVIDIA FLARE, but no Docker SDK, engine, socket or disk.
+version. The job's process talks to its parent alone, so no job needs the site's private key, or a way to the server.
+What else of flcore's kind the file names hears of all that happens (see :mod:`launchers.flare.kit_site`). Importing
+this module and making a launcher need NVIDIA FLARE, but no Docker SDK, engine, socket or disk.
 """
 
 from __future__ import annotations
@@ -40,12 +41,14 @@ from .container_spec import OF_THE_USER, Mount
 from .docker_launcher import DockerJobLauncher
 from .docker_state import ContainerState
 from .flare import process as flare_process
-from .flare.job_failure import TELLS_FAILURES, return_code_of, tell_server
+from .flare.job_failure import TELLS_FAILURES, return_code_of, tell_server, tell_server_again
 from .flare.job_handle import NVFlareJobHandle, end_in_background
 from .flare.kit import KIT_FILES, FlareKit, check_run_folder, is_readable, storage
+from .flare.kit_site import KitSite, context_of_job, heard_by_kit
 from .flare.process import RETURN_CODE_FILE, value_of
 from .job_handle import ContainerJobHandle
 from .keeping.job_folder import JobFolder
+from .keeping.reservations import Reservations
 from .launch_plan import LaunchPlan
 from .policy import site_args
 from .policy.job_command import CREDENTIAL_VARIABLES
@@ -61,14 +64,14 @@ __all__ = [
     "return_code_of",
 ]
 
+LAUNCHER_KEY = "__flcore_job_launcher__"
+"""In each context of a site: its launcher, for who answers for the site before a job is launched."""
 HOST_WORKSPACE = "NVFL_DOCKER_WORKSPACE"
 """NVIDIA FLARE's variable of a parent in a container: where the engine's host has the kit."""
 
 _FOLDER_SIZE = 64 << 20
 """Bytes, in memory, of what a job writes in a folder that is not its own."""
 _UNFINISHED = [RunStatus.RUNNING, RunStatus.DISPATCHED]
-_TELL_AGAIN = (1.0, 3.0, 10.0, 30.0)
-"""Seconds after which a server is told again."""
 _SOMEWHERE = "/workspace"
 
 
@@ -82,6 +85,8 @@ class KitLauncher(DockerJobLauncher):
         private_key: jobs get the site's private key, and connect to the server themselves, too, as NVIDIA FLARE has it:
             only for jobs that send "secure" messages to each other. Without it they get a key that opens nothing.
         kit_files: what of the kit jobs see, read-only: globs below the site's workspace.
+        journal: what happens to jobs is written down in the kit's ``.flcore/journal.jsonl``, also where no component of
+            the kit does so.
         kwargs: see :class:`launchers.docker_launcher.DockerJobLauncher`.
     """
 
@@ -95,6 +100,7 @@ class KitLauncher(DockerJobLauncher):
         python: str = "python3",
         private_key: bool = False,
         kit_files: Sequence[str] = KIT_FILES,
+        journal: bool = True,
         **kwargs: Any,
     ) -> None:
         problems = Problems()
@@ -104,6 +110,7 @@ class KitLauncher(DockerJobLauncher):
         self.python = checked(site_args.text, "python", python)
         self.private_key = checked(site_args.flag, "private_key", private_key)
         self.kit_files = checked(site_args.texts, "kit_files", kit_files)
+        self.journal = checked(site_args.flag, "journal", journal)
         problems.raise_all(ValueError)
 
     def argument_names(self) -> Sequence[str]:
@@ -180,7 +187,7 @@ class KitLauncher(DockerJobLauncher):
         if Path(custom).is_dir():
             variables["PYTHONPATH"] += f":{self.place(custom, fl_ctx)}"
         alone = {} if self.private_key else flare_process.PARENT_ALONE
-        return {**flare_process.HOME, **alone, **variables}
+        return {**alone, **variables}
 
     def job_mounts(self, folder: Path | None, fl_ctx: FLContext) -> tuple[Mount, ...]:
         shared = flare_process.shared_folder(self.job_args(fl_ctx))
@@ -200,10 +207,7 @@ class KitLauncher(DockerJobLauncher):
                 remove(RETURN_CODE_FILE, opened)  # of an earlier run: a launch fails if it cannot go
 
     def job_context(self, engine: Any, job_id: str) -> FLContext:
-        fl_ctx: FLContext = engine.new_context()
-        fl_ctx.remove_prop(FLContextKey.CURRENT_RUN, force_removal=True)  # it says that a parent is in none
-        fl_ctx.set_prop(FLContextKey.CURRENT_RUN, job_id, private=False, sticky=False)
-        return fl_ctx
+        return context_of_job(engine, job_id)
 
 
 class ClientKitLauncher(KitLauncher):
@@ -242,8 +246,13 @@ class _NVFlareJobLauncher(JobLauncherSpec):  # type: ignore[misc]  # its base is
         super().__init__()
         self.launcher = self.kind(mount_path, *args, **kwargs)
         self.launcher.name = type(self).__name__
+        self.reservations = Reservations()
+        """For jobs of which the site was asked whether it has room for them."""
+        self.journal = self.launcher.journal
         self._handles: dict[str, ContainerJobHandle] = {}
         """Of the jobs that run, by id."""
+        self.kit_site: KitSite | None = None
+        """Of the kit's components of flcore's kind, once the parent has started."""
         self._forgotten: set[str] = set()
         """Those of a dead parent, which NVIDIA FLARE has not taken up again."""
         self._lock = threading.Lock()
@@ -251,14 +260,27 @@ class _NVFlareJobLauncher(JobLauncherSpec):  # type: ignore[misc]  # its base is
         """The job and the context of this thread's last BEFORE_JOB_LAUNCH, which is not the one of the launch."""
 
     def handle_event(self, event_type: str, fl_ctx: Any) -> None:
-        """Volunteer before a launch; find, and end, what a dead parent has left; end all at the site's end."""
+        """Volunteer before a launch; find, and end, what a dead parent has left; end all at the site's end.
+
+        And have the kit's components of flcore's kind hear of all: of an end behind all jobs, of all else first.
+        """
+        with heard_by_kit(self, event_type, fl_ctx):
+            self._react(event_type, fl_ctx)
+
+    def _react(self, event_type: str, fl_ctx: Any) -> None:
         if event_type == EventType.BEFORE_JOB_LAUNCH:
             self._volunteer(fl_ctx)
+        elif event_type == EventType.SYSTEM_BOOTSTRAP:
+            fl_ctx.set_prop(LAUNCHER_KEY, self, private=True, sticky=True)
         elif event_type == EventType.SYSTEM_START:
-            self.launcher.handle_event(event_type, fl_ctx)
+            try:
+                self.launcher.handle_event(event_type, fl_ctx)
+            finally:
+                self.reservations.open()
         elif event_type == EventType.JOB_RECOVERED:
             self._end_recovered(fl_ctx.get_prop(FLContextKey.JOB_HANDLE), fl_ctx.get_engine())
         elif event_type == EventType.SYSTEM_END:
+            self.reservations.close()
             self._end_all()
             self.launcher.handle_event(event_type, fl_ctx)
 
@@ -268,20 +290,26 @@ class _NVFlareJobLauncher(JobLauncherSpec):  # type: ignore[misc]  # its base is
         A component may have refused it at BEFORE_JOB_LAUNCH. NVIDIA FLARE itself heeds that at earlier events only.
         """
         job_id = get_job_id(job_meta)
-        workspace = fl_ctx.get_prop(FLContextKey.WORKSPACE_OBJECT)
-        folder = Path(workspace.get_run_dir(job_id))
+        folder = Path(fl_ctx.get_prop(FLContextKey.WORKSPACE_OBJECT).get_run_dir(job_id))
         try:
-            self._raise_refusal(job_id)
-            check_run_folder(job_id, folder, Path(workspace.get_app_dir(job_id)).name)
-            if earlier := self._handles.get(job_id):  # of a parent that was killed
-                self._forgotten.discard(job_id)
-                earlier.terminate(by="NVIDIA FLARE, which launches it again")
-            handle = self.launcher.launch_job(job_meta, fl_ctx)
+            launch = partial(self.kit_site.launch, self._launch) if self.kit_site else self._launch
+            with self.reservations.used(job_id):
+                handle = launch(job_meta, fl_ctx)
         except FLCoreError as error:  # NVIDIA FLARE tells the server, but not the site's own log
             self.logger.warning("job %s: not launched: %s", job_id, error)
             raise
-        self._keep(handle)
         return NVFlareJobHandle(handle, folder, partial(self.job_failed, fl_ctx.get_engine(), job_id))
+
+    def _launch(self, job_meta: dict[str, Any], fl_ctx: Any) -> ContainerJobHandle:
+        job_id, workspace = get_job_id(job_meta), fl_ctx.get_prop(FLContextKey.WORKSPACE_OBJECT)
+        self._raise_refusal(job_id)
+        check_run_folder(job_id, Path(workspace.get_run_dir(job_id)), Path(workspace.get_app_dir(job_id)).name)
+        if earlier := self._handles.get(job_id):  # of a parent that was killed
+            self._forgotten.discard(job_id)
+            earlier.terminate(by="NVIDIA FLARE, which launches it again")
+        handle = self.launcher.launch_job(job_meta, fl_ctx)
+        self._keep(handle)
+        return handle
 
     def job_failed(self, engine: Any, job_id: str, result: JobResult) -> None:
         """Do what is to be done for a job that has failed, beside returning the reason."""
@@ -349,20 +377,9 @@ class ClientDockerJobLauncher(_NVFlareJobLauncher):
     kind = ClientKitLauncher
 
     def job_failed(self, engine: Any, job_id: str, result: JobResult) -> None:
-        """Tell the server up to 2.7, where NVIDIA FLARE tells it of nothing but of code that it does not trust.
-
-        And again: a server forgets what it is told of a job that it is starting, until all its clients have started it.
-        """
-        if TELLS_FAILURES:
-            return
-        tell_server(engine, job_id, result)
-        for delay in _TELL_AGAIN:
-            timer = threading.Timer(delay, tell_server, (engine, job_id, result))
-            timer.daemon = True
-            try:
-                timer.start()
-            except RuntimeError as error:
-                self.logger.warning("job %s: the server is not told again: %s", job_id, error)
+        """Tell the server up to 2.7, where NVIDIA FLARE tells it of nothing but of code that it does not trust."""
+        if not TELLS_FAILURES:
+            tell_server_again(engine, job_id, result)
 
     def job_forgotten(self, engine: Any, job_id: str, result: JobResult) -> None:
         """Tell the server, which would wait for the job for ever."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from configparser import ConfigParser
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -21,10 +22,17 @@ def demo_config(site: str, folder: Path) -> str:
 
 def environment(folder: Path, *requirements: str) -> Path:
     """Return the interpreter of an environment with these packages; make it if it is missing, which takes minutes."""
-    installed = folder / "installed"
-    if not installed.exists() or installed.read_text() != repr(requirements):
+    installed, wanted = folder / "installed", f"{requirements} {_own_options()}"
+    if not installed.exists() or installed.read_text() != wanted:
         print(f"installing {' '.join(requirements)} in {folder.relative_to(ROOT)}", file=sys.stderr, flush=True)
         subprocess.run([sys.executable, "-m", "venv", "--clear", folder], check=True)
         subprocess.run([folder / "bin/python", "-m", "pip", "install", "-qq", *requirements], check=True, cwd=ROOT)
-        installed.write_text(repr(requirements))
+        installed.write_text(wanted)
     return folder / "bin/python"
+
+
+def _own_options() -> dict[str, dict[str, str]]:
+    """Return what of this checkout an installation in place learns once: its requirements, its commands."""
+    setup = ConfigParser(interpolation=None)
+    setup.read(ROOT / "setup.cfg")
+    return {name: dict(setup[name]) for name in setup.sections() if name.startswith("options")}

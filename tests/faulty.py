@@ -27,6 +27,7 @@ ENGINE_CALLS = (
     *(
         "traits",
         "create",
+        "passwd_of",
         "find_image",
         "start",
         "inspect",

@@ -39,6 +39,7 @@ one_line = st.one_of(
     ),
     lines_of("completed", job_id=ids, result=results),
     lines_of("aborted", job_id=ids, result=results),
+    lines_of("federated_failure", job_id=ids, status=st.just("FINISHED:ABORTED")),
     lines_of("usage", job_id=ids, cpu_seconds=times, memory=st.integers(0, 9)),
     lines_of("image_pulled", image=st.just("x"), seconds=times, error=st.just("")),
     lines_of("engine_unreachable", reason=st.just("down")),

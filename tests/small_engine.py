@@ -46,6 +46,8 @@ class SmallEngine(ThreadingMixIn, UnixStreamServer):
         """Whether it does so after an answer, as a real engine does, unless the client says otherwise."""
         self.answers = dict(ANSWERS)
         """Of a body that is an iterator, each piece is said when it comes."""
+        self.heads: dict[str, dict[str, str]] = {}
+        """What stands in the heads of its answers, beside their length."""
         self.asked: list[str] = []
         self.queries: list[tuple[str, dict[str, str]]] = []
         """By which parameters it was asked, by path."""
@@ -103,11 +105,11 @@ class _Answer(BaseHTTPRequestHandler):
             self.server.is_silent.set()
             self.server.end.wait()
         else:
-            self._say(*self.server.answers[request])
+            self._say(*self.server.answers[request], self.server.heads.get(request))
 
     do_GET = do_POST = do_DELETE = _answer  # noqa: N815 - the names of http.server
 
-    def _say(self, status: int, body: Any) -> None:
+    def _say(self, status: int, body: Any, head: dict[str, str] | None = None) -> None:
         if isinstance(body, Iterator):
             self._stream(status, body)
             return
@@ -115,6 +117,8 @@ class _Answer(BaseHTTPRequestHandler):
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(data)))
+        for name, value in (head or {}).items():
+            self.send_header(name, value)
         self.end_headers()
         if data:  # who has read that there is none may be gone
             self.wfile.write(data)

@@ -2,27 +2,48 @@
 
 A package adds commands by entry points of the group ``flcore.commands``: functions that get argparse's subparsers, and
 call :func:`add_command`. They are loaded whenever the command line is parsed, so what is slow is imported by ``run``.
+
+It adds to what ``flcore check`` can check by those of the group ``flcore.checks``: functions that get a folder, and all
+folders that are checked, and return a :class:`FolderCheck`, or raise ConfigError: what a folder of theirs would be.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
+from ..disk.os_errors import in_words
+from ..errors import ConfigError
 from ..import_path import import_from
 
 if TYPE_CHECKING:
+    from ..job_launcher_spec import Check
     from ..site_config import SiteConfig
 
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 COMMANDS_GROUP = "flcore.commands"
+CHECKS_GROUP = "flcore.checks"
 
 EXIT_OK, EXIT_FAILED, EXIT_ERROR, EXIT_NO_OUTPUT, EXIT_INTERRUPTED, EXIT_BROKEN_PIPE = 0, 1, 2, 74, 130, 141
+
+
+class FolderCheck(Protocol):
+    """The check of a site whose config is a folder."""
+
+    @property
+    def title(self) -> str:
+        """What it is."""
+        ...
+
+    def checks(self) -> Iterable[Check]:
+        """Yield what was found. May raise ConfigError at the end, with a line for each thing that is wrong."""
+        ...
 
 
 def add_command(
@@ -44,8 +65,35 @@ def add_command(
 
 def add_commands_of_packages(commands: Commands) -> None:
     """Add what other packages have registered, in the order of their names."""
-    for entry_point in _registered_commands():
+    for entry_point in _registered(COMMANDS_GROUP):
         entry_point.load()(commands)
+
+
+def check_of_folder(folder: Path, folders: Sequence[Path]) -> FolderCheck:
+    """Return the check of a folder by the package that knows it. Raises ConfigError if none does."""
+    reasons = []
+    for entry_point in _registered(CHECKS_GROUP):
+        try:
+            found: FolderCheck = entry_point.load()(folder, folders)
+        except ConfigError as error:
+            reasons.append(str(error))
+        else:
+            return found
+    raise ConfigError("\n".join(reasons) or f"{folder}: is a folder; name a site's config")
+
+
+@contextmanager
+def disk_in_words() -> Iterator[None]:
+    """Raise ConfigError, which names the path, for a file or folder that a disk does not let be looked at.
+
+    What standard output does not take is another matter, and passed on.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None:
+            raise
+        raise ConfigError(in_words(error)) from error
 
 
 def read_config(path: str) -> SiteConfig:
@@ -64,5 +112,5 @@ def whole_number(text: str) -> int:
 
 
 @cache
-def _registered_commands() -> list[EntryPoint]:
-    return sorted(entry_points(group=COMMANDS_GROUP), key=lambda found: found.name)
+def _registered(group: str) -> list[EntryPoint]:
+    return sorted(entry_points(group=group), key=lambda found: found.name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import logging
+import os
 import signal
 import sys
 import traceback
@@ -27,6 +28,8 @@ from .command import (
     Commands,
     add_command,
     add_commands_of_packages,
+    check_of_folder,
+    disk_in_words,
     read_config,
 )
 from .completion import add_completion, complete_if_asked
@@ -44,6 +47,12 @@ _RUN_EXAMPLE = """example:
 exit status: 0 if every site succeeded, 1 if not, 2 for an error before the job ran, 130 after Ctrl-C"""
 _CHECK_EXAMPLE = """example:
   flcore check configs/docker/*.json
+  flcore check prod_00/site-1
+
+A folder is a startup kit of NVIDIA FLARE's, whose parent is to launch its jobs by flcore: what it would find is looked
+at before it is started (see `flcore nvflare install`).
+
+a line per thing: ok; warning, of what an engine does not enforce; MISSING, without which no job runs
 
 exit status: 0 if all is there, be it with warnings, 1 if something is missing, 2 if a config is wrong"""
 
@@ -128,15 +137,27 @@ def check(args: argparse.Namespace) -> int:
     from ..submitted_job import SubmittedJob
     from ..workflow import JobWorkflow
 
+    folders = [path for path in args.config if os.path.isdir(path)]  # noqa: PTH112 - pathlib's may raise
+    if folders and args.job:
+        raise ConfigError(f"--job: is for sites' configs, and {folders[0]} is a folder")
     complete = True
-    sites = []
+    sites: list[Site] = []
+    wrong: list[ConfigError] = []
     for path in args.config:
-        config = read_config(path)
-        site = Site.from_config(config)
+        try:
+            if path in folders:
+                complete &= _check_folder(Path(path), list(map(Path, folders)))
+                continue
+            site = Site.from_config(read_config(path))
+        except ConfigError as error:
+            wrong.append(error)
+            continue
         sites.append(site)
         print(f"{path}: site {site.name}, {len(site.components())} components")
         complete &= _check_workspace(site)
         complete &= _check_launchers(site)
+    if wrong:
+        raise ConfigError("\n".join(map(str, wrong))) from wrong[0]
     if args.job:
         complete &= _describe(JobWorkflow(SubmittedJob.read(args.job), sites), as_json=False) == EXIT_OK
     return EXIT_OK if complete else EXIT_FAILED
@@ -159,6 +180,18 @@ def _launchers(site: Site) -> dict[str, JobLauncherSpec]:
     from ..job_launcher_spec import JobLauncherSpec
 
     return {key: c for key, c in site.components().items() if isinstance(c, JobLauncherSpec)}
+
+
+def _check_folder(folder: Path, folders: Sequence[Path]) -> bool:
+    """Say the same of a site whose config is a folder, as NVIDIA FLARE's are."""
+    complete = True
+    with disk_in_words():
+        checked = check_of_folder(folder, folders)
+        print(f"{visible(str(folder))}: {visible(checked.title)}")
+        for found in checked.checks():
+            print(f"  {_level_of(found)}  {visible(f'{found.what}: {found.detail}')}")
+            complete &= found.ok
+    return complete
 
 
 def _check_workspace(site: Site) -> bool:
@@ -265,6 +298,12 @@ def _add_run(commands: Commands) -> None:
 
 
 def _add_check(commands: Commands) -> None:
-    parser = add_command(commands, "check", check, "check site configs", _CHECK_EXAMPLE)
-    parser.add_argument("config", metavar="CONFIG", nargs="+", help="a site's config")
-    parser.add_argument("--job", metavar="JOB_DIR", help="also print what a job on these sites would be launched with")
+    parser = add_command(
+        commands, "check", check, "say whether configs load, and what of their needs is there", _CHECK_EXAMPLE
+    )
+    parser.add_argument("config", metavar="CONFIG", nargs="+", help="a site's config, or a kit of NVIDIA FLARE's")
+    parser.add_argument(
+        "--job",
+        metavar="JOB_DIR",
+        help="also print what a job on these sites would be launched with, and what of it is passed over",
+    )

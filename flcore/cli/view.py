@@ -272,7 +272,8 @@ def launches_as_text(launches: Mapping[str, LaunchRequest | FLCoreError | None])
 
 def _launch_as_dict(launch: LaunchRequest | FLCoreError | None) -> Any:
     if isinstance(launch, LaunchRequest):
-        return {"host": launch.host, "request": launch.request, "origins": launch.origins}
+        told = {"passed_over": dict(launch.passed_over)} if launch.passed_over else {}
+        return {"host": launch.host, "request": launch.request, "origins": launch.origins, **told}
     return {"error": str(launch)} if launch else None
 
 
@@ -289,6 +290,7 @@ def _launch_lines(site: str, launch: LaunchRequest | FLCoreError | None) -> Iter
     origins = max(len(origin) for origin in launch.origins.values())
     for path, value in settings:
         yield visible(f"  {path:{width}}  {launch.origins[path]:{origins}}  {value}")
+    yield from (visible(f"  passed over: {path}: {why}") for path, why in launch.passed_over.items())
 
 
 def _settings(launch: LaunchRequest) -> Iterator[tuple[str, str]]:

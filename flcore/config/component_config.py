@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import ConfigError
 from ..fl_component import FLComponent
-from .problems import Problems
+from .problems import Problems, did_you_mean
 from .strict_json import check_values, shown
 
 if TYPE_CHECKING:
@@ -167,7 +167,7 @@ class ComponentBuilder:
     def _registered(self, name: str, where: str) -> Any:
         registered = _registered_components()
         if name not in registered.names:
-            raise self._error(where, f"no installed package registers {name!r}{_did_you_mean(name, registered.names)}")
+            raise self._error(where, f"no installed package registers {name!r}{did_you_mean(name, registered.names)}")
         return self._import(registered[name].value.replace(":", "."), where)
 
     def _import(self, path: str, where: str) -> Any:
@@ -184,7 +184,7 @@ class ComponentBuilder:
         if not hasattr(module, class_name):
             if hasattr(module, "__path__") and importlib.util.find_spec(path):
                 raise self._error(where, f"{path} is a module, not a class")
-            hint = _did_you_mean(class_name, vars(module))
+            hint = did_you_mean(class_name, vars(module))
             raise self._error(where, f"the module {module_name} has no {class_name}{hint}")
         return getattr(module, class_name)
 
@@ -219,7 +219,7 @@ def check_keys(config: Iterable[Any], known: Any, where: str) -> None:
     problems = Problems()
     for key in config:
         if key not in known:
-            hint = _did_you_mean(key, known) or f"; known are {', '.join(sorted(known)) or 'none'}"
+            hint = did_you_mean(key, known) or f"; known are {', '.join(sorted(known)) or 'none'}"
             problems.lines.append(f"{where}: unknown key {key!r}{hint}")
     problems.raise_all(ConfigError)
 
@@ -236,13 +236,6 @@ def _is_component_config(value: Mapping[str, Any]) -> bool:
     if value.get("config_type") == "dict":
         return False
     return value.get("config_type") == "component" or "path" in value or "class_path" in value
-
-
-def _did_you_mean(word: Any, known: Any) -> str:
-    import difflib  # only a config that is wrong has need of it
-
-    close = difflib.get_close_matches(str(word), [str(name) for name in known], n=1)
-    return f"; did you mean {close[0]!r}?" if close else ""
 
 
 def _unexpected(error: Exception, arguments: Mapping[str, Any]) -> list[str]:

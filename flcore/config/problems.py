@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, ParamSpec, TypeVar, cast
 
 from ..errors import ConfigError
@@ -32,3 +32,11 @@ class Problems:
         """Raise one error with all that was noted, a line each; do nothing if there is nothing."""
         if self.lines:
             raise kind("\n".join(self.lines))
+
+
+def did_you_mean(word: object, known: Iterable[object]) -> str:
+    """Return a question behind a word that nobody knows; empty where it is like none of those that are known."""
+    import difflib  # only a config that is wrong has need of it
+
+    close = difflib.get_close_matches(str(word), [str(name) for name in known], n=1)
+    return f"; did you mean {close[0]!r}?" if close else ""

@@ -5,6 +5,7 @@
     <workspace>/.flcore/lock          held while one process changes what is here
     <workspace>/.flcore/parents/<id>  locked for as long as the process that has this id lives
     <workspace>/.flcore/jobs/         the records of the launchers' jobs
+    <workspace>/.flcore/images/       what the launchers' images know of users
     <workspace>/.flcore/journal.jsonl what a JobJournal has written
 
 Several processes may share it. All functions raise OSError.

@@ -68,6 +68,8 @@ class JobHistory:
     """Whether the site has said that it is over; till then its container's end may be all that is known."""
     closed_at: float | None = None
     """When it said so."""
+    federation: str = ""
+    """How the job of all sites has ended, if that is told, and is not well: this site's part may have succeeded."""
     pulls: list[ImagePull] = field(default_factory=list)
     """What its site pulled while it was being launched."""
     recovered: int = 0
@@ -182,6 +184,8 @@ class SiteHistory:
             _take_in_change(job, line)
         elif event in ("completed", "aborted"):
             job.result, job.is_closed, job.closed_at = JobResult.from_dict(line["result"]), True, line["time"]
+        elif event == "federated_failure":
+            job.federation = str(line["status"])
         elif event == "usage":
             job.usage.append(JobUsage(job.job_id, job.site, line["time"], line["cpu_seconds"], line["memory"]))
 

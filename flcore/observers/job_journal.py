@@ -18,6 +18,7 @@ state_change        those of ``JobStateChange``; the last one of a job has its `
 completed, aborted  ``result``: the job has ended, or (aborted) could not be launched
 usage               those of ``JobUsage``
 image_pulled        those of ``ImagePullProgress``, and ``parent``
+federated_failure   ``status``: the job of all sites has not ended well, whatever this site's ``result`` says
 engine_unreachable  ``reason``, ``launcher``, ``parent``: an outage that is not told to be over ends with that process
 engine_reachable    the same
 ==================  ====================================================================================
@@ -95,6 +96,7 @@ class JobJournal(FLComponent):
             EventType.JOB_ABORTED: lambda fl_ctx: self._ended("aborted", fl_ctx),
             EventType.JOB_USAGE: self._usage,
             EventType.IMAGE_PULL_PROGRESS: self._pulled,
+            EventType.FEDERATED_JOB_FAILED: self._federation_failed,
             EventType.ENGINE_UNREACHABLE: lambda fl_ctx: self._engine("engine_unreachable", fl_ctx),
             EventType.ENGINE_REACHABLE: lambda fl_ctx: self._engine("engine_reachable", fl_ctx),
         }
@@ -165,6 +167,9 @@ class JobJournal(FLComponent):
         progress = ImagePullProgress.of(fl_ctx)
         if progress.ended:
             self._write("image_pulled", fl_ctx, parent=self._parent_id(), **progress.as_dict())
+
+    def _federation_failed(self, fl_ctx: FLContext) -> None:
+        self._write("federated_failure", fl_ctx, status=str(fl_ctx.get_prop(FLContextKey.EVENT_DATA, "")))
 
     def _engine(self, event: str, fl_ctx: FLContext) -> None:
         reason, launcher = (

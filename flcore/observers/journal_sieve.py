@@ -89,6 +89,7 @@ _LINE = re.compile(
 _USED_BY = re.compile(rb'("site": "[^"\\\n]*", "job_id": "[^"\\\n]*"), "cpu_seconds": ')
 _BETWEEN = b', "job_id": "'
 _LAUNCHING = b"{" + as_written("event", "launching")
+_BEHIND_THE_END = b"{" + as_written("event", "federated_failure")
 _TEXT = r'"(?:[ !#-\[\]-~]++|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*+"'
 _NUMBER = r"-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?"
 _NUMBER_OR_NULL = f"(?:null|{_NUMBER})"
@@ -153,5 +154,6 @@ def _has_ended(lines: Sequence[bytes]) -> bool:
 
     Where it was launched twice, its last line may be of the run before.
     """
-    is_told = _END.fullmatch(lines[-1]) is not None
+    last = next((line for line in reversed(lines) if not line.startswith(_BEHIND_THE_END)), b"")
+    is_told = _END.fullmatch(last) is not None
     return is_told and not [line for line in lines[1:] if line.startswith(_LAUNCHING)]

@@ -33,15 +33,15 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from importlib.util import find_spec
 from ipaddress import ip_address
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
+from ..admission import Load
 from ..errors import ConfigError
 from ..event_type import EventType
 from ..fl_component import FLComponent
 from ..fl_constant import FLContextKey
 from ..fl_context import FLContext
 from ..job_launcher_spec import JobLauncherSpec, JobResult, JobStateChange, JobUsage
-from ..site import Site
 from ..threads import no_thread
 from .job_tally import Distribution, JobTally, Values
 
@@ -100,12 +100,24 @@ METRICS: Mapping[str, Metric] = {
 """By what it shows: of a ``JobTally``, a site's load, or a launcher's figures."""
 
 
+@runtime_checkable
+class Asked(Protocol):
+    """An engine that tells figures of its own, as a ``Site`` does."""
+
+    @property
+    def load(self) -> Load:
+        """How much it is at."""
+
+    def components(self) -> Mapping[str, FLComponent]:
+        """Return what it has, by id."""
+
+
 class MetricsExporter(FLComponent):
     """Serves figures of its site at ``http://<host>:<port>/metrics``, from the system's start to its end.
 
     What events tell is counted as they come; a site's load and its launchers' figures are asked for at each scrape, and
-    no engine ever is. In an FL engine that is no ``Site`` there are the figures that events tell. Where the port cannot
-    be had, that is one line in the log, and jobs go on.
+    no engine ever is. In an FL engine that cannot be ``Asked`` there are the figures that events tell. Where the port
+    cannot be had, that is one line in the log, and jobs go on.
 
     Args:
         port: to listen on; 0 is any that is free.
@@ -155,7 +167,7 @@ class MetricsExporter(FLComponent):
 
     def collector(self, site: str, engine: Any = None) -> Collector:
         """Return what a registry of prometheus-client takes, for whoever serves it himself."""
-        return Collector(site, self._tally, engine if isinstance(engine, Site) else None)
+        return Collector(site, self._tally, engine if isinstance(engine, Asked) else None)
 
     def _open(self, fl_ctx: FLContext) -> None:
         if self._stop:
@@ -189,7 +201,7 @@ class MetricsExporter(FLComponent):
 class Collector:
     """Makes metrics of what is counted, at each scrape."""
 
-    def __init__(self, site: str, tally: JobTally, engine: Site | None) -> None:
+    def __init__(self, site: str, tally: JobTally, engine: Asked | None) -> None:
         self._site = site
         self._tally = tally
         self._engine = engine
@@ -210,7 +222,7 @@ class Collector:
             yield family
 
 
-def _values_of_site(site: Site) -> dict[str, Values]:
+def _values_of_site(site: Asked) -> dict[str, Values]:
     launchers = {name: c for name, c in site.components().items() if isinstance(c, JobLauncherSpec)}
     told = {name: figures for name, launcher in launchers.items() if (figures := launcher.figures())}
     return {

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import threading
 from typing import Any
 
 from nvflare.fuel.common.exit_codes import ProcessExitCode
@@ -11,9 +13,13 @@ from nvflare.private.fed.client import client_executor
 
 from flcore.job_launcher_spec import JobResult, JobReturnCode
 
+logger = logging.getLogger(__name__)
+
 TELLS_FAILURES = hasattr(client_executor, "REPORTABLE_JOB_FAILURES")
 """Whether a client of this NVIDIA FLARE tells the server by itself that a job has failed."""
 _REASON_LENGTH = 500
+_TELL_AGAIN = (1.0, 3.0, 10.0, 30.0)
+"""Seconds after which a server is told again."""
 
 
 def return_code_of(result: JobResult | None) -> int:
@@ -48,3 +54,18 @@ def tell_server(engine: Any, job_id: str, result: JobResult) -> None:
         message=new_cell_message(headers={}, payload=failure),
         optional=True,
     )
+
+
+def tell_server_again(engine: Any, job_id: str, result: JobResult) -> None:
+    """Tell the server that a client's job has failed, now and several times.
+
+    It forgets what it is told of a job that it is starting, until all its clients have started it.
+    """
+    tell_server(engine, job_id, result)
+    for delay in _TELL_AGAIN:
+        timer = threading.Timer(delay, tell_server, (engine, job_id, result))
+        timer.daemon = True
+        try:
+            timer.start()
+        except RuntimeError as error:
+            logger.warning("job %s: the server is not told again: %s", job_id, error)

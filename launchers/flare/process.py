@@ -22,8 +22,6 @@ PARENT_HOST = "flare-parent"
 """The name by which a job finds its parent, where that listens on every address of its machine or container."""
 RETURN_CODE_FILE = "_process_rc.txt"
 """In a job's folder: what its process has written as its return code, before it killed itself."""
-HOME = {"HOME": "/tmp", "USER": "nvflare"}  # noqa: S108 - of the container
-"""What libraries want to know of a user that the image may not know."""
 PARENT_ALONE = {"NVFLARE_BACKBONE_CONN_GEN": "1"}
 """Has a job's process make no connection but the one to its parent, which passes on what is meant for others."""
 

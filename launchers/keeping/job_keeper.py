@@ -42,6 +42,7 @@ from .image_puller import ImagePuller
 from .job_recovery import JobRecovery
 from .launch_steps import Launchpad, LaunchSteps
 from .loans import Loans
+from .user_names import UserNames
 
 logger = logging.getLogger(__name__)
 
@@ -100,6 +101,7 @@ class JobKeeper:
         self._store = store if store and runtime.remembers else None
         self.log_path = log_path
         self._settings = settings
+        self._names = UserNames(self._store.folder / "images") if self._store else None
         self._loans = loans
         self._listener = listener
         self._end_of = end_of
@@ -149,7 +151,7 @@ class JobKeeper:
             spec = self._loans.lend_gpus(job, spec, gpus, self.runtime.remembers)
             spec = self._loans.lend_secrets(job, spec)
             with _hiding(job.hooks.secrets):
-                steps.create(self._labelled(spec, who, image))
+                self._create(steps, job, self._labelled(spec, who, image))
                 job.note(container_id=job.identity.container_id)
                 self.tracker.watch_unstarted(job)  # before the start, so that no end is too quick to be seen
                 confirm(spec.host_user)
@@ -158,11 +160,39 @@ class JobKeeper:
                 launch.note_handle(handle)
         return handle
 
+    def _create(self, steps: LaunchSteps, job: TrackedJob, spec: ContainerSpec) -> None:
+        """Create a job's container, in which its user has a name."""
+        names, record = self._names, job.hooks.record
+        steps.create(names.named(spec, record) if names else spec)
+        if names and names.lacks(spec, job.identity.container_id, self.runtime):
+            steps.create_anew(names.named(spec, record))
+
     def abort_launch(self, job_id: str, by: str) -> bool:
         """Call a launch back; False if there is none, or it is too late. Then what runs can be ended."""
         with self._lock:
             launch = self._launching.get(job_id)
         return launch is not None and launch.request_end(by)
+
+    def job_ids(self) -> frozenset[str]:
+        """Return the jobs that are being launched, or run, or have left something that is still to be cleaned up."""
+        kept = [job.identity.job_id for job in list(self._jobs.values())]
+        return frozenset((*kept, *list(self._launching)))
+
+    def reserve_gpus(self, job_id: str, count: int) -> None:
+        """Keep so many GPUs for a job until it is launched, which takes them, or they are given back.
+
+        Once more for the same job: in place of what was kept for it. They are free as soon as this process is dead.
+        Raises NoGpuError if too few are free, JobRejectedError if the site has fewer, or JobLaunchError.
+        """
+        self._loans.reserve_gpus(JobIdentity(job_id, self._site, "", nonce=secrets.token_hex(8)), count)
+
+    def give_back_gpus(self, job_id: str) -> None:
+        """Keep none for a job any more. What it has been launched with is its own. Idempotent."""
+        self._loans.give_back_gpus(job_id)
+
+    def count_gpus(self) -> tuple[int, int]:
+        """Return how many GPUs the site has, and how many are free. Raises JobLaunchError if it cannot be found out."""
+        return self._loans.count_gpus()
 
     def recover(self) -> None:
         """Take over the jobs of dead processes of this site. Asks no engine before it returns.

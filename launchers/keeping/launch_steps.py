@@ -127,6 +127,13 @@ class LaunchSteps:
                 return
             self._launch.wait_for_end_request(_RETRY_INTERVAL)
 
+    def create_anew(self, spec: ContainerSpec) -> None:
+        """Create the container in place of the one that was made, and must be another. Once that is gone."""
+        self._pad.runtime.remove(self._job.identity.container_id)
+        self._job.place("")
+        self._asked = False
+        self.create(spec)
+
     def _create_once(self, spec: ContainerSpec) -> str:
         asked_before, self._asked = self._asked, True
         try:

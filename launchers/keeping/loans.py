@@ -9,6 +9,7 @@ from flcore.errors import JobLaunchError
 
 from ..container_spec import ContainerSpec
 from ..records.gpu_leases import GpuLeases
+from ..records.job_record import JobIdentity
 from ..runtime.base import Runtime
 from ..runtime.engine_traits import EngineTraits
 from ..tracking.tracked_job import TrackedJob
@@ -44,17 +45,37 @@ class Loans:
         if self.users:
             self.users.take_back(folder, runtime.traits())
 
+    def reserve_gpus(self, who: JobIdentity, count: int) -> None:
+        """Keep so many GPUs for a job that is to come, in place of what is kept for it. Raises JobLaunchError."""
+        if self.gpus is None:
+            if count:
+                raise _no_leases(who.job_id)
+        elif count:
+            self.gpus.reserve(count, who)
+        else:
+            self.gpus.give_back(who.job_id)
+
+    def give_back_gpus(self, job_id: str) -> None:
+        """Keep none for a job any more. What it has been lent is its own. Idempotent."""
+        if self.gpus:
+            self.gpus.give_back(job_id)
+
+    def count_gpus(self) -> tuple[int, int]:
+        """Return how many GPUs there are, and how many of them are free. Raises JobLaunchError."""
+        return self.gpus.count() if self.gpus else (0, 0)
+
     def lend_gpus(self, job: TrackedJob, spec: ContainerSpec, count: int, is_found_again: bool) -> ContainerSpec:
         """Return a spec with so many GPUs, which are the job's as long as there is its record.
 
         ``is_found_again``: the job outlives this process, so that only its record can tell who has them. A job without
-        one has them until it gives them back. Raises JobLaunchError, such as NoGpuError.
+        one has them until it gives them back. Those that were reserved for it are the first that it gets. Raises
+        JobLaunchError, such as NoGpuError.
         """
         if not count:
             return spec
         record = job.hooks.record
         if self.gpus is None or (is_found_again and not record):
-            raise JobLaunchError(f"job {job.identity.job_id}: a site without a workspace cannot lease GPUs")
+            raise _no_leases(job.identity.job_id)
         lease = self.gpus.take(count, job.identity, record.path if record else None)
         job.hooks = replace(job.hooks, lock=lease.lock)
         # A process that outlives this one keeps the lock by the descriptor that it inherits.
@@ -76,3 +97,7 @@ class Loans:
     def take_secrets_back(self, job: TrackedJob) -> bool:
         """Remove the files of a job's secrets. Idempotent; what goes wrong is logged. False: try again."""
         return self.secrets.take_back(job.identity.nonce)
+
+
+def _no_leases(job_id: str) -> JobLaunchError:
+    return JobLaunchError(f"job {job_id}: a site without a workspace cannot lease GPUs")

@@ -9,16 +9,19 @@ from flcore.cli.command import Commands, add_command, whole_number
 from flcore.cli.completion import completed_by
 
 _SCOPE = """which jobs: by default those of the sites in ./workspace, and of those, root's or your own, whose containers
-Docker's default engine has; with --site only those of that site, wherever its config says that they run.
+Docker's default engine has; with --site only those of that site, wherever its config says that they run. A folder, such
+as an NVIDIA FLARE site's kit, in the place of a job means the jobs of the sites in it only; KIT/JOB means one of these.
 """
 _PS = f"""{_SCOPE}
 examples:
   flcore ps
   flcore ps --watch --site configs/docker/site-1.json
+  flcore ps -a /opt/nvflare/site-1
   flcore ps --all --json | jq -r 'select(.result.return_code != "SUCCESS") | [.site, .job_id, .reason] | @tsv'
 
 A job that has ended shows its result, any other its container's state; or 'launching': there is no container yet;
-'lost': nobody follows it, and nothing is left of it; 'unknown': nobody follows it, and no engine that was asked has it.
+'lost': nobody follows it, and nothing is left of it; 'unknown': nobody follows it, and no engine that was asked has it;
+'ended' (with --all, or by its id): only its folder and its output tell of it, and not how it ended.
 --json prints one JSON object per line; with --watch, one per change. An engine that does not answer is told on standard
 error, and jobs are shown as far as they are known from disk.
 
@@ -27,6 +30,7 @@ _LOGS = f"""{_SCOPE}
 examples:
   flcore logs digits-f41165e6 --tail 20
   flcore logs site-1/digits --follow
+  flcore logs /opt/nvflare/site-1/8c6d --tail 20
 
 JOB is a job's id, or the beginning of one that no other has; SITE/JOB means it at that site only. Where there are
 several sites, each line begins with its site. What would make a terminal do something is left out; --raw leaves it in,
@@ -88,15 +92,21 @@ def add_scope(parser: argparse.ArgumentParser) -> None:
 def add_job(parser: argparse.ArgumentParser, nargs: str | None = None) -> None:
     """Add the argument that names a job, or several."""
     action = parser.add_argument(
-        "job", metavar="JOB", nargs=nargs, help="a job's id, the beginning of one, or SITE/JOB"
+        "job", metavar="JOB", nargs=nargs, help="a job's id, the beginning of one, or SITE/JOB; or a site's folder"
     )
     completed_by(action, job_ids)
+
+
+def add_folder(parser: argparse.ArgumentParser) -> None:
+    """Add the argument that names a site's folder, to a command that takes no job."""
+    parser.add_argument("folder", metavar="KIT", nargs="?", help="only the jobs of the site with this folder")
 
 
 def job_ids(prefix: str, parsed_args: argparse.Namespace, **_: object) -> list[str]:
     """Return the ids that begin so, for a shell's completion: of what is on disk, as no engine is quick enough."""
     from .scope import index_of
 
+    parsed_args.folder = None
     with index_of(parsed_args, ask_engines=False) as index:
         return index.job_ids(prefix)
 
@@ -105,6 +115,9 @@ def _add_scoped(commands: Commands, name: str, module: str, summary: str, epilog
     """Add a command that a module's ``run`` does."""
 
     def run(args: argparse.Namespace) -> int:
+        from .scope import read_paths
+
+        read_paths(args)
         return int(import_module(f"{__package__}.{module}").run(args))
 
     parser = add_command(commands, name, run, summary, epilog)
@@ -143,6 +156,7 @@ def _add_inspect(commands: Commands) -> None:
 
 def _add_gc(commands: Commands) -> None:
     parser = _add_scoped(commands, "gc", "leftovers", "remove the containers that jobs have left behind", _GC)
+    add_folder(parser)
     parser.add_argument("--dry-run", action="store_true", help="remove nothing: say what would be removed")
     parser.add_argument(
         "--older-than",

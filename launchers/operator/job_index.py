@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence, Set
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple, Self
@@ -18,7 +18,7 @@ from ..container_spec import LABEL_PARENT, LABEL_STATE_DIR
 from ..docker_state import GONE
 from ..records.known_containers import agrees
 from ..runtime.base import ContainerSummary, Runtime
-from .job_view import JobView, Listed, join
+from .job_view import JobView, Listed, join, view_of_folder
 from .last_jobs import tell_of_the_last
 from .site_files import FollowedHistory, FoundRecord, SiteFiles, UnparsedHistory
 
@@ -85,7 +85,10 @@ class JobIndex:
             for site in sites:
                 theirs = [one for one in listed if one.site_id == site.id and site.knows(one)]
                 known.update(one.summary.id for one in theirs)
-                views += site.jobs(theirs)
+                told = site.jobs(theirs)
+                views += told
+                if self._wanted.last is None:
+                    views += site.jobs_in_folders(self._is_wanted, {view.history.job_id for view in told})
                 outages += site.followed.history.settled_outages(site.files.is_alive)
             here = {site.id for site in sites}
             claims = [one for one in listed if self._whole_machine or one.site_id in here]
@@ -289,6 +292,11 @@ class _SiteNow(NamedTuple):
             else self._view(key, records.get(key), containers.get(key, ()))
             for key in {**self.followed.history.jobs, **told_elsewhere}
         ]
+
+    def jobs_in_folders(self, is_wanted: Callable[[str], bool], known: Set[str]) -> list[JobView]:
+        """Return those jobs, beside what is known, of which nothing but their folders is left."""
+        folders = self.files.folders(lambda name: name not in known and is_wanted(name))
+        return [view_of_folder(folder, self.files.workspace) for folder in folders]
 
     def _view(self, key: tuple[str, str], record: FoundRecord | None, listed: Sequence[Listed]) -> JobView:
         told = self.followed.history.jobs.get(key)

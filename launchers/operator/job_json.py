@@ -22,6 +22,7 @@ def as_dict(view: JobView, now: float) -> dict[str, Any]:
         "duration": duration_of(view, now),
         "reason": note_of(view),
         "result": result and result.as_dict(),
+        "federation": history.federation or None,
         "states": [{"state": entry.state, "time": entry.time} for entry in history.states],
         "launcher": view.launcher,
         "has_parent": view.has_parent,

@@ -11,7 +11,7 @@ from flcore.plain_text import harmless
 from ..docker_state import DOCKER_STATE, TERMINAL_STATES
 from ..output_lines import LINE_BREAK
 from .durations import as_age, as_duration
-from .job_view import LAUNCHING, LOST, UNKNOWN, JobView
+from .job_view import ENDED, LAUNCHING, LOST, UNKNOWN, JobView
 from .terminal import Terminal, cut, width_of
 
 LEAST_OF_AN_ID = 12
@@ -85,7 +85,7 @@ def status_of(view: JobView) -> tuple[str, str]:
     if result is None:
         return view.state, _STYLE_OF_STATE.get(view.state, "odd")
     if result.succeeded:
-        return result.return_code.name, "good"
+        return result.return_code.name, "odd" if view.history.federation else "good"
     return result.return_code.name, "odd" if result.ended_by else "bad"
 
 
@@ -95,7 +95,7 @@ def duration_of(view: JobView, now: float) -> float | None:
     if result:
         return result.duration
     started_at = next((entry.time for entry in view.history.states if entry.state == DOCKER_STATE.RUNNING), None)
-    if started_at is None or view.state in (*TERMINAL_STATES, LOST, UNKNOWN):
+    if started_at is None or view.state in (*TERMINAL_STATES, LOST, ENDED, UNKNOWN):
         return None
     return max(0.0, now - started_at)
 
@@ -103,10 +103,14 @@ def duration_of(view: JobView, now: float) -> float | None:
 def note_of(view: JobView) -> str:
     """Return why a job ended so, or what is odd about one that has not."""
     result = view.history.result
+    if result and result.succeeded and view.history.federation:
+        return f"the job of all sites: {view.history.federation}"
     if result:
         return result.error
     if view.state == LOST:
         return "nobody follows it, and nothing is left of it"
+    if view.state == ENDED:
+        return "how it ended is not known: no journal tells of it; its folder and its output are there"
     if view.state == UNKNOWN:
         return "nobody follows it, and no engine that was asked has it"
     if view.has_parent is False:

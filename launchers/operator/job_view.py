@@ -20,12 +20,14 @@ from ..docker_state import DOCKER_STATE, TERMINAL_STATES
 from ..records.job_record import JobIdentity
 from ..records.known_job import known_end
 from ..runtime.base import ContainerSummary, Runtime
-from .site_files import FoundRecord
+from .site_files import FoundFolder, FoundRecord
 
 LAUNCHING = "launching"
 """There is no container yet."""
 LOST = "lost"
 """It has no result, nobody follows it, and it is nowhere."""
+ENDED = "ended"
+"""Its folder alone tells of it, and of that there is its output: nobody knows any more how it ended."""
 UNKNOWN = "unknown"
 """Nobody follows it, and no engine that answers has it: it may run."""
 
@@ -37,7 +39,7 @@ class JobView:
     history: JobHistory
     """From the journal; where there is none, made from the record and the container."""
     state: str
-    """Docker's; or ``launching``, ``lost`` or ``unknown``. One that has never run, and never will, is ``dead``."""
+    """Docker's; or ``launching``, ``lost``, ``ended`` or ``unknown``. What has never run, nor will, is ``dead``."""
     launcher: str = ""
     workspace: Path | None = None
     """The site's; None where only the engine knows of the site."""
@@ -56,7 +58,7 @@ class JobView:
     @property
     def is_active(self) -> bool:
         """Whether its end is yet to come, or yet to be seen."""
-        return self.history.result is None and self.state != LOST
+        return self.history.result is None and self.state not in (LOST, ENDED)
 
     def is_same_job(self, other: JobView) -> bool:
         """Whether both are of the same job at the same site, whatever the run."""
@@ -135,6 +137,12 @@ def join(
         has_parent=has_parent,
         has_journal=told is not None,
     )
+
+
+def view_of_folder(found: FoundFolder, workspace: Path) -> JobView:
+    """Return what there is to say of a job of which its site has nothing but its folder."""
+    history = JobHistory(found.job_id, found.site, found.name, launching_at=found.began_at)
+    return JobView(history, ENDED, workspace=workspace, has_parent=False)
 
 
 # --- which run is the last ---

@@ -33,6 +33,9 @@ LAST_LINE_TIMEOUT = 1.0
 """Seconds for the line that is being written at an interrupt: who should read it may have stopped."""
 _SITE_STYLES = ("going", "good", "odd", "strong")
 
+_SERVERS_KIT = "startup/fed_server.json"
+_MOVED = "NVIDIA FLARE's server moves a job's folder into its result: get it by download_job, and see its workspace"
+
 Read = Callable[[JobView], Iterator[bytes]]
 """Returns a job's output, line by line, without their ends. May raise FLCoreError or OSError."""
 
@@ -188,4 +191,5 @@ def _kept(view: JobView, tail: int | None = None, skip: int = 0) -> Iterator[byt
             file.seek(skip if tail is None else seek_last_lines(file, tail))
             yield from chunks_of(file)
     except FileNotFoundError as error:
-        raise NoOutputError(f"no output of it is kept in {path}") from error
+        moved = f"; {_MOVED}" if (path.parents[1] / _SERVERS_KIT).exists() else ""
+        raise NoOutputError(f"no output of it is kept in {path}{moved}") from error

@@ -1,31 +1,86 @@
-"""Which sites' jobs a command is about: ``--site CONFIG``, ``--workspace DIR``, or all of this machine."""
+"""Which sites' jobs a command is about: a folder, ``--site CONFIG``, ``--workspace DIR``, or all of this machine."""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from flcore.cli.command import read_config
+from flcore.config.strict_json import load_json
 from flcore.errors import ConfigError
 from flcore.observers.journal_sieve import ALL, Wanted
 from flcore.workspace import STATE_DIR
 
 from ..container_spec import LABEL_SITE
 from ..runtime.base import Runtime
+from ..settings import EngineTls
 from .job_index import JobIndex
 from .site_files import SiteFiles
 
 DEFAULT_WORKSPACE = "workspace"
+_OF_A_KIT = ("startup", "local")
+"""Folders of a kit as NVIDIA FLARE provisions it, which is the workspace of its site."""
+
+_LAUNCHERS = "launchers.nvflare_launcher."
+_JOURNALS = ("flcore.observers.JobJournal", "flcore.observers.job_journal.JobJournal")
 
 
 def index_of(args: argparse.Namespace, *, ask_engines: bool = True, wanted: Wanted = ALL) -> JobIndex:
     """Return the index of the jobs that the options of ``commands.add_scope`` mean. Raises ConfigError."""
+    if args.folder:
+        folder = Path(args.folder)
+        sites = partial(_sites_with_journals, folder)
+        return JobIndex(sites, _engines_of(folder) if ask_engines else (), wanted=wanted)
     if args.site:
         return index_of_sites(args.site, args.workspace, ask_engines=ask_engines, wanted=wanted)
     if args.workspace and not _may_be_folder(Path(args.workspace)):
         raise ConfigError(f"--workspace: {args.workspace} is no folder")
     return index_of_machine(Path(args.workspace or DEFAULT_WORKSPACE), ask_engines=ask_engines, wanted=wanted)
+
+
+def read_paths(args: argparse.Namespace) -> None:
+    """Have what stands where jobs are named, but is the path of a site's folder, or of a job's in it, be taken as that.
+
+    So ``args.folder`` is that of the site, or of several; None if there is none such. Raises ConfigError.
+    """
+    args.folder = getattr(args, "folder", None)
+    if args.folder and not _is_of_sites(Path(args.folder)):
+        raise ConfigError(f"{args.folder} is no kit, and no workspace of a site: there is no {STATE_DIR} in it")
+    if args.folder and (args.site or args.workspace):
+        raise ConfigError(f"name a folder, --site or --workspace, one of them: {args.folder}")
+    if args.folder or args.site or args.workspace or not getattr(args, "job", None):
+        return
+    named = [_site_and_job(name) for name in ([args.job] if isinstance(args.job, str) else args.job)]
+    folders = {folder for folder, _ in named}
+    if folders == {None}:
+        return
+    if len(folders) > 1:
+        raise ConfigError(f"name jobs of one folder only: {', '.join(map(str, filter(None, folders)))} and others")
+    jobs = [job for _, job in named if job]
+    if isinstance(args.job, str) and not jobs:
+        raise ConfigError(f"{args.job} is a site's folder: name a job of it, as {Path(args.job) / 'JOB'}")
+    (args.folder,) = folders
+    args.job = jobs[0] if isinstance(args.job, str) else jobs
+
+
+def _site_and_job(name: str) -> tuple[Path | None, str]:
+    """Return the folder and the job that a path means; no folder if it is none."""
+    path = Path(name)
+    if _is_of_sites(path):
+        return path, ""
+    if "/" in name and _is_of_sites(path.parent):
+        return path.parent, path.name
+    return None, name
+
+
+def _is_of_sites(folder: Path) -> bool:
+    """Whether a folder is a site's, which may never have run a job, or that of several."""
+    is_kit = all(_may_be_folder(folder / name) for name in _OF_A_KIT)
+    return is_kit or (_may_be_folder(folder) and any(True for _ in sites_in(folder)))
 
 
 def index_of_sites(
@@ -52,7 +107,7 @@ def index_of_sites(
 
 def index_of_machine(workspace: Path, *, ask_engines: bool = True, wanted: Wanted = ALL) -> JobIndex:
     """Return the index of what a folder's sites have, and of all that the default Docker engine has of any site."""
-    engines = [_default_engine] if ask_engines else []
+    engines = [_engine] if ask_engines else []
     return JobIndex(lambda: sites_in(workspace), engines, whole_machine=True, wanted=wanted)
 
 
@@ -72,6 +127,39 @@ def sites_in(folder: Path) -> Iterable[SiteFiles]:
     return [SiteFiles(path) for path in inside if _may_be_folder(path / STATE_DIR)]
 
 
+def _sites_with_journals(folder: Path) -> list[SiteFiles]:
+    """Return the sites in a folder, of kits with the journals that these name."""
+    found = []
+    for site in sites_in(folder):
+        paths = [Path(args["path"]) for args in _args_in_kit(site.workspace, _is_journal) if args.get("path")]
+        found.append(SiteFiles(site.workspace, *paths[:1]))
+    return found
+
+
+def _engines_of(folder: Path) -> list[Callable[[], Runtime]]:
+    """Return the engines of the sites in a folder: those that the launchers of kits name, or Docker's default one."""
+    named = [args for site in sites_in(folder) for args in _args_in_kit(site.workspace, _is_launcher)]
+    return [partial(_engine_of, args) for args in named] or [_engine]
+
+
+def _args_in_kit(kit: Path, is_meant: Callable[[str], bool]) -> Iterable[Mapping[str, Any]]:
+    """Yield the arguments of a kit's components of some class; what cannot be read is its parent's to complain of."""
+    for file in sorted(kit.glob("local/*resources.json")):
+        with suppress(ConfigError):
+            content = load_json(file)
+            listed = content.get("components") if isinstance(content, Mapping) else None
+            named = [one for one in listed or () if isinstance(one, Mapping)]
+            yield from (one.get("args") or {} for one in named if is_meant(str(one.get("path"))))
+
+
+def _is_launcher(path: str) -> bool:
+    return path.startswith(_LAUNCHERS)
+
+
+def _is_journal(path: str) -> bool:
+    return path in _JOURNALS
+
+
 def _may_be_folder(path: Path) -> bool:
     """Whether something is a folder, or only its owner can tell."""
     try:
@@ -82,7 +170,18 @@ def _may_be_folder(path: Path) -> bool:
         return False
 
 
-def _default_engine() -> Runtime:
+def _engine_of(args: Mapping[str, Any]) -> Runtime:
+    """Return that which a launcher's arguments name. Raises ConfigError for what no launcher takes."""
+    from ..policy.docker_args import engine_tls
+
+    host = args.get("docker_host")
+    try:
+        return _engine(host, engine_tls("docker_tls", args.get("docker_tls"), host))
+    except ValueError as error:
+        raise ConfigError(f"a kit's launcher: {error}") from error
+
+
+def _engine(host: str | None = None, tls: EngineTls | None = None) -> Runtime:
     from ..runtime.docker import DockerRuntime  # slow, and perhaps not installed
 
-    return DockerRuntime(watched_label=LABEL_SITE)
+    return DockerRuntime(docker_host=host, watched_label=LABEL_SITE, tls=tls)

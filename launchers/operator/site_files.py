@@ -5,20 +5,23 @@ from __future__ import annotations
 import logging
 import os
 import stat
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from functools import lru_cache
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from flcore.config.strict_json import load_json
 from flcore.disk.journal_file import as_object, open_journal, whole_lines_of
 from flcore.disk.journal_reader import JournalReader
 from flcore.disk.os_errors import in_words
 from flcore.disk.state_dir import StateDir
+from flcore.errors import ConfigError
+from flcore.fl_constant import JobConstants, JobMetaKey
 from flcore.job_meta import is_identifier
 from flcore.observers.job_history import SiteHistory
-from flcore.observers.job_journal import JOURNAL_NAME
+from flcore.observers.job_journal import JOURNAL_NAME, NAME_LENGTH
 from flcore.observers.journal_sieve import ALL, LinesOfJobs, Wanted, job_ids
 from flcore.workspace import STATE_DIR
 
@@ -34,6 +37,17 @@ class FoundRecord(NamedTuple):
 
     path: Path
     fields: Mapping[str, Any]
+
+
+class FoundFolder(NamedTuple):
+    """A job's folder, which has its output: it has ended."""
+
+    job_id: str
+    site: str
+    name: str
+    """In its metadata: anything that its author liked."""
+    began_at: float
+    """About: when its metadata was written down."""
 
 
 class SiteFiles:
@@ -84,6 +98,15 @@ class SiteFiles:
     def unreadable_records(self) -> list[Path]:
         """Return the records that no start of the site could read, and that are kept for somebody to look at."""
         return unreadable_records(self.folder)
+
+    def folders(self, is_asked_for: Callable[[str], bool]) -> list[FoundFolder]:
+        """Return what there is of jobs that have ended, by their ids, where nothing else is needed to tell of them."""
+        try:
+            names = [path.name for path in self.workspace.iterdir() if is_asked_for(path.name)]
+        except OSError:
+            return []
+        found = (_folder_of(self.workspace / name) for name in sorted(names) if is_identifier(name))
+        return [folder for folder in found if folder]
 
     def history(self) -> SiteHistory:
         """Return what the journal tells; all of it is read."""
@@ -197,6 +220,30 @@ def _records_in(folder: Path) -> list[Path]:
         return sorted(path for path in folder.iterdir() if path.suffix == ".jsonl")
     except FileNotFoundError:
         return []
+
+
+def _folder_of(path: Path) -> FoundFolder | None:
+    """Return a job's folder: one with an app for a site, and the output that this site has kept; else None."""
+    try:
+        if path.is_symlink():
+            return None
+        sites = [log.stem for log in path.glob("*.log") if is_identifier(log.stem) and log.is_file()]
+        site = next((site for site in sorted(sites) if (path / f"app_{site}").is_dir()), None)
+        if site is None:
+            return None
+        meta = path / JobConstants.META_FILE
+        began_at = (meta if meta.exists() else path / f"{site}.log").lstat().st_mtime
+        return FoundFolder(path.name, site, _name_in(meta), began_at)
+    except OSError:
+        return None
+
+
+def _name_in(meta: Path) -> str:
+    try:
+        job_meta = load_json(meta, trusted=False)
+    except ConfigError:
+        return ""
+    return str(job_meta.get(JobMetaKey.JOB_NAME, ""))[:NAME_LENGTH] if isinstance(job_meta, Mapping) else ""
 
 
 def _is_whole(record: FoundRecord) -> bool:

@@ -31,7 +31,7 @@ from ..settings import STOP_GRACE
 from ..tracking.end_wish import EndWish
 from ..tracking.ending import Ending
 from .job_index import JobIndex
-from .job_view import LAUNCHING, LOST, JobView
+from .job_view import ENDED, LAUNCHING, LOST, JobView
 from .scope import index_of
 from .selection import looked_for, the_one_job, wanted_for
 from .terminal import Terminal, warn
@@ -132,7 +132,7 @@ class Stopper:
 
     def _what_is_next(self) -> str:
         """Say who tells of an end that is not told yet."""
-        if self._view.history.result or self._view.has_parent or self._view.state == LOST:
+        if self._view.history.result or self._view.has_parent or self._view.state in (LOST, ENDED):
             return ""
         return "; its site's next start tells how" if self._record else ""
 

@@ -19,7 +19,7 @@ from flcore.workspace import STATE_DIR
 from ..container_spec import Isolation, Mount
 from ..settings import EngineTls
 from .image_reference import ImageRule
-from .site_args import absolute_path, flag, host_path, text, texts
+from .site_args import absolute_path, flag, host_path, some_of, text, texts
 
 INSECURE_KEYS = (
     "images",
@@ -159,10 +159,7 @@ def optional_text(key: str, value: Any) -> str:
 
 def insecure_keys(key: str, value: Any) -> frozenset[str]:
     """Return the keys whose insecure values a site accepts."""
-    for name in texts(key, value):
-        if name not in INSECURE_KEYS:
-            raise ValueError(f"{key} must name keys that can be insecure ({', '.join(INSECURE_KEYS)}), got {name!r}")
-    return frozenset(value)
+    return some_of(key, value, INSECURE_KEYS, "must name keys that can be insecure, of")
 
 
 def find_insecure(

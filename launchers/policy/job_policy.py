@@ -9,19 +9,21 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from itertools import pairwise
+from typing import Any
 
 from flcore.config.problems import Problems
 from flcore.config.sizes import UNITS, parse_size, size_in_words
-from flcore.fl_constant import JobMetaKey
+from flcore.fl_constant import JobConstants
 from flcore.job_meta import JobMeta, check_metadata, get_deployments, get_job_id, get_object, rejection
 
 from .argv_limits import VARIABLE_NAME, check_words
+from .asked_command import asked_entrypoint, asked_python
 from .image_reference import ImageName, ImageRule, allowed_digests
+from .job_words import Word, read_words
 
-DEFAULT_SPEC = "default"
 MIN_MEMORY = 6 << 20
 """Bytes. Docker refuses less."""
 
@@ -35,24 +37,10 @@ _RESERVED_VARIABLE = re.compile(
     r"LD_.*|PATH|PYTHON.*|.*_PROXY|DOCKER_.*|NVFLARE_.*|FLCORE_.*|HOME|IFS|NVIDIA_.*|CUDA_VISIBLE_DEVICES|CUDA_DEVICE_ORDER",
     re.IGNORECASE,
 )
-_DOCKER_S_SIZE = re.compile(r"([1-9][0-9]{0,14})([kmgt])", re.ASCII)
+_DOCKER_S_SIZE = re.compile(r"([0-9]{1,19})(\.[0-9]{1,19})?([kmgt]?)b?", re.ASCII | re.IGNORECASE)
 
-_RESOURCE_KEYS = frozenset({"num_of_gpus", "num_of_cpus", "memory", "mem_per_gpu_in_GiB", "docker"})
-_LAUNCHER_KEYS = frozenset({"image", "env", "num_of_gpus", "shm_size"})
-_SITES_OWN = frozenset(
-    {"network", "user", "init", "entrypoint", "read_only", "tmpfs", "mounts", "pids_limit", "cap_add", "security_opt"}
-    | {"privileged", "pid_mode", "ipc_mode", "cgroup_parent"}
-)
-"""Options of a container that a site's config may set; what job authors know from elsewhere is among them."""
 _ONLY_IF_ASKED = frozenset({"num_of_gpus"})
 """What a job gets none of unless it asks or the site has a default; of the others, the limit."""
-
-
-class _Word(NamedTuple):
-    """A value of the metadata, and where it stands."""
-
-    value: Any
-    path: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +70,16 @@ class SitePolicy:
     """How many the site has; None: it finds out later."""
     gpu_memory: int | None = None
     """Bytes that each of them has; None: not said."""
+    python: str = ""
+    """The interpreter of jobs that name none, and"""
+    python_paths: tuple[str, ...] = ()
+    """those that a job may name beside it."""
+    entrypoint: tuple[str, ...] = ()
+    """Words before every job's command, and"""
+    entrypoints: tuple[tuple[str, ...], ...] = ()
+    """those that a job may want there, too."""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """What it has of a container's options that only a site may set: a job may ask for just that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,26 +92,30 @@ class JobRequest:
     env: Mapping[str, str]
     image_digests: tuple[str, ...] = ()
     """What is there by the image's name must have one of these digests; none: it may be whatever it is."""
+    python: str = ""
+    """The interpreter that the job has named; empty: none."""
+    entrypoint: tuple[str, ...] = ()
+    """Words before its command that the job wants beside the site's own."""
     origins: Mapping[str, str] = field(default_factory=dict)
     """Where in the metadata ``image``, a resource or ``env`` comes from; what is not here, the site has decided."""
+    passed_over: Mapping[str, str] = field(default_factory=dict)
+    """What in the metadata is meant for others, by its path, and why it is passed over."""
 
 
 def resolve(job_meta: JobMeta, site: str, policy: SitePolicy, mode: str = "docker") -> JobRequest:
     """Return what a job gets at a site. Raises JobRejectedError.
 
     The image, first match wins: ``launcher_spec[site][mode]``, ``launcher_spec.default[mode]``, the legacy
-    ``resource_spec[site][mode]``, an entry of the ``deploy_map`` with an image, the site's own. Environment and
-    ``shm_size``: from the same three specs. ``num_of_cpus``, ``memory`` and ``mem_per_gpu_in_GiB``:
-    ``resource_spec[site]``. ``num_of_gpus``: from all of these. A null is as if it were not there.
+    ``resource_spec[site][mode]``, an entry of the ``deploy_map`` with an image, the site's own. Environment,
+    ``shm_size``, ``python_path`` and ``entrypoint``: from the same three specs. ``num_of_cpus`` and ``memory``:
+    ``resource_spec[site]``, or else ``resource_spec["@default"]``; ``mem_per_gpu_in_GiB``: from the first of them.
+    ``num_of_gpus``: from all of these, which must not contradict each other. A null is as if it were not there.
+    :mod:`.job_words` says which version of NVIDIA FLARE has which of them.
     """
     check_metadata(job_meta)
-    launcher_spec = _launcher_spec(job_meta, site, mode)
-    resource_spec = _as_words(
-        _section(job_meta, JobMetaKey.RESOURCE_SPEC, site, _RESOURCE_KEYS), f"resource_spec.{site}"
-    )
-    for spec in (launcher_spec, resource_spec):
-        if "num_of_gpus" in spec:
-            _check_gpus(job_meta, spec["num_of_gpus"], policy)
+    launcher_spec, resource_spec, passed_over = read_words(job_meta, site, mode, policy.options)
+    gpus = [spec["num_of_gpus"] for spec in (resource_spec, launcher_spec) if "num_of_gpus" in spec]
+    _check_gpus(job_meta, site, gpus, policy)
     words = {**resource_spec, **launcher_spec}
     resources = _granted(job_meta, words, policy)
     if "mem_per_gpu_in_GiB" in resource_spec:
@@ -124,15 +126,19 @@ def resolve(job_meta: JobMeta, site: str, policy: SitePolicy, mode: str = "docke
         image=image.value if policy.images is not None else policy.image,
         image_digests=_digests(job_meta, image, site, policy),
         resources=resources,
-        env=_env(job_meta, *launcher_spec.get("env", _Word({}, "")), policy.job_env_prefixes),
+        env=_env(job_meta, *launcher_spec.get("env", Word({}, "")), policy.job_env_prefixes),
+        python=_python(job_meta, launcher_spec, site, policy),
+        entrypoint=_entrypoint(job_meta, launcher_spec, site, policy),
         origins={key: word.path for key, word in {**words, "image": image}.items() if word.path},
+        passed_over={**passed_over, **_image_passed_over(image, policy)},
     )
 
 
 def names_image(job_meta: JobMeta, site: str, policy: SitePolicy, mode: str = "docker") -> bool:
     """Whether there is an image for the job at this site, be it allowed or not. Raises JobRejectedError."""
     check_metadata(job_meta)
-    return _named_image(job_meta, site, policy, _launcher_spec(job_meta, site, mode)).value is not None
+    words = read_words(job_meta, site, mode, policy.options)
+    return _named_image(job_meta, site, policy, words.launcher).value is not None
 
 
 def container_name(name: str) -> str:
@@ -172,42 +178,21 @@ def check_policy(policy: SitePolicy) -> None:
     problems.raise_all(ValueError)
 
 
-def _launcher_spec(job_meta: JobMeta, site: str, mode: str) -> dict[str, _Word]:
-    """Return the job's words to this kind of launcher at this site."""
-    default, legacy = JobMetaKey.LAUNCHER_SPEC, JobMetaKey.RESOURCE_SPEC
-    words: dict[str, _Word] = {}
-    for key, who in ((legacy, site), (default, DEFAULT_SPEC), (default, site)):  # the last one has the last word
-        words |= _as_words(_mode(job_meta, key, who, mode), f"{key}.{who}.{mode}")
-    return words
-
-
-def _as_words(spec: JobMeta, path: str) -> dict[str, _Word]:
-    return {key: _Word(value, f"{path}.{key}") for key, value in spec.items() if value is not None}
-
-
-def _mode(job_meta: JobMeta, key: str, site: str, mode: str) -> JobMeta:
-    path = f"{key}.{site}.{mode}"
-    spec = get_object(job_meta, path, _section(job_meta, key, site, None).get(mode, {}))
-    for option in _SITES_OWN.intersection(spec):
-        raise rejection(job_meta, f"{path}.{option}", f"no job may ask for it, only a site ('{option}')", spec[option])
-    return get_object(job_meta, path, spec, _LAUNCHER_KEYS)
-
-
-def _section(job_meta: JobMeta, key: str, site: str, allowed: frozenset[str] | None) -> JobMeta:
-    spec = get_object(job_meta, key, job_meta.get(key, {}))
-    return get_object(job_meta, f"{key}.{site}", spec.get(site, {}), allowed)
-
-
-def _named_image(job_meta: JobMeta, site: str, policy: SitePolicy, spec: Mapping[str, _Word]) -> _Word:
+def _named_image(job_meta: JobMeta, site: str, policy: SitePolicy, spec: Mapping[str, Word]) -> Word:
     if "image" in spec:
         return spec["image"]
     for entry in get_deployments(job_meta):
         if entry.covers(site) and entry.image:
-            return _Word(entry.image, f"{entry.path}.image")
-    return _Word(policy.image, "")
+            return Word(entry.image, f"{entry.path}.image")
+    return Word(policy.image, "")
 
 
-def _digests(job_meta: JobMeta, word: _Word, site: str, policy: SitePolicy) -> tuple[str, ...]:
+def _image_passed_over(word: Word, policy: SitePolicy) -> dict[str, str]:
+    needless = policy.images is None and word.path
+    return {word.path: "this launcher runs jobs without an image"} if needless else {}
+
+
+def _digests(job_meta: JobMeta, word: Word, site: str, policy: SitePolicy) -> tuple[str, ...]:
     """Return the digests of which the image must have one. Raises JobRejectedError if a job may not name it."""
     image, path = word
     if policy.images is None or image is None:
@@ -221,6 +206,17 @@ def _digests(job_meta: JobMeta, word: _Word, site: str, policy: SitePolicy) -> t
     if digests is None and image != policy.image:
         raise rejection(job_meta, path, f"is not on the list of site {site} ('images')", image)
     return digests or ()
+
+
+def _python(job_meta: JobMeta, words: Mapping[str, Word], site: str, policy: SitePolicy) -> str:
+    allowed = {policy.python, *policy.python_paths}
+    return asked_python(job_meta, words["python_path"], site, allowed) if "python_path" in words else ""
+
+
+def _entrypoint(job_meta: JobMeta, words: Mapping[str, Word], site: str, policy: SitePolicy) -> tuple[str, ...]:
+    if "entrypoint" not in words:
+        return ()
+    return asked_entrypoint(job_meta, words["entrypoint"], site, policy.entrypoint, policy.entrypoints)
 
 
 def _env(job_meta: JobMeta, value: Any, path: str, prefixes: tuple[str, ...]) -> dict[str, str]:
@@ -243,19 +239,20 @@ def _check_words(job_meta: JobMeta, path: str, words: list[str], value: Any) -> 
         raise rejection(job_meta, path, str(error), value) from error
 
 
-def _granted(job_meta: JobMeta, words: Mapping[str, _Word], policy: SitePolicy) -> Resources:
+def _granted(job_meta: JobMeta, words: Mapping[str, Word], policy: SitePolicy) -> Resources:
     """Return what the job asks for, else the site's default, else its limit."""
     given = {}
     for name, parse in _PARSERS.items():
         limit, default = getattr(policy.limits, name), getattr(policy.defaults, name)
         given[name] = limit if default is None and name not in _ONLY_IF_ASKED else default
         if name in words:
-            given[name] = _asked(job_meta, words[name], parse, limit, name)
+            asked = _asked(job_meta, words[name], _AS_JOBS_SAY.get(name, parse), limit, name)
+            given[name] = given[name] if name == "shm_size" and not asked else asked  # 0 is the default's own word
     return Resources(**given)
 
 
 def _asked(
-    job_meta: JobMeta, word: _Word, parse: Callable[[Any], float], limit: float | None, key: str = "num_of_gpus"
+    job_meta: JobMeta, word: Word, parse: Callable[[Any], float], limit: float | None, key: str = "num_of_gpus"
 ) -> float:
     try:
         wanted = parse(word.value)
@@ -272,15 +269,26 @@ def _said(key: str, value: float) -> str:
     return size_in_words(int(value)) if key in ("memory", "shm_size") else f"{value}"
 
 
-def _check_gpus(job_meta: JobMeta, word: _Word, policy: SitePolicy) -> None:
-    """Raise JobRejectedError for more GPUs than the site has: in any place, as one may stand behind another."""
-    wanted = _asked(job_meta, word, _parse_gpus, policy.limits.num_of_gpus)
-    if policy.gpus is not None and wanted > policy.gpus:
-        offer = f"more than the {policy.gpus} GPUs of this site" if policy.gpus else "this site offers no GPUs"
-        raise rejection(job_meta, word.path, f"{offer} ('gpu_ids')", word.value)
+def _check_gpus(job_meta: JobMeta, site: str, words: Sequence[Word], policy: SitePolicy) -> None:
+    """Raise JobRejectedError for more GPUs than the site has, in any place, and for places that want different ones."""
+    for word in words:
+        wanted = _asked(job_meta, word, _parse_gpus, policy.limits.num_of_gpus)
+        if policy.gpus is not None and wanted > policy.gpus:
+            offer = f"more than the {policy.gpus} GPUs of this site" if policy.gpus else "this site offers no GPUs"
+            raise rejection(job_meta, word.path, f"{offer} ('gpu_ids'){_way_out(word, site)}", word.value)
+    for first, last in pairwise(words):
+        if first.value != last.value:  # the job would get only one of them
+            raise rejection(job_meta, last.path, f"must be as many as {first.path}, which is {first.value}", last.value)
 
 
-def _check_gpu_memory(job_meta: JobMeta, word: _Word, granted: Resources, policy: SitePolicy) -> None:
+def _way_out(word: Word, site: str) -> str:
+    """Return what a job can do that wants for all sites what not all have: a server hardly needs a GPU."""
+    if JobConstants.DEFAULT_RESOURCES not in word.path.split("."):
+        return ""
+    return f'; a job whose part here needs fewer says so in resource_spec["{site}"]'
+
+
+def _check_gpu_memory(job_meta: JobMeta, word: Word, granted: Resources, policy: SitePolicy) -> None:
     """Raise JobRejectedError for more memory than a GPU has. A job has all of it: its GPUs are nobody else's."""
     value, path = word
     if type(value) not in (int, float) or not 0 <= value <= _MAX_GPU_MEMORY:
@@ -310,9 +318,24 @@ def _parse_memory(value: Any) -> int:
 
 
 def _parse_shm_size(value: Any) -> int:
-    """Return bytes; NVIDIA FLARE's jobs write Docker's own ``8g``, for which ``8Gi`` stands elsewhere."""
+    """Return bytes, of a text with a binary unit (``8Gi``) or as Docker writes it (``8g``)."""
+    return parse_size(value if (size := _docker_s_size(value)) is None else size)
+
+
+def _parse_jobs_shm_size(value: Any) -> int:
+    """Return bytes as NVIDIA FLARE 2.9 takes them; 0 is Docker's word for what jobs get that do not ask."""
+    if (type(value) is int and value == 0) or _docker_s_size(value) == 0:
+        return 0
+    return _parse_shm_size(value)
+
+
+def _docker_s_size(value: Any) -> int | None:
+    """Return the bytes of a text such as ``8g``, ``512MB``, ``1.5g`` or ``1024b``; None for anything else."""
     match = _DOCKER_S_SIZE.fullmatch(value) if isinstance(value, str) else None
-    return parse_size(f"{match[1]}{match[2].upper()}i" if match else value)
+    if not match:
+        return None
+    unit = UNITS[f"{match[3].upper()}i" if match[3] else None]
+    return int(float(match[1] + match[2]) * unit) if match[2] else int(match[1]) * unit
 
 
 def _checked(key: str, value: Any, parse: Callable[[Any], float]) -> Any:
@@ -328,3 +351,5 @@ _PARSERS: dict[str, Callable[[Any], float]] = {
     "shm_size": _parse_shm_size,
     "num_of_gpus": _parse_gpus,
 }
+_AS_JOBS_SAY: dict[str, Callable[[Any], float]] = {"shm_size": _parse_jobs_shm_size}
+"""What a job may say in more ways than a site."""

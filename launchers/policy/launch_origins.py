@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ..container_spec import MASK, ContainerSpec
+from . import job_home
 from .job_command import CREDENTIAL_VARIABLES
 from .job_policy import JobRequest, SitePolicy
 from .secrets import SECRET_PREFIX, Secret
@@ -35,6 +36,7 @@ _KEYS_OF_A_PART = {
     "HostConfig.CgroupParent": "cgroup_parent",
 }
 """The keys of a site's config that a part of a request may come from."""
+_COMMAND = ("Entrypoint", "Cmd")
 _RESOURCES = {
     "HostConfig.NanoCpus": "num_of_cpus",
     "HostConfig.Memory": "memory",
@@ -85,6 +87,9 @@ def _origin_of(path: str, request: JobRequest, site: SiteKeys) -> str:
         return _origin_of_variable(path.removeprefix("Env."), request, site)
     if path == "Image" and "image" in request.origins:
         return f"job: {request.origins['image']}"
+    asked = [request.origins[key] for key in ("entrypoint", "python_path") if key in request.origins]
+    if path in _COMMAND and asked:
+        return f"job: {', '.join(asked)}"
     keys = [key for key in _KEYS_OF_A_PART.get(path, "").split() if key in site.given]
     if keys:
         return f"site: {', '.join(keys)}"
@@ -100,7 +105,11 @@ def _origin_of_variable(name: str, request: JobRequest, site: SiteKeys) -> str:
         return "site: env"
     if name.startswith(DATASET_PREFIX):
         return "site: datasets"
-    return f"job: {request.origins['env']}" if name in request.env else FIXED
+    if name in request.env:
+        return f"job: {request.origins['env']}"
+    if name == job_home.HOME and "home" in site.given:
+        return "site: home"
+    return DEFAULT if name in job_home.VARIABLES else FIXED
 
 
 def _origin_of_resource(name: str, request: JobRequest, site: SiteKeys) -> str:

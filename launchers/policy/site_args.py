@@ -8,9 +8,11 @@ from collections.abc import Mapping
 from pathlib import PurePosixPath
 from typing import Any
 
+from flcore.config.problems import did_you_mean
 from flcore.config.sizes import parse_size
 from flcore.threads import LONGEST_WAIT
 
+from .asked_command import command_words
 from .gpu_ids import ALL_GPUS, parse_gpu_ids
 from .image_reference import ImageRule
 from .job_policy import Resources, parse_resources
@@ -52,10 +54,12 @@ def one_of(key: str, value: Any, known: tuple[str, ...]) -> str:
     return str(value)
 
 
-def some_of(key: str, value: Any, known: tuple[str, ...]) -> frozenset[str]:
-    for name in texts(key, value):
-        if name not in known:
-            raise ValueError(f"{key} must be a list of some of {', '.join(known)}, got {name!r}")
+def some_of(key: str, value: Any, known: tuple[str, ...], rule: str = "must be a list of some of") -> frozenset[str]:
+    """Return names, all of which are known; what is no list of these is told with all that is wrong in it."""
+    wrong = [name for name in value if name not in known] if isinstance(value, list | tuple) else [value]
+    if wrong:
+        told = ", ".join(f"{name!r}{did_you_mean(name, known)}" for name in wrong)
+        raise ValueError(f"{key} {rule} {', '.join(known)}, got {told}")
     return frozenset(value)
 
 
@@ -83,6 +87,20 @@ def texts(key: str, value: Any) -> tuple[str, ...]:
     if not isinstance(value, list | tuple) or not all(isinstance(item, str) and item for item in value):
         raise ValueError(f"{key} must be a list of non-empty strings, got {value!r}")
     return tuple(value)
+
+
+def commands(key: str, value: Any) -> tuple[tuple[str, ...], ...]:
+    """Return commands, each a text or a list of words, as lists of words."""
+    if not isinstance(value, list | tuple):
+        raise ValueError(f"{key} must be a list, got {value!r}")  # noqa: TRY004 - as for every wrong argument
+    return tuple(_command(f"{key}[{index}]", entry) for index, entry in enumerate(value))
+
+
+def _command(key: str, value: Any) -> tuple[str, ...]:
+    try:
+        return command_words(value)
+    except ValueError as error:
+        raise ValueError(f"{key} {error}, got {value!r}") from error
 
 
 def text_map(key: str, value: Any) -> dict[str, str]:

@@ -6,6 +6,7 @@ Ids are compared as they are written, so all sites that share a folder must name
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -31,6 +32,9 @@ class GpuLeases:
         self._leases = Leases(folder, is_gpu_id, ("device", "GPUs"))
         self._find_ids = find_ids
         self._ids: tuple[str, ...] = ()
+        self._reserved: dict[str, Lease] = {}
+        """What is kept for jobs that are to come, by job id."""
+        self._lock = threading.Lock()
 
     def ids(self) -> tuple[str, ...]:
         """Return the site's devices. Raises JobLaunchError if they are to be found, and cannot be."""
@@ -41,12 +45,37 @@ class GpuLeases:
                 raise JobLaunchError(f"the GPUs that were found for 'gpu_ids' {error}") from error
         return self._ids
 
+    def reserve(self, count: int, who: JobIdentity) -> None:
+        """Keep devices for a job until it takes them, they are given back, or this process ends.
+
+        Done again for the same job, this counts in place of what was kept for it; if it raises, that is as it was.
+        Raises as :meth:`take` does.
+        """
+        self.ids()  # which may take a while to be found, when it is the first time
+        with self._lock:
+            self._reserved[who.job_id] = self._take(count, who, None)
+
+    def give_back(self, job_id: str) -> None:
+        """Keep nothing for a job any more; what it has taken is its own. Idempotent."""
+        with self._lock:
+            kept = self._reserved.pop(job_id, None)
+        if kept and kept.lock:
+            kept.lock.end()
+
     def take(self, count: int, who: JobIdentity, record: Path | None) -> Lease:
         """Lease devices to a job for as long as its record is there; without one, until its lock is given up.
 
-        Raises NoGpuError if too few are free, JobRejectedError if the site has fewer, or JobLaunchError.
+        First of all those that are kept for it, all of which it gives up by this. Raises NoGpuError if too few are
+        free, JobRejectedError if the site has fewer, or JobLaunchError.
         """
-        ids = self.ids()
+        self.ids()
+        with self._lock:
+            lease = self._take(count, who, record)
+            self._reserved.pop(who.job_id, None)
+            return lease
+
+    def _take(self, count: int, who: JobIdentity, record: Path | None) -> Lease:
+        ids, kept = self.ids(), self._reserved.get(who.job_id)
         if count > len(ids):
             raise JobRejectedError(
                 f"job {who.job_id}: num_of_gpus: more than the {len(ids)} GPUs of the site, got {count}"
@@ -58,13 +87,21 @@ class GpuLeases:
             if count > len(free):
                 asked = f"it asks for {count}; {_free_and_leased(ids, holders)}"
                 raise NoGpuError(f"job {who.job_id}: num_of_gpus: {asked}")
-            return free[:count]
+            return sorted(free, key=lambda gpu_id: not kept or gpu_id not in kept.names)[:count]
 
-        return self._leases.take(choose, who, record)
+        return self._leases.take(choose, who, record, kept)
 
     def holders(self) -> dict[str, str]:
         """Return who has each device of the folder that is leased, of whatever site. Changes nothing."""
         return self._leases.holders()
+
+    def count(self) -> tuple[int, int]:
+        """Return how many devices the site has, and how many of them are free. Raises JobLaunchError."""
+        ids = self.ids()
+        try:
+            return len(ids), len(set(ids) - set(self.holders()))
+        except OSError as error:
+            raise JobLaunchError(f"who has which of the site's GPUs cannot be read: {in_words(error)}") from error
 
     def check(self) -> Check:
         """Say which devices there are, and who has them."""

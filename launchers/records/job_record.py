@@ -4,6 +4,7 @@
 
     <workspace>/.flcore/site-id                        the id that the labels of this site's containers carry
     <workspace>/.flcore/jobs/<job id>.<nonce>.jsonl    one job's record
+    <workspace>/.flcore/jobs/<job id>.<nonce>.passwd   what it is shown as /etc/passwd, if its image lacks its user
     <workspace>/.flcore/unreadable/                    records that could not be read, for somebody to look at
     <workspace>/.flcore/kept/                          records of jobs that are over, whose containers may be there
 
@@ -105,6 +106,11 @@ class JobRecord:
         self.fields = fields or {}
         """What it said when it was begun, or taken over."""
 
+    @property
+    def shown_passwd(self) -> Path:
+        """Where a file for the job's container is, which goes with the record."""
+        return self.path.with_suffix(".passwd")
+
     def note(self, *, durable: bool = False, **fields: Any) -> None:
         """Add fields. ``durable``: return when they would survive a power cut; a killed process they always do.
 
@@ -134,6 +140,7 @@ class JobRecord:
     def forget(self) -> bool:
         """Remove the file; where that cannot be, have it tried again later, and return False. Idempotent."""
         try:
+            self.shown_passwd.unlink(missing_ok=True)
             if self._is_kept:
                 self._put_by()
             else:

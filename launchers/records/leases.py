@@ -82,20 +82,28 @@ class Leases:
         self._thing, self._things = kind
 
     def take(
-        self, choose: Callable[[Mapping[str, str]], Sequence[str]], who: JobIdentity, record: Path | None
+        self,
+        choose: Callable[[Mapping[str, str]], Sequence[str]],
+        who: JobIdentity,
+        record: Path | None,
+        held: Lease | None = None,
     ) -> Lease:
         """Lease things to a job for as long as its record is there; without one, until its lock is given up.
 
         ``choose`` returns their names, none of which is in what it gets: who has each that is leased. What it raises is
-        raised; then nothing has changed. Raises JobLaunchError.
+        raised; then nothing has changed. ``held`` is a lease by a lock of this process's that ends by this one, so that
+        its things may be chosen again, and nobody gets one in between. Raises JobLaunchError.
         """
         try:
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             with self._exclusively():
-                return self._take(choose, who, record)
+                lease = self._take(choose, who, record, held.lock if held else None)
         except OSError as error:
             what = f"the site cannot write down which {self._things} it has"
             raise JobLaunchError(f"job {who.job_id}: {what}: {in_words(error)}") from error
+        if held and held.lock:
+            held.lock.end()
+        return lease
 
     def holders(self) -> dict[str, str]:
         """Return who has each thing of the folder that is leased, of whatever site. Changes nothing."""
@@ -105,9 +113,13 @@ class Leases:
             return self._holders()
 
     def _take(
-        self, choose: Callable[[Mapping[str, str]], Sequence[str]], who: JobIdentity, record: Path | None
+        self,
+        choose: Callable[[Mapping[str, str]], Sequence[str]],
+        who: JobIdentity,
+        record: Path | None,
+        given_up: JobLock | None,
     ) -> Lease:
-        holders = self._holders()
+        holders = self._holders(given_up)
         chosen = tuple(choose(holders))
         # Only now, when there are enough: what is refused changes nothing.
         self._clear(name for name in self._leased() if name not in holders)
@@ -140,8 +152,9 @@ class Leases:
         """Return the things for which there is a link, be it of a lease that is over."""
         return [path.name for path in self.folder.iterdir() if self._is_name(path.name)]
 
-    def _holders(self) -> dict[str, str]:
-        found = ((name, _holder(self.folder / name, self._thing)) for name in self._leased())
+    def _holders(self, given_up: JobLock | None = None) -> dict[str, str]:
+        links = [self.folder / name for name in self._leased()]
+        found = ((link.name, _holder(link, self._thing)) for link in links if not _is_by(given_up, link))
         return {name: holder for name, holder in found if holder}
 
     def _clear(self, names: Iterable[str]) -> None:
@@ -154,6 +167,10 @@ class Leases:
 
     def _exclusively(self) -> AbstractContextManager[None]:
         return exclusively(self.folder, os.O_RDONLY | os.O_DIRECTORY)
+
+
+def _is_by(lock: JobLock | None, link: Path) -> bool:
+    return lock is not None and link.is_symlink() and link.readlink() == lock.path.absolute()
 
 
 def _holder(link: Path, thing: str) -> str:

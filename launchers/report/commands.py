@@ -12,10 +12,11 @@ from flcore.cli.streams import tell, write_bytes
 from flcore.disk.safe_files import write_output
 from flcore.errors import ConfigError
 
-from ..operator.commands import add_job, add_scope
+from ..operator.commands import add_folder, add_job, add_scope
 
 _REPORT_EXAMPLE = """examples:
   flcore report -o report.html
+  flcore report /opt/nvflare/site-1 -o report.html
   flcore report digits-f41165e6 --site configs/docker/site-1.json -o - | mail -s report …
 
 JOB is a job's id, the beginning of one, or SITE/JOB; without any, the report is of all jobs. The file needs nothing
@@ -24,6 +25,7 @@ else: no network, no other file, no script.
 exit status: 0 if the report was written, 2 if not, or if nothing is known of a job"""
 _SERVE_EXAMPLE = """examples:
   flcore serve
+  flcore serve /opt/nvflare/site-1
   flcore serve --host 0.0.0.0 --port 8090 --token-file /etc/flcore/token
 
 Who can reach this host by its loopback address alone needs no token. For another address one is needed, from a file or
@@ -50,13 +52,15 @@ def add_commands(commands: Commands) -> None:
     serve.add_argument(
         "--name", metavar="HOST", action="append", default=[], help="another name by which this host is asked for"
     )
+    add_folder(serve)
     add_scope(serve)
 
 
 def run_report(args: argparse.Namespace) -> int:
     """Write a report."""
-    from ..operator.scope import index_of
+    from ..operator.scope import index_of, read_paths
 
+    read_paths(args)
     with _needing_extra():
         from .findings import Findings
         from .page import DETAILED, Page
@@ -80,8 +84,9 @@ def run_report(args: argparse.Namespace) -> int:
 
 def run_serve(args: argparse.Namespace) -> int:
     """Serve the live page until it is interrupted."""
-    from ..operator.scope import index_of
+    from ..operator.scope import index_of, read_paths
 
+    read_paths(args)
     with _needing_extra():
         from .access import Access, is_loopback, new_token, own_names, read_token
         from .live import LivePages

@@ -11,6 +11,7 @@ from flcore.observers.job_history import Outage
 from flcore.plain_text import harmless
 
 from ..docker_state import TERMINAL_STATES
+from ..operator.job_view import ENDED as ENDED_STATE
 from ..operator.job_view import LOST as LOST_STATE
 from ..operator.job_view import UNKNOWN as UNKNOWN_STATE
 from ..operator.job_view import JobView
@@ -44,9 +45,11 @@ def verdict(view: JobView) -> Verdict:
     """Return how it is with one run."""
     result = view.history.result
     if result is not None:
-        return _verdict_of(result)
+        return _verdict_of(result, view.history.federation)
     if view.state in _LOST_REASONS:
         return Verdict(LOST, view.state, _LOST_REASONS[view.state])
+    if view.state == ENDED_STATE:
+        return Verdict(ENDED, view.state, "no journal tells how it ended; its folder and its output are there")
     if view.state in TERMINAL_STATES:
         return Verdict(ENDED, view.state, "it has ended, and nobody has told how yet" + _who_tells(view))
     return Verdict(ACTIVE, view.state)
@@ -117,7 +120,10 @@ def plain(text: str, longest: int = 1000) -> str:
     return shown if len(shown) <= longest and len(text) <= 4 * longest else f"{shown[: longest - 1]}…"
 
 
-def _verdict_of(result: JobResult) -> Verdict:
+def _verdict_of(result: JobResult, federation: str) -> Verdict:
+    if result.succeeded and federation:
+        kind = ABORTED if "ABORTED" in federation else FAILED
+        return Verdict(kind, kind, f"the job of all sites: {plain(federation, 120)}")
     if result.succeeded:
         return Verdict(OK, "succeeded")
     if result.return_code is JobReturnCode.ABORTED:

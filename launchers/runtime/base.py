@@ -13,6 +13,9 @@ from ..container_spec import LABEL_NONCE, ContainerSpec
 from ..docker_state import DOCKER_STATE, ContainerState
 from .engine_traits import EngineTraits
 
+MAX_PASSWD = 256 << 10
+"""Bytes of an ``/etc/passwd`` that is looked at."""
+
 
 @dataclass(frozen=True, slots=True)
 class ContainerSummary:
@@ -149,6 +152,13 @@ class Runtime(Protocol):
 
     def pull(self, image: str) -> PullStream:
         """Return a pull that has not begun; see :class:`PullStream`. There is nothing to pull without images."""
+        ...
+
+    def passwd_of(self, container_id: str) -> bytes | None:
+        """Return what ``/etc/passwd`` says in a container that was made and not started; nothing if it has none.
+
+        None where nobody is to complete it: users are named without it, or it is no plain file, or too large.
+        """
         ...
 
     def start(self, container_id: str) -> None:

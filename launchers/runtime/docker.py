@@ -30,7 +30,7 @@ from flcore.job_launcher_spec import Check
 from ..container_spec import ContainerSpec
 from ..docker_state import GONE, ContainerState
 from ..settings import EngineTls
-from .base import ContainerSummary, ContainerUsage, FoundImage, OutputChunk, PullStream
+from .base import MAX_PASSWD, ContainerSummary, ContainerUsage, FoundImage, OutputChunk, PullStream
 from .docker_answer import (
     IN_PROGRESS,
     OF_A_CHECK,
@@ -54,8 +54,9 @@ from .docker_answer import (
 )
 from .docker_check import network_checks, there
 from .docker_clients import DockerClients, ask_what_it_is, default_address
-from .docker_container import inspection_of, lacks_its_gpus, list_of, remove, send_signal, wait_until_gone
+from .docker_container import inspection_of, lacks_its_gpus, list_of, remove, send_signal, small_file, wait_until_gone
 from .docker_labels import ImageLabels
+from .docker_networks import DockerNetworks
 from .docker_output import output_as_it_comes, output_so_far, time_of_last_output
 from .docker_parent import Parent, as_parent, own_container_id
 from .docker_pull import DockerPull, Entry, Hangup, pull_error
@@ -113,6 +114,7 @@ class DockerRuntime:
         self._filters: dict[str, Any] = {"label": [watched_label]} if watched_label else {}
         self._clients = DockerClients(docker_host, tls, client)
         self._labels = ImageLabels(self._image_labels)
+        self.networks = DockerNetworks(self._clients, self._errors)
         self._gives_gpus = False
         """Whether it was asked to: then each container is looked at before its start."""
         self._streams: set[Any] = set()
@@ -149,6 +151,10 @@ class DockerRuntime:
             self._warned.add(words)
             logger.warning("%s warns of the jobs that it is asked for: %s", self.name, words)
         return str(created["Id"])
+
+    def passwd_of(self, container_id: str) -> bytes | None:
+        with self._errors(f"/etc/passwd of container {container_id[:12]}"):
+            return small_file(self._clients.looks.api, container_id, "/etc/passwd", MAX_PASSWD)
 
     def describe(self, spec: ContainerSpec) -> Mapping[str, Any]:
         if spec.gpu_ids:  # engines are asked for them in words of their own; one that is away, in Docker's

@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import json
+import tarfile
 import time
+from base64 import b64decode, b64encode
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
 from docker.errors import APIError, NotFound, create_api_error_from_http_exception
+from requests import Response
 from requests.exceptions import HTTPError
 
+from .docker_api import open_answer
 from .docker_dialect import Dialect
 from .docker_request import NO_GPUS, VISIBLE_GPUS
 
 LOOKS, LOOK_PAUSE = 50, 0.02
 """How often, and after how many seconds, a container is looked at again that is listed and cannot be inspected."""
 _NOT_FOUND = 404
+_STAT, _NOTHING_TOLD = "X-Docker-Container-Path-Stat", b64encode(b"{}")
+"""The header that tells, as JSON, what there is."""
+_TYPES = sum(1 << bit for bit in (31, 27, 26, 25, 24, 21, 19))
+"""The bits of a mode, as engines count them, of a folder, link, device, pipe, socket, or whatever is no file."""
 _REMOVAL_TIMEOUT = 10.0
 """Seconds that a removal waits for one that is in progress already."""
 
@@ -65,6 +74,36 @@ def wait_until_gone(api: Any, container_id: str, dialect: Dialect) -> None:
     give_up_at = time.monotonic() + _REMOVAL_TIMEOUT
     while time.monotonic() < give_up_at and inspection_of(api, container_id, dialect) is not None:
         time.sleep(LOOK_PAUSE)  # the event of it is the tracker's, which may be closing
+
+
+def small_file(api: Any, container_id: str, path: str, most: int) -> bytes | None:
+    """Return a plain file of a container; nothing if there is none, None for whatever else is there, or a larger one.
+
+    The engine follows no link that the path ends in, and finds it within the container. An image may have anything
+    there: what it is the answer's head says, before anything of it is read.
+    """
+    url = f"{api.base_url}/v{api.api_version}/containers/{container_id}/archive"
+    with open_answer(api, url, {"path": path}) as answer:
+        if answer.status_code == _NOT_FOUND:
+            return b""
+        try:
+            answer.raise_for_status()
+        except HTTPError as error:
+            raise create_api_error_from_http_exception(error) from error
+        try:
+            return _plain_file(answer, most)
+        except (ValueError, tarfile.TarError):  # it is told in a way that nobody knows
+            return None
+
+
+def _plain_file(answer: Response, most: int) -> bytes | None:
+    told = json.loads(b64decode(answer.headers.get(_STAT, "") or _NOTHING_TOLD))
+    if not 0 <= told.get("size", -1) <= most or told.get("mode", _TYPES) & _TYPES:
+        return None
+    with tarfile.open(fileobj=answer.raw, mode="r|") as archive:
+        member = archive.next()
+        file = archive.extractfile(member) if member and member.isreg() and member.size <= most else None
+        return file.read(most) if file else None
 
 
 def send_signal(api: Any, container_id: str, signal: str, dialect: Dialect) -> None:

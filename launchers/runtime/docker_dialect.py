@@ -129,7 +129,7 @@ PODMAN = Dialect(
     no_network=re.compile(r"(?:container create: )?unable to find network with name or ID (\S+): network not found"),
     # Of a process that was frozen when it was killed it waits five seconds for the exit code, and has none then.
     delivered_words=re.compile(r"^timed out waiting for file \S+/exits/[0-9a-f]{64}(?:: internal libpod error)?$"),
-    vanishing_words=re.compile(r": layer not known$"),
+    vanishing_words=re.compile(r": (?:layer|container) not known$"),
     no_error=re.compile(r"^container [0-9a-f]{64}: container is running$"),  # it was asked to start it once more
     removes_at_once=False,
     signals_wake=False,

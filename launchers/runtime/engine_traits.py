@@ -18,6 +18,8 @@ _LIMITS = {
     "swap_limit": "SwapLimit",
 }
 """What an engine says in ``info`` of each limit that it can set."""
+_TAKEN = {"memory_limit": "memory", "pids_limit": "processes", "cpu_limit": "processor time", "swap_limit": "swap"}
+"""What a job may take without end where a limit does not hold."""
 _MODULES = ("apparmor", "selinux")
 _SHIELDS = ("seccomp", *_MODULES, "rootless", "userns")
 """What may stand among its security options."""
@@ -152,16 +154,13 @@ def _warnings(traits: EngineTraits) -> Iterator[tuple[str, str]]:
         yield "limits", f"what {traits} enforces is not known: whoever stands in front of it forbids 'GET /info'"
         return
     if lacking := traits.missing(_LIMITS):
-        why = (
-            "on a host with cgroup v1 a rootless engine sets none"
-            if "rootless" in traits.has
-            else "its kernel lacks them"
-        )
-        yield "limits", f"{traits} does not enforce {', '.join(lacking)}: {why}; a job may take all that its host has"
+        what = f"does not enforce {', '.join(lacking)}: {_why_not(traits)}"
+        taken = ", ".join(_TAKEN[limit] for limit in lacking)
+        yield "limits", f"{traits} {what}; a job may take all that its host has of {taken}"
     if "seccomp" not in traits.has:
         yield "seccomp", f"{traits} filters no system calls: jobs reach all of its host's kernel; give it a profile"
     if traits.missing(_MODULES) == _MODULES:
-        yield "security module", f"{traits} has neither AppArmor nor SELinux to shut jobs in: look at its host's kernel"
+        yield "security module", f"{traits} has neither AppArmor nor SELinux: turn one on in its host's kernel"
     if traits.is_rootless:
         yield (
             "users",
@@ -175,6 +174,13 @@ def _warnings(traits: EngineTraits) -> Iterator[tuple[str, str]]:
             )
     elif traits.shift != NO_SHIFT:
         yield "users", f"{traits} shifts users (userns-remap): {_told(traits.shift)}"
+
+
+def _why_not(traits: EngineTraits) -> str:
+    if "rootless" in traits.has:
+        given = "none with cgroup v1, with v2 what systemd's 'Delegate=' names"
+        return f"a rootless engine sets only what its user is given: {given}"
+    return "its host's kernel has them turned off (the boot option 'swapaccount=1' turns on swap_limit)"
 
 
 def _told(shift: Shift | None) -> str:

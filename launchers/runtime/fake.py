@@ -68,6 +68,8 @@ class FakeRuntime:
         """True: nothing that happens is told, as when an engine loses events."""
         self.start_error = ""
         """Not empty: the next start fails with it, as for a command that is not there."""
+        self.passwd: dict[str, bytes] = {}
+        """By image, what its ``/etc/passwd`` says; of others nobody is to care."""
         self.ignores_signals = False
         """True: a signal has no effect, as in an engine that hangs."""
         self.ignores_term = False
@@ -163,6 +165,10 @@ class FakeRuntime:
             self._ids[spec.name] = container_id
             return container_id
 
+    def passwd_of(self, container_id: str) -> bytes | None:
+        self._answer()
+        return self.passwd.get(self._containers[container_id].spec.image)
+
     def describe(self, spec: ContainerSpec) -> Mapping[str, Any]:
         return asdict(spec)
 
@@ -170,8 +176,7 @@ class FakeRuntime:
         with self._engine():
             if self.images is not None and image not in self.images:
                 return None
-            image_id = self.image_ids.get(image, image)
-            return FoundImage(image_id, frozenset({image_id}))
+            return FoundImage(found := self.image_ids.get(image, image), frozenset({found}))
 
     def pull(self, image: str) -> FakePull:
         return FakePull(image, self._begin_pull, self._add_image)
@@ -266,12 +271,7 @@ class FakeRuntime:
         return self.gpus
 
     def check(self, image: str | None, network: str | None) -> Iterator[Check]:
-        yield Check("engine", self.reachable, self.name)
-        yield from warnings(self.engine)
-        if network:
-            yield Check("network", self.networks is None or network in self.networks, network)
-        if image:
-            yield Check("image", self.images is None or image in self.images, image)
+        return _checks(self, image, network)
 
     def close(self) -> None:
         self.close_events()
@@ -339,3 +339,12 @@ class FakeRuntime:
         if not self.drop_events:
             for stream in self._streams:
                 stream.put(container_id)
+
+
+def _checks(runtime: FakeRuntime, image: str | None, network: str | None) -> Iterator[Check]:
+    yield Check("engine", runtime.reachable, runtime.name)
+    yield from warnings(runtime.engine)
+    if network:
+        yield Check("network", runtime.networks is None or network in runtime.networks, network)
+    if image:
+        yield Check("image", runtime.images is None or image in runtime.images, image)

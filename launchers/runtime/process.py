@@ -59,6 +59,9 @@ class ProcessRuntime:
             self._processes[process.id] = process
         return process.id
 
+    def passwd_of(self, container_id: str) -> None:
+        """Return nothing: who runs a site has a name, or does without."""
+
     def describe(self, spec: ContainerSpec) -> Mapping[str, Any]:
         """Return the process; what a process cannot be held to is not in it."""
         environment = [f"{name}={value}" for name, value in spec.environment.items()]

@@ -38,7 +38,7 @@ class Flare:
 def flare(version: str = NEWEST) -> Flare:
     """Return a version, such as ``2.6.2`` or ``2.9.*``; install it if it is missing, which takes minutes."""
     folder = ROOT / "build/compat" / f"nvflare-{version.removesuffix('.*')}"
-    python = environment(folder, f"nvflare=={version}", "pytest", "--editable", ".")
+    python = environment(folder, f"nvflare=={version}", "pytest", "--editable", ".[metrics]")
     metadata = next(folder.glob("lib/python3*/site-packages/nvflare-*.dist-info"))
     return Flare(metadata.name.removeprefix("nvflare-").removesuffix(".dist-info"), python)
 

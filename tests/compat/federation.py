@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -70,7 +71,9 @@ class Federation:
     Args:
         engine: the Docker Engine's address.
         user: the user and group that the parents run as; None is our own.
+        observers: returns more components for a site's parent, by its name.
         proxied: have the parents talk to the engine through :attr:`proxy`. Implied by ``user``.
+        installed: have the kits be set up by ``flcore nvflare install``. For :meth:`Launcher.flcore` without arguments.
     """
 
     flare: Flare
@@ -79,6 +82,8 @@ class Federation:
     engine: str = field(default_factory=lambda: os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock"))
     user: int | None = None
     proxied: bool = False
+    observers: Callable[[str], Sequence[Mapping[str, Any]]] = lambda _: ()
+    installed: bool = False
     folder: Path = field(init=False)
     """All files of it; gone at the end."""
     parents: dict[str, Parent] = field(init=False, default_factory=dict)
@@ -225,11 +230,44 @@ class Federation:
         self._addresses = addresses(self.topology, self.flare, gateway)
         self._kits = kits.provision(self.flare, self.folder, self._addresses)
         (self.folder / "storage").mkdir()
+        if self.installed:
+            self._install()
+            return
         for site in SITES:
             meanings = {"image": self.image, "network": self._network, "workspace": self._workspace(site)}
-            component = self.launcher.component(site, meanings)
+            components = self.launcher.components(site, meanings)
             internal = self._addresses.internal[site]
-            kits.configure(self._kits[site], self._storage(), component, self.launcher.is_only_one, internal)
+            kits.configure(self._kits[site], self._storage(), components, self.launcher.is_only_one, internal)
+            for code in self.launcher.custom:
+                (self._kits[site] / "local/custom").mkdir(exist_ok=True)
+                shutil.copy(code, self._kits[site] / "local/custom")
+            kits.add(self._kits[site], self.observers(site))
+
+    def _install(self) -> None:
+        """Set up the kits by our own command, as an operator does."""
+        for site in SITES:
+            kits.configure(self._kits[site], self._storage(), [], False, None)
+        where = ["--in-container"] if self._in_containers else []
+        wanted = ["--image", self.image, "--network", self._network, *where]
+        print(self.flcore("nvflare", "install", *map(str, self.kits), *wanted))
+
+    @property
+    def kits(self) -> list[Path]:
+        """The folders of the sites' kits."""
+        return [self._kits[site] for site in SITES]
+
+    def flcore(self, *words: str) -> str:
+        """Call our command as an operator does, in the environment that the parents are started in; return its output.
+
+        Raises CalledProcessError if it fails.
+        """
+        path = f"{self.flare.python.parent}:{os.defpath}"
+        environment = {"PATH": path, "HOME": str(self.folder), "DOCKER_HOST": self.engine}
+        command = [self.flare.command("flcore"), *words]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise subprocess.CalledProcessError(done.returncode, command, done.stdout, done.stderr)
+        return done.stdout
 
     @property
     def _in_containers(self) -> bool:

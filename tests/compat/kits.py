@@ -7,7 +7,7 @@ import random
 import shutil
 import socket
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,8 @@ CLIENTS = ("site-1", "site-2")
 SITES = (SERVER, *CLIENTS)
 ADMIN = "admin@compat.org"
 _ORG = "compat"
+_SCHEDULE = {"min_schedule_interval": 1.0, "max_schedule_interval": 5.0, "max_schedule_count": 100}
+"""When a server tries again to start a job that it has put off: soon, and as long as a slow machine takes."""
 _PORTS = range(20000, 30000)
 """Below those that a kernel gives to whoever asks for any."""
 
@@ -56,28 +58,41 @@ def provision(flare: Flare, folder: Path, addresses: Addresses) -> dict[str, Pat
 
 
 def configure(
-    kit: Path, storage: str, component: Mapping[str, Any] | None, is_only: bool, internal: Mapping[str, Any] | None
+    kit: Path,
+    storage: str,
+    components: Sequence[Mapping[str, Any]],
+    is_only: bool,
+    internal: Mapping[str, Any] | None,
 ) -> None:
     """Give a site its own storage, its launcher, and the address where its jobs find it.
 
     Args:
         storage: a folder for what a server keeps, as its processes see it.
-        component: the launcher's config.
+        components: the configs of the launcher and what goes with it, in place of what the kit has with these ids.
         is_only: take out the process launcher that each kit has.
         internal: see :class:`Addresses`.
     """
     local = kit / "local"
     resources = json.loads((local / "resources.json.default").read_text())
-    if is_only:
-        resources["components"] = [one for one in resources["components"] if one["id"] != "process_launcher"]
+    replaced = {component["id"] for component in components} | ({"process_launcher"} if is_only else set())
+    resources["components"] = [one for one in resources["components"] if one["id"] not in replaced]
+    for component in resources["components"]:
+        if component["id"] == "job_scheduler":
+            component["args"].update(_SCHEDULE)
     for place in _storage_places(resources):
         place.update({key: f"{storage}/{Path(value).name}" for key, value in place.items() if key.endswith("root")})
     _write(local / "resources.json", resources)
-    if component:
-        _write(local / "compat__p_resources.json", {"components": [component]})
+    if components:
+        _write(local / "compat__p_resources.json", {"components": components})
     if internal:
         comm_config = {"allow_adhoc_conns": False, "backbone_conn_gen": 2}
         _write(local / "comm_config.json", {**comm_config, "internal": {"scheme": "tcp", "resources": internal}})
+
+
+def add(kit: Path, components: Sequence[Mapping[str, Any]]) -> None:
+    """Have a site's parent build more components."""
+    if components:
+        _write(kit / "local" / "observers__p_resources.json", {"components": components})
 
 
 def _storage_places(resources: Mapping[str, Any]) -> Iterator[dict[str, Any]]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, Self
 
 from .environments import Flare
@@ -11,6 +12,11 @@ from .environments import Flare
 SERVER = "server"
 _NVFLARE_DOCKER = "nvflare.app_opt.job_launcher.docker_launcher"
 _FLCORE = "launchers.nvflare_launcher"
+_MANAGER = "launchers.nvflare_resource_manager.FlareResourceManager"
+_PRETENDED = Path(__file__).parents[1] / "pretended_gpus.py"
+GPU = "GPU-00000000-0000-0000-0000-000000000000"
+REQUESTS = "gpu-requests.jsonl"
+"""In a client's kit: its requests for GPUs, which no engine has got."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +32,10 @@ class Launcher:
     """Whether the kit's process launcher is taken out."""
     jobs_name_image: bool = False
     """Whether it launches only jobs that name an image."""
+    of_clients: Sequence[Mapping[str, Any]] = ()
+    """More components of each client, in place of those of the kit that have the same ids."""
+    custom: Sequence[Path] = ()
+    """Code of the sites' own."""
 
     @classmethod
     def process(cls) -> Self:
@@ -46,16 +56,25 @@ class Launcher:
         """Return ours, with more arguments than image and network."""
         return cls("flcore", _FLCORE, {"image": "{image}", "network": "{network}", **args})
 
-    def component(self, site: str, meanings: Mapping[str, str]) -> dict[str, Any] | None:
-        """Return its component for a site's config."""
+    @classmethod
+    def flcore_with_gpu(cls, **args: Any) -> Self:
+        """Return ours, where each client pretends to have one GPU, for which jobs wait by our resource manager."""
+        manager = {"id": "resource_manager", "path": _MANAGER, "args": {}}
+        pretended = {"path": "pretended_gpus.PretendedGpus", "args": {"requests": f"{{workspace}}/{REQUESTS}"}}
+        more = [manager, {"id": "pretended_gpus", **pretended}]
+        return replace(cls.flcore(gpu_ids=[GPU], **args), of_clients=more, custom=[_PRETENDED])
+
+    def components(self, site: str, meanings: Mapping[str, str]) -> list[dict[str, Any]]:
+        """Return its components for a site's config."""
         if self.module is None:
-            return None
+            return []
         kind = "Server" if site == SERVER else "Client"
         path = f"{self.module}.{kind}DockerJobLauncher"
         args = _meant(self.args, meanings)
         if self.module == _FLCORE and meanings["network"] == "host":
             args.setdefault("allow_insecure", ["network"])
-        return {"id": "job_launcher", "path": path, "args": args}
+        more = [] if site == SERVER else [_meant(one, meanings) for one in self.of_clients]
+        return [{"id": "job_launcher", "path": path, "args": args}, *more]
 
 
 def _meant(value: Any, meanings: Mapping[str, str]) -> Any:

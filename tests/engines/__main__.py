@@ -62,7 +62,8 @@ def try_engine(program: Program, select: tuple[str, ...]) -> Trial:
     except Exception as error:  # noqa: BLE001 - one engine's trouble is no other's
         trial = Trial(program.name, failures=[f"{type(error).__name__}: {error}"])
     trial.seconds = time.monotonic() - began
-    print(f"{program.name}: {len(trial.failures)} failures, {trial.seconds:.0f} s", file=sys.stderr, flush=True)
+    summary = f"{program.name}: {len(trial.failures)} failures, {trial.seconds:.0f} s"
+    print(summary, *trial.failures, sep="\n  ", file=sys.stderr, flush=True)
     return trial
 
 

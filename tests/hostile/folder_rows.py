@@ -117,10 +117,10 @@ TEXTS: list[tuple[str, bytes | str, str]] = [
     ("metadata over 1 MiB", b" " * (1 << 20) + b"{}", "longer than 1048576 bytes"),
 ]
 CLIENTS: list[tuple[str, str, Any]] = [
-    ("a min_clients that is a text", "min_clients", "1"),
+    ("a min_clients that is a text of no number", "min_clients", "one"),
     ("a min_clients that is true", "min_clients", True),
     ("a min_clients below zero", "min_clients", -1),
-    ("a min_clients with a fraction", "min_clients", 1.0),
+    ("a min_clients with a fraction", "min_clients", 1.5),
     ("more clients than there are", "min_clients", 10**9),
     ("mandatory clients that are a text", "mandatory_clients", SITE),
 ]

@@ -64,6 +64,20 @@ GOOD = [
         cpus=2,
         memory=GI // 2,
     ),
+    Good(
+        "resources of all sites",
+        {"resource_spec": {"@default": {"memory": "1Gi", "num_of_cpus": 1}}},
+        cpus=1,
+        memory=GI,
+    ),
+    Good(
+        "resources of all sites, and an exception",
+        {"resource_spec": {"@default": {"memory": "1Gi", "num_of_gpus": 0}, "site-1": {"process": {"memory": "2Gi"}}}},
+        memory=2 * GI,
+    ),
+    Good("resources of another manager", {"resource_spec": {"site-1": {"gpu": 0, "gpu_type": "a100"}}}),
+    Good("resources of other launchers", {"resource_spec": {"site-1": {"process": {"num_of_gpus": 1}, "k8s": {}}}}),
+    Good("resources that are null", {"resource_spec": None, "launcher_spec": None, "min_clients": "2"}),
     Good("memory in GiB", {"resource_spec": {"site-1": {"memory": "16Gi"}}}),
     Good("an image by site", {"launcher_spec": {"site-1": docker(image=JOB_IMAGE)}}, JOB_IMAGE),
     Good("an image by default", {"launcher_spec": {"default": docker(image=JOB_IMAGE)}}, JOB_IMAGE),
@@ -72,6 +86,8 @@ GOOD = [
         "an image by entry", {"deploy_map": {"app": ["server", {"sites": ["site-1"], "image": JOB_IMAGE}]}}, JOB_IMAGE
     ),
     Good("an image for all", {"deploy_map": {"app": [{"sites": ["@ALL"], "image": JOB_IMAGE}]}}, JOB_IMAGE),
+    Good("sites by their other name", {"deploy_map": {"app": [{"targets": ["server", "site-1"]}]}}),
+    Good("sites in an object", {"deploy_map": {"app": {"sites": ["@ALL"], "image": JOB_IMAGE}}}, JOB_IMAGE),
     Good("an image of others", {"deploy_map": {"app": ["site-1", {"sites": ["site-2"], "image": "not:mine"}]}}),
     Good("no image at all", {"launcher_spec": {"site-1": docker(image=None)}}),
     Good(
@@ -91,6 +107,14 @@ GOOD = [
         JOB_IMAGE,
     ),
     Good("shared memory as Docker writes it", {"launcher_spec": {"site-1": docker(shm_size="8g")}}),
+    Good(
+        "shared memory with a fraction", {"launcher_spec": {"site-1": docker(shm_size="1.5GB")}}, shm_size=3 * GI // 2
+    ),
+    Good("no shared memory", {"launcher_spec": {"site-1": docker(shm_size=0)}}),
+    Good("what the site has anyway", {"launcher_spec": {"site-1": docker(init=True, python_path="python3")}}),
+    Good(
+        "an interpreter that it gets anyway, by default", {"launcher_spec": {"default": docker(python_path="python3")}}
+    ),
     Good("shared memory in MiB", {"launcher_spec": {"site-1": docker(shm_size="512m")}}, shm_size=GI // 2),
     Good(
         "variables",

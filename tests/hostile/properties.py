@@ -42,6 +42,8 @@ class Policy:
     cpus: float = 4096
     shm_size: int = 1 << 62
     gpus: int = 0
+    beginnings: tuple[tuple[str, ...], ...] = (("python3",),)
+    """Of commands."""
 
     @cached_property
     def launcher(self) -> ClientDockerJobLauncher:
@@ -63,6 +65,11 @@ POLICIES = [
         SITE_KEYS, r"site:1|nvflare-job(:[\w][\w.-]*)?(@sha256:[0-9a-f]{64})?", "NCCL_[A-Za-z0-9_]*", 16 * GI, 4, 8 * GI
     ),
     Policy({"image": "site:1", "limits": {"memory": "64Mi"}, "gpu_ids": ["0", "1"]}, "site:1", memory=64 << 20, gpus=2),
+    Policy(
+        {"image": "site:1", "python_paths": ["/opt/python"], "entrypoints": ["/entry.sh a"]},
+        "site:1",
+        beginnings=(("python3",), ("/opt/python",), ("/entry.sh", "a", "python3"), ("/entry.sh", "a", "/opt/python")),
+    ),
     Policy(
         {"image": "site:1", "images": ["*"], "job_env_prefixes": ["A", "P", "_"], "allow_insecure": ["images"]},
         r"[a-z0-9][a-z0-9._/:@-]*[\w.-]*(@sha256:[0-9a-f]{64})?",
@@ -124,6 +131,7 @@ def check_at_site(meta: Any, policy: Policy) -> str:
     check_limits(request, policy)
     check_words(request, policy)
     check_identity(request, meta["job_id"])
+    check_command(request, policy)
     check_sameness(request, policy.ordinary)
     return ACCEPTED
 
@@ -160,11 +168,17 @@ def check_identity(request: dict[str, Any], job_id: str) -> None:
     assert Path(mount["Source"]).parent == WORKSPACE
 
 
+def check_command(request: dict[str, Any], policy: Policy) -> None:
+    ordinary = (*policy.ordinary["Entrypoint"], *policy.ordinary["Cmd"])
+    commands = [(*beginning, *ordinary[1:]) for beginning in policy.beginnings]
+    assert (*request["Entrypoint"], *request["Cmd"]) in commands
+
+
 def check_sameness(request: dict[str, Any], ordinary: dict[str, Any]) -> None:
     """Nothing but what a job may ask for differs from a job that asks for nothing."""
 
     def rest(body: dict[str, Any]) -> dict[str, Any]:
-        parts = {key: body[key] for key in ("Entrypoint", "Cmd", "User", "StopSignal", "Healthcheck")}
+        parts = {key: body[key] for key in ("User", "StopSignal", "Healthcheck")}
         return parts | {key: value for key, value in body["HostConfig"].items() if key not in ASKED_FOR}
 
     assert rest(request) == rest(ordinary)

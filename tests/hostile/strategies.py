@@ -36,6 +36,7 @@ def is_short(value: Any) -> bool:
 
 KEYS = sorted({key for meta in METAS for _, key in places_in(meta) if isinstance(key, str)} | set(DOCKER_OPTIONS))
 HOSTILE = [row.value for row in TABLE if isinstance(row, Row) and is_short(row.value)]
+HOSTILE += ["/opt/python", "/entry.sh a", ["/entry.sh", "a"]]
 
 texts = st.text(st.characters(exclude_categories=()), max_size=20)
 keys = st.sampled_from(KEYS) | texts

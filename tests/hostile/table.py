@@ -84,7 +84,7 @@ SHAPE = [
     *group("shape", ("resource_spec",), {"resources in a list": [{"memory": 1}]}),
     *group("shape", RESOURCES, {"a site's resources that are a number": 64}),
     *group("shape", ("deploy_map",), {"a deploy map that is a list": ["app"], "one that is null": None}),
-    *group("shape", ("deploy_map", "app"), {"an app's sites that are an object": {"sites": []}}),
+    *group("shape", ("deploy_map", "app"), {"an app's sites that are a number": 5}),
     *group("shape", ENTRY, {"an entry that is a list": [SITE], "an entry that is null": None}),
     *group("shape", ENTRY, {"an entry without sites": {}}, path="deploy_map.app[2].sites", shows=None),
     *group(
@@ -319,6 +319,14 @@ PRIVILEGE += group(
     shows=True,
 )
 
+PRIVILEGE += [
+    *group("privilege and isolation", (*SPEC, "python_path"), {"another interpreter": "/bin/sh"}, key="python_paths"),
+    *group("privilege and isolation", (*DEFAULT, "python_path"), {"no interpreter": ["/bin/sh"]}),
+    *group("privilege and isolation", (*SPEC, "entrypoint"), {"an entry point": ["/bin/sh"]}, key="entrypoints"),
+    *group("privilege and isolation", (*LEGACY, "entrypoint"), {"half an entry point": "'/bin/sh"}),
+    *group("privilege and isolation", (*SPEC, "entrypoint"), {"a long one": TOO_LONG}),
+]
+
 NO_MEMORY: dict[str, Any] = {
     "no memory at all": 0,
     "memory below zero": -1,
@@ -353,7 +361,8 @@ NO_CPUS: dict[str, Any] = {
     "processors in a list": [1],
 }
 NO_GPUS = {"GPUs as text": "1", "GPUs that are true": True, "less than no GPU": -1, "a float of GPUs": 1.0}
-NO_SHM = {"shared memory below zero": -1, "no shared memory": 0, "shared memory with an exponent": "1e9", "true": True}
+FOR_ALL: Place = ("resource_spec", "@default")
+NO_SHM = {"shared memory below zero": -1, "shared memory with an exponent": "1e9", "true": True}
 
 RESOURCE = [
     *group("resources", (*RESOURCES, "memory"), NO_MEMORY),
@@ -363,6 +372,9 @@ RESOURCE = [
     *group("resources", (*RESOURCES, "num_of_gpus"), NO_GPUS),
     *group("resources", (*SPEC, "shm_size"), NO_SHM),
     *group("resources", (*RESOURCES, "num_of_gpus"), {"a GPU": 1, "all GPUs": 10**9}, key="gpu_ids"),
+    *group("resources", (*FOR_ALL, "num_of_gpus"), {"a GPU, of all sites": 1}, key="gpu_ids"),
+    *group("resources", (*FOR_ALL, "num_gpus"), {"a GPU of all sites, written wrong": 1}),
+    *group("resources", FOR_ALL, {"all sites, by a list": ["num_of_gpus"], "by true": True}),
     *group("resources", (*SPEC, "num_of_gpus"), {"a GPU, by the launcher's spec": 1}, key="gpu_ids"),
     *group("resources", (*RESOURCES, "memory"), {"more memory than the limit": "257Mi"}, key="limits"),
     *group("resources", (*RESOURCES, "num_of_cpus"), {"more processors than the limit": 2.01}, key="limits"),

@@ -7,16 +7,13 @@ host's monotonic clock, and which devices it was shown.
 
 from __future__ import annotations
 
-import json
 import sys
 import threading
 from pathlib import Path
-from typing import Any
-
-import docker
 
 from flcore import JobHandleSpec, Site
 from flcore.errors import NoGpuError
+from tests.pretended_gpus import pretend
 
 from .conftest import CommandLauncher
 
@@ -30,30 +27,6 @@ for pause in (1, 0):
         print(time.monotonic(), os.environ["NVIDIA_VISIBLE_DEVICES"], file=file)
     time.sleep(pause)
 """
-
-
-def pretend(requests: Path) -> None:
-    """Have requests for devices written to a file in place of being sent to the engine, and shown as taken."""
-    create: Any = docker.APIClient.create_container_from_config
-    inspect: Any = docker.APIClient.inspect_container
-    asked: dict[str, Any] = {}
-
-    def create_without(self: Any, config: Any, name: Any = None, platform: Any = None) -> Any:
-        devices = config["HostConfig"].pop("DeviceRequests")
-        with requests.open("a") as file:
-            file.write(json.dumps({"name": name, "devices": devices}) + "\n")
-        created = create(self, config, name, platform)
-        asked[created["Id"]] = devices
-        return created
-
-    def inspect_with(self: Any, container: str) -> Any:
-        inspection = inspect(self, container)
-        if devices := asked.get(container):
-            inspection["HostConfig"] |= {"DeviceRequests": devices, "Devices": devices}
-        return inspection
-
-    docker.APIClient.inspect_container = inspect_with  # type: ignore[assignment, method-assign]
-    docker.APIClient.create_container_from_config = create_without  # type: ignore[method-assign]
 
 
 def main(name: str, folder: Path, job_ids: list[str]) -> None:

@@ -198,8 +198,14 @@ def test_at_a_site_without_a_network_it_has_none(lab: Lab) -> None:
 
 
 def test_its_variables_are_not_the_sites_process_s(facts: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    site_s = {"DOCKER_HOST", "DOCKER_CONFIG", "VIRTUAL_ENV", "USER", "LOGNAME", "SHELL", "PYTEST_CURRENT_TEST"}
+    site_s = {"DOCKER_HOST", "DOCKER_CONFIG", "VIRTUAL_ENV", "SHELL", "PYTEST_CURRENT_TEST"}
     assert site_s & set(facts["environment"]) == set()
+
+
+def test_its_home_and_its_name_are_its_own(facts: dict[str, Any]) -> None:
+    home, user, logname = (facts["environment"][name] for name in ("HOME", "USER", "LOGNAME"))
+    assert (home, user) == ("/tmp", logname)
+    assert user in ("nobody", "job", "root")  # of root's site, of another, of a rootless engine's
 
 
 def test_where_its_code_is_says_the_site_not_the_image(facts: dict[str, Any]) -> None:

@@ -12,6 +12,8 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from tests.kit_folder import make_kit
+
 ROOT = Path(__file__).parents[2]
 FENCE = re.compile(r"^```(\w+)(?: (\S+))?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 TWO_COMMANDS = ("make demo", "make test")
@@ -54,6 +56,14 @@ def test_its_commands_work(line: str, tmp_path: Path) -> None:
     if " run " in command:
         command += f" --workspace {shlex.quote(str(tmp_path))}"
     run(["bash", "-c", command], ROOT)
+
+
+def test_a_kit_can_be_set_up_as_it_says(tmp_path: Path, docker_client: Any) -> None:
+    make_kit(tmp_path / "prod_00/site-1")
+    (line,) = [
+        line for block in BLOCKS if block.language == "sh" for line in block.text.splitlines() if "install" in line
+    ]
+    run([sys.executable, "-m", *shlex.split(line), "--dry-run"], tmp_path)
 
 
 def test_it_promises_two_commands() -> None:

@@ -13,9 +13,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.kit_folder import make_kit
+
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("flcore", "launchers")
-NEED_NVFLARE = {"launchers.flare.job_failure", "launchers.flare.job_handle", "launchers.nvflare_launcher"}
+_OF_FLARE = ("flare.job_failure", "flare.job_handle", "nvflare_launcher", "nvflare_resource_manager")
+NEED_NVFLARE = {f"launchers.{name}" for name in _OF_FLARE}
 """What only a site of NVIDIA FLARE imports: that is not installed here, and has dependencies of its own."""
 IMPORT_ALL = """
 import importlib, json, sys
@@ -125,3 +128,11 @@ def test_the_command_is_installed_with_what_adds_to_it(command: list[str], insta
     shown = run(installed / command[0], *command[1:], "--help", cwd=tmp_path)
     assert shown.startswith("usage: flcore")
     assert all(name in shown for name in ("run", "ps", "report"))
+
+
+def test_a_kit_of_nvidia_flare_is_set_up_by_what_is_installed(installed: Path, tmp_path: Path) -> None:
+    kit = make_kit(tmp_path / "site-1")
+    wanted = ("--image", "job:1", "--network", "flare", "--address", "172.30.0.1")
+    run(installed / "flcore", "nvflare", "install", kit, *wanted, cwd=tmp_path)
+    launcher, _ = json.loads((kit / "local/flcore__p_resources.json").read_text())["components"]
+    assert launcher["args"] == {"image": "job:1", "network": "flare"}

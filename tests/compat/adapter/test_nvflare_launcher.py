@@ -282,6 +282,17 @@ def test_the_process_takes_credentials_as_this_version_has_it(parent: Parent) ->
     assert ("-m" in parent.spec().command[:3]) is not TAKES_CREDENTIALS
 
 
+@pytest.mark.parametrize("site", ["site-1", "server"])
+def test_a_job_gets_what_it_asks_of_all_sites_and_its_own_interpreter(tmp_path: Path, site: str) -> None:
+    parent = Parent(tmp_path, site, python_paths=["/opt/python"], entrypoints=["/entry.sh"])
+    spec = {"default": {"docker": {"python_path": "/opt/python", "entrypoint": ["/entry.sh"]}, "k8s": {}}}
+    resources = {"@default": {"num_of_cpus": 2, "memory": "1Gi"}, site: {"gpu_type": "a100"}}
+    parent.launcher.launch_job({**META, "launcher_spec": spec, "resource_spec": resources}, parent.context())
+    asked = parent.spec()
+    assert (asked.cpus, asked.memory, asked.command[:3]) == (2, 1 << 30, ("/entry.sh", "/opt/python", "-u"))
+    parent.close()
+
+
 def test_a_job_sees_its_own_folder_and_what_it_needs_of_the_kit(parent: Parent) -> None:
     parent.launch()
     mounts = {mount.target: (mount.source, mount.read_only) for mount in parent.spec().mounts}

@@ -375,9 +375,9 @@ JOBS: list[tuple[str, str | None, str]] = [
     ("no deploy_map", "{}", "{job}: needs a site named 'server' and a client, but the deploy_map names none"),
     ("deploy_map is a list", deploy_map("[]"), "{job}/meta.json: deploy_map: must be an object, got []"),
     (
-        "the sites of an app are a text",
-        deploy_map('{"app": "@ALL"}'),
-        "{job}/meta.json: deploy_map.app: must be a list, got '@ALL'",
+        "the sites of an app are a number",
+        deploy_map('{"app": 5}'),
+        "{job}/meta.json: deploy_map.app: must be a list, got 5",
     ),
     (
         "an app that leads out of the job",
@@ -392,7 +392,7 @@ JOBS: list[tuple[str, str | None, str]] = [
     (
         "an unknown key of an entry",
         deploy_map('{"app": ["server", {"site": ["site-1"]}]}'),
-        "{job}/meta.json: deploy_map.app[1].site: unknown key; known are image, sites, got ['site-1']",
+        "{job}/meta.json: deploy_map.app[1].site: unknown key; known are image, sites, targets, got ['site-1']",
     ),
     (
         "a site that nobody gave",
@@ -416,9 +416,9 @@ JOBS: list[tuple[str, str | None, str]] = [
         "{job}/meta.json: min_clients: must be a number from 0 to 2, its clients, got 3",
     ),
     (
-        "min_clients is a text",
-        meta('"min_clients": "2"'),
-        "{job}/meta.json: min_clients: must be a number from 0 to 2, its clients, got '2'",
+        "min_clients is a text of no number",
+        meta('"min_clients": "two"'),
+        "{job}/meta.json: min_clients: must be a number from 0 to 2, its clients, got 'two'",
     ),
     (
         "min_clients is true",

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from flcore.config.strict_json import shown
 from flcore.errors import JobRejectedError
 from flcore.job_meta import (
     Deployment,
@@ -99,6 +100,32 @@ def test_an_entry_of_the_deploy_map_is_a_site_all_sites_or_an_object() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    "value",
+    [
+        ["site-1", "site-2"],
+        [{"targets": ["site-1", "site-2"]}],
+        [{"sites": None, "targets": ["site-1"]}, "site-2"],
+        {"sites": ["site-1", "site-2"]},
+        {"targets": ["site-1", "site-2"], "sites": None},
+        {"targets": ["site-1", "site-2"], "sites": ["site-1", "site-2"]},
+    ],
+)
+def test_an_apps_sites_may_be_said_in_all_ways_that_nvidia_flare_knows(value: Any) -> None:
+    entries = get_deployments(meta(deploy_map={"app": value}))
+    assert [site for entry in entries for site in entry.sites] == ["site-1", "site-2"]
+
+
+def test_an_apps_sites_may_be_one_text_which_is_one_site() -> None:
+    assert get_deployments(meta(deploy_map={"app": "site-10"})) == (Deployment("app", ("site-10",)),)
+    assert get_app(meta(deploy_map={"app": "site-10"}), "site-1") is None
+
+
+def test_an_object_in_place_of_a_list_may_have_an_image() -> None:
+    (entry,) = get_deployments(meta(deploy_map={"app": {"sites": ["@all"], "image": "i:1"}}))
+    assert (entry.image, entry.path, entry.covers("site-1")) == ("i:1", "deploy_map.app", True)
+
+
 def test_an_object_of_the_deploy_map_may_name_all_sites() -> None:
     for all_sites in ("@ALL", "@all", "@All"):
         (entry,) = get_deployments(meta(deploy_map={"app": [{"sites": [all_sites]}]}))
@@ -124,7 +151,14 @@ def test_a_sites_app_is_that_of_the_first_entry_that_names_it() -> None:
     [
         ([], "deploy_map: must be an object, got []"),
         (None, "deploy_map: must be an object, got None"),
-        ({"app": "site-1"}, "deploy_map.app: must be a list, got 'site-1'"),
+        ({"app": None}, "deploy_map.app: must be a list, got None"),
+        ({"app": "site 1"}, f"deploy_map.app: {RULE}, got 'site 1'"),
+        ({"app": {}}, "deploy_map.app.sites: must be a list, got None"),
+        ({"app": {"targets": "site-1"}}, "deploy_map.app.targets: must be a list, got 'site-1'"),
+        (
+            {"app": [{"sites": ["a"], "targets": ["b"]}]},
+            "deploy_map.app[0].targets: must be the same as 'sites', or one of them must go, got ['b']",
+        ),
         ({"../app": ["site-1"]}, f"deploy_map.../app[0]: {RULE}, got '../app'"),
         ({"app": ["server", "a b"]}, f"deploy_map.app[1]: {RULE}, got 'a b'"),
         ({"app": ["@any"]}, f"deploy_map.app[0]: {RULE}, got '@any'"),
@@ -133,7 +167,7 @@ def test_a_sites_app_is_that_of_the_first_entry_that_names_it() -> None:
         ({"app": [{"sites": "site-1"}]}, "deploy_map.app[0].sites: must be a list, got 'site-1'"),
         ({"app": [{"sites": [["site-1"]]}]}, f"deploy_map.app[0].sites: {RULE}, got ['site-1']"),
         ({"app": [{"sites": [], "image": 5}]}, "deploy_map.app[0].image: must be a string, got 5"),
-        ({"app": [{"site": []}]}, "deploy_map.app[0].site: unknown key; known are image, sites, got []"),
+        ({"app": [{"site": []}]}, "deploy_map.app[0].site: unknown key; known are image, sites, targets, got []"),
         ({"a\x1b[2J\n": 1}, r"deploy_map.a\x1b[2J\n: must be a list, got 1"),
     ],
 )
@@ -176,11 +210,19 @@ def test_min_clients_is_all_clients_where_the_job_does_not_say(given: dict[str, 
     assert get_min_clients(meta(**given), 3) == expected
 
 
-@pytest.mark.parametrize("value", [-1, 4, "2", 2.0, True, [2]])
+@pytest.mark.parametrize("value", ["2", "02", 2.0])
+def test_min_clients_may_be_a_text_or_a_whole_float_as_nvidia_flare_takes_them(value: Any) -> None:
+    assert get_min_clients(meta(min_clients=value), 3) == 2
+
+
+@pytest.mark.parametrize(
+    "value",
+    [-1, 4, "4", 4.0, 1.9, "1.0", "-1", " 2", "2\n", "\uff12", "", "9" * 5000, float("nan"), float("inf"), True, [2]],
+)
 def test_a_broken_min_clients_is_rejected(value: Any) -> None:
     with pytest.raises(JobRejectedError) as raised:
         get_min_clients(meta(min_clients=value), 3)
-    assert str(raised.value) == f"job j1: min_clients: must be a number from 0 to 3, its clients, got {value!r}"
+    assert str(raised.value) == f"job j1: min_clients: must be a number from 0 to 3, its clients, got {shown(value)}"
 
 
 # --- errors ---

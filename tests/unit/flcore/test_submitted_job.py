@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from flcore.errors import ConfigError, JobRejectedError
+from flcore.job_meta import get_app
 from flcore.submitted_job import SubmittedJob
 
 
@@ -43,6 +44,30 @@ def test_each_run_of_a_job_gets_an_id_of_its_own_that_begins_with_its_name(tmp_p
     assert first.startswith("digits")
     assert len(first) <= 49
     assert first != second
+
+
+@pytest.mark.parametrize(
+    ("deploy_map", "path", "site"),
+    [
+        ({"app": ["server", "site-1"], "other": ["site-2", "site-1"]}, "deploy_map.other[1]", "site-1"),
+        ({"app": ["@ALL"], "other": {"sites": ["site-1"]}}, "deploy_map.other", "site-1"),
+        ({"app": ["@all"], "other": ["@ALL"]}, "deploy_map.other[0]", "@ALL"),
+    ],
+)
+def test_a_site_with_two_apps_would_get_only_one_of_them_and_is_refused(
+    tmp_path: Path, deploy_map: dict[str, Any], path: str, site: str
+) -> None:
+    (tmp_path / "job" / "other").mkdir(parents=True)
+    with pytest.raises(JobRejectedError) as raised:
+        write_job(tmp_path / "job", {"deploy_map": deploy_map})
+    why = f"a site runs one app, and app is this one's already, got '{site}'"
+    assert str(raised.value) == f"{tmp_path}/job/meta.json: {path}: {why}"
+
+
+def test_an_app_for_all_sites_is_that_of_those_that_no_other_names(tmp_path: Path) -> None:
+    (tmp_path / "job" / "rest").mkdir(parents=True)
+    job = write_job(tmp_path / "job", {"deploy_map": {"app": ["server", "site-1", "site-1"], "rest": ["@ALL"]}})
+    assert [get_app(job.meta, site) for site in ("server", "site-1", "site-2")] == ["app", "app", "rest"]
 
 
 HOCON = """

@@ -211,6 +211,49 @@ def test_a_site_may_do_without_an_init() -> None:
     assert not launcher.plan(META, FakeFLContext(job_args=client_args(Path("/ws")))).spec.init
 
 
+# --- at home ---
+
+
+def environment_of(tmp_path: Path, job: dict[str, Any] | None = None, **site_keys: Any) -> dict[str, str]:
+    """Return the variables of a job's container."""
+    runtime = FakeRuntime()
+    launcher = ClientDockerJobLauncher(image="job:1", runtime=runtime, user=f"{os.geteuid()}:5", **site_keys)
+    ctx = FakeFLContext("site-1", workspace=tmp_path, job_id="job-1", job_args=client_args(tmp_path))
+    launcher.launch_job(META | (job or {}), ctx)
+    launcher.close()
+    return runtime.container("site-1-job-1").spec.environment
+
+
+ROOT_ALLOWED: dict[str, Any] = {"allow_insecure": ["user"]}
+"""Where root runs the tests, the jobs of them are its own."""
+
+
+def test_a_job_has_a_home_in_memory_and_a_name(tmp_path: Path) -> None:
+    told = environment_of(tmp_path, **ROOT_ALLOWED)
+    assert told["HOME"] == "/tmp"
+    assert told["USER"] == told["LOGNAME"] == ("job" if os.geteuid() else "root")
+
+
+@pytest.mark.parametrize(
+    ("site_keys", "home"),
+    [
+        ({"home": "."}, "/workspace/job-1"),
+        ({"tmpfs": {}}, "/workspace/job-1"),
+        ({"home": "/home/job", "tmpfs": {"/home/job": "1Gi"}}, "/home/job"),
+        ({"env": {"HOME": "/root"}}, "/root"),
+    ],
+)
+def test_a_jobs_home_is_where_the_site_says(tmp_path: Path, site_keys: dict[str, Any], home: str) -> None:
+    assert environment_of(tmp_path, **ROOT_ALLOWED, **site_keys)["HOME"] == home
+
+
+def test_a_job_is_called_as_the_site_says_or_as_it_asks_where_the_site_lets_it(tmp_path: Path) -> None:
+    asked = {"launcher_spec": {"default": {"docker": {"env": {"LOGNAME": "me", "USER": "me"}}}}}
+    keys = {"env": {"USER": "flare"}, "job_env_prefixes": ["USER", "LOGNAME"]}
+    told = environment_of(tmp_path, asked, **ROOT_ALLOWED, **keys)
+    assert (told["USER"], told["LOGNAME"]) == ("flare", "me")
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -233,6 +276,9 @@ def test_a_site_may_do_without_an_init() -> None:
         ({"images": ["a b"]}, "images must be names of images"),
         ({"defaults": {"memory": "2Gi"}, "limits": {"memory": "1Gi"}}, "defaults.memory must be no more than limits"),
         ({"init": 1}, "init must be true or false"),
+        ({"home": "home"}, "home must be an absolute path in a job's container, or '.', the job's own folder"),
+        ({"home": "/root"}, "home: no job can write to '/root': add it to 'tmpfs'"),
+        ({"home": ".", "env": {"HOME": "/root"}}, "home: 'env' sets HOME, too"),
     ],
 )
 def test_a_wrong_argument_is_a_value_error_by_its_name(arguments: dict[str, Any], words: str) -> None:

@@ -244,6 +244,16 @@ def test_the_site_decides_what_a_job_gets(lab: Lab) -> None:
     assert (spec.cpus, spec.memory, spec.shm_size) == (1.0, 1 << 30, None)
 
 
+def test_a_launch_logs_what_of_the_metadata_is_passed_over(lab: Lab, caplog: pytest.LogCaptureFixture) -> None:
+    meta = {**META, "resource_spec": {"site-1": {"gpu\x1b": 1}}, "launcher_spec": {"default": {"k8s": {}}}}
+    with caplog.at_level("INFO", "launchers.launch_plan"):
+        lab.finish(lab.launcher().launch_job(meta, lab.ctx))
+    assert [record.getMessage() for record in caplog.records if "passed over" in record.getMessage()] == [
+        "job job-1: passed over: launcher_spec.default.k8s: for launchers of the kind 'k8s'; this is 'docker'; "
+        r"resource_spec.site-1.gpu\x1b: no resource that this launcher gives"
+    ]
+
+
 def test_planning_touches_nothing(tmp_path: Path) -> None:
     lab = Lab(tmp_path / "not-there")
     before = our_threads()

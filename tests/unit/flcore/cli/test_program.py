@@ -321,6 +321,19 @@ def test_check_exits_with_2_for_a_config_that_is_wrong(capsys: pytest.CaptureFix
     )
 
 
+def test_check_says_what_is_wrong_with_each_config_and_looks_at_all_that_load(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    Path("site-2.json").write_text('{"site": "site-2", "components": [], "at_end": "go"}')
+    assert main(["check", "nowhere.json", write_site("site-1"), "site-2.json"]) == 2
+    told = capsys.readouterr()
+    assert told.out.startswith("site-1.json: site site-1, 1 components\n  ok ")
+    assert [line.split(": ")[:3] for line in told.err.splitlines()] == [
+        ["flcore", "error", "nowhere.json"],
+        ["flcore", "error", "site-2.json"],
+    ]
+
+
 @pytest.mark.parametrize("argv", [[], ["run"], ["run", "job"], ["check"], ["fly"]])
 def test_a_wrong_command_line_exits_with_2_and_says_how_it_goes(
     argv: list[str], capsys: pytest.CaptureFixture[str]
@@ -403,6 +416,24 @@ def test_a_check_with_a_job_prints_what_it_would_be_launched_with(
     configs = [write_site("server"), write_site("site-1")]
     assert main(["check", *configs, "--job", make_job()]) == 0
     assert re.search(r"^server:\n  name +fixed", capsys.readouterr().out, re.MULTILINE)
+
+
+def test_a_check_with_a_job_says_what_of_its_metadata_is_passed_over(
+    make_job: Callable[..., str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    configs = [write_site("server"), write_site("site-1")]
+    job = make_job(
+        resource_spec={"site-1": {"gpu_type": "a100"}}, launcher_spec={"default": {"docker": {"image": "x"}}}
+    )
+    assert main(["check", *configs, "--job", job]) == 0
+    server, client = capsys.readouterr().out.split("\nsite-1:\n")
+    of_docker = "  passed over: launcher_spec.default.docker: for launchers of the kind 'docker'; this is 'process'"
+    assert of_docker in server.splitlines()
+    assert "gpu_type" not in server
+    assert client.splitlines()[-2:] == [
+        of_docker,
+        "  passed over: resource_spec.site-1.gpu_type: no resource that this launcher gives",
+    ]
 
 
 HOSTILE = "\x9b2J\x9b1;1HEverything is fine\x9d0;owned\x9c \x7f \u202egnp.exe \u2028 next\u200b"

@@ -297,3 +297,17 @@ def test_a_journal_that_cannot_be_opened_is_one_error_without_a_traceback(
         "[identity=site-1, run=?]: the journal cannot be opened, so it misses all of this site: "
         f"File exists: {tmp_path}/.flcore"
     )
+
+
+def test_a_job_of_all_sites_that_has_not_ended_well_is_told_behind_the_end_of_its_process_here(tmp_path: Path) -> None:
+    runtime = FakeRuntime()
+    with make_site(tmp_path, runtime) as site:
+        handle = site.launch_job(META, ARGS)
+        runtime.exit("site-1-job-1")
+        handle.wait()
+        fl_ctx = site.new_context()
+        fl_ctx.put(FLContextKey.CURRENT_RUN, "job-1", private=False, sticky=False)
+        fl_ctx.put(FLContextKey.EVENT_DATA, "FINISHED:ABORTED", private=True, sticky=False)
+        site.fire_event(EventType.FEDERATED_JOB_FAILED, fl_ctx)
+    job = history_of(tmp_path)
+    assert (job.result and job.result.succeeded, job.federation) == (True, "FINISHED:ABORTED")

@@ -6,6 +6,7 @@ import io
 
 import pytest
 
+from flcore import JobResult, JobReturnCode
 from launchers.operator.job_table import table_lines
 from launchers.operator.job_view import LOST
 from launchers.operator.terminal import Terminal, width_of
@@ -68,3 +69,11 @@ def test_a_lost_job_says_what_that_means() -> None:
 def test_a_reason_does_nothing_to_the_terminal(screen: Terminal, text: str) -> None:
     for line in table_lines([view_of("job-1", error=text)], screen, 2000):
         assert plain(line).isprintable()
+
+
+def test_a_success_in_a_job_of_all_sites_that_has_failed_says_so() -> None:
+    view = view_of("job-1", error="")
+    view.history.result = JobResult(JobReturnCode.SUCCESS, 0, started_at=1.0, finished_at=2.0)
+    view.history.federation = "FINISHED:ABORTED"
+    assert "  SUCCESS  " in table_lines([view], Terminal(io.StringIO()), 2000)[1]
+    assert table_lines([view], Terminal(io.StringIO()), 2000)[1].endswith("  the job of all sites: FINISHED:ABORTED")

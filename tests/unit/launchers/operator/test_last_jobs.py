@@ -204,3 +204,11 @@ def test_a_job_of_which_but_what_it_has_used_nothing_can_be_read_is_shown() -> N
     with workspaces([[]]) as sites:
         written(*sites, lines=[broken, usage, *many(2)])
         assert parsed(sites, 3) == ["broken", "job-0", "job-1"]
+
+
+def test_a_job_of_all_sites_that_has_failed_behind_its_end_here_is_over() -> None:
+    about_job_1 = {"time": 16.0, "site": "site-1", "job_id": "job-1"}
+    failed = {"event": "federated_failure", **about_job_1, "status": "FINISHED:ABORTED"}
+    with workspaces([[]]) as sites:
+        written(*sites, lines=[*many(50)[:10], failed, *many(50)[10:]])
+        assert parsed(sites, 1) == ["job-49"]

@@ -50,6 +50,11 @@ def test_what_the_site_does_not_set_is_a_default_or_fixed(tmp_path: Path) -> Non
         ({"limits": {"memory": "1Gi"}}, "HostConfig.Memory", "site: limits.memory"),
         ({"limits": {"memory": "1Gi"}, "defaults": {"memory": "1Gi"}}, "HostConfig.Memory", "site: defaults.memory"),
         ({"env": {"A": "1"}}, "Env.A", "site: env"),
+        ({}, "Env.HOME", "default"),
+        ({"home": "."}, "Env.HOME", "site: home"),
+        ({"home": "."}, "Env.USER", "default"),
+        ({"env": {"HOME": "/root"}}, "Env.HOME", "site: env"),
+        ({"env": {"USER": "me"}}, "Env.USER", "site: env"),
     ],
 )
 def test_what_the_site_sets_is_shown_with_its_key(
@@ -104,6 +109,30 @@ def test_a_dry_run_tells_sizes_as_a_config_says_them_and_json_in_bytes(tmp_path:
     assert '"max-size": "3Mi"' in shown
     request = json.loads(launches_as_json({"site-1": launch}))["site-1"]["request"]
     assert request["HostConfig"]["Memory"] == 256 << 20
+
+
+def test_what_of_the_metadata_is_passed_over_is_told_with_the_reason(tmp_path: Path) -> None:
+    spec = {"@default": {"num_of_cpus": 1}, "site-1": {"gpu_type": "a100"}}
+    launch = describe(tmp_path, {"resource_spec": spec, "launcher_spec": {"site-1": {"k8s": {"image": "x"}}}})
+    assert launches_as_text({"site-1": launch}).splitlines()[-2:] == [
+        "  passed over: launcher_spec.site-1.k8s: for launchers of the kind 'k8s'; this is 'docker'",
+        "  passed over: resource_spec.site-1.gpu_type: no resource that this launcher gives",
+    ]
+    told = json.loads(launches_as_json({"site-1": launch}))["site-1"]["passed_over"]
+    assert told["resource_spec.site-1.gpu_type"] == "no resource that this launcher gives"
+
+
+def test_what_is_passed_over_does_nothing_to_a_terminal(tmp_path: Path) -> None:
+    launch = describe(tmp_path, {"resource_spec": {"site-1": {"\x1b[2J": 1}}})
+    assert r"resource_spec.site-1.\x1b[2J: no resource" in launches_as_text({"site-1": launch})
+
+
+def test_a_command_that_the_job_has_changed_is_shown_with_its_path(tmp_path: Path) -> None:
+    wish = {"launcher_spec": {"site-1": {"docker": {"python_path": "/opt/python", "entrypoint": ["/entry.sh"]}}}}
+    launch = describe(tmp_path, wish, python_paths=["/opt/python"], entrypoints=[["/entry.sh"]])
+    assert launch.request["Entrypoint"] + launch.request["Cmd"][:2] == ["/entry.sh", "/opt/python", "-u"]
+    path = "launcher_spec.site-1.docker"
+    assert launch.origins["Entrypoint"] == launch.origins["Cmd"] == f"job: {path}.entrypoint, {path}.python_path"
 
 
 def test_nothing_is_made_and_no_event_is_fired(tmp_path: Path) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -213,3 +215,75 @@ def test_many_threads_never_have_one_device_twice(tmp_path: Path) -> None:
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(work, range(8)))
     assert ever_used == set(IDS)
+
+
+def test_what_is_kept_for_a_job_is_taken_by_it_and_by_nobody_else(one: Parent, two: Parent) -> None:
+    two.leases.reserve(1, two.who("a"))
+    assert one.leases.holders() == {"0": "job a of site-2"}
+    assert one.take(one.begin("b"), 2) == ("1", "2")
+    record = two.begin("a")
+    assert two.take(record) == ("0",)
+    two.leases.give_back("a")
+    assert one.leases.holders()["0"] == "job a of site-2"
+    record.forget()
+    assert "0" not in one.leases.holders()
+
+
+def test_a_job_takes_what_is_kept_for_it_first_and_gives_up_the_rest(one: Parent, two: Parent) -> None:
+    blocking = two.begin("z")
+    two.take(blocking, 2)
+    one.leases.reserve(2, one.who("a"))
+    blocking.forget()
+    assert one.take(one.begin("a")) == ("2",)
+    assert two.leases.holders() == {"2": "job a of site-1"}
+
+
+def test_a_job_may_take_more_than_is_kept_for_it(one: Parent) -> None:
+    one.leases.reserve(1, one.who("a"))
+    assert one.take(one.begin("a"), 3) == ("0", "1", "2")
+
+
+def test_who_cannot_take_enough_keeps_what_was_kept_for_it(one: Parent, two: Parent) -> None:
+    two.take(two.begin("z"), 3)
+    one.leases.reserve(1, one.who("a"))
+    with pytest.raises(NoGpuError, match="it asks for 2; 1 of 4 GPUs are free"):
+        one.take(one.begin("a"), 2)
+    assert two.leases.holders()["3"] == "job a of site-1"
+
+
+def test_what_is_kept_for_a_job_again_is_in_place_of_what_was(one: Parent) -> None:
+    one.leases.reserve(4, one.who("a"))
+    one.leases.reserve(1, replace(one.who("a"), nonce="4567"))
+    assert one.leases.holders() == {"0": "job a of site-1"}
+    assert [path.name for path in one.leases.folder.glob("*.lock")] == ["a.4567.lock"]
+
+
+def test_what_is_given_back_is_free_and_may_be_given_back_twice(one: Parent) -> None:
+    one.leases.reserve(4, one.who("a"))
+    one.leases.give_back("a")
+    one.leases.give_back("a")
+    assert one.leases.count() == (4, 4)
+    assert one.take(one.begin("b"), 4) == IDS
+
+
+def test_what_somebody_else_was_given_meanwhile_by_hand_is_not_taken(one: Parent, two: Parent) -> None:
+    one.leases.reserve(1, one.who("a"))
+    (one.leases.folder / "0").unlink()
+    two.take(two.begin("b"))
+    assert one.take(one.begin("a")) == ("1",)
+
+
+def test_what_a_process_keeps_is_free_when_it_is_killed(tmp_path: Path, one: Parent) -> None:
+    keeping = (
+        "import signal, sys; from pathlib import Path; from launchers.records.gpu_leases import GpuLeases; "
+        "from launchers.records.job_record import JobIdentity; leases = GpuLeases(Path(sys.argv[1]), lambda: ['0']); "
+        "leases.reserve(1, JobIdentity('a', 'site-2', '', nonce='1')); print('kept', flush=True); signal.pause()"
+    )
+    command = [sys.executable, "-c", keeping, str(tmp_path / "gpus")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=Path(__file__).parents[4]) as process:
+        assert process.stdout
+        assert process.stdout.readline() == b"kept\n"
+        kept = one.leases.holders()
+        process.kill()
+    assert kept == {"0": "job a of site-2"}
+    assert one.leases.holders() == {}

@@ -100,3 +100,13 @@ def test_a_text_is_one_line_that_can_be_seen() -> None:
 
 def test_a_long_text_is_cut() -> None:
     assert plain("x" * 5000, 10) == "xxxxxxxxx…"
+
+
+@pytest.mark.parametrize(
+    ("federation", "kind"), [("FINISHED:ABORTED", "aborted"), ("FINISHED:EXECUTION_EXCEPTION", "failed"), ("", "ok")]
+)
+def test_a_success_counts_as_what_became_of_the_job_of_all_sites(federation: str, kind: str) -> None:
+    view = job_view(result=SUCCEEDED)
+    view.history.federation = federation
+    assert verdict(view).kind == kind
+    assert verdict(view).reason == (f"the job of all sites: {federation}" if federation else "")

@@ -143,7 +143,10 @@ def test_a_folder_that_looks_like_a_shift_is_none_where_nobody_is_shifted() -> N
 
 
 GOOD = replace(as_traits(*DOCKER_28), has=frozenset({*LIMITS, "seccomp", "apparmor"}))
-LACKING = "its kernel lacks them; a job may take all that its host has"
+LACKING = (
+    "its host's kernel has them turned off (the boot option 'swapaccount=1' turns on swap_limit); "
+    "a job may take all that its host has of processes, swap"
+)
 
 
 @pytest.mark.parametrize(
@@ -170,8 +173,7 @@ LACKING = "its kernel lacks them; a job may take all that its host has"
             [
                 (
                     "security module",
-                    "Docker Engine 28.5.2+dfsg4 has neither AppArmor nor SELinux to shut jobs in: "
-                    "look at its host's kernel",
+                    "Docker Engine 28.5.2+dfsg4 has neither AppArmor nor SELinux: turn one on in its host's kernel",
                 )
             ],
         ),
@@ -204,10 +206,27 @@ def test_what_an_engine_lacks_is_told_in_a_line_each(traits: EngineTraits, told:
 
 def test_of_a_rootless_engine_a_site_is_told_who_its_jobs_are_and_that_nothing_limits_them() -> None:
     told = {check.what: check.detail for check in warnings(as_traits(*ROOTLESS))}
-    assert (
-        "does not enforce memory_limit, pids_limit, cpu_limit, swap_limit: on a host with cgroup v1" in told["limits"]
-    )
+    assert "does not enforce memory_limit, pids_limit, cpu_limit, swap_limit: a rootless engine sets" in told["limits"]
     assert "is rootless: jobs run as its user 0, who on the host is the site's own, and no more" in told["users"]
+
+
+@pytest.mark.parametrize("lost", sorted(LIMITS))
+def test_of_a_limit_that_does_not_hold_it_is_told_what_a_job_may_take_and_of_nothing_else(lost: str) -> None:
+    (told,) = warnings(replace(GOOD, has=GOOD.has - {lost}))
+    taken = {
+        "memory_limit": "memory",
+        "pids_limit": "processes",
+        "cpu_limit": "processor time",
+        "swap_limit": "swap",
+    }
+    assert told.detail.endswith(f"a job may take all that its host has of {taken[lost]}")
+
+
+def test_of_a_rootless_engine_that_sets_some_limits_it_is_not_told_that_its_host_has_cgroup_v1() -> None:
+    version, info = ROOTLESS
+    delegated = as_traits(version, info | {"CgroupVersion": "2", "MemoryLimit": True, "PidsLimit": True})
+    told = {check.what: check.detail for check in warnings(delegated)}
+    assert "what its user is given: none with cgroup v1, with v2 what systemd's 'Delegate=' names" in told["limits"]
 
 
 def test_of_a_rootless_docker_a_site_is_told_how_jobs_reach_a_parent_on_the_host() -> None:

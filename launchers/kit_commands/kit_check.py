@@ -1,0 +1,142 @@
+"""``flcore check KIT``: what a parent would find, before it is started."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, suppress
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from flcore.config.component_config import ComponentBuilder
+from flcore.errors import ConfigError, JobLaunchError
+from flcore.fl_constant import FLContextKey
+from flcore.fl_context import FLContext
+from flcore.job_launcher_spec import Check
+from flcore.workspace import Workspace
+
+from ..docker_launcher import DockerJobLauncher
+from ..flare.kit_layout import KitLayout
+from ..flare.parent_config import KIT_ARGUMENTS, OURS, KitComponent, ParentConfig
+from ..runtime.docker import DockerRuntime
+from ..runtime.docker_clients import default_address
+from ..runtime.docker_networks import Network
+from .host_findings import gpu_findings, key_finding, memory_findings, socket_findings, study_findings, way_findings
+from .launcher_findings import CLASSES, launcher_findings
+from .listener_findings import listener_findings
+from .parent_python import python_findings, without_nvflare
+from .verdicts import missing, warned
+
+_MANAGER = "launchers.nvflare_resource_manager.FlareResourceManager"
+_CLASSES = {"client": f"{OURS}.ClientKitLauncher", "server": f"{OURS}.ServerKitLauncher"}
+
+
+@dataclass(frozen=True, slots=True)
+class KitCheck:
+    """Of one kit.
+
+    Args:
+        layout: the kit's.
+        others: kits whose parents run on this host, too, wherever they are.
+    """
+
+    layout: KitLayout
+    others: Sequence[Path] = ()
+
+    @property
+    def title(self) -> str:
+        return f"{self.layout.role} {self.layout.site}, a kit of NVIDIA FLARE"
+
+    def checks(self) -> Iterator[Check]:
+        """Yield what was found. Raises ConfigError at the end, with a line for each thing that is wrong with a file."""
+        config = ParentConfig.read(self.layout)
+        yield from without_nvflare()
+        yield from python_findings(self.layout)
+        yield from launcher_findings(config)
+        problems = [*config.problems, *manager_problems(config)]
+        for component in config.own_launchers[:1]:
+            try:
+                launcher = build(component, self.layout.role)
+            except ConfigError as error:
+                problems += str(error).splitlines()
+                yield from self._without_launcher(config, component)
+            else:
+                yield from self._with_launcher(config, component, launcher)
+        yield from study_findings(self.layout)
+        yield from way_findings(config)
+        if problems:
+            raise ConfigError("\n".join(problems))
+
+    def _with_launcher(
+        self, config: ParentConfig, component: KitComponent, launcher: DockerJobLauncher
+    ) -> Iterator[Check]:
+        address = launcher.docker_host or default_address()
+        yield from socket_findings(address, self.layout.root)
+        for found in self._asked(launcher):
+            yield Check(f"{component.id}: {found.what}", found.ok, found.detail, found.warning)
+        if launcher.policy.image is None:
+            yield warned(f"{component.id}: image", "'image' names none, so jobs that name none themselves are refused")
+        network = _found(launcher)
+        yield from listener_findings(config, launcher.network, network, self.others)
+        yield key_finding(config, component.args.get("private_key", False))
+        yield from gpu_findings(config, launcher.gpu_ids)
+        yield from memory_findings(launcher.isolation.tmpfs, launcher.mounts, self.layout.root)
+
+    def _asked(self, launcher: DockerJobLauncher) -> Iterator[Check]:
+        """Yield what a launcher says itself; an engine that does not answer any more ends that, and nothing else."""
+        with closing(launcher):
+            try:
+                yield from launcher.check(self._context())
+            except JobLaunchError as error:
+                yield missing("engine", str(error))
+
+    def _without_launcher(self, config: ParentConfig, component: KitComponent) -> Iterator[Check]:
+        network = str(component.args.get("network", ""))
+        yield from listener_findings(config, network, None, self.others)
+
+    def _context(self) -> FLContext:
+        fl_ctx = FLContext()
+        workspace = Workspace(self.layout.root, self.layout.site)
+        fl_ctx.set_prop(FLContextKey.WORKSPACE_OBJECT, workspace, private=True, sticky=False)
+        return fl_ctx
+
+
+def check_of(folder: Path, others: Sequence[Path]) -> KitCheck:
+    """Return the check of a folder, for ``flcore check``. Raises ConfigError if it is no kit that runs jobs."""
+    return KitCheck(KitLayout.of(folder), others)
+
+
+def manager_problems(config: ParentConfig) -> Iterator[str]:
+    """Yield what is wrong with the arguments of this package's resource manager, a line each; it needs NVIDIA FLARE."""
+    for component in config.components:
+        if component.path == _MANAGER and find_spec("nvflare"):
+            from ..nvflare_resource_manager import FlareResourceManager
+
+            try:
+                FlareResourceManager(**component.args)
+            except (TypeError, ValueError) as error:
+                yield from (
+                    f"{component.file}: component {component.id!r}: args: {line}" for line in str(error).split("\n")
+                )
+
+
+def build(component: KitComponent, role: str) -> DockerJobLauncher:
+    """Return a kit's launcher; where NVIDIA FLARE is not installed, that of flcore's own sites in its place.
+
+    Raises ConfigError, with a line for each thing that is wrong with its arguments.
+    """
+    path, args = _CLASSES[role], component.args
+    if find_spec("nvflare") is None:
+        path = f"launchers.docker_launcher.{CLASSES[role]}"
+        args = {key: value for key, value in args.items() if key not in KIT_ARGUMENTS}
+    config: Mapping[str, Any] = {"id": component.id or "launcher", "path": path, "args": args}
+    built = ComponentBuilder(str(component.file)).build_all([config]).values()
+    return next(launcher for launcher in built if isinstance(launcher, DockerJobLauncher))
+
+
+def _found(launcher: DockerJobLauncher) -> Network | None:
+    """Return what the engine says of the jobs' network; None if nothing: why, has been told."""
+    with suppress(JobLaunchError), closing(DockerRuntime(launcher.docker_host, tls=launcher.docker_tls)) as engine:
+        return engine.networks.find(launcher.network)
+    return None

@@ -1,0 +1,1 @@
+"""Job metadata as this package and as NVIDIA FLARE itself understand them, beside each other."""
