@@ -97,8 +97,11 @@ class Visitor:
 
 
 def run_as(user: int, *command: str) -> list[str]:
-    """Return the command that runs another one in this checkout as a user, who may read it, and write nothing."""
-    if user == 0:
+    """Return the command that runs another one in this checkout as a user, who may read it, and write nothing.
+
+    Only root can become another user.
+    """
+    if user == os.geteuid():
         return list(command)
     unshare = ["unshare", "--mount", "--propagation=private", "--", "bash", "-ec", _OPEN, "bash"]
     return [*unshare, str(user), *_closed(Path(sys.base_prefix), ROOT), "--", *command]

@@ -1,4 +1,4 @@
-"""The configs for kits of NVIDIA FLARE."""
+"""What an installation writes into kits of NVIDIA FLARE."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 
 from tests.environments import ROOT
 
-FOLDER = ROOT / "configs/nvflare"
+FOLDER = ROOT / "launchers/flare/templates"
 
 
 def test_with_the_config_of_connections_no_job_needs_the_sites_key_to_be_let_in_by_its_parent() -> None:
@@ -18,5 +18,5 @@ def test_with_the_config_of_connections_no_job_needs_the_sites_key_to_be_let_in_
 
 @pytest.mark.parametrize("name", ["client__p_resources.json", "server__p_resources.json"])
 def test_no_job_is_given_the_sites_key_unless_the_site_names_it(name: str) -> None:
-    [launcher] = json.loads((FOLDER / name).read_text())["components"]
+    launcher, *_ = json.loads((FOLDER / name).read_text())["components"]
     assert "private_key" not in launcher["args"]
