@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import socket
 import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -356,6 +357,22 @@ def test_a_client_gives_up_on_a_server_that_never_answers(job: SimpleNamespace) 
     link = job.http_client.ServerLink("127.0.0.1:1", TOKEN, "site-1", 0, 60)
     with pytest.raises(job.job_setup.JobError, match=r"no answer from the server at 127.0.0.1:1: .*refused"):
         link.next_task()
+
+
+def test_a_client_asks_for_the_servers_address_once(
+    job: SimpleNamespace, port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, look_up = [], socket.getaddrinfo
+
+    def looked_up(host: str, *how: Any) -> Any:
+        asked.append(host)
+        return look_up(host, *how)
+
+    monkeypatch.setattr(socket, "getaddrinfo", looked_up)
+    link = job.http_client.ServerLink(f"localhost:{port}", TOKEN, "site-1", 60, 60)
+    for _ in range(3):
+        link.heartbeat()
+    assert asked == ["localhost", "127.0.0.1", "127.0.0.1"]
 
 
 def test_a_client_does_not_repeat_what_the_server_refuses(job: SimpleNamespace, port: int) -> None:

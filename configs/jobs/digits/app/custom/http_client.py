@@ -36,6 +36,8 @@ class ServerLink:
         self._client = client
         self._server_timeout = server_timeout
         self._deadline = time.monotonic() + connect_timeout
+        self._found: tuple[str, int] | None = None
+        """Where the server was reached last: a name that cannot be looked up for a while need not be."""
 
     def next_task(self) -> Task:
         """Return what to do next; it may take the server some seconds to answer."""
@@ -70,8 +72,10 @@ class ServerLink:
 
     def _post(self, what: str, fields: Mapping[str, object]) -> dict[str, Any]:
         # http.client, not urllib: it knows no proxies, and a job's traffic must not go through one
-        connection = HTTPConnection(self._target, timeout=self._server_timeout)
+        connection = HTTPConnection(*(self._found or (self._target,)), timeout=self._server_timeout)
         try:
+            connection.connect()
+            self._found = connection.sock.getpeername()[:2]
             body = json.dumps({"client": self._client, **fields})
             connection.request("POST", f"/{what}", body, {"Authorization": f"Bearer {self._token}"})
             response = connection.getresponse()
@@ -83,6 +87,7 @@ class ServerLink:
         return dict(json.loads(text))
 
     def _pause_or_give_up(self, error: Exception) -> None:
+        self._found = None
         if time.monotonic() > self._deadline:
             raise JobError(f"no answer from the server at {self._target}: {error}") from error
         time.sleep(RETRY_PAUSE)
