@@ -115,7 +115,9 @@ def test_afterwards_they_say_how_each_has_ended(federation: Federation, ended: d
         assert (statuses["good"], statuses["long"]) == (None, "FINISHED:ABORTED")
         assert statuses["failing"].startswith("FINISHED:")
     else:
-        assert results["long"] == "ABORTED"
+        # NVIDIA FLARE asks a process to end, and has it ended if it does not; on a busy machine either may be first.
+        aborted = there[ended["long"]]["result"]
+        assert (aborted["return_code"], aborted["ended_by"]) in [("ABORTED", "NVIDIA FLARE"), ("SUCCESS", "")]
         assert results["failing"] == "EXECUTION_ERROR" or site != "site-1"
     assert figures(site)['flcore_launches_total{outcome="launched"}'] == len(ended)
 
