@@ -52,7 +52,7 @@ test-compat: $(VENV) ## run jobs in real NVIDIA FLARE federations: of its newest
 	@flares=$$(.venv/bin/python -m tests.compat.environments); \
 	while read -ru 3 version python; do \
 		$$python -m pytest -o filterwarnings=default tests/compat/adapter; \
-		DOCKER_HOST=$$(.ci/engine start) NVFLARE=$$version .venv/bin/python -m pytest tests/compat; \
+		DOCKER_HOST=$$(.ci/engine start) NVFLARE=$$version .venv/bin/python -m pytest tests/compat $(COMPAT); \
 	done 3<<< "$$flares"
 
 test-libraries: $(VENV) ## run jobs of libraries that keep something at home: matplotlib, huggingface_hub
