@@ -99,10 +99,16 @@ class FlareKit:
 def _write(path: Path, data: bytes) -> None:
     """Write a file that all may read, at once: jobs that have the earlier one keep it."""
     path.parent.mkdir(mode=0o700, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
-        file.write(data)
-        os.fchmod(file.fileno(), 0o644)
-    Path(file.name).rename(path)
+    with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:  # of a name of its own: launches overlap
+        part = Path(file.name)
+        try:
+            file.write(data)
+            file.flush()
+            os.fchmod(file.fileno(), 0o644)
+            part.rename(path)
+        except BaseException:
+            part.unlink()
+            raise
 
 
 def check_run_folder(job_id: str, folder: Path, app: str) -> None:

@@ -92,6 +92,14 @@ def test_what_the_kit_says_by_default_of_connections_is_in_ours_too(kit: FlareKi
     assert json.loads((kit.root / ".flcore/jobs_comm_config").read_text()) == {**NO_CONNECTION, "max_message_size": 9}
 
 
+def test_of_a_file_for_jobs_that_cannot_be_put_in_its_place_nothing_is_left(kit: FlareKit) -> None:
+    (kit.root / ".flcore/jobs_comm_config/x").mkdir(parents=True)
+    before = sorted((kit.root / ".flcore").iterdir())
+    with pytest.raises(IsADirectoryError):
+        kit.make_comm_config()
+    assert sorted((kit.root / ".flcore").iterdir()) == before
+
+
 def test_a_config_of_connections_that_is_no_object_is_named(kit: FlareKit) -> None:
     (kit.root / "local/comm_config.json").write_text("[]")
     with pytest.raises(JobLaunchError, match=r"the kit's .*local/comm_config.json: must be an object"):
