@@ -31,7 +31,7 @@ _WAY_OUT = (
 _NOT_SIGNED = "a secure message of {}'s job is not signed by the private key of that site"
 _NOT_READ = "a secure message of {}'s job cannot be read without this site's private key"
 _NOT_PASSED_ON = "the server passes on no secure message of {}'s job, which connects to its parent alone"
-_REFUSED = re.compile(r" O=(\S+) [^\n]*Error processing received message: (\w+)")
+_REFUSED = re.compile(r"\[ME=\S* O=(\S+) [^\n]*Error processing received message: (\w+)")
 _IN_DECRYPTION = re.compile(r'cell_cipher\.py", line \d+, in decrypt')
 _NO_ANSWER = (
     "client {}'s part has not taken a task; NVIDIA FLARE sends such by secure messages, so it may be for want of a key"
@@ -78,10 +78,13 @@ def explained(seen: ContainerState, folder: Path) -> ContainerState:
 
 
 def of_parent(message: str) -> KeyTrouble | None:
-    """Return what a message in a parent's own log says of a missing key; None if nothing."""
-    if found := _EXCHANGE.search(message):
+    """Return what a message in a parent's own log says of a missing key; None if nothing.
+
+    It begins so, and does not only quote a text of others, by which a job could have another one ended.
+    """
+    if found := _EXCHANGE.match(message):
         return KeyTrouble(_reason(_NOT_PASSED_ON, found[1]), _job_id_end(found[1]))
-    if (found := _REFUSED.search(message)) and found[2] == _UNSIGNED:
+    if (found := _REFUSED.match(message)) and found[2] == _UNSIGNED:
         return KeyTrouble(_reason(_NOT_SIGNED, found[1]), _job_id_end(found[1]))
     return None
 

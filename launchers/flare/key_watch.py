@@ -29,7 +29,7 @@ class KeyWatch(logging.Handler):
 
     def __init__(self) -> None:
         super().__init__(logging.ERROR)
-        self._jobs: dict[str, NVFlareJobHandle] = {}
+        self._jobs: dict[str, tuple[NVFlareJobHandle, Later]] = {}
 
     def listen(self) -> None:
         """Hear what this process logs, from now on."""
@@ -41,18 +41,19 @@ class KeyWatch(logging.Handler):
     def follow(self, job: NVFlareJobHandle, later: Later) -> None:
         """Look after a job until it has ended."""
         job_id = job.handle.identity.job_id
-        self._jobs[job_id] = job
+        self._jobs[job_id] = job, later
         job.handle.add_done_callback(lambda _: self._forget(job_id, job))
         self._look_later(job, later)
 
     def emit(self, record: logging.LogRecord) -> None:
         with suppress(Exception):  # what cannot be told is no affair of who logs
             if trouble := of_parent(record.getMessage()):
-                for job in [job for job_id, job in list(self._jobs.items()) if _is_end(trouble.job_id_end, job_id)]:
-                    job.fail(trouble.reason)
+                for job_id, (job, later) in list(self._jobs.items()):
+                    if _is_end(trouble.job_id_end, job_id):
+                        later(0, partial(job.fail, trouble.reason))  # it tells the server: nothing for who logs
 
     def _forget(self, job_id: str, job: NVFlareJobHandle) -> None:
-        if self._jobs.get(job_id) is job:
+        if self._jobs.get(job_id, (None,))[0] is job:
             del self._jobs[job_id]
 
     def _look_later(self, job: NVFlareJobHandle, later: Later) -> None:

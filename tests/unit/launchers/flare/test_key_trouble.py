@@ -103,9 +103,17 @@ EXCHANGE = (
 )
 
 
+LOGGED = HEAD[HEAD.index("[ME=") :]
+"""As a parent's logger gets it."""
+
+
 @pytest.mark.parametrize(
     ("message", "job"),
-    [(EXCHANGE, JOB), (HEAD + "InvalidSignature: ", "cd00d2e"), (HEAD.replace("ME=site-1.:cd00d2e", "ME=server"), "")],
+    [
+        (EXCHANGE, JOB),
+        (LOGGED + "InvalidSignature: ", "cd00d2e"),
+        (LOGGED.replace("ME=site-1.:cd00d2e", "ME=server"), ""),
+    ],
 )
 def test_a_parent_tells_of_which_job_it_has_refused_a_secure_message(message: str, job: str) -> None:
     trouble = of_parent(message)
@@ -113,6 +121,14 @@ def test_a_parent_tells_of_which_job_it_has_refused_a_secure_message(message: st
     assert trouble is None or WAY_OUT in trouble.reason
 
 
-@pytest.mark.parametrize("message", ["", "unauthenticated msg (channel='task' topic='x') received from site-2.a: no"])
+@pytest.mark.parametrize(
+    "message",
+    [
+        "",
+        "unauthenticated msg (channel='task' topic='x') received from site-2.a: no",
+        f"job 1 says: {EXCHANGE}",
+        f"job 1 says: {LOGGED}InvalidSignature: ",
+    ],
+)
 def test_a_parent_tells_of_much_else(message: str) -> None:
     assert of_parent(message) is None
