@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import math
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
@@ -22,6 +24,8 @@ JobArgs = Mapping[str, tuple[str, Any]]
 """The arguments of a job's process, ``name -> (flag, value)``: see ``JobProcessArgs``."""
 
 
+_LOOK_INTERVAL = 0.1
+"""Seconds between two looks at a job whose launcher tracks no states."""
 LAST_OUTPUT = "; its last output: "
 """What stands in a failed job's error between the reason and the last that the job wrote."""
 
@@ -216,8 +220,11 @@ class JobHandleSpec(ABC):
         """Return UNKNOWN while the job runs, and the same return code every time afterwards. Never blocks."""
 
     @abstractmethod
-    def wait(self) -> JobReturnCode:
-        """Return the job's return code when it is complete."""
+    def wait(self, timeout: float | None = None) -> JobReturnCode:
+        """Return the job's return code when it is complete; UNKNOWN if it is not after ``timeout`` seconds.
+
+        None is for ever. A site calls it without a timeout.
+        """
 
     @abstractmethod
     def terminate(self, *, by: str = "terminate()") -> JobReturnCode:
@@ -237,6 +244,21 @@ class JobHandleSpec(ABC):
     def state(self) -> str | None:
         """The state that the job was seen in last; None before the first look, and where a launcher cannot tell."""
         return None
+
+    def enter_states(self, job_states_to_enter: str | Iterable[str], timeout: float | None = None) -> bool:
+        """Wait until the job has entered one of the states at whatever time, be it before this call.
+
+        Returns False after ``timeout`` seconds (None: never), or as soon as the job has ended without entering any.
+        This default looks ten times a second, and sees no state that was left between two looks; launchers that track
+        their jobs miss none.
+        """
+        wanted = {job_states_to_enter} if isinstance(job_states_to_enter, str) else set(job_states_to_enter)
+        deadline = math.inf if timeout is None else time.monotonic() + timeout
+        while True:
+            ended = self.poll() != JobReturnCode.UNKNOWN  # first: a state that is seen after it is the last
+            if self.state in wanted or ended or time.monotonic() >= deadline:
+                return self.state in wanted
+            time.sleep(max(0.0, min(_LOOK_INTERVAL, deadline - time.monotonic())))
 
     @property
     def result(self) -> JobResult | None:

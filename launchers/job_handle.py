@@ -90,13 +90,13 @@ class ContainerJobHandle(JobHandleSpec):
             self._job.check_process()
         return result.return_code if result else JobReturnCode.UNKNOWN
 
-    def wait(self) -> JobReturnCode:
-        """Return the return code when the job is complete, however long that takes.
+    def wait(self, timeout: float | None = None) -> JobReturnCode:
+        """Return the return code when the job is complete; UNKNOWN if it is not after ``timeout`` seconds.
 
-        An engine that does not answer meanwhile changes nothing. Raises RuntimeUnavailableError if the site was
-        closed meanwhile.
+        None is for ever. An engine that does not answer meanwhile changes nothing. Raises RuntimeUnavailableError if
+        the site was closed meanwhile.
         """
-        self._job.wait()
+        self._job.wait(timeout)
         return self.poll()
 
     def wait_for_clean_up(self, timeout: float) -> bool:

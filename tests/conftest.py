@@ -90,8 +90,8 @@ class PlainHandle(JobHandleSpec):
     def poll(self) -> JobReturnCode:
         return self._code
 
-    def wait(self) -> JobReturnCode:
-        self._ended.wait()
+    def wait(self, timeout: float | None = None) -> JobReturnCode:
+        self._ended.wait(timeout)
         return self._code
 
     def terminate(self, *, by: str = "terminate()") -> JobReturnCode:

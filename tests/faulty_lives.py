@@ -125,7 +125,7 @@ class Host:
         if job_id in self.failed:
             until(lambda: not self.runs(job_id), f"nothing runs of {job_id}", TIMEOUT)
         elif handle := site.jobs().get(job_id):  # else nothing was launched, or the disk does not say of it
-            assert handle.enter_states(["exited", "dead"], TIMEOUT), f"the end of {job_id} is not seen"  # type: ignore[attr-defined]
+            assert handle.enter_states(["exited", "dead"], TIMEOUT), f"the end of {job_id} is not seen"
 
     def runs(self, job_id: str) -> bool:
         found = (each for each in self.runtime.containers() if each.spec.name == f"site-1-{job_id}")

@@ -110,7 +110,7 @@ class OperatorLab:
     def launch(self, site: Site, job_id: str = "job-1", **meta: Any) -> JobHandleSpec:
         """Launch a job, and return when its site has told that it runs."""
         handle = site.launch_job({"job_id": job_id, **meta})
-        assert handle.enter_states(["running"], TIMEOUT)  # type: ignore[attr-defined]  # of a container's handle
+        assert handle.enter_states(["running"], TIMEOUT)  # of a container's handle
         until(lambda: self.view(job_id, site.name).record.get("told", [""])[0] == "running")
         return handle
 

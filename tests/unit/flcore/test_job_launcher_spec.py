@@ -31,7 +31,7 @@ from tests.conftest import PlainHandle
 
 
 class HandleThatCannotWait(PlainHandle):
-    def wait(self) -> JobReturnCode:
+    def wait(self, timeout: float | None = None) -> JobReturnCode:
         raise OSError("no")
 
 
@@ -54,6 +54,33 @@ def test_the_return_codes_are_those_of_nvidia_flare() -> None:
         "INFRASTRUCTURE_ERROR": 104,
         "UNKNOWN": 127,
     }
+
+
+# --- states of handles that track none ---
+
+
+class HandleWithStates(PlainHandle):
+    """Says one state after the other, and the last one for ever."""
+
+    def __init__(self, *states: str) -> None:
+        super().__init__()
+        self.states = list(states)
+
+    @property
+    def state(self) -> str | None:
+        return self.states.pop(0) if len(self.states) > 1 else self.states[0]
+
+
+def test_a_state_is_waited_for_by_looking() -> None:
+    assert HandleWithStates("created", "running").enter_states(["running", "exited"], timeout=60)
+    assert HandleWithStates("running").enter_states("running")
+
+
+def test_a_state_that_is_not_entered_is_waited_for_until_the_end_or_the_timeout() -> None:
+    handle = HandleWithStates("running")
+    assert not handle.enter_states("exited", timeout=0)
+    handle.end(JobReturnCode.SUCCESS)
+    assert not handle.enter_states("exited")
 
 
 # --- results ---

@@ -466,7 +466,7 @@ def test_a_job_can_be_launched_again_when_it_has_completed(make_site: Callable[.
 
 
 class LosingHandle(PlainHandle):
-    def wait(self) -> JobReturnCode:
+    def wait(self, timeout: float | None = None) -> JobReturnCode:
         raise ConnectionError
 
 

@@ -129,6 +129,13 @@ def test_no_engine_is_asked_for_usage_after_the_closing(bench: Bench) -> None:
         handle.usage()
 
 
+def test_a_wait_for_some_seconds_says_that_the_job_runs_on(bench: Bench) -> None:
+    handle = bench.running()
+    assert handle.wait(timeout=0.0) is CODES.UNKNOWN
+    bench.runtime.exit("one", 0)
+    assert handle.wait(timeout=TIMEOUT) is CODES.SUCCESS
+
+
 def test_five_threads_may_wait(bench: Bench) -> None:
     handle = bench.running()
     with ThreadPoolExecutor(5) as pool:

@@ -77,7 +77,7 @@ class Handle(JobHandleSpec):
     def poll(self) -> JobReturnCode:
         return self.result.return_code if self.result else JobReturnCode.UNKNOWN
 
-    def wait(self) -> JobReturnCode:
+    def wait(self, timeout: float | None = None) -> JobReturnCode:
         return self.poll()
 
     def terminate(self, *, by: str = "") -> JobReturnCode:

@@ -1,4 +1,4 @@
-"""``flcore nvflare install``: a kit is as README's steps have it."""
+"""``flcore nvflare install``: a kit is as the steps of docs/nvflare.md have it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The README's code is run: files are written, scripts executed, commands typed."""
+"""The code of README and docs is run: files are written, scripts executed, commands typed."""
 
 from __future__ import annotations
 
@@ -19,64 +19,88 @@ FENCE = re.compile(r"^```(\w+)(?: (\S+))?\n(.*?)^```$", re.MULTILINE | re.DOTALL
 TWO_COMMANDS = ("make demo", "make test")
 
 
+README = ROOT / "README.md"
+PAGES = (README, *sorted((ROOT / "docs").rglob("*.md")))
+"""A prompt stands before what was typed with what it printed: that is not typed again."""
+
+
 class Block(NamedTuple):
     """A fenced block: a file of that name, or without a name, a script to run or commands to type."""
 
+    page: str
     language: str
     name: str
     text: str
 
 
-BLOCKS = [Block(*match.groups(default="")) for match in FENCE.finditer((ROOT / "README.md").read_text())]
-SCRIPTS = [block.text for block in BLOCKS if block.language == "python" and not block.name]
-COMMANDS = [line for block in BLOCKS if block.language == "console" for line in block.text.splitlines()]
+BLOCKS = [Block(page.stem, *match.groups(default="")) for page in PAGES for match in FENCE.finditer(page.read_text())]
+SCRIPTS = [block for block in BLOCKS if block.language == "python" and not block.name]
+COMMANDS = [
+    line
+    for block in BLOCKS
+    if block.language == "console" and not block.text.startswith("$")
+    for line in block.text.splitlines()
+]
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A folder with all the files that the README says to save."""
+    """A folder with all the files that the pages say to save."""
     for block in BLOCKS:
         if block.name:
             (tmp_path / block.name).write_text(block.text)
     return tmp_path
 
 
-@pytest.mark.parametrize("script", SCRIPTS, ids=range(len(SCRIPTS)))
-def test_its_scripts_run(script: str, folder: Path, docker_client: Any) -> None:
-    run([sys.executable, "-W", "error", "-c", script], folder)
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.page)
+def test_scripts_run(script: Block, folder: Path, docker_client: Any) -> None:
+    run([sys.executable, "-W", "error", "-c", script.text], folder)
 
 
-def test_its_unit_test_passes(folder: Path) -> None:
+def test_code_is_well_typed(folder: Path) -> None:
+    """A launch of the README's, say: by the types that it gets where flcore is installed."""
+    for number, script in enumerate(SCRIPTS):
+        (folder / f"{script.page.lower()}_{number}.py").write_text(script.text)
+    names = sorted(path.name for path in folder.glob("*.py"))
+    config = "--config-file=", "--no-incremental", "--check-untyped-defs"
+    run([sys.executable, "-m", "mypy", *config, *names], folder)
+
+
+def test_the_unit_test_passes(folder: Path) -> None:
     run([sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_audit_log.py"], folder)
 
 
 @pytest.mark.parametrize("line", [line for line in COMMANDS if not line.startswith(TWO_COMMANDS)])
-def test_its_commands_work(line: str, tmp_path: Path) -> None:
+def test_commands_work(line: str, tmp_path: Path) -> None:
     command = line.replace(".venv/bin/flcore", f"{shlex.quote(sys.executable)} -m flcore")
     if " run " in command:
         command += f" --workspace {shlex.quote(str(tmp_path))}"
     run(["bash", "-c", command], ROOT)
 
 
-def test_a_kit_can_be_set_up_as_it_says(tmp_path: Path, docker_client: Any) -> None:
+def test_a_kit_can_be_set_up_as_the_readme_says(tmp_path: Path, docker_client: Any) -> None:
     make_kit(tmp_path / "prod_00/site-1")
     (line,) = [
-        line for block in BLOCKS if block.language == "sh" for line in block.text.splitlines() if "install" in line
+        line
+        for block in BLOCKS
+        if (block.page, block.language) == ("README", "sh")
+        for line in block.text.splitlines()
+        if "install" in line
     ]
     run([sys.executable, "-m", *shlex.split(line), "--dry-run"], tmp_path)
 
 
-def test_it_promises_two_commands() -> None:
+def test_two_commands_are_promised() -> None:
     assert tuple(line.partition("  ")[0] for line in COMMANDS if line.startswith("make")) == TWO_COMMANDS
 
 
-def test_its_broken_config_gives_the_errors_that_it_shows(folder: Path) -> None:
+def test_a_broken_config_gives_the_errors_that_the_readme_shows(folder: Path) -> None:
     config = folder / "site-1.json"
     config.write_text(config.read_text().replace('"image"', '"imgae"').replace('"path": "$', '"paht": "$'))
     command = [sys.executable, "-m", "flcore", "check", config.name]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 2
-    assert done.stderr in (ROOT / "README.md").read_text()
+    assert done.stderr in README.read_text()
 
 
 def run(command: list[str], folder: Path) -> None:
