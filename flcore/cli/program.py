@@ -33,6 +33,7 @@ from .command import (
     read_config,
 )
 from .completion import add_completion, complete_if_asked
+from .schema import add_schema
 
 if TYPE_CHECKING:
     from ..job_launcher_spec import Check, JobLauncherSpec
@@ -277,6 +278,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     _add_run(commands)
     _add_check(commands)
+    add_schema(commands)
     add_completion(commands)
     add_commands_of_packages(commands)
     return parser
