@@ -9,7 +9,7 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
@@ -38,12 +38,16 @@ from .schema import add_schema
 if TYPE_CHECKING:
     from ..job_launcher_spec import Check, JobLauncherSpec
     from ..site import Site
+    from ..submitted_job import SubmittedJob
     from ..workflow import JobWorkflow
     from .view import View
 
 _RUN_EXAMPLE = """example:
   flcore run configs/jobs/digits --site configs/docker/server.json \\
       --site configs/docker/site-1.json --site configs/docker/site-2.json
+
+The server's process runs the module 'server' of the job's app, any other site's its module 'client'. Without a server
+each of them runs for itself; its process gets no address of one.
 
 exit status: 0 if every site succeeded, 1 if not, 2 for an error before the job ran, 130 after Ctrl-C"""
 _CHECK_EXAMPLE = """example:
@@ -108,6 +112,7 @@ def run(args: argparse.Namespace) -> int:
     job = SubmittedJob.read(args.job_dir)
     sites = [_site(config, args.workspace) for config in args.site]
     workflow = JobWorkflow(job, sites)
+    _check_all_take_part(dict(zip(args.site, sites, strict=True)), workflow, job)
     if args.dry_run:
         return _describe(workflow, args.json)
     for site in sites:
@@ -130,6 +135,14 @@ def run(args: argparse.Namespace) -> int:
         raise
     view.show_results(results)
     return EXIT_OK if all(result.succeeded for result in results.values()) else EXIT_FAILED
+
+
+def _check_all_take_part(sites: Mapping[str, Site], workflow: JobWorkflow, job: SubmittedJob) -> None:
+    """Raise ConfigError for a site that somebody has named, by its config, and the job has not."""
+    for config, site in sites.items():
+        if site not in workflow.sites:
+            way_out = f"leave out --site {config}, or add it to {job.meta_file}"
+            raise ConfigError(f"{job.path}: the deploy_map does not name site {site.name!r}: {way_out}")
 
 
 def check(args: argparse.Namespace) -> int:
@@ -166,13 +179,15 @@ def check(args: argparse.Namespace) -> int:
 
 def _describe(workflow: JobWorkflow, as_json: bool) -> int:
     """Print what each site would be asked for; return the exit status."""
-    from .view import launches_as_json, launches_as_text
+    from .view import launches_as_json, launches_as_text, left_out_in_words
 
     with ExitStack() as stack:
         for site in workflow.sites:
             for launcher in _launchers(site).values():
                 stack.callback(launcher.close)
         launches = workflow.describe_launches()
+    if workflow.left_out and not as_json:
+        print(left_out_in_words(workflow))
     print(launches_as_json(launches) if as_json else launches_as_text(launches))
     return EXIT_FAILED if any(isinstance(launch, FLCoreError) for launch in launches.values()) else EXIT_OK
 
@@ -287,7 +302,13 @@ def _parser() -> argparse.ArgumentParser:
 def _add_run(commands: Commands) -> None:
     parser = add_command(commands, "run", run, "run a job on its sites", _RUN_EXAMPLE)
     parser.add_argument("job_dir", metavar="JOB_DIR", help="the job's folder: meta.json (or meta.conf) and its app")
-    parser.add_argument("--site", metavar="CONFIG", action="append", required=True, help="a site's config; repeatable")
+    parser.add_argument(
+        "--site",
+        metavar="CONFIG",
+        action="append",
+        required=True,
+        help="a site's config; repeatable: the job runs on those that are named, of the sites of its deploy_map",
+    )
     parser.add_argument("--workspace", metavar="DIR", help="keep the sites' workspaces in DIR, not where configs say")
     parser.add_argument(
         "--json", action="store_true", help="print one JSON object per state change and one with the results"
