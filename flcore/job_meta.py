@@ -15,6 +15,8 @@ from .errors import JobRejectedError
 from .fl_constant import JobConstants, JobMetaKey
 from .plain_text import visible
 
+__all__ = ["Deployment"]
+
 _IDENTIFIER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}", re.ASCII)
 _DIGITS = re.compile(r"[0-9]{1,15}", re.ASCII)
 FOLDERS_OF_SITES = frozenset({"startup", "local", "transfer"})
@@ -30,8 +32,11 @@ class Deployment:
     """One entry of the ``deploy_map``: an app, the sites that run it, and the image it asks for there."""
 
     app: str
+    """The app: a folder of the job's."""
     sites: tuple[str, ...]
+    """Who runs it, perhaps ``@ALL`` among them."""
     image: str | None = None
+    """The image that it asks for at these; None if it asks for none."""
     path: str = field(default="deploy_map", compare=False)
     """Where in the metadata the entry stands."""
 

@@ -45,6 +45,8 @@ from ..job_launcher_spec import JobLauncherSpec, JobResult, JobStateChange, JobU
 from ..threads import no_thread
 from .job_tally import Distribution, JobTally, Values
 
+__all__ = ["Collector", "MetricsExporter"]
+
 CLOSE_TIMEOUT = 10.0
 """Seconds that closing waits for the server's thread."""
 
