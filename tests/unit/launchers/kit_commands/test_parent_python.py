@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -33,9 +34,9 @@ def said(layout: KitLayout) -> list[str]:
         ({"nvflare": "2.5.2"}, "MISSING {who} has NVIDIA FLARE 2.5.2; flcore needs 2.6 to 2.9"),
         (
             {"nvflare": "2.10.0"},
-            "warning {python}: NVIDIA FLARE 2.10.0, flcore 0.1.0; flcore was tried with 2.6 to 2.9",
+            "warning {python}: NVIDIA FLARE 2.10.0, flcore {own}; flcore was tried with 2.6 to 2.9",
         ),
-        ({"flcore": "0.0.9"}, "warning {python}: NVIDIA FLARE 2.9.0, flcore 0.0.9; what checks here is flcore 0.1.0"),
+        ({"flcore": "0.0.9"}, "warning {python}: NVIDIA FLARE 2.9.0, flcore 0.0.9; what checks here is flcore {own}"),
         (
             {"file": "", "error": "ModuleNotFoundError: No module named 'launchers'"},
             "MISSING {who} cannot import flcore's launcher (ModuleNotFoundError: No module named 'launchers'): "
@@ -49,7 +50,8 @@ def test_what_cannot_start_a_parent_is_told(
     program = parent_python(**told)
     who = f"{program}, which startup/sub_start.sh starts by PATH,"
     (found,) = said(layout)
-    assert found.startswith(line.format(python=program, who=who, install=how_to_install("nvflare", str(program))))
+    install = how_to_install("nvflare", str(program))
+    assert found.startswith(line.format(python=program, who=who, install=install, own=version("flcore")))
 
 
 def test_one_that_does_not_work_is_told(layout: KitLayout, parent_python: Tell) -> None:
