@@ -38,6 +38,7 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 from ..admission import Load
 from ..errors import ConfigError
 from ..event_type import EventType
+from ..extras import how_to_install
 from ..fl_component import FLComponent
 from ..fl_constant import FLContextKey
 from ..fl_context import FLContext
@@ -134,7 +135,7 @@ class MetricsExporter(FLComponent):
         if not isinstance(host, str) or not host.strip():
             raise ValueError(f"host must be an address of this machine, such as '127.0.0.1', got {host!r}")
         if find_spec("prometheus_client") is None:
-            raise ConfigError("a MetricsExporter needs prometheus-client; install it: pip install 'flcore[metrics]'")
+            raise ConfigError(f"a MetricsExporter needs prometheus-client; install it: {how_to_install('metrics')}")
         self._host = host
         self._port = port
         self.port: int | None = None
