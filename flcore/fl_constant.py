@@ -74,6 +74,7 @@ class JobMetaKey(StrEnum):
 
     JOB_ID = "job_id"
     JOB_NAME = "name"
+    STUDY = "study"
     DEPLOY_MAP = "deploy_map"
     RESOURCE_SPEC = "resource_spec"
     LAUNCHER_SPEC = "launcher_spec"
