@@ -17,6 +17,8 @@ from .config.strict_json import shown
 from .errors import ConfigError, SiteBusyError
 from .launch import Launch
 
+__all__ = ["Load"]
+
 logger = logging.getLogger(__name__)
 
 QUEUED = 100

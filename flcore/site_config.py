@@ -18,6 +18,8 @@ from .fl_component import FLComponent
 from .job_meta import IDENTIFIER, is_identifier
 from .site_log import LogSettings
 
+__all__ = ["SiteConfig"]
+
 AT_END = ("leave", "end")
 """What a site may do with its running jobs when it closes."""
 
@@ -58,12 +60,19 @@ class SiteConfig:
     """The content of a site's config file, without its components built."""
 
     source: Path
+    """The file."""
     site: str
+    """The site's name."""
     workspace: Path
+    """The site's folder, as an absolute path."""
     strict: bool
+    """Whether a job for which several launchers volunteer is refused."""
     components: Any
+    """The component configs, as they stand in the file."""
     admission: Mapping[str, int]
+    """How many jobs the site takes at the same time."""
     at_end: str
+    """What becomes of running jobs when the site closes."""
     logging: Mapping[str, Any] | None
     """None where the site has no log of its own."""
 

@@ -49,6 +49,8 @@ from .runtime.base import Runtime
 from .runtime.engine_traits import UNASKED, EngineTraits
 from .settings import ADOPT, ORPHAN_POLICIES, STOP_GRACE, JobSettings
 
+__all__ = ["LaunchPlanner"]
+
 logger = logging.getLogger(__name__)
 
 Words = tuple[str, ...]

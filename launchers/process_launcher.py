@@ -16,10 +16,14 @@ from .keeping.job_secrets import JobSecrets, ProcessSecrets
 from .runtime.base import Runtime
 from .runtime.process import ProcessRuntime
 
+__all__ = ["ClientProcessJobLauncher", "ProcessJobLauncher", "ServerProcessJobLauncher"]
+
 
 @checks_by_rules
 class ProcessJobLauncher(JobLauncher):
-    """Runs jobs as processes of this host, with a small environment of their own; see :class:`JobLauncher`."""
+    """Runs jobs as processes of this host, with a small environment of their own; see
+    :class:`launchers.launch_plan.LaunchPlanner` for its arguments.
+    """
 
     mode = "process"
     uses_images = False

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import logging
 import os
+import platform
 import signal
 import sys
 import traceback
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, closing
+from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -33,6 +35,7 @@ from .command import (
     read_config,
 )
 from .completion import add_completion, complete_if_asked
+from .parser import Parser
 from .schema import add_schema
 
 if TYPE_CHECKING:
@@ -62,6 +65,9 @@ a line per thing: ok; warning, of what an engine does not enforce; MISSING, with
 exit status: 0 if all is there, be it with warnings, 1 if something is missing, 2 if a config is wrong"""
 
 
+_EPILOG = "flcore COMMAND --help has examples, and what the exit statuses mean."
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command, and return its exit status."""
     leave_current_folder()  # first: what else is imported is imported only when it is needed
@@ -78,7 +84,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run_command(argv: Sequence[str] | None) -> int:
     parser = _parser()
     complete_if_asked(parser)
-    args = parser.parse_args(argv)
+    args = _parsed(parser, sys.argv[1:] if argv is None else argv)
     args.log = log_to_stderr(_level(args.verbose))
     try:
         return int(args.command(args))
@@ -90,6 +96,31 @@ def _run_command(argv: Sequence[str] | None) -> int:
     except KeyboardInterrupt:
         streams.tell("flcore: interrupted; everything that ran has been ended")
         return EXIT_INTERRUPTED
+
+
+def _parsed(parser: Parser, argv: Sequence[str]) -> argparse.Namespace:
+    """Return what a command line says. What it does not understand ends the process, in words of the command's own."""
+    if argv and not argv[0].startswith("-"):
+        parser.check_command(argv[0])
+    args, unknown = parser.parse_known_args(argv)
+    if unknown:
+        args.parser.refuse(unknown)
+    if args.command is None:
+        parser.error("a COMMAND is required")
+    return args
+
+
+def print_versions(args: argparse.Namespace) -> int:
+    """Print which versions are installed, in a line; where, if asked for details."""
+    from .. import __version__
+
+    found = find_spec("docker")
+    docker = version("docker") if found else "is not installed"
+    print(f"flcore {__version__} (Python {platform.python_version()}, Docker SDK {docker})")
+    if args.debug:
+        print(f"flcore: {Path(__file__).parents[1]}\nPython: {sys.executable}")
+        print(f"Docker SDK: {Path(found.origin or '').parent}" if found else "Docker SDK: none")
+    return EXIT_OK
 
 
 def _status_of_output() -> int:
@@ -253,7 +284,7 @@ def _view(as_json: bool) -> type[View]:
 
     if as_json:
         return JsonView
-    live = sys.stdout.isatty() and importlib.util.find_spec("rich") is not None
+    live = sys.stdout.isatty() and find_spec("rich") is not None
     return LiveView if live else PlainView
 
 
@@ -288,9 +319,19 @@ def _terminated(number: int, _: object) -> NoReturn:
     raise SystemExit(128 + number)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="flcore", description="Run federated-learning jobs, isolated, on sites.")
-    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+def _parser() -> Parser:
+    parser = Parser(prog="flcore", description="Run federated-learning jobs, isolated, on sites.", epilog=_EPILOG)
+    parser.add_argument(
+        "--version",
+        action="store_const",
+        const=print_versions,
+        dest="command",
+        help="print those of flcore, Python and the Docker SDK; with --debug, where they are",
+    )
+    parser.add_argument("--debug", action="store_true", help="show where an error comes from")
+    parser.set_defaults(verbose=0, parser=parser)
+    parser.hint = "see: flcore --help"
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     _add_run(commands)
     _add_check(commands)
     add_schema(commands)

@@ -11,7 +11,7 @@ job has its ``job_id``.
 ==================  ====================================================================================
 event               further fields
 ==================  ====================================================================================
-launching           ``name`` in the job's metadata, ``parent``: BEFORE_JOB_LAUNCH was fired
+launching           ``name`` and ``study`` in the job's metadata, ``parent``: BEFORE_JOB_LAUNCH was fired
 launched            ``request``: what the runtime was asked for, secrets masked
 recovered           a job of an earlier process was found again, by ``parent``
 state_change        those of ``JobStateChange``; the last one of a job has its ``result``
@@ -54,7 +54,7 @@ from ..workspace import STATE_DIR
 JOURNAL_NAME = "journal.jsonl"
 """The file's name in a site's state folder."""
 NAME_LENGTH = 200
-"""Characters of a job's name that are kept: other parties made it up."""
+"""Characters of a job's name, and of its study's, that are kept: other parties made them up."""
 
 
 @checks_by_rules
@@ -135,8 +135,8 @@ class JobJournal(FLComponent):
 
     def _launching(self, fl_ctx: FLContext) -> None:
         job_meta = fl_ctx.get_prop(FLContextKey.JOB_META) or {}
-        name = str(job_meta.get(JobMetaKey.JOB_NAME, ""))[:NAME_LENGTH]
-        self._write("launching", fl_ctx, name=name, parent=self._parent_id())
+        name, study = (str(job_meta.get(key, ""))[:NAME_LENGTH] for key in (JobMetaKey.JOB_NAME, JobMetaKey.STUDY))
+        self._write("launching", fl_ctx, name=name, study=study, parent=self._parent_id())
 
     def _launched(self, fl_ctx: FLContext) -> None:
         asked = None

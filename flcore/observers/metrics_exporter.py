@@ -40,12 +40,15 @@ from ..config.problems import Problems
 from ..config.rules import checks_by_rules, rule
 from ..errors import ConfigError
 from ..event_type import EventType
+from ..extras import how_to_install
 from ..fl_component import FLComponent
 from ..fl_constant import FLContextKey
 from ..fl_context import FLContext
 from ..job_launcher_spec import JobLauncherSpec, JobResult, JobStateChange, JobUsage
 from ..threads import no_thread
 from .job_tally import Distribution, JobTally, Values
+
+__all__ = ["Collector", "MetricsExporter"]
 
 CLOSE_TIMEOUT = 10.0
 """Seconds that closing waits for the server's thread."""
@@ -151,7 +154,7 @@ class MetricsExporter(FLComponent):
         self._port = checked(_port, "port", port)
         problems.raise_all(ValueError)
         if find_spec("prometheus_client") is None:
-            raise ConfigError("a MetricsExporter needs prometheus-client; install it: pip install 'flcore[metrics]'")
+            raise ConfigError(f"a MetricsExporter needs prometheus-client; install it: {how_to_install('metrics')}")
         self.port: int | None = None
         """On which it listens; None while it does not."""
         self._tally = JobTally()

@@ -300,8 +300,7 @@ def test_a_job_without_a_server_has_the_results_of_its_clients(
 def test_without_a_server_a_client_that_fails_is_no_reason_to_end_another(
     federation: Federation, make_workflow: Callable[..., JobWorkflow]
 ) -> None:
-    federation.exits = {"site-1": 3}
-    federation.when = {("site-1", "ended"): {"site-2": 0}}
+    federation.when = {("site-2", "running"): {"site-1": 3}, ("site-1", "ended"): {"site-2": 0}}
     results = make_workflow(deploy_map=CLIENTS).run()
     assert [results[site].return_code for site in NAMES[1:]] == [FAILED, SUCCESS]
 
