@@ -103,6 +103,8 @@ class JobMetaKey(StrEnum):
     """One run's id; who launches it sets it."""
     JOB_NAME = "name"
     """What its author calls it."""
+    STUDY = "study"
+    """The study that it is of, as its server says; NVIDIA FLARE knows it from 2.8 on."""
     DEPLOY_MAP = "deploy_map"
     """``app -> [sites]``: who runs which app."""
     RESOURCE_SPEC = "resource_spec"

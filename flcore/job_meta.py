@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from .config.rules import whole
 from .config.strict_json import check_values, shown
 from .errors import JobRejectedError
 from .fl_constant import JobConstants, JobMetaKey
@@ -18,6 +19,8 @@ from .plain_text import visible
 __all__ = ["Deployment"]
 
 _IDENTIFIER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}", re.ASCII)
+IDENTIFIER = whole(_IDENTIFIER)
+"""The names of jobs, sites and apps, as a JSON Schema's pattern."""
 _DIGITS = re.compile(r"[0-9]{1,15}", re.ASCII)
 FOLDERS_OF_SITES = frozenset({"startup", "local", "transfer"})
 """What else NVIDIA FLARE has beside the jobs' folders in a site's workspace: its keys, its config, its files."""

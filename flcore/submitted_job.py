@@ -44,14 +44,17 @@ class SubmittedJob:
 
     @classmethod
     def read(cls, path: str | Path) -> Self:
-        """Read a job's folder. Raises ConfigError or JobRejectedError, naming the file and the key."""
+        """Read a job's folder. Raises ConfigError or JobRejectedError, naming the file and the key.
+
+        Metadata without a ``deploy_map`` get one, if the folder has just one app: it is for all sites.
+        """
         folder = Path(path)
         if not folder.is_dir():
             raise ConfigError(f"{folder}: is no job folder; it needs a meta.json and an app")
         file, meta = _read_metadata(folder)
         if not isinstance(meta, dict):
             raise ConfigError(f"{file}: must be an object, got {shown(meta)}")
-        job = cls(folder, meta, file)
+        job = cls(folder, meta if JobMetaKey.DEPLOY_MAP in meta else meta | _for_all_sites(folder), file)
         for app in dict.fromkeys(deployment.app for deployment in job.deployments):
             if not (folder / app).is_dir() or (folder / app).is_symlink():
                 raise ConfigError(f"{folder}: the deploy_map names the app {app!r}, which is no folder here")
@@ -102,6 +105,18 @@ def _read_metadata(folder: Path) -> tuple[Path, Any]:
     if not os.path.lexists(file) and (other := _like_metadata_in(folder)):
         raise ConfigError(f"{folder}: its metadata is in {other}, which is not read; {_WAY_OUT}")
     return file, load_json(file, trusted=False)
+
+
+def _for_all_sites(folder: Path) -> dict[str, Any]:
+    """Return the ``deploy_map`` of a job that has none, and one app."""
+    apps: list[str] = []
+    with suppress(OSError):  # who may not list it, names the app
+        apps = sorted(path.name for path in folder.iterdir() if is_identifier(path.name) and path.is_dir())
+    if len(apps) == 1:
+        return {JobMetaKey.DEPLOY_MAP: {apps[0]: [JobConstants.ALL_SITES]}}
+    there = f"the folders {', '.join(apps)}" if apps else "no folder"
+    way_out = 'say which is the app of which site, as {"deploy_map": {"app": ["site-1"]}}'
+    raise ConfigError(f"{folder}: its metadata has no deploy_map, and beside it is {there}; {way_out}")
 
 
 def _like_metadata_in(folder: Path) -> str:
