@@ -3,37 +3,20 @@
 from __future__ import annotations
 
 import os
-import re
 import shlex
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 
 from tests.kit_folder import make_kit
+from tests.pages import BLOCKS, README, ROOT, Block, save_files
 
-ROOT = Path(__file__).parents[2]
-FENCE = re.compile(r"^```(\w+)(?: (\S+))?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 TWO_COMMANDS = ("make demo", "make test")
-
-
-README = ROOT / "README.md"
-PAGES = (README, *sorted((ROOT / "docs").rglob("*.md")))
 """A prompt stands before what was typed with what it printed: that is not typed again."""
 
-
-class Block(NamedTuple):
-    """A fenced block: a file of that name, or without a name, a script to run or commands to type."""
-
-    page: str
-    language: str
-    name: str
-    text: str
-
-
-BLOCKS = [Block(page.stem, *match.groups(default="")) for page in PAGES for match in FENCE.finditer(page.read_text())]
 SCRIPTS = [block for block in BLOCKS if block.language == "python" and not block.name]
 COMMANDS = [
     line
@@ -46,9 +29,7 @@ COMMANDS = [
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A folder with all the files that the pages say to save."""
-    for block in BLOCKS:
-        if block.name:
-            (tmp_path / block.name).write_text(block.text)
+    save_files(tmp_path)
     return tmp_path
 
 
