@@ -28,6 +28,29 @@ A message names the thing and the way out. Catching :class:`FLCoreError` catches
 
 from __future__ import annotations
 
+__all__ = [
+    "ConfigError",
+    "EventError",
+    "FLCoreError",
+    "ForkedError",
+    "ImageError",
+    "JobAbortedError",
+    "JobLaunchError",
+    "JobRejectedError",
+    "JobStartError",
+    "NameInUseError",
+    "NetworkError",
+    "NoGpuError",
+    "NoLauncherError",
+    "OutcomeUnknownError",
+    "PullTimeoutError",
+    "RuntimeRefusedError",
+    "RuntimeUnavailableError",
+    "SiteBusyError",
+    "TerminateTimeout",
+    "UnknownJobError",
+]
+
 
 class FLCoreError(Exception):
     """Base of all errors of this project."""

@@ -52,6 +52,8 @@ class JobHistory:
     site: str
     name: str = ""
     """By the job's metadata: anything that its author liked."""
+    study: str = ""
+    """Likewise; an NVIDIA FLARE server says it itself, from 2.8 on."""
     parent: str = ""
     """The id of the process that launched or recovered it last."""
     launching_at: float | None = None
@@ -178,6 +180,7 @@ class SiteHistory:
     def _take_in_job(self, event: str, job: JobHistory, line: Mapping[str, Any]) -> None:
         if event == "launching":
             job.launching_at, job.name, job.parent = line["time"], line["name"], line["parent"]
+            job.study = str(line.get("study", ""))  # an older version wrote none
         elif event == "launched":
             job.request = line["request"]
         elif event == "recovered":

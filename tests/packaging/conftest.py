@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 import sys
 import sysconfig
-import tarfile
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
-PACKAGES = ("flcore", "launchers")
+from tests.environments import ROOT
+from tests.release.distributions import build
+from tests.release.sources import Sources, export
 
 
 def run(*command: str | Path, cwd: Path, text: str = "") -> str:
@@ -21,34 +20,25 @@ def run(*command: str | Path, cwd: Path, text: str = "") -> str:
     return done.stdout
 
 
-def build(kind: str, source: Path, to: Path) -> Path:
-    """Build it by the setuptools that are installed here, so that no package index is asked."""
-    code = f"import sys; from setuptools import build_meta; build_meta.build_{kind}(sys.argv[1])"
-    run(sys.executable, "-c", code, to, cwd=source)
-    (built,) = to.glob("*.tar.gz" if kind == "sdist" else "*.whl")
-    return built
+@pytest.fixture(scope="session")
+def sources(tmp_path_factory: pytest.TempPathFactory) -> Sources:
+    """A copy, which has nothing of earlier builds; and this one leaves nothing in the checkout."""
+    return export(ROOT, tmp_path_factory.mktemp("checkout"))
 
 
 @pytest.fixture(scope="session")
-def sdist(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Build it from a copy, which has nothing of earlier builds; and this one leaves nothing in the checkout."""
-    copy = tmp_path_factory.mktemp("checkout")
-    for path in [*map(ROOT.joinpath, PACKAGES), *ROOT.glob("*.*")]:
-        if path.name in PACKAGES:
-            shutil.copytree(path, copy / path.name, ignore=shutil.ignore_patterns("__pycache__"))
-        elif path.is_file():
-            shutil.copy(path, copy)
-    shutil.copy(ROOT / "LICENSE", copy)
-    return build("sdist", copy, tmp_path_factory.mktemp("sdist"))
+def built(sources: Sources, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    return build(sources, tmp_path_factory.mktemp("built"))
 
 
 @pytest.fixture(scope="session")
-def wheel(sdist: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    unpacked = tmp_path_factory.mktemp("unpacked")
-    with tarfile.open(sdist) as archive:
-        archive.extractall(unpacked, filter="data")
-    (source,) = unpacked.iterdir()
-    return build("wheel", source, tmp_path_factory.mktemp("wheel"))
+def sdist(built: tuple[Path, Path]) -> Path:
+    return built[0]
+
+
+@pytest.fixture(scope="session")
+def wheel(built: tuple[Path, Path]) -> Path:
+    return built[1]
 
 
 @pytest.fixture(scope="session")

@@ -65,6 +65,20 @@ def test_it_tells_a_job_from_its_launch_to_its_end(tmp_path: Path, runtime: Fake
     assert [entry.state for entry in job.states] == ["created", "running", "exited"]
 
 
+def test_it_says_of_which_study_a_job_is(tmp_path: Path, runtime: FakeRuntime) -> None:
+    with make_site(tmp_path, runtime) as site:
+        site.launch_job(META | {"study": "brain"}, ARGS)
+        site.launch_job(META | {"job_id": "job-2"}, ARGS)
+
+    assert [history_of(tmp_path, job_id).study for job_id in ("job-1", "job-2")] == ["brain", ""]
+
+
+def test_of_an_older_journal_no_job_is_of_a_study() -> None:
+    line = {"event": "launching", "time": 1.0, "site": "site-1", "job_id": "job-1", "name": "digits", "parent": "p"}
+
+    assert SiteHistory([line]).jobs["site-1", "job-1"].study == ""
+
+
 def test_it_says_what_the_runtime_was_asked_for_without_secrets(tmp_path: Path, runtime: FakeRuntime) -> None:
     with make_site(tmp_path, runtime) as site:
         site.launch_job(META, ARGS | {"auth_token": ("-t", "hush")})
@@ -263,7 +277,7 @@ def test_a_journal_that_cannot_be_written_stops_no_job(
     [
         ({"max_size": "much"}, "max_size must be a number of bytes"),
         ({"max_files": 0}, "max_files must be a whole number"),
-        ({"path": 1}, "path must be a non-empty string"),
+        ({"path": 1}, "path must be an absolute path, got 1"),
         ({"path": "."}, "path must be an absolute path, got"),
     ],
 )
