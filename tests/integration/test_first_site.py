@@ -15,6 +15,7 @@ from launchers.first_site.python_image import why_not_ours
 from launchers.runtime.docker import DockerRuntime
 from tests import bare_environment
 from tests.environments import ROOT
+from tests.pages import BLOCKS
 from tests.release.distributions import build
 from tests.release.sources import export
 
@@ -78,6 +79,17 @@ make_image(DockerRuntime().images, sys.argv[1])
 """
 
 
+def test_the_tutorial_can_be_followed(docker_client: Any, programs: Path, tmp_path: Path) -> None:
+    blocks = [block for block in BLOCKS if block.page == "first-job"]
+    lines = "".join(block.text for block in blocks if block.language == "console")
+    done = typed(f"set -e\n{lines}", tmp_path, programs)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "flcore" not in done.stderr
+    assert done.stdout.count(SAID) == 2
+    assert "  median 129.0\n" in done.stdout
+    assert SAID in next(block.text for block in blocks if block.text.startswith("job hello"))
+
+
 def test_the_image_that_is_made_runs_the_job(docker_client: Any, programs: Path, tmp_path: Path) -> None:
     if reason := why_not_ours(DockerRuntime(client=docker_client).images):
         pytest.skip(reason)
@@ -99,7 +111,7 @@ def test_the_files_are_as_the_checkers_want_them(programs: Path, tmp_path: Path)
     for command in (
         f"{tools}/ruff check --isolated --line-length 120 --select E,F,I,B,UP .",
         f"{tools}/ruff format --isolated --check --line-length 120 .",
-        f"{tools}/mypy --strict --python-executable {programs}/python audit_log.py test_audit_log.py hello/app/custom/client.py",
+        f"{tools}/mypy --strict --python-executable {programs}/python *.py hello/app/custom/client.py",
     ):
         done = typed(command, tmp_path, programs)
         assert done.returncode == 0, done.stdout + done.stderr
