@@ -58,6 +58,8 @@ class JobHistory:
     """When the launch began; None where that is not known."""
     request: Mapping[str, Any] | None = None
     """What the runtime was asked for, secrets masked."""
+    engine: str = ""
+    """The address of the engine that was asked; empty where that is not known."""
     container_name: str = ""
     container_id: str = ""
     states: list[StateEntry] = field(default_factory=list)
@@ -177,7 +179,7 @@ class SiteHistory:
         if event == "launching":
             job.launching_at, job.name, job.parent = line["time"], line["name"], line["parent"]
         elif event == "launched":
-            job.request = line["request"]
+            job.request, job.engine = line["request"], str(line.get("engine", ""))
         elif event == "recovered":
             job.recovered, job.parent = job.recovered + 1, line["parent"]
         elif event == "state_change":

@@ -30,7 +30,7 @@ from flcore.job_launcher_spec import Check
 from ..container_spec import ContainerSpec
 from ..docker_state import GONE, ContainerState
 from ..settings import EngineTls
-from .base import MAX_PASSWD, ContainerSummary, ContainerUsage, FoundImage, OutputChunk, PullStream
+from .base import MAX_PASSWD, ContainerSummary, ContainerUsage, FoundImage, OutputChunk, PullStream, Whereabouts
 from .docker_answer import (
     IN_PROGRESS,
     OF_A_CHECK,
@@ -133,6 +133,10 @@ class DockerRuntime:
     @property
     def command(self) -> str:
         return self._clients.dialect.command
+
+    @property
+    def whereabouts(self) -> Whereabouts:
+        return self._clients.whereabouts
 
     def traits(self) -> EngineTraits:
         known = self._traits
