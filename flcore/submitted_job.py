@@ -24,6 +24,8 @@ from .job_meta import (
     is_identifier,
 )
 
+__all__ = ["SubmittedJob"]
+
 _LIKE_METADATA = re.compile(r"meta\.[a-z0-9.]{1,20}", re.ASCII | re.IGNORECASE)
 """Files that somebody takes for a job's metadata: NVIDIA FLARE has YAML, and defaults, too."""
 _WAY_OUT = f"write it as {JobConstants.META_FILE}, or in HOCON as {JobConstants.META_FILE_HOCON}"
@@ -34,8 +36,11 @@ class SubmittedJob:
     """A folder with ``meta.json``, or ``meta.conf`` (HOCON), and the apps that its ``deploy_map`` names."""
 
     path: Path
+    """The folder."""
     meta: dict[str, Any]
+    """The metadata, as another party wrote them; of what is read here it is known that it is well-formed."""
     meta_file: Path
+    """The file that they stand in."""
 
     @classmethod
     def read(cls, path: str | Path) -> Self:

@@ -42,7 +42,7 @@ class Workflow(FLComponent, ABC):
 
     @abstractmethod
     def control_flow(self) -> Any:
-        """Do the work."""
+        """Do the work, on the thread that called :meth:`run_in`, and return what is to come of it."""
 
     def run_in(self, site: Site) -> Any:
         """Fire START_WORKFLOW at the site, do the work, fire END_WORKFLOW even if it raised; return what it gave."""
@@ -78,7 +78,14 @@ class JobWorkflow(Workflow):
         job_id: str | None = None,
         finish_grace: float = FINISH_GRACE,
     ) -> None:
-        """Raises ConfigError if no site takes part, or not those clients without which the job cannot succeed."""
+        """Raises ConfigError if no site takes part, or not those clients without which the job cannot succeed.
+
+        Args:
+            job: what to run, as it was submitted.
+            sites: those that may take part, in the order in which clients are launched.
+            job_id: the id of this run; by default one that the job makes of its name.
+            finish_grace: seconds that clients have to end by themselves after the server has succeeded.
+        """
         super().__init__()
         self.job_id = job_id or job.new_job_id()
         self.name = f"workflow-{self.job_id}"
@@ -122,6 +129,7 @@ class JobWorkflow(Workflow):
             self._ends.put((fl_ctx.get_identity_name(), fl_ctx.get_prop(FLContextKey.JOB_RESULT)))
 
     def control_flow(self) -> dict[str, JobResult]:
+        """Launch all processes, and return their results by site when the last has ended."""
         for site in self.sites:  # behind its other components: an end counts here when they have heard of it
             site.add_component(self.name, self)
         try:

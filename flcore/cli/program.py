@@ -36,6 +36,7 @@ from .command import (
 )
 from .completion import add_completion, complete_if_asked
 from .parser import Parser
+from .schema import add_schema
 
 if TYPE_CHECKING:
     from ..job_launcher_spec import Check, JobLauncherSpec
@@ -340,6 +341,7 @@ def _parser() -> Parser:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     _add_run(commands)
     _add_check(commands)
+    add_schema(commands)
     add_completion(commands)
     add_commands_of_packages(commands)
     return parser

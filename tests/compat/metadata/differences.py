@@ -45,9 +45,9 @@ class Difference:
 
 
 def as_row(row: Difference) -> str:
-    """Return a row as Markdown has it."""
-    who = {THEY: "refused there", WE: "refused here"}.get(row.what, row.what)
-    return f"| {row.title} | {who} | {', '.join(row.versions)} | {row.reason} |"
+    """Return a row as Markdown has it: who refuses has a table of its own."""
+    what = () if row.what in (THEY, WE) else (row.what,)
+    return f"| {' | '.join((row.title, *what, ', '.join(row.versions), row.reason))} |"
 
 
 def explaining(fact: Fact, version: str) -> Difference | None:

@@ -61,7 +61,7 @@ SITE_CONFIGS: list[tuple[str, str | bytes | None, str]] = [
         "an unknown key that looks like none",
         '{"site": "site-1", "components": [], "port": 1}',
         "{file}: unknown key 'port'; "
-        "known are admission, at_end, components, format_version, logging, site, strict, workspace",
+        "known are $schema, admission, at_end, components, format_version, logging, site, strict, workspace",
     ),
     (
         "no site",
