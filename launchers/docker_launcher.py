@@ -23,7 +23,7 @@ from .job_handle import DockerJobHandle, Tracking
 from .job_launcher import ClientJobLauncher, JobLauncher, ServerJobLauncher
 from .keeping.job_folder import JobFolder
 from .keeping.own_users import OwnUsers
-from .launch_plan import LaunchPlan
+from .launch_plan import LaunchPlan, NamedCommand
 from .policy import docker_args, job_home, site_args
 from .policy.job_policy import SitePolicy, names_image
 from .policy.launch_origins import AT_LAUNCH
@@ -191,8 +191,11 @@ class DockerJobLauncher(JobLauncher):
         docker_args.check_allowed(self.insecure, self.allow_insecure)
 
     @abstractmethod
-    def get_command(self, job_meta: dict[str, Any], fl_ctx: FLContext) -> tuple[str, str | Sequence[str]]:
-        """Return the container's name and the launch command: words, or a text that is split as a shell would."""
+    def get_command(self, job_meta: dict[str, Any], fl_ctx: FLContext) -> NamedCommand:
+        """Return the container's name and the launch command: words, or a text that is split as a shell would.
+
+        Called once for each launch, and for each description of one. No shell runs either.
+        """
 
     def can_launch(self, job_meta: JobMeta, fl_ctx: FLContext) -> bool:
         """Whether the job names an image for this site, or the site has one for all jobs."""

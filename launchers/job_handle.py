@@ -51,6 +51,7 @@ class ContainerJobHandle(JobHandleSpec):
     all else raises ForkedError, which is a RuntimeUnavailableError.
     """
 
+    tells_changes = True
     confirm_timeout = 30.0
     """Seconds that ``terminate`` waits for the engine to confirm the end, beyond the grace."""
 
