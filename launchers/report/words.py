@@ -39,6 +39,15 @@ _LOST_REASONS = {
     UNKNOWN_STATE: "nobody follows it, and no engine that answers has it",
 }
 SYMBOLS = {ACTIVE: "▶", FAILED: "✗", ENDED: "□", ABORTED: "■", LOST: "?", OK: "✓"}
+SHAPES = {
+    ACTIVE: "M-3-4 4 0-3 4Z",
+    FAILED: "M-4-4 4 4M4-4-4 4",
+    LOST: "M0-5 5 0 0 5-5 0Z",
+    ENDED: "M-3-3H3V3H-3Z",
+    ABORTED: "M-3-3H3V3H-3Z",
+    OK: "M0-5V5",
+}
+"""Of the marks of jobs in a drawing, around the place where each is; none is told by its colour alone."""
 
 
 def verdict(view: JobView) -> Verdict:
@@ -105,6 +114,11 @@ def outage(found: Outage, now: float) -> str:
         how = f"did not answer for {length} at least, and its site's process has ended"
     reason = plain(found.reason, 200)
     return f"{moment(found.since)}: the engine of {plain(found.site, 80)} {how}: {reason}".rstrip(": ")
+
+
+def clock(seconds: float) -> str:
+    """Return a time of the day as this machine's clock shows it."""
+    return time.strftime("%H:%M", time.localtime(seconds))
 
 
 def time_zone() -> str:

@@ -12,9 +12,9 @@ import pytest
 from starlette.testclient import TestClient
 
 from launchers.report.access import Access
-from launchers.report.live import LivePages, Update
+from launchers.report.live import LivePages, Subject, Update
 from launchers.report.server import make_app
-from tests.job_views import SUCCEEDED, Jobs, ParsedPage, job_view, running
+from tests.job_views import FAILED, SUCCEEDED, Jobs, ParsedPage, job_view, running
 
 TOKEN = "a-token-of-some-length"
 TIMEOUT = 10
@@ -62,7 +62,7 @@ def test_a_job_has_a_page_of_its_own(client: TestClient, jobs: Jobs) -> None:
     page = ParsedPage(client.get("/job/job-2").text)
 
     assert [found["id"] for found in page.attributes("section", class_="job")] == ["job-job-2"]
-    assert page.attributes("main")[0]["data-events"] == "/job/job-2/events"
+    assert page.attributes("main")[0]["data-events"] == "/events/jobs/job-2"
 
 
 @pytest.mark.parametrize("path", ["/job/nope", "/job/nope/events"])
@@ -181,7 +181,7 @@ def told(update: Update) -> dict[str, Any]:
 
 def test_who_knows_nothing_is_told_all(jobs: Jobs) -> None:
     async def play(pages: LivePages) -> Update:
-        return await anext(pages.updates(None, ""))
+        return await anext(pages.updates(Subject(), ""))
 
     update = told(played(play, jobs))
 
@@ -191,14 +191,14 @@ def test_who_knows_nothing_is_told_all(jobs: Jobs) -> None:
 
 def test_a_job_that_begins_later_is_told_of(jobs: Jobs) -> None:
     async def play(pages: LivePages) -> Update:
-        updates = pages.updates(None, (await pages.page()).moment)
+        updates = pages.updates(Subject(), (await pages.page()).moment)
         jobs.views.append(job_view("job-2", result=SUCCEEDED))
         return await anext(updates)
 
     update = told(played(play, jobs))
 
-    assert "job-job-2" in [change["id"] for change in update["changed"]]
-    assert set(update["order"]) == {"overview", "jobs", "job-job-1", "job-job-2"}
+    assert "row-job-2" in next(change["html"] for change in update["changed"] if change["id"] == "ended")
+    assert update["order"] == ["overview", "find", "active", "ended", "more"]
 
 
 def test_a_change_on_disk_is_told_of_at_once(jobs: Jobs, tmp_path: Path) -> None:
@@ -206,7 +206,7 @@ def test_a_change_on_disk_is_told_of_at_once(jobs: Jobs, tmp_path: Path) -> None
     jobs.views[:] = [job_view("job-1", result=SUCCEEDED)]
 
     async def play(pages: LivePages) -> Update:
-        updates = pages.updates(None, (await pages.page()).moment)
+        updates = pages.updates(Subject(), (await pages.page()).moment)
         waiting = asyncio.ensure_future(anext(updates))
         jobs.views[:] = [job_view("job-1", result=SUCCEEDED), job_view("job-2", result=SUCCEEDED)]
         while not waiting.done():
@@ -214,20 +214,20 @@ def test_a_change_on_disk_is_told_of_at_once(jobs: Jobs, tmp_path: Path) -> None
             await asyncio.wait([waiting], timeout=0.2)
         return waiting.result()
 
-    assert "job-job-2" in told(played(play, jobs, interval=60))["order"]
+    assert "row-job-2" in played(play, jobs, interval=60).data
 
 
 def test_what_has_not_changed_is_not_told_again(jobs: Jobs) -> None:
-    jobs.views[:] = [job_view("job-1", result=SUCCEEDED), job_view("job-2", result=SUCCEEDED)]
+    jobs.views[:] = [job_view("job-1", result=FAILED), job_view("job-2", result=SUCCEEDED)]
 
     async def play(pages: LivePages) -> Update:
-        updates = pages.updates(None, (await pages.page()).moment)
+        updates = pages.updates(Subject(), (await pages.page()).moment)
         jobs.views[1] = running("job-2")
         return await anext(updates)
 
     changed = [change["id"] for change in told(played(play, jobs))["changed"]]
 
-    assert changed == ["overview", "jobs", "job-job-2"]
+    assert changed == ["overview", "find", "active", "more"]  # and not "failed"
 
 
 def test_nobody_is_asked_while_nobody_looks(jobs: Jobs, tmp_path: Path) -> None:
@@ -264,13 +264,13 @@ def test_an_index_that_fails_once_is_asked_again(jobs: Jobs, tmp_path: Path, cap
     failing = Failing([job_view("job-1", result=SUCCEEDED)], folders=[tmp_path])
 
     async def play(pages: LivePages) -> Update:
-        updates = pages.updates(None, "")
+        updates = pages.updates(Subject(), "")
         await anext(updates)
         failing.failures = 1
         failing.views.append(job_view("job-2", result=SUCCEEDED))
         return await anext(updates)
 
-    assert "job-job-2" in told(played(play, failing))["order"]
+    assert "row-job-2" in played(play, failing).data
 
 
 def test_closing_ends_who_waits(jobs: Jobs) -> None:
@@ -280,7 +280,7 @@ def test_closing_ends_who_waits(jobs: Jobs) -> None:
         moment = (await pages.page()).moment
 
         async def listen() -> list[Update]:
-            return [update async for update in pages.updates(None, moment)]
+            return [update async for update in pages.updates(Subject(), moment)]
 
         listening = asyncio.create_task(listen())
         await asyncio.wait([listening], timeout=0.1)
