@@ -115,7 +115,7 @@ class Page:
             "total": len(findings.jobs),
         }
         told = overview(found, findings.outages, findings.problems, findings.now, len(findings.jobs))
-        details = self._note_on_details(len(found))
+        details = self._detailed if not self._links and len(found) > self._detailed else None
         is_of_one = len(found) == len(findings.jobs) == 1
         yield self._fragment("overview", "overview", overview=told, details=details, is_of_one=is_of_one, **about)
         if len(findings.jobs) > 1:
@@ -132,11 +132,6 @@ class Page:
         states = [(kind, word, count, STATE_OF_KIND[kind]) for kind, word, count in told.counts]
         asked = {"states": states, "sites": findings.sites, "studies": studies, "orders": ORDERS, "anchors": anchors}
         return self._fragment("find", "find", **asked, **about)
-
-    def _note_on_details(self, count: int) -> str:
-        if self._links or count <= self._detailed:
-            return ""
-        return f"The details of the newest {self._detailed} are below; `flcore report JOB` has those of others."
 
     def _fragment(self, id_: str, kind: str, **about: Any) -> Fragment:
         return Fragment(id_, kind, self._render(f"{kind}.html", **about))
@@ -162,7 +157,9 @@ def _address_of(job: Job | None, detailed: set[str], links: str) -> str:
     """Return where there is more of a job; empty if it is none."""
     if job is None:
         return ""
-    return f"{links}{job.path}" if links and job.job_id not in detailed else f"#job-{job.job_id}"
+    if job.job_id in detailed:
+        return f"#job-{job.job_id}"
+    return f"{links}{job.path}" if links else f"#row-{job.job_id}"
 
 
 @cache
