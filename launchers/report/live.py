@@ -23,7 +23,7 @@ _SHARE = 5
 """Looking takes one part in so many of the time, at most: a journal may be long."""
 _KEPT = 60
 """Seconds for which a page is remembered that nobody listens to: who has just got it will ask what changes."""
-_MOST_KEPT = 64
+MOST_KEPT = 64
 """Pages that are remembered at all: an address may ask for anything."""
 _SETTLED = 50
 _LATEST = 250
@@ -207,7 +207,7 @@ class LivePages:
         idle = [(page.asked_at, key) for key, page in self._pages.items() if not page.readers]
         idle.sort(key=lambda each: each[0], reverse=True)
         for number, (asked_at, key) in enumerate(idle):
-            if now - asked_at >= _KEPT or number >= _MOST_KEPT:
+            if now - asked_at >= _KEPT or number >= MOST_KEPT:
                 del self._pages[key]
 
     async def _look(self) -> None:

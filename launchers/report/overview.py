@@ -84,7 +84,7 @@ def overview(
 
 def _summary(jobs: Sequence[Job], counts: Sequence[tuple[str, str, int]], now: float, among: int) -> str:
     if not jobs:
-        return f"None of {among:,} jobs is meant." if among else "No job has run yet."
+        return f"None of {among:,} jobs matches." if among else "No job has run yet."
     if len(jobs) == 1:
         return _summary_of_one(jobs[0], now)
     of = f" of {among:,}" if among > len(jobs) else ""
