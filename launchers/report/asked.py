@@ -18,7 +18,7 @@ _FEW = 5
 _ROOM = 1.5
 """How much more than the most that was used is enough."""
 TOO_LITTLE, TOO_MUCH, ENOUGH, UNKNOWN = "too-little", "too-much", "enough", "unknown"
-_UNMEASURED = 'not measured: the site\'s config lists no {"id": "usage", "name": "ResourceMonitor"}'
+NO_LIMIT, NOT_MEASURED = "no limit", "not measured"
 
 
 class Asked(NamedTuple):
@@ -56,8 +56,8 @@ def cores_used(usage: Sequence[JobUsage]) -> list[tuple[float, float]]:
 def _memory(view: JobView) -> Asked:
     limit, usage, result = memory_limit(view), view.history.usage, view.history.result
     most = max((used.memory for used in usage), default=None)
-    said = f"{words.byte_size(most)} at most" if most is not None else _UNMEASURED
-    row = _row(view, "memory", words.byte_size(limit) if limit else "no limit", said)
+    said = f"{words.byte_size(most)} at most" if most is not None else NOT_MEASURED
+    row = _row(view, "memory", words.byte_size(limit) if limit else NO_LIMIT, said)
     if result and result.oom_killed:
         said = f"{words.byte_size(usage[-1].memory)} when measured last" if usage else said
         why = "too little: it was killed for want of memory; allow it more"
@@ -73,7 +73,7 @@ def _processors(view: JobView) -> Asked:
     cores = [used for _, used in cores_used(usage)]
     most = max(cores, default=None)
     said = f"{_cores(_mean(usage))} on average, {_cores(most)} at most" if most is not None else _too_short(usage)
-    row = _row(view, "processors", _cores(limit) if limit else "no limit", said)
+    row = _row(view, "processors", _cores(limit) if limit else NO_LIMIT, said)
     if most is None or not limit:
         return row
     return _judged(row, most / limit, len(usage), f"{_cores(max(0.1, round(most * _ROOM, 1)))} would do")
@@ -84,7 +84,7 @@ def _gpus(view: JobView) -> Iterator[Asked]:
     for request in found if isinstance(found, list) else ():
         named = request.get("DeviceIDs") if isinstance(request, Mapping) else None
         if isinstance(named, list):
-            yield _row(view, "GPUs", ", ".join(words.plain(str(name), 40) for name in named), "not measured")
+            yield _row(view, "GPUs", ", ".join(words.plain(str(name), 40) for name in named), NOT_MEASURED)
 
 
 def _judged(row: Asked, share: float, count: int, enough: str) -> Asked:
@@ -106,7 +106,7 @@ def _mean(usage: Sequence[JobUsage]) -> float:
 
 
 def _too_short(usage: Iterable[JobUsage]) -> str:
-    return "measured once: it was too short" if usage else _UNMEASURED
+    return "measured once: it was too short" if usage else NOT_MEASURED
 
 
 def _cores(count: float | None) -> str:

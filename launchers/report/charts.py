@@ -13,7 +13,7 @@ WIDTH, HEIGHT = 1000, 100
 """Of a drawing's own coordinates: it is stretched to the room that there is."""
 MOST_POINTS = 240
 """Points of a line; of more, every so many are drawn."""
-MOST_DOTS = 25
+MOST_DOTS = 15
 """Points of a line that has a dot at each."""
 MOST_VALUES = 25
 """Of the table beside a chart."""

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from .findings import Findings, Index
 from .jobs import Grouping
-from .page import Fragment, Page
+from .page import Fragment, Page, about_findings
 from .query import Query
 
 INTERVAL = 2.0
@@ -39,7 +39,8 @@ class Update(NamedTuple):
     id: str
     """Which moment it is now: to be shown when asking for what changes next."""
     data: str
-    """JSON: the fragments that have ``changed``, and the ``order`` of all by their ids."""
+    """JSON: the fragments that have ``changed``, the ``order`` of all by their ids, and what the head says ``about``
+    them."""
 
 
 class Subject(NamedTuple):
@@ -116,7 +117,8 @@ class LivePage:
         run, _, revision = moment.rpartition("-")
         after = int(revision) if run == self._run and revision.isdecimal() else -1
         changed = [fragment._asdict() for changed, fragment in self._fragments.values() if changed > after]
-        return Update(self.moment, json.dumps({"changed": changed, "order": list(self._fragments)}))
+        told = {"changed": changed, "order": list(self._fragments), "about": about_findings(self._findings)}
+        return Update(self.moment, json.dumps(told))
 
 
 class LivePages:

@@ -91,18 +91,15 @@ class Page:
         nothing = f"default-src 'none'; base-uri 'none'; form-action {forms}; img-src data:"
         return f"{nothing}; style-src {_hash(self._style)}; script-src {script}"
 
-    def _whole(self, findings: Findings, fragments: Sequence[Fragment], title: str, **about: Any) -> str:
-        sites = findings.sites
-        shown = sites if len(sites) <= _SITES_SHOWN else [f"{len(sites)} sites"]
+    def _whole(self, findings: Findings, fragments: Sequence[Fragment], title: str, **more: Any) -> str:
         template = _templates().get_template("page.html")
         return template.render(
             title=title,
-            made=words.moment(findings.now),
-            sites=shown,
+            about=about_findings(findings),
             style=self._style,
             zone=words.time_zone(),
             fragments=fragments,
-            **about,
+            **more,
         )
 
     def _about_all(self, findings: Findings) -> Iterator[Fragment]:
@@ -145,6 +142,12 @@ class Page:
 
     def _render(self, template: str, **about: Any) -> str:
         return Markup(_templates().get_template(template).render(**about))  # noqa: S704 - a template's, so escaped
+
+
+def about_findings(findings: Findings) -> list[str]:
+    """Return what the head of a page says: of when it is, and of which sites."""
+    sites = findings.sites
+    return [words.moment(findings.now), *(sites if len(sites) <= _SITES_SHOWN else [f"{len(sites)} sites"])]
 
 
 def _says_the_same(findings: Findings, shown: Findings) -> bool:

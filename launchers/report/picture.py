@@ -15,7 +15,7 @@ from ..docker_state import TERMINAL_STATES
 from ..operator.job_view import JobView
 from ..output_lines import LINE_BREAK
 from . import charts, words
-from .asked import Asked, asked
+from .asked import NOT_MEASURED, Asked, asked
 from .curves import at_site, charts_of
 from .jobs import Job
 from .log_tail import LogTail
@@ -117,6 +117,16 @@ class JobPicture:
             if run.verdict.kind == self.verdict.kind and run.verdict.reason:
                 found[run.verdict.reason, tuple(run.error)].append(run.site)
         return [Failure(", ".join(sites), reason, error) for (reason, error), sites in found.items()]
+
+    @property
+    def is_measured(self) -> bool:
+        """Whether it is known of all its runs what they have used."""
+        return all(row.used != NOT_MEASURED for row in self.asked)
+
+    @property
+    def has_verdicts(self) -> bool:
+        """Whether there is a limit to which what was used can be compared."""
+        return any(row.verdict for row in self.asked)
 
     @property
     def by_urgency(self) -> list[RunPicture]:

@@ -104,8 +104,20 @@ function take(event) {
     else place(element, change.html);
   }
   order(update.order);
+  head(update.about);
   focusAgain(focused);
   say(announcement, document.querySelector(".summary").textContent);
+}
+
+function head(parts) {
+  const shown = document.createElement("template");
+  for (const [index, part] of parts.entries()) {
+    const whole = document.createElement("span");
+    whole.className = "whole";
+    whole.textContent = part;
+    shown.content.append(index ? " · " : "", whole);
+  }
+  document.getElementById("about").replaceChildren(shown.content);
 }
 
 // A job that has ended stands in another table: who was at its link is at it there.
