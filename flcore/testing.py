@@ -21,17 +21,25 @@ from .job_launcher_spec import JobResult, JobStateChange
 from .threads import bounded
 from .workspace import Workspace
 
+__all__ = ["DEFAULT_TIMEOUT", "EventRecorder", "FakeEngine", "FakeFLContext", "RecordedEvent"]
+
 DEFAULT_TIMEOUT = 10.0
+"""Seconds that a recorder waits for an event."""
 
 
 class RecordedEvent(NamedTuple):
     """One event, with what its context said at that time."""
 
     event_type: str
+    """An ``EventType``, or a component's own."""
     site: str
+    """At which site."""
     job_id: str | None
+    """About which job; None where the context is about none."""
     change: JobStateChange | None
+    """Of a JOB_STATE_CHANGED event."""
     result: JobResult | None
+    """Of a JOB_COMPLETED or JOB_ABORTED event."""
 
 
 class EventRecorder(FLComponent):
@@ -62,6 +70,7 @@ class EventRecorder(FLComponent):
 
     @property
     def event_types(self) -> list[str]:
+        """The types of all events so far, in order."""
         return [event.event_type for event in self.events]
 
     @property
@@ -118,9 +127,11 @@ class FakeEngine:
             self._bus.connect(component.name, component.dispatch_event)
 
     def new_context(self) -> FLContext:
+        """Return a fresh context of the site, about no job."""
         return FakeFLContext(self.identity, job_id=None, engine=self)
 
     def fire_event(self, event_type: str, fl_ctx: FLContext) -> None:
+        """Have the recorder, then the components, handle an event, on this thread."""
         self._bus.fire(event_type, fl_ctx)
 
 
@@ -135,6 +146,7 @@ class FakeFLContext(FLContext):
         workspace: the site's folder, such as pytest's ``tmp_path``; None is a site without one.
         components: who else gets the events that are fired.
         props: further properties, private and of this context only.
+        engine: another context's, to share its recorder and components; then ``components`` count for nothing.
     """
 
     def __init__(

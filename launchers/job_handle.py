@@ -25,6 +25,8 @@ from .tracking.job_output import follow as follow_output
 from .tracking.state_tracker import StateTracker
 from .tracking.tracked_job import JobHooks, TrackedJob
 
+__all__ = ["ContainerJobHandle", "DockerJobHandle"]
+
 KEPT_OUTPUT_TIMEOUT = 10.0
 """Seconds that ``logs`` waits, after the end, for the output to be kept."""
 MOST_OUTPUT = 1 << 30
@@ -60,6 +62,7 @@ class ContainerJobHandle(JobHandleSpec):
 
     @property
     def identity(self) -> JobIdentity:
+        """Which job it is, at which site, in which container."""
         return self._job.identity
 
     @property
@@ -69,6 +72,7 @@ class ContainerJobHandle(JobHandleSpec):
 
     @property
     def result(self) -> JobResult | None:
+        """Why the job ended, as an inspection has it; None while it runs. Asks nobody."""
         return self._job.result
 
     @property

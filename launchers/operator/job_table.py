@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from flcore.job_launcher_spec import LAST_OUTPUT
+from flcore.job_reports import LAST_OUTPUT
 from flcore.plain_text import harmless
 
 from ..docker_state import DOCKER_STATE, TERMINAL_STATES

@@ -254,7 +254,7 @@ def test_a_journal_that_cannot_be_written_stops_no_job(
     [
         ({"max_size": "much"}, "max_size must be a number of bytes"),
         ({"max_files": 0}, "max_files must be a whole number"),
-        ({"path": 1}, "path must be a non-empty string"),
+        ({"path": 1}, "path must be an absolute path, got 1"),
         ({"path": "."}, "path must be an absolute path, got"),
     ],
 )
