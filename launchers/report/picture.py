@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from flcore.job_launcher_spec import LAST_OUTPUT
+from flcore.job_reports import LAST_OUTPUT
 from flcore.observers.job_history import JobHistory, Outage
 
 from ..docker_state import TERMINAL_STATES

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from flcore import JobResult, JobReturnCode
-from flcore.job_launcher_spec import LAST_OUTPUT
+from flcore.job_reports import LAST_OUTPUT
 from launchers.report.jobs import Job, grouped
 from launchers.report.listing import FOLD_SIZE, LIVE, MOST_ROWS, PAGE_SIZE, Listing, job_row
 from launchers.report.query import Query

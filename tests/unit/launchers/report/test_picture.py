@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from flcore import JobResult, JobReturnCode
-from flcore.job_launcher_spec import LAST_OUTPUT
+from flcore.job_reports import LAST_OUTPUT
 from launchers.operator.job_view import JobView
 from launchers.report.jobs import Job
 from launchers.report.log_tail import LogTail

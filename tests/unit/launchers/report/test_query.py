@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flcore import JobResult, JobReturnCode
-from flcore.job_launcher_spec import LAST_OUTPUT
+from flcore.job_reports import LAST_OUTPUT
 from launchers.report.jobs import grouped
 from launchers.report.query import ORDERS, STATES, Query, of_state
 from tests.job_views import BEGAN, SUCCEEDED, job_view, running
