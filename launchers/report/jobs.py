@@ -10,10 +10,12 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import NamedTuple
 
+from flcore.job_reports import LAST_OUTPUT
 from flcore.observers.job_history import Outage
 
 from ..operator.job_table import short_note_of
 from ..operator.job_view import JobView
+from ..output_lines import LINE_BREAK
 from . import words
 from .phases import Span, ended_at, overlapping, spans
 from .words import Verdict
@@ -166,7 +168,8 @@ def _last_line(view: JobView, verdict: Verdict) -> str:
     result = view.history.result
     if verdict.kind != words.FAILED or result is None or result.succeeded:
         return ""
-    said = words.plain(short_note_of(view), _LONGEST_LINE).strip()
+    note = result.error.partition(LAST_OUTPUT)[2].rpartition(LINE_BREAK)[2] if result.ended_by else short_note_of(view)
+    said = words.plain(note, _LONGEST_LINE).strip()
     return "" if said == verdict.reason else said
 
 

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from flcore.job_launcher_spec import JobResult, JobReturnCode
 from flcore.observers.job_history import Outage
+from flcore.observers.job_tally import failure_reason
 from flcore.plain_text import harmless
 
 from ..docker_state import TERMINAL_STATES
@@ -140,6 +141,8 @@ def _verdict_of(result: JobResult, federation: str) -> Verdict:
         return Verdict(kind, kind, f"the job of all sites: {plain(federation, 120)}")
     if result.succeeded:
         return Verdict(OK, "succeeded")
+    if failure_reason(result) == "timeout":  # nobody wished for that, so it is looked for among what failed
+        return Verdict(FAILED, "timed out", plain(result.ended_by.removeprefix("the site: "), 200))
     if result.return_code is JobReturnCode.ABORTED:
         return Verdict(ABORTED, "aborted", f"by {plain(result.ended_by, 200)}" if result.ended_by else "")
     return Verdict(FAILED, "failed", _why(result))
