@@ -17,8 +17,9 @@ from docutils import nodes
 from sphinx import addnodes
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
-from sphinx.util import logging
+from sphinx.util import inspect, logging
 
+from launchers.launch_plan import LaunchPlanner
 from launchers.runtime.base import PullStream, Runtime
 
 # What Sphinx calls gets more than it needs.
@@ -38,26 +39,29 @@ nitpick_ignore = [  # of constructors that only this package calls
 myst_heading_anchors = 4
 
 autodoc_mock_imports = ["nvflare", "pytest"]
-autodoc_default_options = {"members": True, "undoc-members": True, "show-inheritance": True}
+autodoc_default_options = {"members": True, "undoc-members": True}
 autodoc_member_order = "bysource"
 autodoc_preserve_defaults = True
 autodoc_typehints_format = "short"
 autoclass_content = "both"
 python_use_unqualified_type_names = True
-python_maximum_signature_line_length = 80
+python_maximum_signature_line_length = 100
 napoleon_numpy_docstring = False
 toc_object_entries_show_parents = "hide"
 
 html_theme = "furo"
 html_static_path = ["static"]
+templates_path = ["templates"]
+html_use_index = html_domain_indices = False
 html_css_files = ["site.css"]
 html_js_files = ["site.js"]
 html_copy_source = False
 html_show_copyright = False
 
 SECTION = re.compile(r"^## (.+)$", re.MULTILINE)
-LINK = re.compile(r"\]\((?!\w+:)([^)#]+)\.md\)")
+LINK = re.compile(r"\[([^]]+)\]\((?!\w+:)([^)#]+)\.md\)")
 NAMED_FENCE = re.compile(r"^```(\w+) (\S+)$", re.MULTILINE)
+ARGUMENTS = re.compile(r"<dl>\n((?:<dd>.*</dd>\n)+)</dl>")
 OF_A_NAMED_TUPLE = "Alias for field number"
 PROTOCOLS: dict[str, type] = {"FakeRuntime": Runtime, "FakePull": PullStream}
 FRONT_DOOR = """<!doctype html>
@@ -76,9 +80,10 @@ def setup(app: Sphinx) -> None:
     app.connect("source-read", complete)
     app.connect("autodoc-skip-member", skip)
     app.connect("autodoc-process-docstring", take_no_word_for_a_type, priority=400)  # before napoleon's
-    app.connect("autodoc-process-signature", leave_out_made_defaults)
+    app.connect("autodoc-process-signature", show_arguments_once)
     app.connect("doctree-read", have_docstrings)
     app.connect("missing-reference", find_in_python)
+    app.connect("html-page-context", mend, priority=900)  # behind the theme's
     app.connect("build-finished", lead_to_the_index)
 
 
@@ -92,7 +97,7 @@ def navigation(text: str) -> Iterator[str]:
     """Yield a table of contents for each section of an index, of the pages to which it links."""
     parts = SECTION.split(text)
     for caption, section in zip(["", *parts[1::2]], parts[::2], strict=True):
-        pages = "\n".join(dict.fromkeys(LINK.findall(section)))
+        pages = "\n".join(f"{title} <{page}>" for title, page in LINK.findall(section))
         if pages and caption:
             yield f"\n```{{toctree}}\n:hidden:\n:caption: {caption}\n\n{pages}\n```\n"
 
@@ -109,10 +114,15 @@ def take_no_word_for_a_type(app: Sphinx, what: str, name: str, thing: Any, optio
         lines[:0] = ["..", ""]
 
 
-def leave_out_made_defaults(
+def show_arguments_once(
     app: Sphinx, what: str, name: str, thing: Any, options: Any, signature: str | None, returns: str | None
 ) -> tuple[str | None, str | None]:
-    """Show a default that is made anew each time as one that can be read."""
+    """Show a launcher's arguments where it has them, and a default that is made anew as one that can be read."""
+    if what == "class" and issubclass(thing, LaunchPlanner):
+        if "__init__" not in vars(thing):
+            return "", returns
+        own = inspect.signature(thing.__init__, bound_method=True)
+        signature = inspect.stringify_signature(own, unqualified_typehints=True)
     return signature and signature.replace("<factory>", "..."), returns
 
 
@@ -137,6 +147,18 @@ def is_pythons(name: str) -> bool:
     if not module:
         return hasattr(builtins, name)
     return module.partition(".")[0] in sys.stdlib_module_names and hasattr(import_module(module), attribute)
+
+
+def mend(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: nodes.document | None) -> None:
+    """Mend what would be read out wrongly: what is no definition, no header of a column, or a heading of no level."""
+    body = ARGUMENTS.sub(as_lines, context.get("body", ""))
+    context["body"] = body.replace('<th class="head"><p></p></th>', '<td class="head"></td>')
+    tree = context.get("furo_navigation_tree", "")
+    context["furo_navigation_tree"] = tree.replace('role="heading"', 'role="heading" aria-level="2"')
+
+
+def as_lines(arguments: re.Match[str]) -> str:
+    return arguments[1].replace("<dd>", '<span class="sig-line">').replace("</dd>", "</span>")
 
 
 def lead_to_the_index(app: Sphinx, error: Exception | None) -> None:

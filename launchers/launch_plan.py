@@ -158,7 +158,7 @@ class LaunchPlanner(JobLauncherSpec):
     """Where the secrets of jobs' containers are made."""
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
-        """Note which arguments are given, to tell apart what a site has set and what is a default."""
+        # which arguments are given, to tell apart what a site has set and what is a default
         launcher = super().__new__(cls)
         named = inspect.signature(cls.__init__).bind_partial(launcher, *args, **kwargs).arguments
         launcher.given = frozenset({*named, *kwargs})

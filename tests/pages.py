@@ -28,4 +28,5 @@ def save_files(folder: Path) -> None:
     """Save all files that the pages say to save."""
     for block in BLOCKS:
         if block.name:
+            (folder / block.name).parent.mkdir(parents=True, exist_ok=True)
             (folder / block.name).write_text(block.text)

@@ -28,7 +28,7 @@ class RuntimeLab:
 
     Args:
         runtime: what is tried.
-        measures: whether :meth:`Runtime.usage` can measure a running container; where not, it must say so by None.
+        measures: whether ``usage()`` can measure a running container; where not, it must say so by None.
     """
 
     image = "job:1"
@@ -38,7 +38,7 @@ class RuntimeLab:
 
     def __init__(self, runtime: Runtime, *, measures: bool = True) -> None:
         self.tried = runtime
-        """The runtime itself; :attr:`runtime` is in front of it, where no call takes for ever."""
+        """The runtime itself; ``runtime`` is in front of it, and has no call wait for ever."""
         self.runtime = patient(runtime)
         self.measures = measures
         self._names: set[str] = set()
@@ -54,6 +54,7 @@ class RuntimeLab:
         return ContainerSpec(full_name, self.image, argv, labels=dict(LABELS), **more)
 
     def spec_that_cannot_start(self, name: str) -> ContainerSpec:
+        """Return the spec of a container whose command, ``no-such-command``, is not there."""
         return self.spec(name, "no-such-command", init=False)
 
     # What a process does that is none. A lab of a runtime that runs nothing says how.
