@@ -6,14 +6,14 @@ import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, cast
 
 from flcore.errors import FLCoreError
 
 from ..container_spec import LABEL_SITE, ContainerSpec
 from ..docker_state import DOCKER_STATE, ContainerState
 from ..runtime.base import ContainerUsage, Runtime
-from .patience import in_time, patient, until
+from .patience import PatientRuntime, TooLateError, in_time, until
 
 FOR_EVER = ("sleep", "600")
 UNKNOWN_ID = "0" * 64
@@ -39,7 +39,8 @@ class RuntimeLab:
     def __init__(self, runtime: Runtime, *, measures: bool = True) -> None:
         self.tried = runtime
         """The runtime itself; ``runtime`` is in front of it, and has no call wait for ever."""
-        self.runtime = patient(runtime)
+        self._patient = PatientRuntime(runtime)
+        self.runtime = cast("Runtime", self._patient)
         self.measures = measures
         self._names: set[str] = set()
 
@@ -132,10 +133,15 @@ class RuntimeLab:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for summary in self.runtime.list_containers():
-            if summary.name in self._names:
-                self.runtime.remove(summary.id)
-        self.runtime.close()
+        was_late = self._patient.was_late
+        try:
+            for summary in self.runtime.list_containers():
+                if summary.name in self._names:
+                    self.runtime.remove(summary.id)
+            self.runtime.close()
+        except TooLateError:
+            if not was_late:  # else the test has failed by that already
+                raise
 
 
 @contextmanager
