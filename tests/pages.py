@@ -9,6 +9,8 @@ from typing import NamedTuple
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
 PAGES = (README, *sorted((ROOT / "docs").rglob("*.md")))
+TUTORIALS = sorted((ROOT / "docs/tutorials").glob("*.md"))
+"""What is typed there is typed in order, in an environment of its own (``tests/first_hours.py``)."""
 FENCE = re.compile(r"^```(\w+)(?: (\S+))?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 

@@ -13,17 +13,16 @@ from typing import Any
 import pytest
 
 from tests.kit_folder import make_kit
-from tests.pages import BLOCKS, README, ROOT, Block, save_files
+from tests.pages import BLOCKS, README, ROOT, TUTORIALS, Block, save_files
 
 TWO_COMMANDS = ("make demo", "make test")
-"""A prompt stands before what was typed with what it printed: that is not typed again."""
-
 SCRIPTS = [block for block in BLOCKS if block.language == "python" and not block.name]
 COMMANDS = [
     line
     for block in BLOCKS
-    if block.language == "console" and not block.text.startswith("$")
+    if block.language == "console" and block.page not in {page.stem for page in TUTORIALS}
     for line in block.text.splitlines()
+    if not block.text.startswith("$ ")  # a prompt stands before what was typed with what it printed
 ]
 
 

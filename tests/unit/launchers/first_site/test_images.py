@@ -101,5 +101,5 @@ def test_one_that_is_named_and_not_there_is_pulled_when_it_is_wanted(engine: Sma
         assert (name, about) == ("job:3", "to be pulled")
         assert pull
         assert not any("create" in request for request in engine.asked)
-        with pytest.raises(ConfigError, match="--image: image job:3 cannot be pulled.*pull access denied"):
+        with pytest.raises(ConfigError, match=r"--image: image job:3 cannot be pulled.*pull access denied"):
             pull()
