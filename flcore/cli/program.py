@@ -11,6 +11,7 @@ import sys
 import traceback
 from collections.abc import Sequence
 from contextlib import ExitStack, closing
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -272,7 +273,9 @@ def _terminated(number: int, _: object) -> NoReturn:
     raise SystemExit(128 + number)
 
 
+@cache
 def _parser() -> argparse.ArgumentParser:
+    """Return what parses all commands: once in a process, for it takes longer than most of what a command does."""
     parser = argparse.ArgumentParser(prog="flcore", description="Run federated-learning jobs, isolated, on sites.")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     _add_run(commands)
