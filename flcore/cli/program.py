@@ -11,6 +11,7 @@ import sys
 import traceback
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, closing
+from functools import cache
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -326,7 +327,9 @@ def _terminated(number: int, _: object) -> NoReturn:
     raise SystemExit(128 + number)
 
 
+@cache
 def _parser() -> Parser:
+    """Return what parses all commands: once in a process, for it takes longer than most of what a command does."""
     parser = Parser(prog="flcore", description="Run federated-learning jobs, isolated, on sites.", epilog=_EPILOG)
     parser.add_argument(
         "--version",
