@@ -6,12 +6,16 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
+from docker.errors import APIError
 
 from launchers.first_site.python_image import why_not_ours
+from launchers.first_site.surroundings import NETWORK
 from launchers.runtime.docker import DockerRuntime
 from tests import bare_environment
 from tests.environments import ROOT
@@ -29,6 +33,15 @@ def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("bare")
     _, wheel = build(export(ROOT, folder / "checkout"), folder / "built")
     return bare_environment.make(wheel, folder)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _no_network_stays(docker_client: Any) -> Iterator[None]:
+    was_there = docker_client.networks.list(names=[NETWORK])
+    yield
+    for network in () if was_there else docker_client.networks.list(names=[NETWORK]):
+        with suppress(APIError):  # others are in it
+            network.remove()
 
 
 def typed(line: str, folder: Path, programs: Path, **environment: str) -> subprocess.CompletedProcess[str]:
