@@ -116,7 +116,7 @@ class RuntimeLab:
             lambda: self.runtime.usage(container_id),
             lambda used: used is not None and used.cpu_seconds >= cpu_seconds,
             f"usage() of a busy process must come to {cpu_seconds:g} s of processor time "
-            "(a runtime that cannot measure: RuntimeLab(..., measures=False))",
+            "(if this runtime cannot measure, say 'measures = False' in the test's class)",
         )
         assert used is not None
         return used
