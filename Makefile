@@ -19,7 +19,7 @@ unexport PYTHONDONTWRITEBYTECODE
 run_shared = .venv/bin/python -m pytest -n $$(($$(nproc) + 1)) --dist worksteal
 run_most_tests = FLCORE_TRY=more $(run_shared) tests/unit tests/processes
 
-.PHONY: help demo test test-compat test-engines test-libraries test-lowest test-web check unit release bench faults sweep fuzz engine-stop clean
+.PHONY: help demo test test-compat test-engines test-libraries test-lowest test-web docs check unit bench faults sweep fuzz engine-stop clean release
 
 help: ## list these targets
 	@sed -nE 's/^([a-z-]+):[^#]*## /make \1\t/p' Makefile | expand -t 18
@@ -67,6 +67,9 @@ test-lowest: $(VENV) ## test what asks the engine, by ssh too, fires events or m
 test-web: $(VENV) ## look at the report and the live page in a real browser (root gets Chromium installed)
 	@.ci/browser install
 	@exec .venv/bin/python -m pytest tests/web
+
+docs: $(VENV) ## build the site of the pages and the reference, strictly: no dead link, nothing without a docstring
+	@exec .venv/bin/python -m tests.docs_site
 
 check: $(VENV) ## check style, types, imports, and the sizes of files, classes and functions
 	@.venv/bin/ruff check
