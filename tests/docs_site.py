@@ -15,7 +15,7 @@ ANEW = ("--fresh-env", "--write-all")
 
 def build() -> int:
     """Build the site, and return the exit status. What is wrong is told on standard error."""
-    python = environment(ROOT / "build/docs-tools", "--editable", ".[docs,metrics]")
+    python = environment(ROOT / "build/docs-tools", "--editable", ".[docs,metrics]", "pytest >= 8")
     folders = ("--conf-dir", "docs", "--doctree-dir", "build/doctrees", ".", SITE)
     return subprocess.run([python, "-m", "sphinx", *STRICT, *ANEW, *folders], cwd=ROOT, check=False).returncode
 

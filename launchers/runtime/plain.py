@@ -17,6 +17,8 @@ from ..output_lines import chunks_of, seek_last_lines
 from .base import ContainerSummary, ContainerUsage, FoundImage, OutputChunk, PullProgress, PullStream
 from .engine_traits import EngineTraits
 
+__all__ = ["PlainRuntime"]
+
 LOOK_INTERVAL = 0.2
 """Seconds between two looks: at all containers, while somebody wants to know what happens to them, and at an output
 that somebody follows."""

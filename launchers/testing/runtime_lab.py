@@ -28,7 +28,7 @@ class RuntimeLab:
 
     Args:
         runtime: what is tried.
-        measures: whether :meth:`Runtime.usage` can measure a running container; where not, it must say so by None.
+        measures: whether its ``usage`` can measure a running container; where not, it must say so by None.
     """
 
     image = "job:1"
@@ -40,7 +40,9 @@ class RuntimeLab:
         self.tried = runtime
         """The runtime itself; :attr:`runtime` is in front of it, where no call takes for ever."""
         self.runtime = patient(runtime)
+        """The same, but that a call which takes for ever fails."""
         self.measures = measures
+        """Whether its usage can be measured."""
         self._names: set[str] = set()
 
     def name(self, name: str) -> str:
@@ -54,6 +56,7 @@ class RuntimeLab:
         return ContainerSpec(full_name, self.image, argv, labels=dict(LABELS), **more)
 
     def spec_that_cannot_start(self, name: str) -> ContainerSpec:
+        """Return the spec of a container whose command is not there."""
         return self.spec(name, "no-such-command", init=False)
 
     # What a process does that is none. A lab of a runtime that runs nothing says how.
