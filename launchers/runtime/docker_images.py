@@ -5,15 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from docker.errors import BuildError, ContainerError
+from docker.errors import BuildError
 
 from flcore.errors import FLCoreError, ImageError
 
+from ..container_spec import ContainerSpec
 from .docker_clients import DockerClients
+from .docker_request import create_request
 
 
 class ImageFacts(NamedTuple):
@@ -85,18 +86,21 @@ class DockerImages:
                     self._clients.calls.api.remove_image(other)
 
     def output_of(self, name: str, *command: str) -> str:
-        """Return what a program of an image writes, in a container without network that is removed again.
+        """Return what a program of an image writes, in a container as shut in as a job's, which is removed again.
 
         Raises JobLaunchError if it fails, or is not there.
         """
+        spec = ContainerSpec(name="", image=name, command=command)
         with self._errors(f"{command[0]} in image {name}", no_image=ImageError):
-            shut_in = {"network_mode": "none", "read_only": True, "cap_drop": ["ALL"], "remove": True}
-            run = partial(self._clients.calls.containers.run, log_config={"Type": "json-file"}, **shut_in)
+            api = self._clients.calls.api
+            container = api.create_container_from_config(create_request(spec, self._clients.dialect))["Id"]
             try:
-                output = run(name, list(command[1:]), entrypoint=command[0])
-            except ContainerError as error:
-                raise ImageError(f"{command[0]} in image {name} fails: exit code {error.exit_status}") from error
-        return bytes(output).decode(errors="replace")
+                api.start(container)
+                if code := api.wait(container)["StatusCode"]:
+                    raise ImageError(f"{command[0]} in image {name} fails: exit code {code}")
+                return bytes(api.logs(container)).decode(errors="replace")
+            finally:
+                api.remove_container(container, force=True)
 
 
 def as_facts(inspection: Mapping[str, Any]) -> ImageFacts:
