@@ -60,6 +60,7 @@ class DockerJobLauncher(JobLauncher):
     Args:
         mount_path: where a container sees the site's workspace.
         network: the user-defined network that the containers join.
+        timeout: seconds a container may take to run; None is for ever.
         user: ``uid:gid`` of the job's process; by default the site's own, or nobody's where that is root. Only root can
             run jobs as another one: it gives them their files. On a rootless engine it is always the engine's user 0,
             who is the site's own on the host.
