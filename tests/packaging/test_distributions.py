@@ -17,6 +17,7 @@ from tests.kit_folder import make_kit
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("flcore", "launchers")
+DEPLOY = "configs/deploy"
 _OF_FLARE = {f"flare.{name}" for name in ("job_failure", "job_handle", "key_watch", "kit_launcher")}
 NEED_NVFLARE = {f"launchers.{name}" for name in (*_OF_FLARE, "nvflare_launcher", "nvflare_resource_manager")}
 """What only a site of NVIDIA FLARE imports: that is not installed here, and has dependencies of its own."""
@@ -65,11 +66,10 @@ def build(kind: str, source: Path, to: Path) -> Path:
 def sdist(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Build it from a copy, which has nothing of earlier builds; and this one leaves nothing in the checkout."""
     copy = tmp_path_factory.mktemp("checkout")
-    for path in [*map(ROOT.joinpath, PACKAGES), *ROOT.glob("*.*")]:
-        if path.name in PACKAGES:
-            shutil.copytree(path, copy / path.name, ignore=shutil.ignore_patterns("__pycache__"))
-        elif path.is_file():
-            shutil.copy(path, copy)
+    for name in (*PACKAGES, DEPLOY):
+        shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for path in filter(Path.is_file, ROOT.glob("*.*")):
+        shutil.copy(path, copy)
     shutil.copy(ROOT / "LICENSE", copy)
     return build("sdist", copy, tmp_path_factory.mktemp("sdist"))
 
@@ -108,8 +108,15 @@ def test_the_source_distribution_has_all_files_of_the_packages_and_the_license(s
 
 def test_the_wheel_has_all_files_of_the_packages_and_no_others(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
-        names = {name for name in archive.namelist() if ".dist-info/" not in name}
+        names = {name for name in archive.namelist() if ".dist-info/" not in name and ".data/" not in name}
     assert names == sources()
+
+
+def test_what_is_installed_around_a_site_comes_with_the_wheel_where_the_docs_say(installed: Path) -> None:
+    def contents(folder: Path) -> dict[str, bytes]:
+        return {path.name: path.read_bytes() for path in folder.iterdir() if is_source(path)}
+
+    assert contents(installed.parent / "share/flcore/deploy") == contents(ROOT / DEPLOY)
 
 
 def test_what_is_no_python_is_among_the_files() -> None:
