@@ -37,7 +37,16 @@ exec "$@"
 _BOOT = (
     OPENS_FOLDERS
     + """
-units=$1 users=$2; shift 2
+units=$1 users=$2 layers=$3 socket=$4; shift 4
+while [[ $1 != -- ]]; do
+    layer=$layers/${1//\\//-}
+    mkdir "$layer"
+    mount -t tmpfs none "$layer"
+    mkdir "$layer/over" "$layer/work"
+    mount -t overlay -o "lowerdir=$1,upperdir=$layer/over,workdir=$layer/work" none "$1"
+    shift
+done
+shift
 while [[ $1 != -- ]]; do open_folders "$1"; shift; done
 shift
 if [[ -e /sys/fs/cgroup/cgroup.controllers ]]; then
@@ -57,7 +66,13 @@ mount -t tmpfs -o mode=755 none /run
 mkdir /run/lock
 mount --bind "$units" /usr/lib/systemd/system
 mount -t tmpfs -o mode=755 none /etc/systemd/system
-for file in passwd group; do mount --bind "$users/$file" "/etc/$file"; done
+if [[ -e $users/passwd ]]; then
+    for file in passwd group; do mount --bind "$users/$file" "/etc/$file"; done
+fi
+if [[ $socket ]]; then
+    touch /run/docker.sock
+    mount --bind "$socket" /run/docker.sock
+fi
 mount --make-rshared /
 export container=flcore-test
 exec /usr/lib/systemd/systemd --system --unit=multi-user.target --log-level=notice --log-target=console
@@ -78,20 +93,34 @@ class Machine:
     Args:
         folder: for its own files.
         units: ``name -> text``.
-        groups: the numbers of the groups of the user ``flcore``, beside its own.
+        own: folders of this machine that are its own as far as it changes them. Where none is, it has the users root,
+            nobody and ``flcore``, and no others.
+        socket: of an engine, for the place where that of a host is.
     """
 
-    def __init__(self, folder: Path, units: Mapping[str, str], groups: Sequence[int] = ()) -> None:
+    def __init__(
+        self, folder: Path, units: Mapping[str, str], own: Sequence[str] = (), socket: Path | None = None
+    ) -> None:
         self._folder = folder
+        self._own = own
+        self._socket = socket
         self._groups = _own_groups(f"flcore-{os.getpid()}-{folder.name}")
         self._log = folder / "systemd.log"
         self._process: subprocess.Popen[bytes] | None = None
-        (folder / "units").mkdir()
-        (folder / "users").mkdir()
+        for name in ("units", "users", "layers"):
+            (folder / name).mkdir()
         bare = "[Unit]\nDefaultDependencies=no\n"
         for name, text in {**{f"{target}.target": bare for target in _TARGETS}, **units}.items():
             (folder / "units" / name).write_text(text)
-        self._write_users(groups)
+        if not own:
+            self._write_users()
+
+    def run(self, script: str, **environment: str) -> str:
+        """Return what a shell in there prints for a script. Raises AssertionError if it fails."""
+        command = self._inside("bash", "-euxc", script)
+        done = subprocess.run(command, env=environment, cwd=self._folder, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
+        return done.stdout
 
     def systemctl(self, *words: str) -> str:
         """Return what it prints. Raises AssertionError if it fails."""
@@ -105,7 +134,7 @@ class Machine:
 
     def __enter__(self) -> Self:
         spaces = ["--pid", "--mount", "--uts", "--ipc", "--cgroup", "--fork", "--kill-child", "--mount-proc"]
-        places = [str(self._folder / "units"), str(self._folder / "users")]
+        places = [*(str(self._folder / name) for name in ("units", "users", "layers")), str(self._socket or "")]
         closed = closed_folders(Path(sys.base_prefix), ROOT)
         kinds = [group.parent.name for group in self._groups]
         boot = [
@@ -118,6 +147,8 @@ class Machine:
             _BOOT,
             "bash",
             *places,
+            *self._own,
+            "--",
             *closed,
             "--",
             *kinds,
@@ -164,12 +195,11 @@ class Machine:
         said = subprocess.run(command, capture_output=True, text=True, check=False).stdout
         return said.strip() in ("running", "degraded")
 
-    def _write_users(self, groups: Sequence[int]) -> None:
+    def _write_users(self) -> None:
         home = f"{self._folder}:/bin/sh"
         passwd = f"root:x:0:0:root:/root:/bin/sh\nflcore:x:{USER}:{USER}::{home}\nnobody:x:65534:65534::/:/bin/sh\n"
-        listed = [f"group-{number}:x:{number}:flcore\n" for number in groups]
         (self._folder / "users/passwd").write_text(passwd)
-        (self._folder / "users/group").write_text("".join(["root:x:0:\n", f"flcore:x:{USER}:\n", *listed]))
+        (self._folder / "users/group").write_text(f"root:x:0:\nflcore:x:{USER}:\n")
 
 
 def _own_groups(name: str) -> list[Path]:

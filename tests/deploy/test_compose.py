@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.request import urlopen
 
 import pytest
 
@@ -116,8 +117,17 @@ def host(docker_client: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     folder = Path(tempfile.mkdtemp(prefix="flcore-compose-", dir="/srv"))
     os.chown(folder, USER, USER)
     site = f"site-{folder.name[-8:].strip('_')}"
-    ours = {"/srv/flcore": str(folder), "flcore-jobs": f"net-{site}", "flcore-site:1": SITE_IMAGE, "my-job:1": IMAGE}
-    ours |= {"127.0.0.1:9400:9400": "127.0.0.1::9400", "site-1": site}
+    ours = {
+        "/var/lib/flcore": str(folder),
+        "flcore-jobs": f"net-{site}",
+        "flcore-site:1": SITE_IMAGE,
+        "my-job:1": IMAGE,
+    }
+    ours |= {
+        "127.0.0.1:9400:9400": "127.0.0.1::9400",
+        '"port": 9400': '"port": 9400, "host": "0.0.0.0"',
+        "site-1": site,
+    }
     settings = tmp_path_factory.mktemp("settings")
     for name, here in (("compose.yaml", "compose.yaml"), ("site-1.json", f"{site}.json")):
         text = (DEPLOY / name).read_text()
@@ -151,6 +161,12 @@ def test_a_parent_that_is_killed_comes_back_and_finds_its_job(host: Host) -> Non
     assert host.jobs() == jobs
     host.let_end()
     until(lambda: "SUCCESS" in host.return_codes()[before:], TIMEOUT, "the job's end is told")
+
+
+def test_its_figures_can_be_read_from_the_host(host: Host) -> None:
+    (port,) = host.client.api.port(host.site, 9400)
+    with urlopen(f"http://127.0.0.1:{port['HostPort']}/metrics", timeout=TIMEOUT) as answer:
+        assert f'flcore_jobs{{site="{host.site}"'.encode() in answer.read()
 
 
 def test_nothing_but_the_site_s_own_folder_and_memory_can_be_written_in_there(host: Host) -> None:
