@@ -139,9 +139,10 @@ def host(docker_client: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         compose(settings, "up", "--detach", "--wait", "--no-build")
         yield Host(site, folder, docker_client)
     finally:
+        compose(settings, "kill")  # first: nobody else removes containers then
         for listed in docker_client.api.containers(all=True, filters={"label": f"{LABEL_SITE}={site}"}):
             docker_client.api.remove_container(listed["Id"], force=True)
-        compose(settings, "down", "--timeout", "5")
+        compose(settings, "down")
         remove(docker_client, SITE_IMAGE)
         shutil.rmtree(folder)
 
