@@ -41,7 +41,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
 
+from .config.argument_rules import TEXT
 from .config.component_config import check_keys
+from .config.rules import Schema, or_null
 from .config.strict_json import shown
 from .errors import ConfigError
 from .plain_text import visible
@@ -53,6 +55,8 @@ FIELDS = ("site", "job_id", "container_name", "container_id")
 STANDARD_ERROR = "standard error"
 TELLS_OF_END = {"tells_of_end": True}
 """``extra`` of a record that tells how a job has ended, or why it was not launched."""
+TELLS_OF_OUTAGE = {"tells_of_outage": True}
+"""``extra`` of a record that tells that a site's engine does not answer."""
 _FILE_MODE = 0o640
 
 
@@ -73,7 +77,7 @@ class LogSettings:
         """
         if not isinstance(value, Mapping):
             raise ConfigError(f"{where}: must be an object, got {shown(value)}")
-        check_keys(value, ("format", "level", "file"), where)
+        check_keys(value, cls.schema()["properties"], where)
         for key, known in (("format", FORMATS), ("level", LEVELS)):
             if key in value and value[key] not in known:
                 raise ConfigError(f"{where}.{key}: must be one of {', '.join(known)}, got {shown(value[key])}")
@@ -82,6 +86,17 @@ class LogSettings:
             raise ConfigError(f"{where}.file: must be the path of a file, got {shown(file)}")
         given = {key: value[key] for key in ("format", "level") if key in value}
         return cls(**given, file=folder.absolute() / file if file else None)
+
+    @classmethod
+    def schema(cls) -> Schema:
+        """Return what :meth:`read` takes, as a JSON Schema."""
+        file = "The log's file; a relative one is beside the config. By default it is standard error."
+        properties = {
+            "format": {"enum": list(FORMATS), "default": FORMATS[0]},
+            "level": {"enum": list(LEVELS), "default": "INFO"},
+            "file": {**or_null(TEXT), "description": file},
+        }
+        return {"type": "object", "properties": properties, "additionalProperties": False}
 
 
 class SiteLog:
@@ -128,6 +143,11 @@ def is_on_standard_error(record: logging.LogRecord) -> bool:
 def tells_of_end(record: logging.LogRecord, job_id: str) -> bool:
     """Whether a record tells how this job has ended, so that nobody who is told of that otherwise needs it."""
     return TELLS_OF_END.items() <= vars(record).items() and fields_of(record).get("job_id") == job_id
+
+
+def site_of_outage(record: logging.LogRecord) -> str:
+    """Return the site whose engine does not answer, if that is what a record tells; else nothing."""
+    return fields_of(record).get("site", "") if TELLS_OF_OUTAGE.items() <= vars(record).items() else ""
 
 
 def fields_of(record: logging.LogRecord) -> dict[str, str]:

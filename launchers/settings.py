@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+__all__ = ["ORPHAN_POLICIES", "PULL_POLICIES", "EngineTls", "JobSettings", "PullSettings"]
 
 NEVER, IF_MISSING, ALWAYS = PULL_POLICIES = ("never", "if-missing", "always")
+"""Whether an image is pulled before a job is launched."""
 ADOPT, STOP, IGNORE = ORPHAN_POLICIES = ("adopt", "stop", "ignore")
+"""What becomes of a container that a site made and whose record is lost."""
 
 STOP_GRACE = 10.0
 """Seconds from the request to end to the kill, where a site does not say."""
@@ -16,8 +21,35 @@ class EngineTls(NamedTuple):
     """The files by which an engine is asked by TLS: of its authority, and this side's certificate and key, or empty."""
 
     ca: str = ""
+    """Of the authority by which the engine is known."""
     cert: str = ""
+    """This side's certificate."""
     key: str = ""
+    """The key of that."""
+
+
+class EngineAddress(NamedTuple):
+    """Which engine, in the words of a site's config: enough to ask it from another process. It holds no password."""
+
+    docker_host: str
+    docker_tls: EngineTls | None = None
+
+    def as_args(self) -> dict[str, Any]:
+        """Return it as JSON values: the arguments of a launcher."""
+        if self.docker_tls is None:
+            return {"docker_host": self.docker_host}
+        files = {key: path for key, path in self.docker_tls._asdict().items() if path}
+        return {"docker_host": self.docker_host, "docker_tls": files}
+
+    @classmethod
+    def of_args(cls, args: Any) -> EngineAddress | None:
+        """Return the address whose :meth:`as_args` this is; None for anything else."""
+        if not isinstance(args, Mapping) or not isinstance(host := args.get("docker_host"), str):
+            return None
+        files = args.get("docker_tls")
+        if not isinstance(files, Mapping):
+            return cls(host)
+        return cls(host, EngineTls(**{key: str(path) for key, path in files.items() if key in EngineTls._fields}))
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +85,7 @@ class JobSettings:
     orphans: str = ADOPT
     """What becomes of a container that the site made and whose record is lost: one of ``ORPHAN_POLICIES``."""
     pull: PullSettings = field(default_factory=PullSettings)
+    """How images are pulled."""
     launch_patience: float = 30.0
     """A launch is tried again for so long while an engine that answered before does not."""
     relist_interval: float = 5.0

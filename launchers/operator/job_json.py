@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..runtime.base import engine_in_words
 from .job_table import duration_of, note_of
 from .job_view import JobView
 
@@ -16,6 +17,7 @@ def as_dict(view: JobView, now: float) -> dict[str, Any]:
         "job_id": history.job_id,
         "site": history.site,
         "name": history.name,
+        "study": history.study or None,
         "state": str(view.state),
         "active": view.is_active,
         "began_at": history.began_at or None,
@@ -29,7 +31,7 @@ def as_dict(view: JobView, now: float) -> dict[str, Any]:
         "container": {
             "name": history.container_name,
             "id": history.container_id,
-            "engine": view.runtime.name if view.runtime else None,
+            "engine": engine_in_words(view.runtime) if view.runtime else history.engine or None,
             "listed": container is not None,
         },
         "workspace": view.workspace and str(view.workspace),

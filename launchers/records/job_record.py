@@ -7,6 +7,7 @@
     <workspace>/.flcore/jobs/<job id>.<nonce>.passwd   what it is shown as /etc/passwd, if its image lacks its user
     <workspace>/.flcore/unreadable/                    records that could not be read, for somebody to look at
     <workspace>/.flcore/kept/                          records of jobs that are over, whose containers may be there
+    <workspace>/.flcore/engines.jsonl                  where the site's containers may be: see ``known_engines``
 
 A record is a JSON object per line, each with some of the fields, later ones in place of earlier ones. A line is one
 append that begins with the line's break, so that one which a full disk or a power cut tore spoils no other. The first
@@ -40,6 +41,8 @@ from .end_marks import EndMarks
 from .record_lines import fields_in, is_cut_off, is_number
 from .site_id import made_site_id
 
+__all__ = ["JobIdentity"]
+
 logger = logging.getLogger(__name__)
 
 _FILE_MODE = 0o600
@@ -61,10 +64,13 @@ class JobIdentity:
     """Which job, of which site, in which container."""
 
     job_id: str
+    """Which job."""
     site: str
+    """At which site."""
     container_name: str
+    """The container's name; of a local process, what the launcher calls it."""
     container_id: str = ""
-    """Empty until there is a container."""
+    """The runtime's id of it; empty until there is a container."""
     nonce: str = ""
     """What the container's label says too, and no other's; empty for one that no launcher made."""
 

@@ -30,7 +30,7 @@ from flcore.job_launcher_spec import Check
 from ..container_spec import ContainerSpec
 from ..docker_state import GONE, ContainerState
 from ..settings import EngineTls
-from .base import MAX_PASSWD, ContainerSummary, ContainerUsage, FoundImage, OutputChunk, PullStream
+from .base import MAX_PASSWD, ContainerSummary, ContainerUsage, FoundImage, OutputChunk, PullStream, Whereabouts
 from .docker_answer import (
     IN_PROGRESS,
     OF_A_CHECK,
@@ -55,6 +55,7 @@ from .docker_answer import (
 from .docker_check import network_checks, there
 from .docker_clients import DockerClients, ask_what_it_is, default_address
 from .docker_container import inspection_of, lacks_its_gpus, list_of, remove, send_signal, small_file, wait_until_gone
+from .docker_images import DockerImages
 from .docker_labels import ImageLabels
 from .docker_networks import DockerNetworks
 from .docker_output import output_as_it_comes, output_so_far, time_of_last_output
@@ -115,6 +116,7 @@ class DockerRuntime:
         self._clients = DockerClients(docker_host, tls, client)
         self._labels = ImageLabels(self._image_labels)
         self.networks = DockerNetworks(self._clients, self._errors)
+        self.images = DockerImages(self._clients, self._errors)
         self._gives_gpus = False
         """Whether it was asked to: then each container is looked at before its start."""
         self._streams: set[Any] = set()
@@ -133,6 +135,10 @@ class DockerRuntime:
     @property
     def command(self) -> str:
         return self._clients.dialect.command
+
+    @property
+    def whereabouts(self) -> Whereabouts:
+        return self._clients.whereabouts
 
     def traits(self) -> EngineTraits:
         known = self._traits
@@ -184,8 +190,7 @@ class DockerRuntime:
     def pull(self, image: str) -> PullStream:
         """Return a pull that has not begun.
 
-        Over ``ssh://``, or the ``client`` of somebody else, closing it takes effect only when the engine says the
-        next thing.
+        Over ``ssh://``, or the ``client`` of somebody else, closing it takes effect with what the engine says next.
         """
         return DockerPull(image, partial(self._ask_for_pull, image), lambda: self._clients.dialect.command)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -50,47 +50,54 @@ class UnitParent:
         return self.log.read_text(errors="replace") if self.log.exists() else ""
 
 
-@dataclass
-class UnitFederation(Federation):
-    """A federation on a host that systemd runs."""
+class Host:
+    """A host that systemd runs, made for the first of a federation's parents."""
 
-    machine: Machine | None = field(init=False, default=None)
+    def __init__(self) -> None:
+        self.machine: Machine | None = None
 
-    def _parent(self, site: str) -> Parent:
-        self.machine = self.machine or self._boot()
-        return UnitParent(self.machine, f"flcore-kit@{site}.service", self.folder / f"{site}.log")
+    def parent_of(self, federation: Federation, site: str) -> Parent:
+        self.machine = self.machine or self._boot(federation)
+        return UnitParent(self.machine, f"flcore-kit@{site}.service", federation.folder / f"{site}.log")
 
-    def _boot(self) -> Machine:
-        assert self.proxy
-        text = UNIT.read_text().replace("/srv/flare/", f"{self.folder}/")
-        text = text.replace("PATH=/opt/flare/bin", f"PATH={self.flare.python.parent}")
-        own = [f"Environment=DOCKER_HOST={self.proxy.host}", f"StandardOutput=append:{self.folder}/%i.log"]
+    def _boot(self, federation: Federation) -> Machine:
+        assert federation.proxy
+        text = UNIT.read_text().replace("/srv/flare/", f"{federation.folder}/")
+        text = text.replace("PATH=/opt/flare/bin", f"PATH={federation.flare.python.parent}")
+        own = [f"Environment=DOCKER_HOST={federation.proxy.host}", f"StandardOutput=append:{federation.folder}/%i.log"]
         text = text.replace("[Install]", "\n".join([*own, "StandardError=inherit", "", "[Install]"]))
-        (self.folder / "host").mkdir()
+        (federation.folder / "host").mkdir()
         units = {"flcore-kit@.service": text, "docker.service": A_SERVICE}
-        return self._stack.enter_context(Machine(self.folder / "host", units))
+        return federation.enter(Machine(federation.folder / "host", units))
 
 
 @pytest.fixture(scope="module")
-def federation() -> Iterator[UnitFederation]:
+def host() -> Host:
+    return Host()
+
+
+@pytest.fixture(scope="module")
+def federation(host: Host) -> Iterator[Federation]:
     if why := why_none():
         pytest.skip(why)
     version = flare(os.environ.get("NVFLARE", NEWEST))
-    with UnitFederation(version, Launcher.flcore(), Topology.BRIDGE, user=USER) as federation:
+    with Federation(version, Launcher.flcore(), Topology.BRIDGE, user=USER, parent_of=host.parent_of) as federation:
         yield federation
 
 
-def test_a_job_ends_well_by_parents_that_are_units(federation: UnitFederation) -> None:
+def test_a_job_ends_well_by_parents_that_are_units(federation: Federation) -> None:
     outcome = federation.run(Job())
     assert outcome.is_right, federation.story()
     assert federation.left_over() == []
 
 
-def test_a_parent_that_is_killed_is_started_again_and_takes_part_in_the_next_job(federation: UnitFederation) -> None:
+def test_a_parent_that_is_killed_is_started_again_and_takes_part_in_the_next_job(
+    federation: Federation, host: Host
+) -> None:
     for site in CLIENTS:
         federation.kill_parent(site)
-    assert federation.machine
-    machine = federation.machine
+    machine = host.machine
+    assert machine
     until(lambda: all(machine.show(f"flcore-kit@{site}", "NRestarts") == "1" for site in CLIENTS), TIMEOUT, "restarts")
     assert all(federation.parents[site].is_alive() for site in SITES)
     outcome = federation.run(Job())

@@ -11,7 +11,7 @@ from typing import Any
 
 from docker.errors import BuildError, ImageNotFound
 
-from configs.docker.prepare import exists, fingerprint
+from launchers.first_site.python_image import fingerprint
 from tests.engines.roots import mirror
 from tests.environments import ROOT
 
@@ -26,7 +26,7 @@ def base_image(client: Any) -> str:
     command = ["mmdebstrap", "--quiet", "--variant=apt", "--include=ca-certificates", *options, _SUITE, "-"]
     command.append(f"deb {mirror()} {_SUITE} main")
     name = f"flcore-deploy-base:{fingerprint(command)}"
-    if not exists(client, name):
+    if not client.images.list(name):
         made = subprocess.run(command, capture_output=True, check=False)
         assert made.returncode == 0, made.stderr.decode()
         client.api.import_image_from_data(made.stdout, *name.split(":"))

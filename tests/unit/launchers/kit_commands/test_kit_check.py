@@ -13,6 +13,7 @@ import socket
 import tempfile
 from collections.abc import Callable, Iterator
 from functools import partial
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +84,7 @@ def test_a_kit_that_is_as_it_should_be(kit: Kit, capsys: pytest.CaptureFixture[s
     assert title == f"{kit.root}: client site-1, a kit of NVIDIA FLARE"
     ok = [line.removeprefix("  ok       ") for line in lines if not line.startswith("  warning")]
     assert ok == [
-        f"python: {tmp_path}/bin/python3: NVIDIA FLARE 2.9.0, flcore 0.1.0",
+        f"python: {tmp_path}/bin/python3: NVIDIA FLARE 2.9.0, flcore {version('flcore')}",
         "launcher: ClientDockerJobLauncher, in local/flcore__p_resources.json",
         *[line for line in ok if line.startswith("socket: ")],
         "docker_launcher: engine: Docker Engine x, API 1.41",
