@@ -198,6 +198,8 @@ class LaunchRequest:
     """The request as people read it, who say ``256Mi``; empty where that is the same."""
     passed_over: Mapping[str, str] = field(default_factory=dict)
     """What in the job's metadata is not meant for this launcher, by its path, and why."""
+    notes: tuple[str, ...] = ()
+    """What else is to be known of it, a line each."""
 
     @classmethod
     def of(cls, fl_ctx: FLContext) -> LaunchRequest | None:

@@ -22,8 +22,10 @@ from ..errors import ConfigError
 from ..import_path import import_from
 
 if TYPE_CHECKING:
-    from ..job_launcher_spec import Check
+    from ..errors import FLCoreError
+    from ..job_launcher_spec import Check, LaunchRequest
     from ..site_config import SiteConfig
+    from ..submitted_job import SubmittedJob
 
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
@@ -43,6 +45,13 @@ class FolderCheck(Protocol):
 
     def checks(self) -> Iterable[Check]:
         """Yield what was found. May raise ConfigError at the end, with a line for each thing that is wrong."""
+        ...
+
+    def launch_of(self, job: SubmittedJob) -> LaunchRequest | FLCoreError | str:
+        """Return what a job would be launched with, why it would be refused, or why it is not launched there.
+
+        Raises ConfigError if that cannot be told.
+        """
         ...
 
 

@@ -260,26 +260,29 @@ def _cells(result: JobResult) -> tuple[str, str, str]:
     return result.return_code.name, code, duration
 
 
-def launches_as_json(launches: Mapping[str, LaunchRequest | FLCoreError | None]) -> str:
+def launches_as_json(launches: Mapping[str, LaunchRequest | FLCoreError | str | None]) -> str:
     """Return one JSON object: by site, what would be asked for and where each setting comes from, or the error."""
     return json.dumps({site: _launch_as_dict(launch) for site, launch in launches.items()}, indent=2)
 
 
-def launches_as_text(launches: Mapping[str, LaunchRequest | FLCoreError | None]) -> str:
+def launches_as_text(launches: Mapping[str, LaunchRequest | FLCoreError | str | None]) -> str:
     """Return a line per setting: what would be asked for, and where it comes from."""
     return "\n\n".join("\n".join(_launch_lines(site, launch)) for site, launch in launches.items())
 
 
-def _launch_as_dict(launch: LaunchRequest | FLCoreError | None) -> Any:
+def _launch_as_dict(launch: LaunchRequest | FLCoreError | str | None) -> Any:
     if isinstance(launch, LaunchRequest):
         told = {"passed_over": dict(launch.passed_over)} if launch.passed_over else {}
         return {"host": launch.host, "request": launch.request, "origins": launch.origins, **told}
     return {"error": str(launch)} if launch else None
 
 
-def _launch_lines(site: str, launch: LaunchRequest | FLCoreError | None) -> Iterator[str]:
+def _launch_lines(site: str, launch: LaunchRequest | FLCoreError | str | None) -> Iterator[str]:
     if launch is None:
         yield f"{site}: its launcher cannot tell what it would ask for"
+        return
+    if isinstance(launch, str):
+        yield visible(f"{site}: is not launched there: {launch}")
         return
     if isinstance(launch, FLCoreError):
         yield f"{site}: REFUSED: {visible(str(launch))}"
@@ -290,6 +293,7 @@ def _launch_lines(site: str, launch: LaunchRequest | FLCoreError | None) -> Iter
     origins = max(len(origin) for origin in launch.origins.values())
     for path, value in settings:
         yield visible(f"  {path:{width}}  {launch.origins[path]:{origins}}  {value}")
+    yield from (visible(f"  {note}") for note in launch.notes)
     yield from (visible(f"  passed over: {path}: {why}") for path, why in launch.passed_over.items())
 
 

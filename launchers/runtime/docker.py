@@ -55,6 +55,7 @@ from .docker_answer import (
 from .docker_check import network_checks, there
 from .docker_clients import DockerClients, ask_what_it_is, default_address
 from .docker_container import inspection_of, lacks_its_gpus, list_of, remove, send_signal, small_file, wait_until_gone
+from .docker_images import DockerImages
 from .docker_labels import ImageLabels
 from .docker_networks import DockerNetworks
 from .docker_output import output_as_it_comes, output_so_far, time_of_last_output
@@ -115,6 +116,7 @@ class DockerRuntime:
         self._clients = DockerClients(docker_host, tls, client)
         self._labels = ImageLabels(self._image_labels)
         self.networks = DockerNetworks(self._clients, self._errors)
+        self.images = DockerImages(self._clients, self._errors)
         self._gives_gpus = False
         """Whether it was asked to: then each container is looked at before its start."""
         self._streams: set[Any] = set()

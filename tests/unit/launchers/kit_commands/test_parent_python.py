@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from launchers.flare.kit_layout import KitLayout
-from launchers.kit_commands.parent_python import python_findings
+from launchers.kit_commands.parent_python import ParentPython
 from tests.kit_folder import make_kit, write
 
 Tell = Callable[..., Path]
@@ -21,7 +21,7 @@ def layout(tmp_path: Path) -> KitLayout:
 
 def said(layout: KitLayout) -> list[str]:
     words = {(True, False): "ok", (True, True): "warning", (False, False): "MISSING"}
-    return [f"{words[found.ok, found.warning]} {found.detail}" for found in python_findings(layout)]
+    return [f"{words[found.ok, found.warning]} {found.detail}" for found in ParentPython.of(layout).findings()]
 
 
 @pytest.mark.parametrize(
