@@ -32,6 +32,8 @@ WIDTH = 120
 _ECHO = 3
 """Cells left free at a live line's end: there a terminal writes the ^C, which must not begin another line."""
 _INDENT = "    "
+_LISTED = "Mounts"
+"""What of a request has a line for each of its values."""
 _MOST_SHOWN = 1 << 16
 """Characters of an output's last lines: a job may never end one."""
 
@@ -292,13 +294,13 @@ def _launch_lines(site: str, launch: LaunchRequest | FLCoreError | str | None) -
     width = max(len(path) for path, _ in settings)
     origins = max(len(origin) for origin in launch.origins.values())
     for path, value in settings:
-        yield visible(f"  {path:{width}}  {launch.origins[path]:{origins}}  {value}")
+        yield visible(f"  {path:{width}}  {launch.origins.get(path, ''):{origins}}  {value}")
     yield from (visible(f"  {note}") for note in launch.notes)
     yield from (visible(f"  passed over: {path}: {why}") for path, why in launch.passed_over.items())
 
 
 def _settings(launch: LaunchRequest) -> Iterator[tuple[str, str]]:
-    """Yield every setting of a request by its path, as ``origins`` names it, with its value."""
+    """Yield every setting of a request by its path, as ``origins`` names it, with its value; it may take lines."""
     request = launch.to_read or launch.request
     variables = dict(variable.split("=", 1) for variable in request.get("Env", ()))
     for path in launch.origins:
@@ -306,4 +308,6 @@ def _settings(launch: LaunchRequest) -> Iterator[tuple[str, str]]:
         value = request[key]
         if name:
             value = variables[name] if key == "Env" else value[name]
-        yield path, json.dumps(value, ensure_ascii=False)
+        first, *others = value if name == _LISTED and value else [value]
+        yield path, json.dumps(first, ensure_ascii=False)
+        yield from (("", json.dumps(other, ensure_ascii=False)) for other in others)

@@ -20,6 +20,7 @@ from flcore.submitted_job import SubmittedJob
 from ..docker_launcher import DockerJobLauncher
 from ..flare.kit_layout import SERVER, KitLayout
 from ..flare.parent_config import ParentConfig, mapping_of
+from .launcher_findings import CLASSES
 
 _NVIDIA = "nvflare"
 _APP = "nvflare.private.fed.app"
@@ -48,7 +49,7 @@ def launch_of(
     layout = config.layout
     if not get_app(job.meta, layout.site):
         return f"the deploy_map of {job.meta_file} names no app for {layout.site}"
-    job_id = job.new_job_id()
+    job_id, launcher.name = job.new_job_id(), CLASSES[layout.role]
     with closing(launcher):
         try:
             return launcher.describe_launch({**job.meta, "job_id": job_id}, _context(config, job_id))
