@@ -19,7 +19,7 @@ unexport PYTHONDONTWRITEBYTECODE
 run_shared = .venv/bin/python -m pytest -n $$(($$(nproc) + 1)) --dist worksteal
 run_most_tests = FLCORE_TRY=more $(run_shared) tests/unit tests/processes
 
-.PHONY: help demo test test-compat test-engines test-libraries test-lowest test-web check unit bench faults sweep fuzz engine-stop clean
+.PHONY: help demo test test-compat test-engines test-libraries test-lowest test-web docs check unit bench faults sweep fuzz engine-stop clean release
 
 help: ## list these targets
 	@sed -nE 's/^([a-z-]+):[^#]*## /make \1\t/p' Makefile | expand -t 18
@@ -68,6 +68,9 @@ test-web: $(VENV) ## look at the report and the live page in a real browser (roo
 	@.ci/browser install
 	@exec .venv/bin/python -m pytest tests/web
 
+docs: $(VENV) ## build the site of the pages and the reference, strictly: no dead link, nothing without a docstring
+	@exec .venv/bin/python -m tests.docs_site
+
 check: $(VENV) ## check style, types, imports, and the sizes of files, classes and functions
 	@.venv/bin/ruff check
 	@.venv/bin/ruff format --check
@@ -77,6 +80,9 @@ check: $(VENV) ## check style, types, imports, and the sizes of files, classes a
 
 unit: $(VENV) ## run the quick tests, which need no Docker Engine
 	@$(run_shared) tests/unit
+
+release: check ## build dist/, and try it on each Python here, or PYTHONS="python3.12 …"; URL=https://… where its files are shown
+	@exec .venv/bin/python -m tests.release $(if $(URL),--url=$(URL)) $(PYTHONS)
 
 bench: $(VENV) ## measure; all, or ONLY="fire_event launch_job"; with PEERS=1 beside NVIDIA FLARE's packages
 	@export DOCKER_HOST=$$(.ci/engine start); \

@@ -9,6 +9,28 @@ from typing import TYPE_CHECKING, Any
 from . import import_path  # noqa: F401 - first of all: for `python -m flcore` it sees to where the rest comes from
 
 if TYPE_CHECKING:
+    from .errors import (
+        ConfigError,
+        EventError,
+        FLCoreError,
+        ForkedError,
+        ImageError,
+        JobAbortedError,
+        JobLaunchError,
+        JobRejectedError,
+        JobStartError,
+        NameInUseError,
+        NetworkError,
+        NoGpuError,
+        NoLauncherError,
+        OutcomeUnknownError,
+        PullTimeoutError,
+        RuntimeRefusedError,
+        RuntimeUnavailableError,
+        SiteBusyError,
+        TerminateTimeout,
+        UnknownJobError,
+    )
     from .event_type import EventType
     from .fl_component import FLComponent
     from .fl_constant import FLContextKey
@@ -26,21 +48,43 @@ if TYPE_CHECKING:
     from .site import Site
     from .workflow import JobWorkflow, Workflow
 
+    __version__: str
+
 __all__ = [
+    "ConfigError",
+    "EventError",
     "EventType",
     "FLComponent",
     "FLContext",
     "FLContextKey",
     "FLContextManager",
+    "FLCoreError",
+    "ForkedError",
+    "ImageError",
     "ImagePullProgress",
+    "JobAbortedError",
     "JobHandleSpec",
+    "JobLaunchError",
     "JobLauncherSpec",
+    "JobRejectedError",
     "JobResult",
     "JobReturnCode",
+    "JobStartError",
     "JobStateChange",
     "JobUsage",
     "JobWorkflow",
+    "NameInUseError",
+    "NetworkError",
+    "NoGpuError",
+    "NoLauncherError",
+    "OutcomeUnknownError",
+    "PullTimeoutError",
+    "RuntimeRefusedError",
+    "RuntimeUnavailableError",
     "Site",
+    "SiteBusyError",
+    "TerminateTimeout",
+    "UnknownJobError",
     "Workflow",
     "add_launcher",
 ]
@@ -53,16 +97,26 @@ _HOMES = {
     "site": ("Site",),
     "workflow": ("JobWorkflow", "Workflow"),
 }
-"""Which module has a name; any other is of ``job_launcher_spec``."""
+"""Which module has a name. An error is of ``errors``, any other name of ``job_launcher_spec``."""
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        return _version()
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    home = next((module for module, names in _HOMES.items() if name in names), "job_launcher_spec")
+    other = "errors" if name.endswith(("Error", "Timeout")) else "job_launcher_spec"
+    home = next((module for module, names in _HOMES.items() if name in names), other)
     globals()[name] = found = getattr(import_module(f"{__name__}.{home}"), name)
     return found
 
 
 def __dir__() -> list[str]:
-    return [*globals(), *__all__]
+    return [*globals(), *__all__, "__version__"]
+
+
+def _version() -> str:
+    """Return the version that was installed: what names it is ``setup.cfg``, and nothing else."""
+    from importlib.metadata import version
+
+    return version(__name__)

@@ -7,19 +7,30 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple, Self
 
 from .config.component_config import check_keys
+from .config.rules import Schema
 from .config.strict_json import shown
 from .errors import ConfigError, SiteBusyError
 from .launch import Launch
+
+__all__ = ["Load"]
 
 logger = logging.getLogger(__name__)
 
 QUEUED = 100
 """How many launches may wait where a site does not say: a burst waits for its turn, a flood is refused."""
+
+_LEAST = {"launching": 1, "running": 1, "queued": 0}
+"""The limits, and the least that each may be."""
+_TOLD = {
+    "launching": "Launches that may be under way at the same time.",
+    "running": "Jobs that may run at the same time, those included that were found again.",
+    "queued": f"Launches that may wait because one of the other two is reached; {QUEUED} if it is not said.",
+}
 
 _waiting_is_harmful: ContextVar[bool] = ContextVar("whether others wait for this thread", default=False)
 
@@ -44,12 +55,20 @@ class AdmissionLimits:
         """
         if not isinstance(value, Mapping):
             raise ConfigError(f"{where}: must be an object, got {shown(value)}")
-        check_keys(value, [field.name for field in fields(cls)], where)
+        check_keys(value, _LEAST, where)
         for key, number in value.items():
-            least = 0 if key == "queued" else 1
+            least = _LEAST[key]
             if type(number) is not int or number < least:
                 raise ConfigError(f"{where}.{key}: must be a number of jobs, {least} at least, got {shown(number)}")
         return cls(**value)
+
+    @classmethod
+    def schema(cls) -> Schema:
+        """Return what :meth:`read` takes, as a JSON Schema."""
+        numbers = {
+            key: {"type": "integer", "minimum": least, "description": _TOLD[key]} for key, least in _LEAST.items()
+        }
+        return {"type": "object", "properties": numbers, "additionalProperties": False}
 
 
 class Load(NamedTuple):

@@ -7,7 +7,7 @@
     ├── EventError                   events nested too deep
     ├── UnknownJobError              the site has no such job
     ├── JobLaunchError               a job could not be launched
-    │   ├── JobRejectedError         the job asks for what the site does not allow, or its metadata is malformed
+    │   ├── JobRejectedError         it asks for what is not allowed, or its metadata is malformed
     │   ├── SiteBusyError            as many jobs run, and launches wait, as the site allows
     │   ├── NoGpuError               too few of the site's GPUs are free
     │   ├── NoLauncherError          no launcher volunteered, or too many for a strict site
@@ -20,13 +20,36 @@
     │   ├── JobAbortedError          somebody asked for the job's end while it was being launched
     │   └── RuntimeUnavailableError  the engine does not answer
     │       ├── OutcomeUnknownError  ... and may have made a container: one that appears is removed
-    │       └── ForkedError          it was not asked: this process is a fork of the one that may ask it
+    │       └── ForkedError          it was not asked: this process is a fork of the one that may
     └── TerminateTimeout             the engine did not confirm in time that a job has ended
 
 A message names the thing and the way out. Catching :class:`FLCoreError` catches all of them.
 """
 
 from __future__ import annotations
+
+__all__ = [
+    "ConfigError",
+    "EventError",
+    "FLCoreError",
+    "ForkedError",
+    "ImageError",
+    "JobAbortedError",
+    "JobLaunchError",
+    "JobRejectedError",
+    "JobStartError",
+    "NameInUseError",
+    "NetworkError",
+    "NoGpuError",
+    "NoLauncherError",
+    "OutcomeUnknownError",
+    "PullTimeoutError",
+    "RuntimeRefusedError",
+    "RuntimeUnavailableError",
+    "SiteBusyError",
+    "TerminateTimeout",
+    "UnknownJobError",
+]
 
 
 class FLCoreError(Exception):

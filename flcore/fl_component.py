@@ -75,16 +75,19 @@ class FLComponent:
         self.fire_event(event_type, fl_ctx)
 
     def log_debug(self, fl_ctx: FLContext, msg: str) -> None:
-        """Log with the context's site and job in front, as the next four do."""
+        """Log at the level DEBUG, with the context's site and job in front."""
         self._log(logging.DEBUG, fl_ctx, msg)
 
     def log_info(self, fl_ctx: FLContext, msg: str) -> None:
+        """Log at the level INFO, in the same way."""
         self._log(logging.INFO, fl_ctx, msg)
 
     def log_warning(self, fl_ctx: FLContext, msg: str) -> None:
+        """Log at the level WARNING, in the same way."""
         self._log(logging.WARNING, fl_ctx, msg)
 
     def log_error(self, fl_ctx: FLContext, msg: str) -> None:
+        """Log at the level ERROR, in the same way."""
         self._log(logging.ERROR, fl_ctx, msg)
 
     def log_exception(self, fl_ctx: FLContext, msg: str) -> None:

@@ -32,7 +32,7 @@ class FLContext:
     # interpreter's lock, or in a free-threaded interpreter the dict's own, keeps each property whole.
 
     def __init__(self, manager: FLContextManager | None = None) -> None:
-        """Make a context; without a manager it is empty, and sticky properties stay in it."""
+        """A context without a manager is empty, and its sticky properties stay in it."""
         self._props = manager.own_props() if manager else {}
         # without a manager there is nobody to share with: one dict is both
         self._sticky = manager.sticky if manager else self._props
@@ -98,7 +98,7 @@ class FLContext:
         return self.get_prop(ReservedKey.ENGINE, default)
 
     def get_job_id(self, default: Any = None) -> Any:
-        """Return the id of the job that this context is about."""
+        """Return the id of the job that this context is about, a text; ``default`` where it is about none."""
         return self.get_prop(ReservedKey.RUN_NUM, default)
 
     def get_identity_name(self, default: str = "") -> str:
@@ -152,6 +152,7 @@ class FLContextManager:
         """The sticky properties of all contexts, which set them under :attr:`lock`."""
         self.sticky |= {key: (value, (True, True)) for key, value in (private_stickers or {}).items()}
         self.lock = threading.RLock()
+        """Held while a property is looked for and then set."""
 
     def new_context(self) -> FLContext:
         """Return a fresh context that knows the engine, the site's name, the job id and all sticky properties."""

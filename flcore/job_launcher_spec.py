@@ -3,185 +3,37 @@
 from __future__ import annotations
 
 import logging
-import math
-import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
-from dataclasses import fields as dataclass_fields
-from enum import IntEnum
-from typing import Any, Literal, Self, overload
+from dataclasses import dataclass, field
+from typing import Any, Literal, overload
 
-from .errors import JobAbortedError, JobRejectedError, RuntimeUnavailableError
 from .fl_component import FLComponent
 from .fl_constant import FLContextKey
 from .fl_context import FLContext
+from .job_reports import ImagePullProgress, JobResult, JobReturnCode, JobStateChange, JobUsage
+from .job_states import EXITED, RUNNING, wait_to_enter
 from .threads import OwnThread, logged
+
+__all__ = [
+    "Check",
+    "ImagePullProgress",
+    "JobArgs",
+    "JobHandleSpec",
+    "JobLauncherSpec",
+    "JobResult",
+    "JobReturnCode",
+    "JobStateChange",
+    "JobUsage",
+    "LaunchRequest",
+    "LauncherFigures",
+    "add_launcher",
+]
 
 logger = logging.getLogger(__name__)
 
 JobArgs = Mapping[str, tuple[str, Any]]
 """The arguments of a job's process, ``name -> (flag, value)``: see ``JobProcessArgs``."""
-
-
-_LOOK_INTERVAL = 0.1
-"""Seconds between two looks at a job whose launcher tracks no states."""
-LAST_OUTPUT = "; its last output: "
-"""What stands in a failed job's error between the reason and the last that the job wrote."""
-
-
-class JobReturnCode(IntEnum):
-    """How a job ended. The values are NVIDIA FLARE's."""
-
-    SUCCESS = 0
-    EXECUTION_ERROR = 1
-    ABORTED = 9
-    EXCEPTION = 101
-    UNSAFE_COMPONENT = 102
-    CONFIG_ERROR = 103
-    INFRASTRUCTURE_ERROR = 104
-    UNKNOWN = 127
-    """Not ended yet. No job ends with it."""
-
-
-@dataclass(frozen=True, slots=True)
-class JobResult:
-    """Why a job ended the way it did. Times are seconds since the epoch, by the runtime's clock."""
-
-    return_code: JobReturnCode
-    exit_code: int | None = None
-    """The process's exit code as the runtime reports it; None if it never ran or its end was not seen."""
-    signal: int | None = None
-    """The signal that the exit code stands for (128 + signal)."""
-    oom_killed: bool = False
-    """The job failed, and the runtime killed one of its processes for want of memory."""
-    error: str = ""
-    """One line for a human; empty after a success."""
-    ended_by: str = ""
-    """Who asked for the end, where somebody did and the job had not ended by itself before."""
-    started_at: float | None = None
-    finished_at: float | None = None
-
-    @property
-    def succeeded(self) -> bool:
-        return self.return_code is JobReturnCode.SUCCESS
-
-    @property
-    def reason(self) -> str:
-        """The error without the last that the job wrote, for who shows its output."""
-        return self.error.partition(LAST_OUTPUT)[0]
-
-    @property
-    def duration(self) -> float | None:
-        """Seconds from start to end; None for a job that never ran."""
-        if self.started_at is None or self.finished_at is None:
-            return None
-        return max(0.0, self.finished_at - self.started_at)
-
-    @classmethod
-    def of_failed_launch(cls, error: Exception) -> Self:
-        """Return the result of a job whose launch raised."""
-        code = JobReturnCode.EXECUTION_ERROR
-        if isinstance(error, JobAbortedError):
-            return cls(JobReturnCode.ABORTED, error=str(error), ended_by=error.by)
-        if isinstance(error, JobRejectedError):
-            code = JobReturnCode.CONFIG_ERROR
-        elif isinstance(error, RuntimeUnavailableError):
-            code = JobReturnCode.INFRASTRUCTURE_ERROR
-        return cls(code, error=str(error) or type(error).__name__)
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return the fields as JSON values, the return code by its name."""
-        return asdict(self) | {"return_code": self.return_code.name}
-
-    @classmethod
-    def from_dict(cls, fields: Mapping[str, Any]) -> Self:
-        """Return the result whose :meth:`as_dict` this is; fields that it does not have are passed over."""
-        known = {field.name: fields[field.name] for field in dataclass_fields(cls) if field.name in fields}
-        return cls(**known | {"return_code": JobReturnCode[fields["return_code"]]})
-
-
-@dataclass(frozen=True, slots=True)
-class JobStateChange:
-    """A job's container entered another state.
-
-    A job's changes come in order. The first has no previous state; the last, and only the last, has the result.
-    """
-
-    job_id: str
-    site: str
-    container_name: str
-    container_id: str
-    previous: str | None
-    state: str
-    time: float
-    """When the runtime entered the state where it says so, else when it was seen. Seconds since the epoch."""
-    result: JobResult | None = None
-    id: str = ""
-    """The same when it is told again, and no other's: see ``flcore.event_ids``."""
-
-    @classmethod
-    def of(cls, fl_ctx: FLContext) -> JobStateChange:
-        """Return the change that a JOB_STATE_CHANGED event is about."""
-        change: JobStateChange = fl_ctx.get_prop(FLContextKey.JOB_STATE_CHANGE)
-        return change
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return the fields as JSON values."""
-        return asdict(self) | {"result": self.result and self.result.as_dict()}
-
-
-@dataclass(frozen=True, slots=True)
-class JobUsage:
-    """What a running job had used at one moment."""
-
-    job_id: str
-    site: str
-    time: float
-    """Seconds since the epoch."""
-    cpu_seconds: float
-    """Of all processors, since the job's start."""
-    memory: int
-    """Bytes in use, without what is only cached."""
-
-    @classmethod
-    def of(cls, fl_ctx: FLContext) -> JobUsage:
-        """Return the usage that a JOB_USAGE event is about."""
-        usage: JobUsage = fl_ctx.get_prop(FLContextKey.JOB_USAGE)
-        return usage
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return the fields as JSON values."""
-        return asdict(self)
-
-
-@dataclass(frozen=True, slots=True)
-class ImagePullProgress:
-    """How far the pull of an image is that one job or more wait for. Sizes are in bytes."""
-
-    image: str
-    seconds: float
-    """Since it began."""
-    layers: int
-    """The layers that are known so far."""
-    layers_done: int
-    downloaded: int
-    size: int
-    """What there is to download, of the layers whose size is known so far."""
-    ended: bool = False
-    """True in the last report of a pull, and only there."""
-    error: str = ""
-    """Why it has ended without the image, in one line."""
-
-    @classmethod
-    def of(cls, fl_ctx: FLContext) -> ImagePullProgress:
-        """Return the progress that an IMAGE_PULL_PROGRESS event is about."""
-        progress: ImagePullProgress = fl_ctx.get_prop(FLContextKey.IMAGE_PULL_PROGRESS)
-        return progress
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return the fields as JSON values."""
-        return asdict(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,10 +64,16 @@ class LaunchRequest:
 
 
 class JobHandleSpec(ABC):
-    """A launched job. All methods may be called from any thread, any number of times."""
+    """A launched job. All methods may be called from any thread, any number of times.
+
+    A subclass says how to poll, wait and terminate; what else it can tell, it may.
+    """
 
     host = "localhost"
     """The host name by which other jobs of the same runtime reach this one."""
+    tells_changes = False
+    """Whether its launcher fires JOB_STATE_CHANGED. If not, the site that has launched it does, by looking at
+    :meth:`poll` and :attr:`state` now and then: neither may wait for anything."""
 
     @abstractmethod
     def poll(self) -> JobReturnCode:
@@ -244,23 +102,24 @@ class JobHandleSpec(ABC):
 
     @property
     def state(self) -> str | None:
-        """The state that the job was seen in last; None before the first look, and where a launcher cannot tell."""
-        return None
+        """The state that the job was seen in last; None before the first look.
+
+        This default knows "running" and, when :meth:`poll` says that the job has ended, "exited".
+        """
+        return RUNNING if self.poll() == JobReturnCode.UNKNOWN else EXITED
 
     def enter_states(self, job_states_to_enter: str | Iterable[str], timeout: float | None = None) -> bool:
         """Wait until the job has entered one of the states at whatever time, be it before this call.
 
         Returns False after ``timeout`` seconds (None: never), or as soon as the job has ended without entering any.
-        This default looks ten times a second, and sees no state that was left between two looks; launchers that track
-        their jobs miss none.
+        This default looks ten times a second. It knows what must have been before what it sees, but no other state that
+        was left between two looks; launchers that track their jobs miss none.
         """
-        wanted = {job_states_to_enter} if isinstance(job_states_to_enter, str) else set(job_states_to_enter)
-        deadline = math.inf if timeout is None else time.monotonic() + timeout
-        while True:
-            ended = self.poll() != JobReturnCode.UNKNOWN  # first: a state that is seen after it is the last
-            if self.state in wanted or ended or time.monotonic() >= deadline:
-                return self.state in wanted
-            time.sleep(max(0.0, min(_LOOK_INTERVAL, deadline - time.monotonic())))
+
+        def look() -> tuple[bool, str | None]:
+            return self.poll() != JobReturnCode.UNKNOWN, self.state  # a state that is seen after the end is the last
+
+        return wait_to_enter(job_states_to_enter, look, timeout)
 
     @property
     def result(self) -> JobResult | None:
@@ -313,8 +172,11 @@ class Check:
     """One thing that a launcher needs, whether it is there, and what to do if not."""
 
     what: str
+    """What is looked at, in a word or two, such as ``image``."""
     ok: bool
+    """Whether it is there."""
     detail: str = ""
+    """Which one it is, or what to do."""
     warning: bool = False
     """It is there; the detail says what a site should know of it."""
 

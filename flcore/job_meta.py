@@ -10,12 +10,17 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from .config.rules import whole
 from .config.strict_json import check_values, shown
 from .errors import JobRejectedError
 from .fl_constant import JobConstants, JobMetaKey
 from .plain_text import visible
 
+__all__ = ["Deployment"]
+
 _IDENTIFIER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}", re.ASCII)
+IDENTIFIER = whole(_IDENTIFIER)
+"""The names of jobs, sites and apps, as a JSON Schema's pattern."""
 _DIGITS = re.compile(r"[0-9]{1,15}", re.ASCII)
 FOLDERS_OF_SITES = frozenset({"startup", "local", "transfer"})
 """What else NVIDIA FLARE has beside the jobs' folders in a site's workspace: its keys, its config, its files."""
@@ -30,8 +35,11 @@ class Deployment:
     """One entry of the ``deploy_map``: an app, the sites that run it, and the image it asks for there."""
 
     app: str
+    """The app: a folder of the job's."""
     sites: tuple[str, ...]
+    """Who runs it, perhaps ``@ALL`` among them."""
     image: str | None = None
+    """The image that it asks for at these; None if it asks for none."""
     path: str = field(default="deploy_map", compare=False)
     """Where in the metadata the entry stands."""
 

@@ -145,6 +145,7 @@ class Site:
                 self._disconnect.pop(component_id)()
 
     def get_component(self, component_id: str) -> FLComponent | None:
+        """Return a component by its id; None if there is none."""
         with self._lock:
             return self._components.get(component_id)
 

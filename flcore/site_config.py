@@ -8,20 +8,51 @@ from pathlib import Path
 from typing import Any, Self
 
 from .admission import AdmissionLimits
-from .config.component_config import ComponentBuilder, check_keys, expand
+from .config.argument_rules import TEXT
+from .config.component_config import COMPONENT, ComponentBuilder, check_keys, expand
 from .config.problems import Problems
+from .config.rules import CONFIG_DIR, Schema
 from .config.strict_json import load_json, shown
 from .errors import ConfigError
 from .fl_component import FLComponent
-from .job_meta import is_identifier
+from .job_meta import IDENTIFIER, is_identifier
 from .site_log import LogSettings
+
+__all__ = ["SiteConfig"]
 
 AT_END = ("leave", "end")
 """What a site may do with its running jobs when it closes."""
 
-_SITE_KEYS = frozenset(
-    {"format_version", "site", "workspace", "strict", "admission", "at_end", "logging", "components"}
-)
+NEEDED = ("site", "components")
+"""The keys that a config must have."""
+KEYS: Mapping[str, Schema] = {
+    "$schema": {"type": "string", "description": "The JSON Schema by which editors complete and check this file."},
+    "format_version": {"description": "As in NVIDIA FLARE's configs; nobody reads it here."},
+    "site": {"type": "string", "pattern": IDENTIFIER, "description": "The site's name, as jobs call it."},
+    "workspace": {
+        **TEXT,
+        "default": "workspace",
+        "description": "The site's folder, in which each job gets its own; a relative one is beside this file.",
+    },
+    "strict": {
+        "type": "boolean",
+        "default": False,
+        "description": "Refuses a job for which several launchers volunteer; else the first one gets it.",
+    },
+    "admission": {**AdmissionLimits.schema(), "description": "How much the site takes."},
+    "at_end": {
+        "enum": list(AT_END),
+        "default": AT_END[0],
+        "description": "What becomes of running jobs when the site closes: they go on, or are ended.",
+    },
+    "logging": {**LogSettings.schema(), "description": "The site's own log; without it there is none."},
+    "components": {
+        "type": "array",
+        "items": {"$ref": f"#/$defs/{COMPONENT}"},
+        "description": "The site's components, which get every event in this order; one of them is a launcher.",
+    },
+}
+"""What a config may say, and what each of that may be, as JSON Schemas."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,12 +60,19 @@ class SiteConfig:
     """The content of a site's config file, without its components built."""
 
     source: Path
+    """The file."""
     site: str
+    """The site's name."""
     workspace: Path
+    """The site's folder, as an absolute path."""
     strict: bool
+    """Whether a job for which several launchers volunteer is refused."""
     components: Any
+    """The component configs, as they stand in the file."""
     admission: Mapping[str, int]
+    """How many jobs the site takes at the same time."""
     at_end: str
+    """What becomes of running jobs when the site closes."""
     logging: Mapping[str, Any] | None
     """None where the site has no log of its own."""
 
@@ -47,7 +85,7 @@ class SiteConfig:
             raise ConfigError(f"{source}: must be an object, got {shown(config)}")
         problems = Problems()
         checked = problems.attempt
-        checked(check_keys, config, _SITE_KEYS, str(source))
+        checked(check_keys, config, KEYS, str(source))
         site_config = cls(
             source=source,
             site=checked(_site, config, source),
@@ -120,7 +158,7 @@ def _logging(config: Mapping[str, Any], source: Path) -> Mapping[str, Any] | Non
 
 
 def _variables(source: Path) -> dict[str, str]:
-    return {"CONFIG_DIR": str(source.absolute().parent)}
+    return {CONFIG_DIR: str(source.absolute().parent)}
 
 
 def _components(config: Mapping[str, Any], source: Path) -> Any:

@@ -41,7 +41,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
 
+from .config.argument_rules import TEXT
 from .config.component_config import check_keys
+from .config.rules import Schema, or_null
 from .config.strict_json import shown
 from .errors import ConfigError
 from .plain_text import visible
@@ -73,7 +75,7 @@ class LogSettings:
         """
         if not isinstance(value, Mapping):
             raise ConfigError(f"{where}: must be an object, got {shown(value)}")
-        check_keys(value, ("format", "level", "file"), where)
+        check_keys(value, cls.schema()["properties"], where)
         for key, known in (("format", FORMATS), ("level", LEVELS)):
             if key in value and value[key] not in known:
                 raise ConfigError(f"{where}.{key}: must be one of {', '.join(known)}, got {shown(value[key])}")
@@ -82,6 +84,17 @@ class LogSettings:
             raise ConfigError(f"{where}.file: must be the path of a file, got {shown(file)}")
         given = {key: value[key] for key in ("format", "level") if key in value}
         return cls(**given, file=folder.absolute() / file if file else None)
+
+    @classmethod
+    def schema(cls) -> Schema:
+        """Return what :meth:`read` takes, as a JSON Schema."""
+        file = "The log's file; a relative one is beside the config. By default it is standard error."
+        properties = {
+            "format": {"enum": list(FORMATS), "default": FORMATS[0]},
+            "level": {"enum": list(LEVELS), "default": "INFO"},
+            "file": {**or_null(TEXT), "description": file},
+        }
+        return {"type": "object", "properties": properties, "additionalProperties": False}
 
 
 class SiteLog:

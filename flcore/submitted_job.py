@@ -24,6 +24,8 @@ from .job_meta import (
     is_identifier,
 )
 
+__all__ = ["SubmittedJob"]
+
 _LIKE_METADATA = re.compile(r"meta\.[a-z0-9.]{1,20}", re.ASCII | re.IGNORECASE)
 """Files that somebody takes for a job's metadata: NVIDIA FLARE has YAML, and defaults, too."""
 _WAY_OUT = f"write it as {JobConstants.META_FILE}, or in HOCON as {JobConstants.META_FILE_HOCON}"
@@ -34,19 +36,25 @@ class SubmittedJob:
     """A folder with ``meta.json``, or ``meta.conf`` (HOCON), and the apps that its ``deploy_map`` names."""
 
     path: Path
+    """The folder."""
     meta: dict[str, Any]
+    """The metadata, as another party wrote them; of what is read here it is known that it is well-formed."""
     meta_file: Path
+    """The file that they stand in."""
 
     @classmethod
     def read(cls, path: str | Path) -> Self:
-        """Read a job's folder. Raises ConfigError or JobRejectedError, naming the file and the key."""
+        """Read a job's folder. Raises ConfigError or JobRejectedError, naming the file and the key.
+
+        Metadata without a ``deploy_map`` get one, if the folder has just one app: it is for all sites.
+        """
         folder = Path(path)
         if not folder.is_dir():
             raise ConfigError(f"{folder}: is no job folder; it needs a meta.json and an app")
         file, meta = _read_metadata(folder)
         if not isinstance(meta, dict):
             raise ConfigError(f"{file}: must be an object, got {shown(meta)}")
-        job = cls(folder, meta, file)
+        job = cls(folder, meta if JobMetaKey.DEPLOY_MAP in meta else meta | _for_all_sites(folder), file)
         for app in dict.fromkeys(deployment.app for deployment in job.deployments):
             if not (folder / app).is_dir() or (folder / app).is_symlink():
                 raise ConfigError(f"{folder}: the deploy_map names the app {app!r}, which is no folder here")
@@ -97,6 +105,18 @@ def _read_metadata(folder: Path) -> tuple[Path, Any]:
     if not os.path.lexists(file) and (other := _like_metadata_in(folder)):
         raise ConfigError(f"{folder}: its metadata is in {other}, which is not read; {_WAY_OUT}")
     return file, load_json(file, trusted=False)
+
+
+def _for_all_sites(folder: Path) -> dict[str, Any]:
+    """Return the ``deploy_map`` of a job that has none, and one app."""
+    apps: list[str] = []
+    with suppress(OSError):  # who may not list it, names the app
+        apps = sorted(path.name for path in folder.iterdir() if is_identifier(path.name) and path.is_dir())
+    if len(apps) == 1:
+        return {JobMetaKey.DEPLOY_MAP: {apps[0]: [JobConstants.ALL_SITES]}}
+    there = f"the folders {', '.join(apps)}" if apps else "no folder"
+    way_out = 'say which is the app of which site, as {"deploy_map": {"app": ["site-1"]}}'
+    raise ConfigError(f"{folder}: its metadata has no deploy_map, and beside it is {there}; {way_out}")
 
 
 def _like_metadata_in(folder: Path) -> str:

@@ -1,7 +1,8 @@
 """What a unit test of a component needs: a fake context, and a component that records events.
 
-``FakeFLContext`` and ``EventRecorder`` work with any test framework. For the fixtures, put
-``pytest_plugins = ["flcore.testing"]`` into the top ``conftest.py``.
+Both work with any test framework. For pytest there are the fixtures ``fl_ctx`` and ``event_recorder``, too, which it
+finds by itself (see :mod:`flcore.pytest_plugin`). Containers in memory are of :mod:`launchers.runtime.fake`, and what a
+runtime of one's own is tested by is :mod:`launchers.testing`: this package knows nothing of launchers.
 """
 
 from __future__ import annotations
@@ -11,8 +12,6 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import pytest
-
 from .event_bus import EventBus
 from .fl_component import FLComponent
 from .fl_constant import FLContextKey, ReservedKey
@@ -21,17 +20,27 @@ from .job_launcher_spec import JobResult, JobStateChange
 from .threads import bounded
 from .workspace import Workspace
 
+__all__ = ["DEFAULT_TIMEOUT", "EventRecorder", "FakeEngine", "FakeFLContext", "RecordedEvent"]
+
+pytest_plugins = ["flcore.pytest_plugin"]
+"""For who names this module as a plug-in of pytest's, which was needed once, or has pytest look for none by itself."""
 DEFAULT_TIMEOUT = 10.0
+"""Seconds that a recorder waits for an event."""
 
 
 class RecordedEvent(NamedTuple):
     """One event, with what its context said at that time."""
 
     event_type: str
+    """An ``EventType``, or a component's own."""
     site: str
+    """At which site."""
     job_id: str | None
+    """About which job; None where the context is about none."""
     change: JobStateChange | None
+    """Of a JOB_STATE_CHANGED event."""
     result: JobResult | None
+    """Of a JOB_COMPLETED or JOB_ABORTED event."""
 
 
 class EventRecorder(FLComponent):
@@ -62,6 +71,7 @@ class EventRecorder(FLComponent):
 
     @property
     def event_types(self) -> list[str]:
+        """The types of all events so far, in order."""
         return [event.event_type for event in self.events]
 
     @property
@@ -118,9 +128,11 @@ class FakeEngine:
             self._bus.connect(component.name, component.dispatch_event)
 
     def new_context(self) -> FLContext:
+        """Return a fresh context of the site, about no job."""
         return FakeFLContext(self.identity, job_id=None, engine=self)
 
     def fire_event(self, event_type: str, fl_ctx: FLContext) -> None:
+        """Have the recorder, then the components, handle an event, on this thread."""
         self._bus.fire(event_type, fl_ctx)
 
 
@@ -135,6 +147,7 @@ class FakeFLContext(FLContext):
         workspace: the site's folder, such as pytest's ``tmp_path``; None is a site without one.
         components: who else gets the events that are fired.
         props: further properties, private and of this context only.
+        engine: another context's, to share its recorder and components; then ``components`` count for nothing.
     """
 
     def __init__(
@@ -172,15 +185,3 @@ class FakeFLContext(FLContext):
     def launchers(self) -> list[Any]:
         """Who has volunteered."""
         return list(self.get_prop(FLContextKey.JOB_LAUNCHER, []))
-
-
-@pytest.fixture
-def fl_ctx(tmp_path: Path) -> FakeFLContext:
-    """A fake context of site-1 and job-1, with a workspace."""
-    return FakeFLContext(workspace=tmp_path)
-
-
-@pytest.fixture
-def event_recorder() -> EventRecorder:
-    """A component that records every event."""
-    return EventRecorder()

@@ -6,17 +6,18 @@ import secrets
 import socket
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 
-from .errors import ConfigError, FLCoreError
+from .errors import FLCoreError
 from .event_type import EventType
 from .fl_component import FLComponent
 from .fl_constant import FLContextKey, JobConstants, JobMetaKey, JobProcessArgs
 from .fl_context import FLContext
+from .job_cast import JobCast
 from .job_launcher_spec import JobArgs, JobHandleSpec, JobResult, JobReturnCode, LaunchRequest
 from .job_meta import get_app
 from .launch import LONGEST_WAIT
@@ -41,7 +42,7 @@ class Workflow(FLComponent, ABC):
 
     @abstractmethod
     def control_flow(self) -> Any:
-        """Do the work."""
+        """Do the work, on the thread that called :meth:`run_in`, and return what is to come of it."""
 
     def run_in(self, site: Site) -> Any:
         """Fire START_WORKFLOW at the site, do the work, fire END_WORKFLOW even if it raised; return what it gave."""
@@ -58,7 +59,7 @@ class Workflow(FLComponent, ABC):
 
 
 class JobWorkflow(Workflow):
-    """Runs one job on all the sites of its ``deploy_map``, and returns one result per site.
+    """Runs one job on those of the sites that its ``deploy_map`` names, and returns one result per site.
 
     The server's process is launched first, then the clients'. All that still runs is ended when the server fails, or
     when fewer than ``min_clients`` of the clients, or not all ``mandatory_clients``, can still finish; once the server
@@ -66,7 +67,8 @@ class JobWorkflow(Workflow):
     all processes before it raises. One object runs the job once.
 
     The server's process runs the app's module ``server``, a client's its module ``client``; they share a secret token
-    of this run, which travels by environment.
+    of this run, which travels by environment. Where there is no server, a client's process gets no target (``-g``), for
+    nobody listens; and where the job does not say how many clients it needs, each process runs to its own end.
     """
 
     def __init__(
@@ -76,14 +78,23 @@ class JobWorkflow(Workflow):
         job_id: str | None = None,
         finish_grace: float = FINISH_GRACE,
     ) -> None:
-        """Raises ConfigError if the job needs a site that is not given, or there is no server or client for it."""
+        """Raises ConfigError if no site takes part, or not those clients without which the job cannot succeed.
+
+        Args:
+            job: what to run, as it was submitted.
+            sites: those that may take part, in the order in which clients are launched.
+            job_id: the id of this run; by default one that the job makes of its name.
+            finish_grace: seconds that clients have to end by themselves after the server has succeeded.
+        """
         super().__init__()
         self.job_id = job_id or job.new_job_id()
         self.name = f"workflow-{self.job_id}"
         self._job = job
-        self._server, self._clients = _cast(job, sites)
-        self._min_clients = job.min_clients(len(self._clients))
-        self._mandatory_clients = job.mandatory_clients([site.name for site in self._clients])
+        self._cast = JobCast.of(job, [site.name for site in sites])
+        by_name = {site.name: site for site in sites}
+        self.server = by_name[JobConstants.SERVER_SITE_NAME] if self._cast.has_server else None
+        """The server's site, if it takes part."""
+        self._clients = [by_name[name] for name in self._cast.clients]
         self._finish_grace = finish_grace
         self._port = _free_port()
         self._token = secrets.token_urlsafe(32)
@@ -94,7 +105,12 @@ class JobWorkflow(Workflow):
     @property
     def sites(self) -> list[Site]:
         """The sites that take part, the server first."""
-        return [self._server, *self._clients]
+        return [*([self.server] if self.server else ()), *self._clients]
+
+    @property
+    def left_out(self) -> Sequence[str]:
+        """The names of the sites that the ``deploy_map`` names, and that are not given."""
+        return self._cast.left_out
 
     @property
     def handles(self) -> dict[str, JobHandleSpec]:
@@ -103,7 +119,7 @@ class JobWorkflow(Workflow):
 
     def run(self) -> dict[str, JobResult]:
         """Run the job, and return its results by site when the last process has ended."""
-        results: dict[str, JobResult] = self.run_in(self._server)
+        results: dict[str, JobResult] = self.run_in(self.sites[0])
         return results
 
     def handle_event(self, event_type: str, fl_ctx: FLContext) -> None:
@@ -113,6 +129,7 @@ class JobWorkflow(Workflow):
             self._ends.put((fl_ctx.get_identity_name(), fl_ctx.get_prop(FLContextKey.JOB_RESULT)))
 
     def control_flow(self) -> dict[str, JobResult]:
+        """Launch all processes, and return their results by site when the last has ended."""
         for site in self.sites:  # behind its other components: an end counts here when they have heard of it
             site.add_component(self.name, self)
         try:
@@ -132,10 +149,12 @@ class JobWorkflow(Workflow):
 
         Launches nothing, and changes nothing.
         """
-        server = self._describe(self._server, self._server_args())
-        host = server.host if isinstance(server, LaunchRequest) else JobHandleSpec.host
-        clients = {site.name: self._describe(site, self._client_args(site, host)) for site in self._clients}
-        return {self._server.name: server, **clients}
+        launches: dict[str, LaunchRequest | FLCoreError | None] = {}
+        host = ""
+        if self.server:
+            launch = launches[self.server.name] = self._describe(self.server, self._server_args(self.server))
+            host = launch.host if isinstance(launch, LaunchRequest) else JobHandleSpec.host
+        return launches | {site.name: self._describe(site, self._client_args(site, host)) for site in self._clients}
 
     def _describe(self, site: Site, job_args: JobArgs) -> LaunchRequest | FLCoreError | None:
         try:
@@ -144,12 +163,14 @@ class JobWorkflow(Workflow):
             return error
 
     def _launch_all(self) -> None:
-        self._launch(self._server, self._server_args())  # the first: only its handle knows where clients find it
-        if self._server.name in self._results:
-            not_started = JobResult(JobReturnCode.ABORTED, error="not started, because the server's launch failed")
-            self._results |= {site.name: not_started for site in self._clients}
-            return
-        host = self._handles[self._server.name].host
+        host = ""
+        if self.server:
+            self._launch(self.server, self._server_args(self.server))
+            if self.server.name in self._results:
+                not_started = JobResult(JobReturnCode.ABORTED, error="not started, because the server's launch failed")
+                self._results |= {site.name: not_started for site in self._clients}
+                return
+            host = self._handles[self.server.name].host  # only its handle knows where clients find it
         for site in self._clients:
             self._launch(site, self._client_args(site, host))
 
@@ -186,7 +207,7 @@ class JobWorkflow(Workflow):
             if reason and not ended:
                 ended = True  # once: what could not be ended then is waited for, for its launcher goes on trying
                 self._end_all(reason)
-            elif self._next_end(None if ended else deadline) == self._server.name:
+            elif self._next_end(None if ended else deadline) == JobConstants.SERVER_SITE_NAME:
                 deadline = time.monotonic() + self._finish_grace
 
     def _next_end(self, deadline: float | None) -> str | None:
@@ -202,14 +223,14 @@ class JobWorkflow(Workflow):
         return site
 
     def _reason_to_end(self, deadline: float | None) -> str:
-        server = self._results.get(self._server.name)
+        server = self._results.get(JobConstants.SERVER_SITE_NAME)
         if server and not server.succeeded:
             return "the workflow, because the server failed"
         hopeful = {site.name for site in self._clients if self._can_still_succeed(site)}
-        if lost := sorted(self._mandatory_clients - hopeful):
+        if lost := sorted(self._cast.mandatory_clients - hopeful):
             return f"the workflow, because the mandatory client {lost[0]} failed"
-        if len(hopeful) < self._min_clients:
-            return f"the workflow, because fewer than {self._min_clients} clients can finish"
+        if len(hopeful) < self._cast.min_clients:
+            return f"the workflow, because fewer than {self._cast.min_clients} clients can finish"
         if deadline is not None and time.monotonic() >= deadline:
             return "the workflow, because the server has finished"
         return ""
@@ -235,18 +256,23 @@ class JobWorkflow(Workflow):
         """Return what a record of the log is about: ``extra`` of a log call."""
         return {"site": site, "job_id": self.job_id}
 
-    def _server_args(self) -> JobArgs:
-        app_root = self._server.workspace.get_app_dir(self.job_id)
-        return self._common_args(self._server, "server", SERVER_CONFIG) | {
+    def _server_args(self, site: Site) -> JobArgs:
+        app_root = site.workspace.get_app_dir(self.job_id)
+        return self._common_args(site, "server", SERVER_CONFIG) | {
             JobProcessArgs.APP_ROOT: ("-r", app_root),
             JobProcessArgs.SERVICE_PORT: ("--port", self._port),
         }
 
     def _client_args(self, site: Site, host: str) -> JobArgs:
-        return self._common_args(site, "client", CLIENT_CONFIG) | {
-            JobProcessArgs.CLIENT_NAME: ("-c", site.name),
+        """Return what a client's process is told; where the server is, by its host, if there is one."""
+        target = {
             JobProcessArgs.TARGET: ("-g", f"{host}:{self._port}"),
             JobProcessArgs.SCHEME: ("-scheme", "http"),
+        }
+        return {
+            **self._common_args(site, "client", CLIENT_CONFIG),
+            JobProcessArgs.CLIENT_NAME: ("-c", site.name),
+            **(target if host else {}),
         }
 
     def _common_args(self, site: Site, module: str, config: str) -> dict[str, tuple[str, Any]]:
@@ -257,28 +283,6 @@ class JobWorkflow(Workflow):
             JobProcessArgs.JOB_ID: ("-n", self.job_id),
             JobProcessArgs.AUTH_TOKEN: ("-t", self._token),
         }
-
-
-def _cast(job: SubmittedJob, sites: Sequence[Site]) -> tuple[Site, list[Site]]:
-    """Return the server's site and the clients' that take part in a job."""
-    by_name = {site.name: site for site in sites}
-    if len(by_name) < len(sites):
-        raise ConfigError(f"two of the sites have the same name: {', '.join(site.name for site in sites)}")
-    wanted = {name for entry in job.deployments for name in entry.sites} - {JobConstants.ALL_SITES}
-    missing = sorted(wanted - set(by_name))
-    if missing:
-        raise ConfigError(f"{job.path}: the deploy_map names {_names(missing)}, and no config of it was given")
-    taking_part = [site for site in sites if get_app(job.meta, site.name)]
-    clients = [site for site in taking_part if site.name != JobConstants.SERVER_SITE_NAME]
-    server = by_name.get(JobConstants.SERVER_SITE_NAME)
-    if server not in taking_part or server is None or not clients:
-        named = _names(site.name for site in taking_part)
-        raise ConfigError(f"{job.path}: needs a site named 'server' and a client, but the deploy_map names {named}")
-    return server, clients
-
-
-def _names(names: Iterable[str]) -> str:
-    return ", ".join(f"site {name!r}" for name in names) or "none"
 
 
 def _free_port() -> int:

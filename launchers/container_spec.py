@@ -5,6 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+__all__ = [
+    "LABEL_IMAGE",
+    "LABEL_JOB_ID",
+    "LABEL_LAUNCHER",
+    "LABEL_NONCE",
+    "LABEL_PARENT",
+    "LABEL_SITE",
+    "LABEL_SITE_ID",
+    "LABEL_STATE_DIR",
+    "OF_THE_USER",
+    "THIS_PROCESS",
+    "ContainerSpec",
+    "Isolation",
+    "Mount",
+]
+
 MASK = "***"
 """What is shown in place of a secret."""
 THIS_PROCESS = "this-process"
@@ -14,6 +30,7 @@ OF_THE_USER = "uid=job,gid=job"
 LABEL_SITE = "flcore.site"
 """The site that launched the container."""
 LABEL_JOB_ID = "flcore.job_id"
+"""The id of the job that runs in it."""
 LABEL_LAUNCHER = "flcore.launcher"
 """The id of the launcher at that site."""
 LABEL_SITE_ID = "flcore.site_id"
@@ -33,8 +50,11 @@ class Mount:
     """A file or folder of the host that the job sees."""
 
     source: str
+    """Its path on the engine's host."""
     target: str
+    """Where the job sees it."""
     read_only: bool = True
+    """Whether the job may only read it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +72,13 @@ class Isolation:
     security_opt: tuple[str, ...] = ()
     """Docker's, beside ``no-new-privileges``."""
     privileged: bool = False
+    """Docker's ``--privileged``: none of this holds."""
     pid_mode: str = ""
     """``host``, or empty: its own."""
     ipc_mode: str = ""
     """``host``, or empty: its own."""
     cgroup_parent: str = ""
+    """The control group in which it is made; empty: the engine's own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +86,7 @@ class ContainerSpec:
     """One job's container. What is not named here is the same, and safe, for every job."""
 
     name: str
+    """The container's name."""
     image: str
     """By its name; the container is made from what this is when it is launched."""
     command: tuple[str, ...]
@@ -73,11 +96,15 @@ class ContainerSpec:
     secret_variables: frozenset[str] = frozenset()
     """Those of the variables that are secrets."""
     working_dir: str = "/"
+    """Where the program starts: the job's own folder, as the job sees it."""
     mounts: tuple[Mount, ...] = ()
+    """What of the host the job sees; nothing else."""
     network: str = ""
+    """The network that it joins; empty where a runtime has none."""
     hosts: Mapping[str, str] = field(default_factory=dict)
     """Names that resolve in the container, beside those that the engine knows: ``name -> address``."""
     labels: dict[str, str] = field(default_factory=dict)
+    """By which it is found again: the ``LABEL_…`` of this module."""
     user: str = ""
     """``uid:gid``."""
     host_user: str = ""
@@ -85,6 +112,7 @@ class ContainerSpec:
     init: bool = True
     """Run an init as PID 1, so that signals arrive and zombies are reaped."""
     cpus: float | None = None
+    """Processors, or parts of one; None is no limit."""
     memory: int | None = None
     """Bytes, of memory and swap together; None is no limit."""
     shm_size: int | None = None
@@ -102,6 +130,7 @@ class ContainerSpec:
     private_files: Mapping[str, str] = field(default_factory=dict)
     """Files of the site that the job is shown as its secrets: ``path in the container -> path here``."""
     isolation: Isolation = field(default_factory=Isolation)
+    """How it is shut in."""
 
     def secret_values(self) -> tuple[str, ...]:
         """Return what no text that is shown may hold, longer ones first."""

@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from flcore.config.problems import Problems
+from flcore.config.rules import checks_by_rules, optional, or_else
 from flcore.errors import JobLaunchError
 from flcore.fl_constant import FLContextKey
 from flcore.fl_context import FLContext
@@ -22,7 +23,7 @@ from .job_handle import DockerJobHandle, Tracking
 from .job_launcher import ClientJobLauncher, JobLauncher, ServerJobLauncher
 from .keeping.job_folder import JobFolder
 from .keeping.own_users import OwnUsers
-from .launch_plan import LaunchPlan
+from .launch_plan import LaunchPlan, NamedCommand
 from .policy import docker_args, job_home, site_args
 from .policy.job_policy import SitePolicy, names_image
 from .policy.launch_origins import AT_LAUNCH
@@ -49,6 +50,7 @@ MEMORY_SHARE = 0.75
 """How much of this machine's memory one job may have where the site sets no limit."""
 
 
+@checks_by_rules
 class DockerJobLauncher(JobLauncher):
     """Runs jobs in Docker containers; a subclass needs no more than :meth:`get_command`.
 
@@ -77,7 +79,11 @@ class DockerJobLauncher(JobLauncher):
         pids_limit: how many processes and threads a job may have.
         cap_add: capabilities, without ``CAP_``; a job has none else.
         security_opt: Docker's, as the Engine API takes them, beside ``no-new-privileges``.
-        privileged, pid_mode, ipc_mode, cgroup_parent: Docker's, of which each is insecure.
+        privileged: jobs may do to the host what root may: insecure.
+        pid_mode: ``"host"`` has jobs see the host's processes: insecure.
+        ipc_mode: ``"host"`` has jobs see the memory that the host's processes share: insecure.
+        cgroup_parent: the control group that jobs' containers are in; so they leave the limits that the engine has:
+            insecure.
         allow_insecure: the keys whose insecure values are meant: an image list of ``*``, a user 0, a network, namespace
             or path of the host, capabilities beyond Docker's own, protection turned off, and the four above. What is
             insecure is refused if its key is not here; if it is, it is logged whenever a job is launched.
@@ -87,9 +93,9 @@ class DockerJobLauncher(JobLauncher):
         pull_policy: whether an image is pulled first: ``never`` (one that is missing is an error), ``if-missing``, or
             ``always``. Jobs that wait for the same image share one pull. Logins are those of ``docker login``.
         registries: globs of the registries from which images are pulled; None is any.
-        pull_timeout: seconds a pull may take in all, and
-        pull_stall_timeout: seconds it may make no progress (none while a large layer is written, either); None is for
-            ever.
+        pull_timeout: seconds a pull may take in all; None is for ever.
+        pull_stall_timeout: seconds a pull may make no progress (none while a large layer is written, either); None is
+            for ever.
         secrets_dir: a folder of this host that is in memory (tmpfs), and that the engine sees at the same path: for the
             jobs' ``secrets``. To be changed only while no job runs.
         host_paths: where the engine's host has what this process sees, ``path here -> path there``; for an engine of
@@ -145,16 +151,17 @@ class DockerJobLauncher(JobLauncher):
         checked(super().__init__, timeout=timeout, **kwargs)
         self.mount_path = checked(site_args.absolute_path, "mount_path", mount_path)
         self.network = checked(docker_args.network, "network", network)
-        self.user = _default_user() if user is None else checked(docker_args.user, "user", user)
+        self.user = checked(optional(docker_args.user), "user", user) or _default_user()
         self.own_users = checked(_own_users, user_range, user_lease_dir, user)
         if self.own_users:  # any of them, for what must be known before it is known which
             self.user = "{0}:{0}".format(self.own_users.uids[0])
         self.init = checked(site_args.flag, "init", init)
         self.entrypoint = checked(site_args.texts, "entrypoint", entrypoint)
         self.mounts = checked(docker_args.mounts, "mounts", mounts)
+        in_memory = checked(optional(docker_args.tmpfs), "tmpfs", tmpfs)
         self.isolation = Isolation(
             read_only=checked(site_args.flag, "read_only", read_only),
-            tmpfs=Isolation().tmpfs if tmpfs is None else checked(docker_args.tmpfs, "tmpfs", tmpfs),
+            tmpfs=Isolation().tmpfs if in_memory is None else in_memory,
             pids_limit=checked(site_args.count, "pids_limit", pids_limit),
             cap_add=checked(docker_args.capabilities, "cap_add", cap_add),
             security_opt=checked(docker_args.security_options, "security_opt", security_opt),
@@ -165,14 +172,14 @@ class DockerJobLauncher(JobLauncher):
         )
         pull = PullSettings(
             policy=checked(site_args.one_of, "pull_policy", pull_policy, PULL_POLICIES),
-            registries=None if registries is None else checked(site_args.texts, "registries", registries),
+            registries=checked(optional(site_args.texts), "registries", registries),
             timeout=checked(site_args.optional_seconds, "pull_timeout", pull_timeout),
             stall_timeout=checked(site_args.optional_seconds, "pull_stall_timeout", pull_stall_timeout),
         )
         self.job_settings = replace(self.job_settings, pull=pull)  # which are there even if another argument is wrong
         self.secrets_dir = checked(site_args.host_path, "secrets_dir", secrets_dir)
-        self.host_paths = checked(docker_args.host_paths, "host_paths", host_paths or {})
-        self.docker_host = None if docker_host is None else checked(site_args.text, "docker_host", docker_host)
+        self.host_paths = checked(or_else(docker_args.host_paths, dict), "host_paths", host_paths)
+        self.docker_host = checked(optional(site_args.text), "docker_host", docker_host)
         self.docker_tls = checked(docker_args.engine_tls, "docker_tls", docker_tls, docker_host)
         self.allow_insecure = checked(docker_args.insecure_keys, "allow_insecure", allow_insecure)
         self.require = checked(site_args.some_of, "require", require, TRAITS)
@@ -184,8 +191,11 @@ class DockerJobLauncher(JobLauncher):
         docker_args.check_allowed(self.insecure, self.allow_insecure)
 
     @abstractmethod
-    def get_command(self, job_meta: dict[str, Any], fl_ctx: FLContext) -> tuple[str, str | Sequence[str]]:
-        """Return the container's name and the launch command: words, or a text that is split as a shell would."""
+    def get_command(self, job_meta: dict[str, Any], fl_ctx: FLContext) -> NamedCommand:
+        """Return the container's name and the launch command: words, or a text that is split as a shell would.
+
+        Called once for each launch, and for each description of one. No shell runs either.
+        """
 
     def can_launch(self, job_meta: JobMeta, fl_ctx: FLContext) -> bool:
         """Whether the job names an image for this site, or the site has one for all jobs."""
@@ -293,17 +303,18 @@ class ServerDockerJobLauncher(ServerJobLauncher, DockerJobLauncher):
 
 def _own_users(user_range: Any, lease_dir: Any, user: Any) -> OwnUsers | None:
     """Return the users that jobs have each for itself; None where the site does not want that."""
-    if user_range is None:
-        if lease_dir is not None:
+    uids = optional(docker_args.user_range)("user_range", user_range)
+    folder = optional(site_args.host_path)("user_lease_dir", lease_dir)
+    if uids is None:
+        if folder is not None:
             raise ValueError("user_lease_dir is for the users of 'user_range', which is not set")
         return None
-    uids = docker_args.user_range("user_range", user_range)
     if user is not None:
         raise ValueError("user_range: 'user' is set, too; leave one of them out")
-    if lease_dir is None:
+    if folder is None:
         shared = "that all sites of this host share whose ranges overlap, as in '/var/lib/flcore/users'"
         raise ValueError(f"user_range needs 'user_lease_dir': a folder {shared}")
-    return OwnUsers(uids, Path(site_args.host_path("user_lease_dir", lease_dir)))
+    return OwnUsers(uids, Path(folder))
 
 
 def _default_user() -> str:

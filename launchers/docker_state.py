@@ -7,23 +7,32 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import NamedTuple
 
-from flcore.job_launcher_spec import LAST_OUTPUT, JobResult, JobReturnCode
+from flcore.job_reports import LAST_OUTPUT, JobResult, JobReturnCode
+
+__all__ = ["DOCKER_STATE", "GONE", "TERMINAL_STATES", "ContainerState"]
 
 
 class DOCKER_STATE(StrEnum):
     """A container's state, as the engine's inspection names it."""
 
     CREATED = "created"
+    """It exists; its process has not started."""
     RUNNING = "running"
+    """Its process runs."""
     PAUSED = "paused"
+    """Its process is held up."""
     RESTARTING = "restarting"
+    """The engine starts its process again, as no launcher here asks it to."""
     REMOVING = "removing"
+    """It is being removed, and how its process ended is not known yet."""
     EXITED = "exited"
+    """Its process has ended, and the exit code is known. Final."""
     DEAD = "dead"
+    """It could not be started, or is gone without its end having been seen. Final."""
 
 
 TERMINAL_STATES = frozenset({DOCKER_STATE.EXITED, DOCKER_STATE.DEAD})
-"""EXITED: the process ran and ended, its exit code is known. DEAD: it never ran, or its end was not seen."""
+"""The final ones."""
 RUN_OR_OVER = frozenset({DOCKER_STATE.RUNNING, *TERMINAL_STATES})
 """What a start leads to, sooner or later: who waits for it waits for one of these."""
 
@@ -48,12 +57,19 @@ class ContainerState:
     """What one inspection says. Times are seconds since the epoch by the engine's clock, None where it has none."""
 
     state: DOCKER_STATE
+    """The engine's word for it."""
     exit_code: int | None = None
+    """Of the process; it counts only where that has ended."""
     oom_killed: bool = False
+    """Whether the kernel has killed one of its processes for want of memory."""
     error: str = ""
+    """The engine's words for why it could not be started; empty without."""
     created_at: float | None = None
+    """When it was made."""
     started_at: float | None = None
+    """When its process was started."""
     finished_at: float | None = None
+    """When its process ended."""
 
 
 GONE = ContainerState(DOCKER_STATE.DEAD, error="the container is gone: it was removed by somebody else")

@@ -25,6 +25,8 @@ from .tracking.job_output import follow as follow_output
 from .tracking.state_tracker import StateTracker
 from .tracking.tracked_job import JobHooks, TrackedJob
 
+__all__ = ["ContainerJobHandle", "DockerJobHandle"]
+
 KEPT_OUTPUT_TIMEOUT = 10.0
 """Seconds that ``logs`` waits, after the end, for the output to be kept."""
 MOST_OUTPUT = 1 << 30
@@ -49,6 +51,7 @@ class ContainerJobHandle(JobHandleSpec):
     all else raises ForkedError, which is a RuntimeUnavailableError.
     """
 
+    tells_changes = True
     confirm_timeout = 30.0
     """Seconds that ``terminate`` waits for the engine to confirm the end, beyond the grace."""
 
@@ -60,6 +63,7 @@ class ContainerJobHandle(JobHandleSpec):
 
     @property
     def identity(self) -> JobIdentity:
+        """Which job it is, at which site, in which container."""
         return self._job.identity
 
     @property
@@ -69,6 +73,7 @@ class ContainerJobHandle(JobHandleSpec):
 
     @property
     def result(self) -> JobResult | None:
+        """Why the job ended, as an inspection has it; None while it runs. Asks nobody."""
         return self._job.result
 
     @property

@@ -39,9 +39,12 @@ from .runtime.base import Runtime
 from .runtime.engine_traits import UNASKED, EngineTraits
 from .tracking.tracked_job import TrackedJob
 
+__all__ = ["ClientJobLauncher", "JobLauncher", "ServerJobLauncher"]
+
 
 class JobLauncher(LaunchPlanner):
-    """Base of all launchers; a subclass says in what runtime, and by :meth:`get_command` what to run.
+    """Base of all launchers; a subclass says in what runtime, and by
+    :meth:`~launchers.launch_plan.LaunchPlanner.get_command` what to run.
 
     Making a launcher touches no engine, socket or disk. Raises ValueError for wrong arguments, with a line for each.
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from flcore.config.problems import Problems
+from flcore.config.rules import optional, or_else
 from flcore.config.strict_json import shown
 from flcore.errors import JobLaunchError
 from flcore.fl_constant import FLContextKey, JobProcessArgs
@@ -41,16 +42,20 @@ from .policy import site_args
 from .policy.argv_limits import check_words, split
 from .policy.gpu_ids import ALL_GPUS
 from .policy.job_command import CLIENT_ARGS, SERVER_ARGS, credentials, job_command
-from .policy.job_policy import JobRequest, SitePolicy, check_policy, container_name, resolve
+from .policy.job_policy import JobRequest, Resources, SitePolicy, check_policy, container_name, resolve
 from .policy.launch_origins import AT_LAUNCH, SiteKeys, masked, origins
 from .policy.request_sizes import with_sizes_in_words
 from .runtime.base import Runtime
 from .runtime.engine_traits import UNASKED, EngineTraits
 from .settings import ADOPT, ORPHAN_POLICIES, STOP_GRACE, JobSettings
 
+__all__ = ["LaunchPlanner"]
+
 logger = logging.getLogger(__name__)
 
 Words = tuple[str, ...]
+NamedCommand = tuple[str, str | Sequence[str]]
+"""A container's name, and its launch command: the words, or a text that is split into them as by a shell."""
 
 _KNOWN_AT_LAUNCH = (LABEL_NONCE, LABEL_SITE_ID, LABEL_PARENT, LABEL_STATE_DIR)
 
@@ -108,8 +113,8 @@ class LaunchPlanner(JobLauncherSpec):
         images: the images that a job may name: names whose parts may be globs, as in ``registry.example.com/team/*``.
             One without a tag allows every tag and digest, one with a tag no digest, which Docker would heed in its
             place; one with a digest holds what it covers to that digest.
-        python_paths: the interpreters that a job may name (``python_path``), beside the one that it would get, and
-        entrypoints: what it may want to run before its command (``entrypoint``): each a list of words, or a text.
+        python_paths: the interpreters that a job may name (``python_path``), beside the one that it would get.
+        entrypoints: what a job may want to run before its command (``entrypoint``): each a list of words, or a text.
         env: variables for every job.
         job_env_prefixes: what the variables that a job asks for may begin with.
         datasets: ``name -> absolute path`` of the site's data; a job sees each read-only, at the path in its variable
@@ -127,10 +132,11 @@ class LaunchPlanner(JobLauncherSpec):
         gpu_lease_dir: a folder that all sites of this host share which have the same GPUs; by default ``.flcore/gpus``
             in the site's workspace, for a site that shares them with none.
         stop_grace: seconds from the request to end to the kill.
-        run_timeout: seconds a job may run, and
-        idle_timeout: seconds it may write nothing, before the site ends it; None is for ever.
-        log_max_size: how much output the runtime keeps in one file, as ``"10Mi"``, before it begins the next, and
-        log_max_files: how many of them; what is older is lost. A process's output is never cut.
+        run_timeout: seconds a job may run before the site ends it; None is for ever.
+        idle_timeout: seconds a job may write nothing before the site ends it; None is for ever.
+        log_max_size: how much output the runtime keeps in one file, as ``"10Mi"``, before it begins the next. A
+            process's output is never cut.
+        log_max_files: how many files of output the runtime keeps; what is older is lost.
         orphans: what to do with a container that this site made and whose record is lost: ``adopt`` it (track it, and
             clean up after it), ``stop`` it, or ``ignore`` it.
         keep: leave ended containers where they are.
@@ -152,7 +158,7 @@ class LaunchPlanner(JobLauncherSpec):
     """Where the secrets of jobs' containers are made."""
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
-        """Note which arguments are given, to tell apart what a site has set and what is a default."""
+        # which arguments are given, to tell apart what a site has set and what is a default
         launcher = super().__new__(cls)
         named = inspect.signature(cls.__init__).bind_partial(launcher, *args, **kwargs).arguments
         launcher.given = frozenset({*named, *kwargs})
@@ -187,25 +193,24 @@ class LaunchPlanner(JobLauncherSpec):
         problems = Problems()
         checked = problems.attempt
         self.gpu_ids = checked(site_args.gpu_ids, "gpu_ids", gpu_ids) or ()
+        rules = checked(site_args.image_rules, "images", images)
         self.policy = SitePolicy(
-            image=None if image is None else checked(site_args.text, "image", image),
-            images=checked(site_args.image_rules, "images", images) if self.uses_images else None,
+            image=checked(optional(site_args.text), "image", image),
+            images=rules if self.uses_images else None,
             job_env_prefixes=checked(site_args.texts, "job_env_prefixes", job_env_prefixes),
-            limits=checked(site_args.resources, "limits", limits or {}),
-            defaults=checked(site_args.resources, "defaults", defaults or {}),
+            limits=checked(or_else(site_args.resources, Resources), "limits", limits),
+            defaults=checked(or_else(site_args.resources, Resources), "defaults", defaults),
             gpus=None if self.gpu_ids == ALL_GPUS else len(self.gpu_ids),
             python_paths=checked(site_args.texts, "python_paths", python_paths),
             entrypoints=checked(site_args.commands, "entrypoints", entrypoints),
-            gpu_memory=None if gpu_memory is None else checked(site_args.size, "gpu_memory", gpu_memory),
+            gpu_memory=checked(optional(site_args.size), "gpu_memory", gpu_memory),
         )
-        self.gpu_lease_dir = (
-            None if gpu_lease_dir is None else checked(site_args.host_path, "gpu_lease_dir", gpu_lease_dir)
-        )
-        self.env = checked(site_args.text_map, "env", env or {})
-        self.datasets = checked(site_args.datasets, "datasets", datasets or {})
-        self.secrets = checked(site_args.secrets, "secrets", {} if secrets is None else secrets, self.env)
+        self.gpu_lease_dir = checked(optional(site_args.host_path), "gpu_lease_dir", gpu_lease_dir)
+        self.env = checked(or_else(site_args.text_map, dict), "env", env)
+        self.datasets = checked(or_else(site_args.datasets, dict), "datasets", datasets)
+        self.secrets = checked(or_else(site_args.secrets, tuple), "secrets", secrets, self.env)
         self.job_settings = JobSettings(
-            start_timeout=None if timeout is None else checked(site_args.seconds, "timeout", timeout),
+            start_timeout=checked(optional(site_args.seconds), "timeout", timeout),
             run_timeout=checked(site_args.optional_seconds, "run_timeout", run_timeout),
             idle_timeout=checked(site_args.optional_seconds, "idle_timeout", idle_timeout),
             stop_grace=checked(site_args.seconds, "stop_grace", stop_grace),
@@ -245,20 +250,21 @@ class LaunchPlanner(JobLauncherSpec):
     # What a subclass says: hooks, called with a context that has what NVIDIA FLARE's contexts have at that moment.
 
     @abstractmethod
-    def get_command(self, job_meta: dict[str, Any], fl_ctx: FLContext) -> tuple[str, str | Sequence[str]]:
+    def get_command(self, job_meta: dict[str, Any], fl_ctx: FLContext) -> NamedCommand:
         """Return the container's name and the launch command: its words, or a text.
 
-        A text is split as a shell would split it, and run without a shell.
+        A text is split as a shell would split it, and run without a shell. Called once for each launch, and for each
+        description of one.
         """
 
     def _checked_command(self, job_id: str, returned: Any) -> tuple[str, Words]:
         """Return the name and the words of what :meth:`get_command` has returned."""
         match returned:
-            case [str(name), str(command)]:
+            case (str(name), str(command)) if isinstance(returned, tuple):  # a list would be a command without a name
                 return name, _checked_words(job_id, command)
-            case [str(name), list() | tuple() as words] if all(isinstance(word, str) for word in words):
+            case (str(name), list() | tuple() as words) if all(isinstance(word, str) for word in words):
                 return name, _checked_words(job_id, words)
-        wanted = "must return (name, command): two strings, or a string and a list of strings"
+        wanted = "must return (name, command): a tuple of two strings, or of a string and a list of strings"
         raise JobLaunchError(f"job {job_id}: {type(self).__qualname__}.get_command {wanted}; got {shown(returned)}")
 
     def _with_python(self, job_meta: dict[str, Any], request: JobRequest, command: Words) -> Words:

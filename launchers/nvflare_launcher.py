@@ -8,8 +8,8 @@ A site names one in a component config of its kit that only parents read, ``loca
 
 Everything else is derived from what NVIDIA FLARE hands over, and what it can do is found out by looking, not by its
 version. The job's process talks to its parent alone, so no job needs the site's private key, or a way to the server.
-What else of flcore's kind the file names hears of all that happens (see :mod:`launchers.flare.kit_site`). Importing
-this module and making a launcher need NVIDIA FLARE, but no Docker SDK, engine, socket or disk.
+What else of flcore's kind the file names, a journal say, hears of all that happens as it would in a site of flcore's.
+Importing this module and making a launcher need NVIDIA FLARE, but no Docker SDK, engine, socket or disk.
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 
+from flcore.config.rules import checks_by_rules
 from flcore.fl_context import FLContext
 
 from .job_launcher import ClientJobLauncher, JobLauncher, ServerJobLauncher
@@ -15,9 +16,14 @@ from .keeping.job_secrets import JobSecrets, ProcessSecrets
 from .runtime.base import Runtime
 from .runtime.process import ProcessRuntime
 
+__all__ = ["ClientProcessJobLauncher", "ProcessJobLauncher", "ServerProcessJobLauncher"]
 
+
+@checks_by_rules
 class ProcessJobLauncher(JobLauncher):
-    """Runs jobs as processes of this host, with a small environment of their own; see :class:`JobLauncher`."""
+    """Runs jobs as processes of this host, with a small environment of their own; see
+    :class:`launchers.launch_plan.LaunchPlanner` for its arguments.
+    """
 
     mode = "process"
     uses_images = False

@@ -5,8 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+__all__ = ["ORPHAN_POLICIES", "PULL_POLICIES", "EngineTls", "JobSettings", "PullSettings"]
+
 NEVER, IF_MISSING, ALWAYS = PULL_POLICIES = ("never", "if-missing", "always")
+"""Whether an image is pulled before a job is launched."""
 ADOPT, STOP, IGNORE = ORPHAN_POLICIES = ("adopt", "stop", "ignore")
+"""What becomes of a container that a site made and whose record is lost."""
 
 STOP_GRACE = 10.0
 """Seconds from the request to end to the kill, where a site does not say."""
@@ -16,8 +20,11 @@ class EngineTls(NamedTuple):
     """The files by which an engine is asked by TLS: of its authority, and this side's certificate and key, or empty."""
 
     ca: str = ""
+    """Of the authority by which the engine is known."""
     cert: str = ""
+    """This side's certificate."""
     key: str = ""
+    """The key of that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +58,7 @@ class JobSettings:
     orphans: str = ADOPT
     """What becomes of a container that the site made and whose record is lost: one of ``ORPHAN_POLICIES``."""
     pull: PullSettings = field(default_factory=PullSettings)
+    """How images are pulled."""
     launch_patience: float = 30.0
     """A launch is tried again for so long while an engine that answered before does not."""
     relist_interval: float = 5.0

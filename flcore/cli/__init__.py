@@ -1,5 +1,3 @@
 """The ``flcore`` command."""
 
-from .program import main
-
-__all__ = ["main"]
+from .program import main as main

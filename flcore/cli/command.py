@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias
 from ..disk.os_errors import in_words
 from ..errors import ConfigError
 from ..import_path import import_from
+from .parser import Parser
 
 if TYPE_CHECKING:
     from ..errors import FLCoreError
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from ..site_config import SiteConfig
     from ..submitted_job import SubmittedJob
 
-Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+Commands: TypeAlias = "argparse._SubParsersAction[Parser]"
 
 COMMANDS_GROUP = "flcore.commands"
 CHECKS_GROUP = "flcore.checks"
@@ -57,18 +58,20 @@ class FolderCheck(Protocol):
 
 def add_command(
     commands: Commands, name: str, run: Callable[[argparse.Namespace], int], summary: str, epilog: str
-) -> argparse.ArgumentParser:
+) -> Parser:
     """Add a command, and return its parser.
 
     ``run`` returns the exit status, and may raise FLCoreError, which is shown in lines that begin with
     ``flcore: error:``. ``epilog`` has an example at least, and ends with what the exit statuses mean.
     """
-    raw = argparse.RawDescriptionHelpFormatter
     epilog = f"{epilog};\n{EXIT_NO_OUTPUT} if standard output took not all, as on a full disk"
-    parser = commands.add_parser(name, help=summary, description=summary, epilog=epilog, formatter_class=raw)
+    parser = commands.add_parser(name, help=summary, description=summary, epilog=epilog)
     parser.add_argument("-v", "--verbose", action="count", default=0, help="log more to standard error; twice: all")
-    parser.add_argument("--debug", action="store_true", help="show where an error comes from")
-    parser.set_defaults(command=run)
+    # Without a default, which would take the place of what stands before the command.
+    parser.add_argument(
+        "--debug", action="store_true", default=argparse.SUPPRESS, help="show where an error comes from"
+    )
+    parser.set_defaults(command=run, parser=parser)
     return parser
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from ..errors import ConfigError
+from ..extras import how_to_install
 from .command import EXIT_OK, Commands, add_command
 
 SHELLS = ("bash", "zsh", "fish")
@@ -55,5 +56,5 @@ def _argcomplete() -> Any:
     try:
         import argcomplete
     except ImportError as error:
-        raise ConfigError("completion needs argcomplete: pip install 'flcore[cli]'") from error
+        raise ConfigError(f"completion needs argcomplete: {how_to_install('cli')}") from error
     return argcomplete

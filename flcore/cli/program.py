@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import logging
 import os
+import platform
 import signal
 import sys
 import traceback
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, closing
+from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -34,16 +36,22 @@ from .command import (
     read_config,
 )
 from .completion import add_completion, complete_if_asked
+from .parser import Parser
+from .schema import add_schema
 
 if TYPE_CHECKING:
     from ..job_launcher_spec import Check, JobLauncherSpec, LaunchRequest
     from ..site import Site
+    from ..submitted_job import SubmittedJob
     from ..workflow import JobWorkflow
     from .view import View
 
 _RUN_EXAMPLE = """example:
   flcore run configs/jobs/digits --site configs/docker/server.json \\
       --site configs/docker/site-1.json --site configs/docker/site-2.json
+
+The server's process runs the module 'server' of the job's app, any other site's its module 'client'. Without a server
+each of them runs for itself; its process gets no address of one.
 
 exit status: 0 if every site succeeded, 1 if not, 2 for an error before the job ran, 130 after Ctrl-C"""
 _CHECK_EXAMPLE = """example:
@@ -56,6 +64,9 @@ at before it is started (see `flcore nvflare install`).
 a line per thing: ok; warning, of what an engine does not enforce; MISSING, without which no job runs
 
 exit status: 0 if all is there, be it with warnings, 1 if something is missing, 2 if a config is wrong"""
+
+
+_EPILOG = "flcore COMMAND --help has examples, and what the exit statuses mean."
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -74,7 +85,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run_command(argv: Sequence[str] | None) -> int:
     parser = _parser()
     complete_if_asked(parser)
-    args = parser.parse_args(argv)
+    args = _parsed(parser, sys.argv[1:] if argv is None else argv)
     args.log = log_to_stderr(_level(args.verbose))
     try:
         return int(args.command(args))
@@ -86,6 +97,31 @@ def _run_command(argv: Sequence[str] | None) -> int:
     except KeyboardInterrupt:
         streams.tell("flcore: interrupted; everything that ran has been ended")
         return EXIT_INTERRUPTED
+
+
+def _parsed(parser: Parser, argv: Sequence[str]) -> argparse.Namespace:
+    """Return what a command line says. What it does not understand ends the process, in words of the command's own."""
+    if argv and not argv[0].startswith("-"):
+        parser.check_command(argv[0])
+    args, unknown = parser.parse_known_args(argv)
+    if unknown:
+        args.parser.refuse(unknown)
+    if args.command is None:
+        parser.error("a COMMAND is required")
+    return args
+
+
+def print_versions(args: argparse.Namespace) -> int:
+    """Print which versions are installed, in a line; where, if asked for details."""
+    from .. import __version__
+
+    found = find_spec("docker")
+    docker = version("docker") if found else "is not installed"
+    print(f"flcore {__version__} (Python {platform.python_version()}, Docker SDK {docker})")
+    if args.debug:
+        print(f"flcore: {Path(__file__).parents[1]}\nPython: {sys.executable}")
+        print(f"Docker SDK: {Path(found.origin or '').parent}" if found else "Docker SDK: none")
+    return EXIT_OK
 
 
 def _status_of_output() -> int:
@@ -108,8 +144,9 @@ def run(args: argparse.Namespace) -> int:
     job = SubmittedJob.read(args.job_dir)
     sites = [_site(config, args.workspace) for config in args.site]
     workflow = JobWorkflow(job, sites)
+    _check_all_take_part(dict(zip(args.site, sites, strict=True)), workflow, job)
     if args.dry_run:
-        return _print_launches(_launches_of(workflow), args.json)
+        return _print_launches(_launches_of(workflow), args.json, workflow)
     for site in sites:
         if hindrance := site.workspace.hindrance():
             raise ConfigError(f"site {site.name}: its workspace cannot be used: {hindrance}")
@@ -130,6 +167,14 @@ def run(args: argparse.Namespace) -> int:
         raise
     view.show_results(results)
     return EXIT_OK if all(result.succeeded for result in results.values()) else EXIT_FAILED
+
+
+def _check_all_take_part(sites: Mapping[str, Site], workflow: JobWorkflow, job: SubmittedJob) -> None:
+    """Raise ConfigError for a site that somebody has named, by its config, and the job has not."""
+    for config, site in sites.items():
+        if site not in workflow.sites:
+            way_out = f"leave out --site {config}, or add it to {job.meta_file}"
+            raise ConfigError(f"{job.path}: the deploy_map does not name site {site.name!r}: {way_out}")
 
 
 def check(args: argparse.Namespace) -> int:
@@ -163,8 +208,9 @@ def check(args: argparse.Namespace) -> int:
     if args.job:
         job = SubmittedJob.read(args.job)
         launches = {path: folder.launch_of(job) for path, folder in checked.items()}
-        of_sites = _launches_of(JobWorkflow(job, sites)) if sites else {}
-        complete &= _print_launches({**launches, **of_sites}, as_json=False) == EXIT_OK
+        workflow = JobWorkflow(job, sites) if sites else None
+        of_sites = _launches_of(workflow) if workflow else {}
+        complete &= _print_launches({**launches, **of_sites}, False, workflow) == EXIT_OK
     return EXIT_OK if complete else EXIT_FAILED
 
 
@@ -177,10 +223,14 @@ def _launches_of(workflow: JobWorkflow) -> Mapping[str, LaunchRequest | FLCoreEr
         return workflow.describe_launches()
 
 
-def _print_launches(launches: Mapping[str, LaunchRequest | FLCoreError | str | None], as_json: bool) -> int:
-    """Print what was asked for; return the exit status."""
-    from .view import launches_as_json, launches_as_text
+def _print_launches(
+    launches: Mapping[str, LaunchRequest | FLCoreError | str | None], as_json: bool, workflow: JobWorkflow | None
+) -> int:
+    """Print what would be asked for, and who of a workflow's job is left out; return the exit status."""
+    from .view import launches_as_json, launches_as_text, left_out_in_words
 
+    if workflow and workflow.left_out and not as_json:
+        print(left_out_in_words(workflow))
     print(launches_as_json(launches) if as_json else launches_as_text(launches))
     return EXIT_FAILED if any(isinstance(launch, FLCoreError) for launch in launches.values()) else EXIT_OK
 
@@ -244,7 +294,7 @@ def _view(as_json: bool) -> type[View]:
 
     if as_json:
         return JsonView
-    live = sys.stdout.isatty() and importlib.util.find_spec("rich") is not None
+    live = sys.stdout.isatty() and find_spec("rich") is not None
     return LiveView if live else PlainView
 
 
@@ -279,11 +329,22 @@ def _terminated(number: int, _: object) -> NoReturn:
     raise SystemExit(128 + number)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="flcore", description="Run federated-learning jobs, isolated, on sites.")
-    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+def _parser() -> Parser:
+    parser = Parser(prog="flcore", description="Run federated-learning jobs, isolated, on sites.", epilog=_EPILOG)
+    parser.add_argument(
+        "--version",
+        action="store_const",
+        const=print_versions,
+        dest="command",
+        help="print those of flcore, Python and the Docker SDK; with --debug, where they are",
+    )
+    parser.add_argument("--debug", action="store_true", help="show where an error comes from")
+    parser.set_defaults(verbose=0, parser=parser)
+    parser.hint = "see: flcore --help"
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     _add_run(commands)
     _add_check(commands)
+    add_schema(commands)
     add_completion(commands)
     add_commands_of_packages(commands)
     return parser
@@ -292,7 +353,13 @@ def _parser() -> argparse.ArgumentParser:
 def _add_run(commands: Commands) -> None:
     parser = add_command(commands, "run", run, "run a job on its sites", _RUN_EXAMPLE)
     parser.add_argument("job_dir", metavar="JOB_DIR", help="the job's folder: meta.json (or meta.conf) and its app")
-    parser.add_argument("--site", metavar="CONFIG", action="append", required=True, help="a site's config; repeatable")
+    parser.add_argument(
+        "--site",
+        metavar="CONFIG",
+        action="append",
+        required=True,
+        help="a site's config; repeatable: the job runs on those that are named, of the sites of its deploy_map",
+    )
     parser.add_argument("--workspace", metavar="DIR", help="keep the sites' workspaces in DIR, not where configs say")
     parser.add_argument(
         "--json", action="store_true", help="print one JSON object per state change and one with the results"

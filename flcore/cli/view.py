@@ -9,7 +9,7 @@ import sys
 import textwrap
 import threading
 import time
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Self, TextIO
 
@@ -20,13 +20,14 @@ from ..fl_constant import FLContextKey
 from ..fl_context import FLContext
 from ..job_launcher_spec import JobHandleSpec, JobResult, JobStateChange, LaunchRequest
 from ..plain_text import harmless, visible
+from ..site import Site
 from ..workflow import JobWorkflow
 
 LOG_INTERVAL = 1.0
 """Seconds between two looks at a job's last line of output, on a terminal."""
-TAIL_OF_SERVER = 20
+TAIL = 20
 TAIL_OF_FAILED = 10
-"""Lines of output that are shown at the end."""
+"""Lines of output that are shown at the end: of the server, or of each client where there is none; of the others."""
 WIDTH = 120
 """Cells of a line where there is no terminal."""
 _ECHO = 3
@@ -94,9 +95,8 @@ class JsonView(View):
     def show_results(self, results: Mapping[str, JobResult]) -> None:
         sites = {site: result.as_dict() | {"duration": result.duration} for site, result in results.items()}
         succeeded = all(result.succeeded for result in results.values())
-        self.print(
-            json.dumps({"event": "results", "job_id": self.workflow.job_id, "succeeded": succeeded, "sites": sites})
-        )
+        about = {"job_id": self.workflow.job_id, "left_out": [*self.workflow.left_out]}
+        self.print(json.dumps({"event": "results", **about, "succeeded": succeeded, "sites": sites}))
 
 
 class PlainView(View):
@@ -109,6 +109,8 @@ class PlainView(View):
     def __enter__(self) -> Self:
         sites = ", ".join(site.name for site in self.workflow.sites)
         self.print(f"job {self.workflow.job_id} on {sites}")
+        if self.workflow.left_out:
+            self.print(left_out_in_words(self.workflow))
         return self
 
     def show_change(self, change: JobStateChange) -> None:
@@ -120,9 +122,17 @@ class PlainView(View):
     def show_results(self, results: Mapping[str, JobResult]) -> None:
         shown = [site for site in results if self._show_output(site, results[site])]
         self._show_table(results, shown)
-        folder = self.workflow.sites[0].workspace.get_run_dir(self.workflow.job_id)
-        if os.access(folder, os.F_OK):  # else it was not even launched
-            self.print(f"\nthe server's files: {folder}")
+        folders = {site: site.workspace.get_run_dir(self.workflow.job_id) for site in self._main_sites}
+        there = {site: folder for site, folder in folders.items() if os.access(folder, os.F_OK)}  # it was launched
+        if there:
+            self.print("")
+        for site, folder in there.items():
+            self.print(f"{'the server' if site is self.workflow.server else site.name}'s files: {folder}")
+
+    @property
+    def _main_sites(self) -> Sequence[Site]:
+        """Whose output and files are shown, however the job ended."""
+        return [self.workflow.server] if self.workflow.server else self.workflow.sites
 
     def show_interrupted(self) -> None:
         if self.ended:
@@ -137,8 +147,8 @@ class PlainView(View):
     def _show_output(self, site: str, result: JobResult) -> bool:
         """Show the last lines of a site's output, where they say something; return whether there were any."""
         lines = 0 if site in self.workflow.handles and result.succeeded else TAIL_OF_FAILED
-        if site == self.workflow.sites[0].name:
-            lines = TAIL_OF_SERVER
+        if site in [main.name for main in self._main_sites]:
+            lines = TAIL
         shown = last_lines(self.workflow.handles.get(site), lines)
         if shown:
             self.print(f"\noutput of {site}:")
@@ -219,6 +229,11 @@ class _Row:
             self._next_look = time.monotonic() + LOG_INTERVAL
             self._line = next(iter(last_lines(handle, 1)), self._line)
         return self._line
+
+
+def left_out_in_words(workflow: JobWorkflow) -> str:
+    """Return a line that says which sites of the job take no part; empty if all do."""
+    return f"left out: {', '.join(workflow.left_out)} (no config of these is given)" if workflow.left_out else ""
 
 
 def table(results: Mapping[str, JobResult], shown: Container[str] = (), width: int = WIDTH) -> list[str]:

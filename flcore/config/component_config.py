@@ -15,7 +15,7 @@ from __future__ import annotations
 import importlib.util
 import inspect
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -28,10 +28,12 @@ if TYPE_CHECKING:
     from importlib.metadata import EntryPoints
 
 COMPONENTS_GROUP = "flcore.components"
+COMPONENT = "component"
+"""What a JSON Schema calls the definition of a site's component."""
 
-_CLASS_KEYS = ("path", "class_path", "name")
-_KEYS = frozenset({"id", *_CLASS_KEYS, "args", "disabled", "config_type"})
-_DOTTED_PATH = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)+")
+CLASS_KEYS = ("path", "class_path", "name")
+_KEYS = frozenset({"id", *CLASS_KEYS, "args", "disabled", "config_type"})
+DOTTED_PATH = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)+")
 
 
 class ComponentBuilder:
@@ -63,6 +65,20 @@ class ComponentBuilder:
         }
         problems.raise_all(ConfigError)
         return components
+
+    def find_classes(self, configs: Any) -> tuple[dict[str, type[Any]], list[str]]:
+        """Return the classes that configs name by path, those in arguments, too; and why others cannot be had.
+
+        They are imported, and nothing is built.
+        """
+        problems = Problems()
+        found: dict[str, type[Any]] = {}
+        for where, config in component_configs_in(configs, "components"):
+            path = config.get("path", config.get("class_path"))
+            if path not in found and config.get("disabled") is not True and "name" not in config:
+                cls = problems.attempt(self._find_class, config, where)
+                found.update({path: cls} if cls else {})
+        return found, problems.lines
 
     def _check_values(self, configs: list[Any]) -> None:
         try:
@@ -148,10 +164,10 @@ class ComponentBuilder:
         return {key: self._value(item, f"{where}.{key}") for key, item in value.items()}
 
     def _find_class(self, config: Mapping[str, Any], where: str) -> type[Any]:
-        given = [key for key in _CLASS_KEYS if key in config]
+        given = [key for key in CLASS_KEYS if key in config]
         if len(given) != 1:
             found = " and ".join(given) or "none"
-            raise self._error(where, f"needs exactly one of {', '.join(_CLASS_KEYS)}; it has {found}")
+            raise self._error(where, f"needs exactly one of {', '.join(CLASS_KEYS)}; it has {found}")
         key, value = given[0], config[given[0]]
         where = f"{where}: {key}"
         if not isinstance(value, str):
@@ -165,13 +181,13 @@ class ComponentBuilder:
         return found
 
     def _registered(self, name: str, where: str) -> Any:
-        registered = _registered_components()
+        registered = registered_components()
         if name not in registered.names:
             raise self._error(where, f"no installed package registers {name!r}{did_you_mean(name, registered.names)}")
         return self._import(registered[name].value.replace(":", "."), where)
 
     def _import(self, path: str, where: str) -> Any:
-        if not _DOTTED_PATH.fullmatch(path):
+        if not DOTTED_PATH.fullmatch(path):
             raise self._error(where, "must be a class by its module, such as 'my_package.my_module.MyClass'", path)
         module_name, _, class_name = path.rpartition(".")
         try:
@@ -224,9 +240,21 @@ def check_keys(config: Iterable[Any], known: Any, where: str) -> None:
     problems.raise_all(ConfigError)
 
 
+def component_configs_in(value: Any, where: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Yield each component config in a value, however deep it lies, with where it stands."""
+    if isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from component_configs_in(item, f"{where}[{index}]")
+    elif isinstance(value, Mapping):
+        if _is_component_config(value):
+            yield where, value
+        for key, item in value.items():
+            yield from component_configs_in(item, f"{where}.{key}")
+
+
 @cache
-def _registered_components() -> EntryPoints:
-    """Return what installed packages register; all their metadata are read for that, so once."""
+def registered_components() -> EntryPoints:
+    """Return what installed packages register by short names; all their metadata are read for that, so once."""
     from importlib.metadata import entry_points  # here: it takes a quarter of the time of importing flcore
 
     return entry_points(group=COMPONENTS_GROUP)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ConfigError
+from ..extras import how_to_install
 from .strict_json import MAX_JSON_DEPTH, parse_json, read_text
 
 MAX_HOCON_BYTES = 16 << 10
@@ -45,7 +46,7 @@ def _parsed(text: str) -> Any:
         from pyhocon.config_parser import NO_SUBSTITUTION
         from pyparsing import ParseBaseException
     except ImportError as error:
-        raise ValueError("to read HOCON pyhocon is needed: pip install 'flcore[hocon]'") from error
+        raise ValueError(f"to read HOCON pyhocon is needed: {how_to_install('hocon')}") from error
     try:
         return ConfigFactory.parse_string(text, resolve=False, unresolved_value=NO_SUBSTITUTION)
     except ParseBaseException as error:

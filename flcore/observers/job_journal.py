@@ -11,7 +11,7 @@ job has its ``job_id``.
 ==================  ====================================================================================
 event               further fields
 ==================  ====================================================================================
-launching           ``name`` in the job's metadata, ``parent``: BEFORE_JOB_LAUNCH was fired
+launching           ``name`` and ``study`` in the job's metadata, ``parent``: BEFORE_JOB_LAUNCH was fired
 launched            ``request``: what the runtime was asked for, secrets masked
 recovered           a job of an earlier process was found again, by ``parent``
 state_change        those of ``JobStateChange``; the last one of a job has its ``result``
@@ -37,7 +37,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from ..config.sizes import parse_size
+from ..config.argument_rules import count, host_path, size
+from ..config.problems import Problems
+from ..config.rules import checks_by_rules, optional
 from ..disk.journal_file import JournalFile
 from ..disk.os_errors import in_words
 from ..disk.state_dir import StateDir
@@ -52,9 +54,10 @@ from ..workspace import STATE_DIR
 JOURNAL_NAME = "journal.jsonl"
 """The file's name in a site's state folder."""
 NAME_LENGTH = 200
-"""Characters of a job's name that are kept: other parties made it up."""
+"""Characters of a job's name, and of its study's, that are kept: other parties made them up."""
 
 
+@checks_by_rules
 class JobJournal(FLComponent):
     """Writes down every state change, and how every job ended, in a file that outlives the site's process.
 
@@ -63,25 +66,18 @@ class JobJournal(FLComponent):
 
     Args:
         path: the file, as an absolute path; by default ``.flcore/journal.jsonl`` in the site's workspace.
-        max_size: how large it may grow, as ``"10Mi"``, before the next one begins, and
-        max_files: how many there are; what is older is lost.
+        max_size: how large the file may grow, as ``"10Mi"``, before the next one begins.
+        max_files: how many files there are; what is older is lost.
     """
 
     def __init__(self, path: str | None = None, max_size: int | str = "10Mi", max_files: int = 5) -> None:
         super().__init__()
-        if path is not None and (not isinstance(path, str) or not path):
-            raise ValueError(f"path must be a non-empty string, got {path!r}")
-        if path and not Path(path).is_absolute():
-            beside = "in a config, '${CONFIG_DIR}/…' is a path beside its file"
-            raise ValueError(f"path must be an absolute path, got {path!r}; {beside}")
-        if type(max_files) is not int or max_files < 1:
-            raise ValueError(f"max_files must be a whole number, 1 at least, got {max_files!r}")
-        try:
-            self._max_size = parse_size(max_size)
-        except ValueError as error:
-            raise ValueError(f"max_size {error}, got {max_size!r}") from error
-        self.path = path
-        self._max_files = max_files
+        problems = Problems()
+        checked = problems.attempt
+        self.path = checked(optional(host_path), "path", path)
+        self._max_size = checked(size, "max_size", max_size)
+        self._max_files = checked(count, "max_files", max_files)
+        problems.raise_all(ValueError)
         self._state: StateDir | None = None
         self._file: JournalFile | None = None
         self._missed = 0
@@ -139,8 +135,8 @@ class JobJournal(FLComponent):
 
     def _launching(self, fl_ctx: FLContext) -> None:
         job_meta = fl_ctx.get_prop(FLContextKey.JOB_META) or {}
-        name = str(job_meta.get(JobMetaKey.JOB_NAME, ""))[:NAME_LENGTH]
-        self._write("launching", fl_ctx, name=name, parent=self._parent_id())
+        name, study = (str(job_meta.get(key, ""))[:NAME_LENGTH] for key in (JobMetaKey.JOB_NAME, JobMetaKey.STUDY))
+        self._write("launching", fl_ctx, name=name, study=study, parent=self._parent_id())
 
     def _launched(self, fl_ctx: FLContext) -> None:
         asked = None

@@ -36,8 +36,11 @@ from ipaddress import ip_address
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from ..admission import Load
+from ..config.problems import Problems
+from ..config.rules import checks_by_rules, rule
 from ..errors import ConfigError
 from ..event_type import EventType
+from ..extras import how_to_install
 from ..fl_component import FLComponent
 from ..fl_constant import FLContextKey
 from ..fl_context import FLContext
@@ -45,8 +48,11 @@ from ..job_launcher_spec import JobLauncherSpec, JobResult, JobStateChange, JobU
 from ..threads import no_thread
 from .job_tally import Distribution, JobTally, Values
 
+__all__ = ["Collector", "MetricsExporter"]
+
 CLOSE_TIMEOUT = 10.0
 """Seconds that closing waits for the server's thread."""
+_PORTS = 1 << 16
 
 
 class Metric(NamedTuple):
@@ -112,6 +118,21 @@ class Asked(Protocol):
         """Return what it has, by id."""
 
 
+@rule({"type": "integer", "minimum": 0, "maximum": _PORTS - 1})
+def _port(key: str, value: Any) -> int:
+    if type(value) is not int or not 0 <= value < _PORTS:
+        raise ValueError(f"{key} must be a number from 0 to {_PORTS - 1}, got {value!r}")
+    return value
+
+
+@rule({"type": "string", "pattern": r"\S"})
+def _address(key: str, value: Any) -> str:
+    if not isinstance(value, str) or not value.strip():
+        raise ValueError(f"{key} must be an address of this machine, such as '127.0.0.1', got {value!r}")
+    return value
+
+
+@checks_by_rules
 class MetricsExporter(FLComponent):
     """Serves figures of its site at ``http://<host>:<port>/metrics``, from the system's start to its end.
 
@@ -127,14 +148,13 @@ class MetricsExporter(FLComponent):
 
     def __init__(self, port: int, host: str = "127.0.0.1") -> None:
         super().__init__()
-        if type(port) is not int or not 0 <= port < 1 << 16:
-            raise ValueError(f"port must be a number from 0 to 65535, got {port!r}")
-        if not isinstance(host, str) or not host.strip():
-            raise ValueError(f"host must be an address of this machine, such as '127.0.0.1', got {host!r}")
+        problems = Problems()
+        checked = problems.attempt
+        self._host = checked(_address, "host", host)
+        self._port = checked(_port, "port", port)
+        problems.raise_all(ValueError)
         if find_spec("prometheus_client") is None:
-            raise ConfigError("a MetricsExporter needs prometheus-client; install it: pip install 'flcore[metrics]'")
-        self._host = host
-        self._port = port
+            raise ConfigError(f"a MetricsExporter needs prometheus-client; install it: {how_to_install('metrics')}")
         self.port: int | None = None
         """On which it listens; None while it does not."""
         self._tally = JobTally()

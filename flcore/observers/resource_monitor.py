@@ -6,6 +6,7 @@ import threading
 import time
 from typing import Any, NamedTuple
 
+from ..config.rules import checks_by_rules, rule
 from ..errors import FLCoreError, RuntimeUnavailableError
 from ..event_type import EventType
 from ..fl_component import FLComponent
@@ -49,6 +50,14 @@ class _Watch:
         self.due = now + seconds_to_next(now - self.began, interval)
 
 
+@rule(lambda: {"type": "number", "minimum": FIRST_AFTER})
+def _interval(key: str, value: Any) -> float:
+    if type(value) not in (int, float) or not value >= FIRST_AFTER:
+        raise ValueError(f"{key} must be a number of seconds, {FIRST_AFTER:g} at least, got {value!r}")
+    return float(min(value, LONGEST_WAIT))
+
+
+@checks_by_rules
 class ResourceMonitor(FLComponent):
     """Measures what each running job uses, and fires JOB_USAGE for the components of its site.
 
@@ -64,9 +73,7 @@ class ResourceMonitor(FLComponent):
 
     def __init__(self, interval: float = 10.0) -> None:
         super().__init__()
-        if type(interval) not in (int, float) or not interval >= FIRST_AFTER:
-            raise ValueError(f"interval must be a number of seconds, {FIRST_AFTER:g} at least, got {interval!r}")
-        self._interval = min(interval, LONGEST_WAIT)
+        self._interval = _interval("interval", interval)
         self._watches: dict[str, _Watch] = {}
         self._thread: OwnThread | None = None
         """There is one as long as there is a job."""

@@ -6,6 +6,7 @@ import argparse
 from importlib import import_module
 
 from flcore.cli.command import Commands, add_command, disk_in_words
+from flcore.cli.parser import Parser
 
 _INSTALL = """KIT is the folder of a client's or the server's startup kit, where its parent is started, as provisioned,
 or as `nvflare deploy prepare` or `nvflare poc prepare` makes it. In its local/ are then:
@@ -44,7 +45,7 @@ def add_commands(commands: Commands) -> None:
     _add_uninstall(within)
 
 
-def _add(commands: Commands, name: str, summary: str, epilog: str) -> argparse.ArgumentParser:
+def _add(commands: Commands, name: str, summary: str, epilog: str) -> Parser:
     """Add a command that a module's ``run`` does."""
 
     def run(args: argparse.Namespace) -> int:

@@ -62,7 +62,7 @@ def found_in(files: Files, python: str, search_path: str) -> Found:
 
 def image_finding(image: str, found: Found, python: str, parent: str) -> Check:
     """Say whether an image has NVIDIA FLARE, of the version that the parent has; empty is one that is not known."""
-    mend = f"build it with: pip install {_PACKAGE}=={parent}" if parent else f"build it with {_PACKAGE}"
+    mend = f"build it with {_PACKAGE}=={parent}" if parent else f"build it with {_PACKAGE}"
     if not found.interpreter:
         return missing(_WHAT, f"{image} has no {python} in its PATH, by which jobs are started: name it by 'python'")
     if not found.nvflare:

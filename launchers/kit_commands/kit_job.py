@@ -10,6 +10,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from flcore.errors import ConfigError, FLCoreError
+from flcore.extras import how_to_install
 from flcore.fl_constant import FLContextKey
 from flcore.fl_constant import JobProcessArgs as Arg
 from flcore.fl_context import FLContext, FLContextManager
@@ -35,7 +36,7 @@ _OPTIONS = re.compile(r"--set((?:\s+\w+=[^\s&|;>]+)+)")
 def check_can_tell(layout: KitLayout) -> None:
     """Raise ConfigError where the launcher of kits cannot be made."""
     if find_spec(_NVIDIA) is None:
-        way_out = "call the flcore of the site's environment, or: pip install 'flcore[nvflare]'"
+        way_out = f"call the flcore of the site's environment, or: {how_to_install('nvflare')}"
         raise ConfigError(f"{layout.root}: --job: NVIDIA FLARE says how a kit's jobs are started: {way_out}")
 
 

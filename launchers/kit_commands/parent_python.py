@@ -14,6 +14,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Self
 
+from flcore.extras import how_to_install
 from flcore.job_launcher_spec import Check
 
 from ..flare.kit_layout import KitLayout
@@ -93,7 +94,7 @@ def judged(program: str, told: Mapping[str, Any], layout: KitLayout) -> Iterator
         tried = f"flcore needs {_dotted(OLDEST)} to {_dotted(NEWEST)}"
         yield missing(_WHAT, f"{who} has NVIDIA FLARE {told['nvflare']}; {tried}")
     elif not told["file"]:
-        install = f"{program} -m pip install 'flcore[nvflare]'"
+        install = how_to_install("nvflare", program)
         yield missing(_WHAT, f"{who} cannot import flcore's launcher ({told['error']}): {install}")
     else:
         yield _able(program, told)
@@ -104,7 +105,7 @@ def without_nvflare() -> Iterator[Check]:
     """Say what cannot be checked where this process has no NVIDIA FLARE."""
     if find_spec("nvflare") is None:
         told = f"is not installed where this flcore is ({sys.executable}), so {', '.join(KIT_ARGUMENTS)}"
-        way_out = "call the flcore of the site's environment, or: pip install 'flcore[nvflare]'"
+        way_out = f"call the flcore of the site's environment, or: {how_to_install('nvflare')}"
         yield warned("NVIDIA FLARE", f"{told} of the launcher are not looked at; {way_out}")
 
 
@@ -147,7 +148,8 @@ def _right_path(program: str) -> str:
     here = Path(sys.executable).parent
     if find_spec("nvflare") and here != Path(program).parent:
         return f"start it as PATH={here}:$PATH startup/start.sh"
-    return f"{program} -m pip install 'flcore[nvflare]', or have PATH begin with the bin of the site's environment"
+    install = how_to_install("nvflare", program)
+    return f"{install}, or have PATH begin with the bin of the site's environment"
 
 
 def _release(text: str) -> tuple[int, ...]:

@@ -7,6 +7,7 @@ from importlib import import_module
 
 from flcore.cli.command import Commands, add_command, whole_number
 from flcore.cli.completion import completed_by
+from flcore.cli.parser import Parser
 
 _SCOPE = """which jobs: by default those of the sites in ./workspace, and of those, root's or your own, whose containers
 Docker's default engine has; with --site only those of that site, wherever its config says that they run. A folder, such
@@ -79,7 +80,7 @@ def add_commands(commands: Commands) -> None:
     _add_gc(commands)
 
 
-def add_scope(parser: argparse.ArgumentParser) -> None:
+def add_scope(parser: Parser) -> None:
     """Add the options that ``scope.index_of`` reads."""
     parser.add_argument(
         "--site", metavar="CONFIG", action="append", help="only the jobs of the site with this config; repeatable"
@@ -89,15 +90,16 @@ def add_scope(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_job(parser: argparse.ArgumentParser, nargs: str | None = None) -> None:
+def add_job(parser: Parser, nargs: str | None = None) -> None:
     """Add the argument that names a job, or several."""
     action = parser.add_argument(
         "job", metavar="JOB", nargs=nargs, help="a job's id, the beginning of one, or SITE/JOB; or a site's folder"
     )
     completed_by(action, job_ids)
+    parser.hint = "list jobs by: flcore ps --all"
 
 
-def add_folder(parser: argparse.ArgumentParser) -> None:
+def add_folder(parser: Parser) -> None:
     """Add the argument that names a site's folder, to a command that takes no job."""
     parser.add_argument("folder", metavar="KIT", nargs="?", help="only the jobs of the site with this folder")
 
@@ -111,7 +113,7 @@ def job_ids(prefix: str, parsed_args: argparse.Namespace, **_: object) -> list[s
         return index.job_ids(prefix)
 
 
-def _add_scoped(commands: Commands, name: str, module: str, summary: str, epilog: str) -> argparse.ArgumentParser:
+def _add_scoped(commands: Commands, name: str, module: str, summary: str, epilog: str) -> Parser:
     """Add a command that a module's ``run`` does."""
 
     def run(args: argparse.Namespace) -> int:

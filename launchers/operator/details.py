@@ -67,6 +67,7 @@ class Report:
     def _facts(self) -> Iterator[tuple[str, str]]:
         view, history = self._view, self._view.history
         yield "name", history.name
+        yield "study", history.study
         yield "status", self._status()
         yield "reason", note_of(view)
         yield "began", self._moment(history.began_at)

@@ -16,6 +16,7 @@ def as_dict(view: JobView, now: float) -> dict[str, Any]:
         "job_id": history.job_id,
         "site": history.site,
         "name": history.name,
+        "study": history.study or None,
         "state": str(view.state),
         "active": view.is_active,
         "began_at": history.began_at or None,

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from flcore.job_launcher_spec import LAST_OUTPUT
+from flcore.job_reports import LAST_OUTPUT
 from flcore.plain_text import harmless
 
 from ..docker_state import DOCKER_STATE, TERMINAL_STATES
@@ -95,12 +95,15 @@ def status_of(view: JobView) -> tuple[str, str]:
 def duration_of(view: JobView, now: float) -> float | None:
     """Return for how many seconds a job ran, or has run until now; None if it never ran, or that is not known."""
     result = view.history.result
-    if result:
+    if result and result.duration is not None:
         return result.duration
-    started_at = next((entry.time for entry in view.history.states if entry.state == DOCKER_STATE.RUNNING), None)
-    if started_at is None or view.state in (*TERMINAL_STATES, LOST, ENDED, UNKNOWN):
-        return None
-    return max(0.0, now - started_at)
+    entered = {entry.state: entry.time for entry in reversed(view.history.states)}  # the first time of each
+    started_at = entered.get(DOCKER_STATE.RUNNING)
+    if result:  # of a launcher that knows no times
+        ended_at = entered.get(DOCKER_STATE.EXITED)
+    else:
+        ended_at = None if view.state in (*TERMINAL_STATES, LOST, ENDED, UNKNOWN) else now
+    return None if started_at is None or ended_at is None else max(0.0, ended_at - started_at)
 
 
 def note_of(view: JobView) -> str:

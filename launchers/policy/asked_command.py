@@ -9,12 +9,16 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
+from flcore.config.rules import Schema
 from flcore.job_meta import JobMeta, rejection
 
 from .argv_limits import check_words, split
 from .job_words import Word
 
 _NO_ENTRY_POINT = "must be a non-empty string, or a list of them"
+_WORD: Schema = {"type": "string", "pattern": r"\S"}
+COMMAND: Schema = {"anyOf": [_WORD, {"type": "array", "items": _WORD, "minItems": 1}]}
+"""What :func:`command_words` takes."""
 
 
 def asked_python(job_meta: JobMeta, word: Word, site: str, allowed: Collection[str]) -> str:

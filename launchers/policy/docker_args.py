@@ -1,6 +1,6 @@
-"""Checking what a site's config says of its jobs' containers, and finding what of it is insecure. Pure.
+"""The rules for what a site's config says of its jobs' containers, and what of it is insecure. Pure.
 
-Each check raises ValueError naming the key and the value.
+Each rule raises ValueError naming the key and the value.
 """
 
 from __future__ import annotations
@@ -11,8 +11,10 @@ from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from flcore.config.argument_rules import ABSOLUTE_PATH
 from flcore.config.problems import Problems
-from flcore.config.sizes import parse_size
+from flcore.config.rules import Schema, rule, whole
+from flcore.config.sizes import parse_size, size_schema
 from flcore.job_meta import FOLDERS_OF_SITES
 from flcore.workspace import STATE_DIR
 
@@ -56,6 +58,23 @@ _HOST_S_OWN = frozenset(PurePosixPath("/", folder) for folder in ("", *_FOLDERS.
 _ALL_BELOW = tuple(map(PurePosixPath, ("/dev", "/proc", "/root", "/sys", "/var/lib/docker", "/var/lib/containerd")))
 
 
+_KEY_OF_PATH: Schema = {"pattern": "^/"}
+_TMPFS_SIZE: Schema = {"anyOf": [size_schema(), {"type": "string", "pattern": "^[1-9][0-9]{0,14}(Ki|Mi|Gi|Ti)?,exec$"}]}
+_MOUNT: Schema = {
+    "type": "object",
+    "properties": {"source": ABSOLUTE_PATH, "target": ABSOLUTE_PATH, "read_only": {"type": "boolean"}},
+    "required": ["source", "target"],
+    "additionalProperties": False,
+}
+_ENGINE_TLS: Schema = {
+    "type": ["object", "null"],
+    "properties": dict.fromkeys(EngineTls._fields, ABSOLUTE_PATH),
+    "additionalProperties": False,
+    "dependentRequired": {"cert": ["key"], "key": ["cert"]},
+}
+
+
+@rule({"type": "string", "pattern": whole(_USER)})
 def user(key: str, value: Any) -> str:
     """Return a ``uid:gid``."""
     if not isinstance(value, str) or not _USER.fullmatch(value):
@@ -63,6 +82,7 @@ def user(key: str, value: Any) -> str:
     return value
 
 
+@rule({"type": "string", "pattern": whole(_USERS)})
 def user_range(key: str, value: Any) -> range:
     """Return uids, from a first and a last one, none of which is root's."""
     match = _USERS.fullmatch(value) if isinstance(value, str) else None
@@ -72,12 +92,14 @@ def user_range(key: str, value: Any) -> range:
     return range(first, last + 1)
 
 
+@rule({"type": "string", "pattern": whole(_NETWORK)})
 def network(key: str, value: Any) -> str:
     if not isinstance(value, str) or not _NETWORK.fullmatch(value):
         raise ValueError(f"{key} must be a network's name, got {value!r}")
     return value
 
 
+@rule({"type": "array", "items": {"type": "string", "pattern": whole(_CAPABILITY)}})
 def capabilities(key: str, value: Any) -> tuple[str, ...]:
     """Return names of capabilities, without ``CAP_``."""
     names = [_CAPABILITY.fullmatch(name) for name in texts(key, value)]
@@ -86,6 +108,7 @@ def capabilities(key: str, value: Any) -> tuple[str, ...]:
     return tuple(match[1] for match in names if match)
 
 
+@rule({"type": "array", "items": {"type": "string", "pattern": whole(_SECURITY_OPTION)}})
 def security_options(key: str, value: Any) -> tuple[str, ...]:
     for option in texts(key, value):
         if not _SECURITY_OPTION.fullmatch(option):
@@ -93,6 +116,7 @@ def security_options(key: str, value: Any) -> tuple[str, ...]:
     return tuple(value)
 
 
+@rule({"type": "object", "propertyNames": _KEY_OF_PATH, "additionalProperties": ABSOLUTE_PATH})
 def host_paths(key: str, value: Any) -> dict[str, str]:
     """Return ``path here -> path on the engine's host``."""
     if not isinstance(value, Mapping):
@@ -100,6 +124,7 @@ def host_paths(key: str, value: Any) -> dict[str, str]:
     return {absolute_path(key, here): absolute_path(f"{key}.{here}", there) for here, there in value.items()}
 
 
+@rule({"enum": ["", "host"]})
 def name_space(key: str, value: Any) -> str:
     """Return a container's mode for one kind of namespaces; empty is its own."""
     if value not in ("", "host"):
@@ -107,6 +132,7 @@ def name_space(key: str, value: Any) -> str:
     return str(value)
 
 
+@rule({"type": "object", "propertyNames": _KEY_OF_PATH, "additionalProperties": _TMPFS_SIZE})
 def tmpfs(key: str, value: Any) -> dict[str, str]:
     """Return ``path -> options`` of folders in memory, from ``path -> size``, such as ``"1Gi"`` or ``"1Gi,exec"``."""
     if not isinstance(value, Mapping):
@@ -123,6 +149,7 @@ def _tmpfs_options(key: str, value: Any) -> str:
     return f"size={size},mode=1777" + (match[2] or "" if match else "")
 
 
+@rule({"type": "array", "items": _MOUNT})
 def mounts(key: str, value: Any) -> tuple[Mount, ...]:
     """Return mounts from objects with ``source``, ``target``, and ``read_only`` (true where it is not said)."""
     if not isinstance(value, list | tuple):
@@ -140,6 +167,7 @@ def _parse_mount(key: str, value: Any) -> Mount:
     )
 
 
+@rule(_ENGINE_TLS)
 def engine_tls(key: str, value: Any, docker_host: Any) -> EngineTls | None:
     """Return the files by which an engine is asked by TLS. They are read when it is asked."""
     if value is None:
@@ -153,10 +181,12 @@ def engine_tls(key: str, value: Any, docker_host: Any) -> EngineTls | None:
     return EngineTls(**{name: host_path(f"{key}.{name}", path) for name, path in value.items()})
 
 
+@rule({"type": "string"})
 def optional_text(key: str, value: Any) -> str:
     return text(key, value) if value != "" else ""
 
 
+@rule({"type": "array", "items": {"enum": list(INSECURE_KEYS)}})
 def insecure_keys(key: str, value: Any) -> frozenset[str]:
     """Return the keys whose insecure values a site accepts."""
     return some_of(key, value, INSECURE_KEYS, "must name keys that can be insecure, of")

@@ -5,12 +5,20 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from flcore.config.rules import Schema, whole
+
 ALL_GPUS = "all"
 """In place of a list: those that can be found."""
 
 _INDEX = re.compile(r"0|[1-9][0-9]{0,2}", re.ASCII)
 _UUID = re.compile(r"(GPU|MIG)-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
 """Whole and in lower case, so that a device has one name only."""
+_LISTS: list[Schema] = [
+    {"type": "array", "items": {"type": "string", "pattern": whole(kind)}, "uniqueItems": True}
+    for kind in (_INDEX, _UUID)
+]
+GPU_IDS: Schema = {"anyOf": [{"const": ALL_GPUS}, *_LISTS]}
+"""What :func:`parse_gpu_ids` takes, or ALL_GPUS."""
 
 
 def parse_gpu_ids(value: Any) -> tuple[str, ...]:

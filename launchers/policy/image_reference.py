@@ -12,6 +12,8 @@ from collections.abc import Iterable
 from fnmatch import fnmatchcase
 from typing import NamedTuple, Self
 
+from flcore.config.rules import Schema, whole
+
 DOCKER_HUB = "docker.io"
 _HUB_HOSTS = (DOCKER_HUB, f"index.{DOCKER_HUB}")
 _LENGTH = 255
@@ -23,6 +25,8 @@ _IMAGE_NAME = re.compile(rf"({_HOST}/)?{_COMPONENT}(/{_COMPONENT})*(:{_TAG})?(@{
 _ID = re.compile(r"(sha256:)?[0-9a-f]{1,64}", re.ASCII)
 """What an engine may take for an id, or the beginning of one: it would find whatever image is there."""
 _PATTERN = re.compile(rf"[A-Za-z0-9._/:*?\[\]!-]+(@{_DIGEST})?", re.ASCII)
+IMAGE_RULE: Schema = {"type": "string", "pattern": whole(_PATTERN)}
+"""What :meth:`ImageRule.parse` takes."""
 
 
 class _Parts(NamedTuple):

@@ -7,6 +7,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
+from flcore.config.argument_rules import ABSOLUTE_PATH
+from flcore.config.rules import Schema, rule
+
 from ..container_spec import Isolation, Mount
 
 IN_MEMORY = "/tmp"  # noqa: S108 - of the container
@@ -15,6 +18,7 @@ OWN_FOLDER = "."
 HOME, USER, LOGNAME = VARIABLES = ("HOME", "USER", "LOGNAME")
 
 _PATH = re.compile(r"/[^:\x00-\x1f\x7f]*")
+_HOME: Schema = {"anyOf": [{"const": OWN_FOLDER}, ABSOLUTE_PATH, {"type": "null"}]}
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,31}", re.ASCII)
 _WELL_KNOWN = {0: "root", 65534: "nobody"}
 """By uid, what most images call a user."""
@@ -23,6 +27,7 @@ _MOST_DIGITS = 16
 """Of a uid; an image may have more, and nobody is to count them."""
 
 
+@rule(_HOME)
 def home(key: str, value: Any, env: Mapping[str, str], isolation: Isolation, mounts: Sequence[Mount]) -> str:
     """Return where jobs have their home: a path in their containers, or ``OWN_FOLDER``; None is the better of these.
 

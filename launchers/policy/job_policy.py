@@ -15,7 +15,8 @@ from itertools import pairwise
 from typing import Any
 
 from flcore.config.problems import Problems
-from flcore.config.sizes import UNITS, parse_size, size_in_words
+from flcore.config.rules import Schema, or_null
+from flcore.config.sizes import UNITS, parse_size, size_in_words, size_schema
 from flcore.fl_constant import JobConstants
 from flcore.job_meta import JobMeta, check_metadata, get_deployments, get_job_id, get_object, rejection
 
@@ -27,6 +28,7 @@ from .job_words import Word, read_words
 MIN_MEMORY = 6 << 20
 """Bytes. Docker refuses less."""
 
+_FEWEST_CPUS, _MOST_CPUS = 0.01, 4096
 _MAX_GPU_MEMORY = 1 << 20
 """GiB; beyond, nobody means it."""
 _NAME_LENGTH = 63
@@ -38,6 +40,8 @@ _RESERVED_VARIABLE = re.compile(
     re.IGNORECASE,
 )
 _DOCKER_S_SIZE = re.compile(r"([0-9]{1,19})(\.[0-9]{1,19})?([kmgt]?)b?", re.ASCII | re.IGNORECASE)
+_AS_DOCKER_SAYS = "^[0-9]{1,19}([.][0-9]{1,19})?[kmgtKMGT]?[bB]?$"
+"""The same for a schema, whose patterns heed capitals."""
 
 _ONLY_IF_ASKED = frozenset({"num_of_gpus"})
 """What a job gets none of unless it asks or the site has a default; of the others, the limit."""
@@ -308,8 +312,8 @@ def _parse_gpus(value: Any) -> int:
 
 
 def _parse_cpus(value: Any) -> float:
-    if type(value) not in (int, float) or not 0.01 <= value <= 4096:
-        raise ValueError("must be a number of processors, 0.01 at least")
+    if type(value) not in (int, float) or not _FEWEST_CPUS <= value <= _MOST_CPUS:
+        raise ValueError(f"must be a number of processors, {_FEWEST_CPUS} at least")
     return float(value)
 
 
@@ -351,5 +355,18 @@ _PARSERS: dict[str, Callable[[Any], float]] = {
     "shm_size": _parse_shm_size,
     "num_of_gpus": _parse_gpus,
 }
+_SHM_SIZE: Schema = {"anyOf": [size_schema(), {"type": "string", "pattern": _AS_DOCKER_SAYS}]}
+_SCHEMAS: dict[str, Schema] = {
+    "num_of_cpus": {"type": "number", "minimum": _FEWEST_CPUS, "maximum": _MOST_CPUS},
+    "memory": size_schema(MIN_MEMORY),
+    "shm_size": _SHM_SIZE,
+    "num_of_gpus": {"type": "integer", "minimum": 0},
+}
+RESOURCES: Schema = {
+    "type": "object",
+    "properties": {name: or_null(_SCHEMAS[name]) for name in _PARSERS},
+    "additionalProperties": False,
+}
+"""What :func:`parse_resources` takes."""
 _AS_JOBS_SAY: dict[str, Callable[[Any], float]] = {"shm_size": _parse_jobs_shm_size}
 """What a job may say in more ways than a site."""

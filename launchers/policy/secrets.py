@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
+from flcore.config.argument_rules import ABSOLUTE_PATH
+from flcore.config.rules import Schema, whole
 from flcore.config.strict_json import shown
 from flcore.errors import JobLaunchError
 
@@ -17,6 +19,19 @@ from .argv_limits import VARIABLE_NAME, check_words
 SECRET_PREFIX = "FLCORE_SECRET_"  # noqa: S105 - a variable's name
 
 _SECRET_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", re.ASCII)
+_VARIABLE: Schema = {"type": "string", "pattern": whole(VARIABLE_NAME)}
+_SECRET: Schema = {
+    "type": "object",
+    "properties": {"file": ABSOLUTE_PATH, "env": _VARIABLE, "to_env": _VARIABLE},
+    "additionalProperties": False,
+    "oneOf": [{"required": ["file"]}, {"required": ["env"]}],
+}
+SECRETS: Schema = {
+    "type": "object",
+    "propertyNames": {"pattern": whole(_SECRET_NAME)},
+    "additionalProperties": _SECRET,
+}
+"""What :func:`parse_secrets` takes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +84,13 @@ def parse_secrets(key: str, value: Any) -> tuple[Secret, ...]:
 
 
 def _parse_secret(key: str, name: str, value: Any) -> Secret:
-    known = {"file", "env", "to_env"}
     if not _SECRET_NAME.fullmatch(name):
         raise ValueError(f"{key}: a name is 1 to 64 letters, digits, '.', '_' or '-', a letter or digit first")
-    if not isinstance(value, Mapping) or not set(value) <= known or len({"file", "env"} & set(value)) != 1:
+    if (
+        not isinstance(value, Mapping)
+        or not value.keys() <= _SECRET["properties"].keys()
+        or len({"file", "env"} & set(value)) != 1
+    ):
         raise ValueError(f'{key} must be {{"file": …}} or {{"env": …}}, each perhaps with "to_env", got {_keys(value)}')
     for what in value.keys() - {"file"}:
         if not isinstance(value[what], str) or not VARIABLE_NAME.fullmatch(value[what]):

@@ -40,6 +40,8 @@ from .end_marks import EndMarks
 from .record_lines import fields_in, is_cut_off, is_number
 from .site_id import made_site_id
 
+__all__ = ["JobIdentity"]
+
 logger = logging.getLogger(__name__)
 
 _FILE_MODE = 0o600
@@ -61,10 +63,13 @@ class JobIdentity:
     """Which job, of which site, in which container."""
 
     job_id: str
+    """Which job."""
     site: str
+    """At which site."""
     container_name: str
+    """The container's name; of a local process, what the launcher calls it."""
     container_id: str = ""
-    """Empty until there is a container."""
+    """The runtime's id of it; empty until there is a container."""
     nonce: str = ""
     """What the container's label says too, and no other's; empty for one that no launcher made."""
 

@@ -11,6 +11,7 @@ from flcore.cli.command import EXIT_OK, Commands, add_command, whole_number
 from flcore.cli.streams import tell, write_bytes
 from flcore.disk.safe_files import write_output
 from flcore.errors import ConfigError
+from flcore.extras import how_to_install
 
 from ..operator.commands import add_folder, add_job, add_scope
 
@@ -115,7 +116,7 @@ def _needing_extra() -> Iterator[None]:
     try:
         yield
     except ImportError as error:
-        raise ConfigError(f"{error.name} is not installed: pip install 'flcore[web]'") from error
+        raise ConfigError(f"{error.name} is not installed: {how_to_install('web')}") from error
 
 
 def _port(text: str) -> int:

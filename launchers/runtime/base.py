@@ -13,6 +13,20 @@ from ..container_spec import LABEL_NONCE, ContainerSpec
 from ..docker_state import DOCKER_STATE, ContainerState
 from .engine_traits import EngineTraits
 
+__all__ = [
+    "MAX_PASSWD",
+    "ContainerSummary",
+    "ContainerUsage",
+    "EventStream",
+    "FoundImage",
+    "OutputChunk",
+    "OutputStream",
+    "PullProgress",
+    "PullStatus",
+    "PullStream",
+    "Runtime",
+]
+
 MAX_PASSWD = 256 << 10
 """Bytes of an ``/etc/passwd`` that is looked at."""
 
@@ -22,10 +36,13 @@ class ContainerSummary:
     """One line of a list."""
 
     id: str
+    """The runtime's own, which is never given to another container."""
     name: str
+    """As it was asked for."""
     state: DOCKER_STATE | None
     """None where the engine's word for it is not known."""
     labels: Mapping[str, str]
+    """As they were asked for; an image may have added others."""
     created_at: float | None = None
     """Seconds since the epoch; None where the runtime does not say."""
 
@@ -52,6 +69,7 @@ class FoundImage(NamedTuple):
     """An image that is there."""
 
     id: str
+    """What a container is made from."""
     digests: frozenset[str]
     """Its own, and those of the registries that it came from or went to."""
 
@@ -62,6 +80,7 @@ class OutputChunk(NamedTuple):
     position: str
     """Where in the output it stands: as a text, never less than that of a piece before it."""
     data: bytes
+    """What was written: whole lines, or a piece of a long one."""
 
 
 OutputStream = AbstractContextManager[Iterator[OutputChunk]]
@@ -85,9 +104,13 @@ class PullStatus:
     """Docker's words for what a launcher needs to know of a layer."""
 
     DOWNLOADING = "Downloading"
+    """Its bytes come."""
     DOWNLOAD_COMPLETE = "Download complete"
+    """All its bytes have come."""
     PULL_COMPLETE = "Pull complete"
+    """It is there."""
     ALREADY_EXISTS = "Already exists"
+    """It was there before."""
 
 
 class PullStream(Protocol):

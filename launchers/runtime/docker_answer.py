@@ -22,6 +22,7 @@ from flcore.errors import (
     NetworkError,
     RuntimeRefusedError,
 )
+from flcore.extras import how_to_install
 
 from ..docker_state import DOCKER_STATE, ContainerState
 from .base import ContainerSummary, ContainerUsage, FoundImage, OutputChunk
@@ -294,7 +295,7 @@ def no_answer(error: BaseException, address: str, *, is_told: bool = False) -> s
 def _way_out(error: BaseException, address: str) -> str:
     root = _root(error)
     if "paramiko" in str(root):
-        return "by 'ssh://' it is asked with: pip install 'flcore[ssh]'"
+        return f"by 'ssh://' it is asked with: {how_to_install('ssh')}"
     if address.startswith("ssh://"):  # a login, a host's key, a command or an engine may be missing there
         return f"this must answer, and ask nothing: ssh {address} docker version"
     if _WANTS_TLS in str(root):

@@ -11,6 +11,8 @@ from flcore.job_launcher_spec import Check
 
 from .docker_dialect import PODMAN, dialect_of
 
+__all__ = ["NO_SHIFT", "TRAITS", "UNASKED", "EngineTraits", "Shift"]
+
 _LIMITS = {
     "memory_limit": "MemoryLimit",
     "pids_limit": "PidsLimit",
@@ -46,10 +48,13 @@ class Shift(NamedTuple):
     """What the host adds to the ids of a container's users."""
 
     uid: int = 0
+    """To a uid."""
     gid: int = 0
+    """To a gid."""
 
 
 NO_SHIFT = Shift()
+"""A container's users are the host's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +62,9 @@ class EngineTraits:
     """What an engine said of itself."""
 
     name: str
+    """What it is called, such as ``Docker Engine``."""
     version: str = ""
+    """Its release; empty where it has not told."""
     has: frozenset[str] = frozenset()
     """Which of ``TRAITS``."""
     shift: Shift | None = NO_SHIFT

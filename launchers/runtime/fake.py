@@ -40,7 +40,7 @@ __all__ = ["FakeContainer", "FakePull", "FakeRuntime"]
 
 
 class FakeRuntime:
-    """Containers in memory. Its attributes are the test's to set, at any time and from any thread.
+    """Containers in memory: a ``Runtime``. Its attributes are the test's to set, at any time and from any thread.
 
     Args:
         images: the images that are there; None is all.
@@ -112,9 +112,11 @@ class FakeRuntime:
         self.exit(name, 137)
 
     def pause(self, name: str) -> None:
+        """Do as ``docker pause`` does."""
         self._enter(self.container(name), DOCKER_STATE.PAUSED)
 
     def unpause(self, name: str) -> None:
+        """Do as ``docker unpause`` does."""
         self._enter(self.container(name), DOCKER_STATE.RUNNING)
 
     def write(self, name: str, output: bytes) -> None:
@@ -143,7 +145,7 @@ class FakeRuntime:
         if not reachable:
             self.close_events()
             for pull in list(self.pulls):
-                pull.fail(self._unavailable())
+                pull.fail(_unavailable(self))
             with self._changed:
                 self._changed.notify_all()
 
@@ -284,10 +286,7 @@ class FakeRuntime:
 
     def _answer(self) -> None:
         if not self.reachable:
-            raise self._unavailable()
-
-    def _unavailable(self) -> RuntimeUnavailableError:
-        return RuntimeUnavailableError(f"{self.name} does not answer")
+            raise _unavailable(self)
 
     def _begin_pull(self, pull: FakePull) -> None:
         with self._engine():
@@ -339,6 +338,10 @@ class FakeRuntime:
         if not self.drop_events:
             for stream in self._streams:
                 stream.put(container_id)
+
+
+def _unavailable(runtime: FakeRuntime) -> RuntimeUnavailableError:
+    return RuntimeUnavailableError(f"{runtime.name} does not answer")
 
 
 def _checks(runtime: FakeRuntime, image: str | None, network: str | None) -> Iterator[Check]:

@@ -18,21 +18,29 @@ class FakeContainer:
     """One container. Without a process it can be neither paused nor ended: what asks for that returns False then."""
 
     id: str
+    """As a real engine's: 64 hexadecimal digits."""
     spec: ContainerSpec
+    """What it was made by."""
     state: ContainerState
+    """What an inspection says."""
     output: bytes = b""
+    """What it has written so far."""
     used: ContainerUsage = _NO_USAGE
+    """What it has used so far."""
 
     @property
     def has_process(self) -> bool:
+        """Whether it was started and has not ended."""
         return self.state.state in _HAS_A_PROCESS
 
     @property
     def summary(self) -> ContainerSummary:
+        """Its line of a list."""
         state, spec = self.state, self.spec
         return ContainerSummary(self.id, spec.name, state.state, spec.labels, state.created_at)
 
     def start(self) -> None:
+        """Have a process from now on."""
         self.state = replace(self.state, state=DOCKER_STATE.RUNNING, started_at=time.time())
 
     def fail_to_start(self, error: Exception) -> None:
@@ -40,12 +48,14 @@ class FakeContainer:
         self.state = replace(self.state, exit_code=127, error=str(error))
 
     def enter(self, state: DOCKER_STATE) -> bool:
+        """Enter another state with the process that it has."""
         if not self.has_process:
             return False
         self.state = replace(self.state, state=state)
         return True
 
     def end(self, exit_code: int, oom_killed: bool = False) -> bool:
+        """End the process."""
         if not self.has_process:
             return False
         exited = replace(self.state, state=DOCKER_STATE.EXITED, finished_at=time.time())

@@ -5,9 +5,8 @@ from __future__ import annotations
 from contextlib import closing
 from pathlib import Path
 
-import docker
-
-from configs.docker import prepare
+from launchers.first_site import python_image
+from launchers.runtime.docker import DockerRuntime
 
 from .environments import Flare
 
@@ -19,27 +18,31 @@ WITHOUT = ("__editable__*", "flcore-*", "pip", "pip-*", "setuptools", "setuptool
 def image(flare: Flare, docker_host: str) -> str:
     """Return the image's name; make it if it is missing, which takes half a minute."""
     contents = contents_of(flare)
-    repository = f"{REPOSITORY}-{flare.version}-{prepare.fingerprint(flare.python)[:4]}"
+    repository = f"{REPOSITORY}-{flare.version}-{python_image.fingerprint(flare.python)[:4]}"
     tag = _fingerprint(flare, contents)
-    with closing(docker.DockerClient(docker_host)) as client:
-        if not prepare.exists(client, f"{repository}:{tag}"):
-            print(f"making the image {repository}:{tag}", flush=True)
-            prepare.import_image(client, repository, tag, contents)
-            prepare.drop_older(client, repository, tag)
-    return f"{repository}:{tag}"
+    name = f"{repository}:{tag}"
+    with closing(DockerRuntime(docker_host)) as engine:
+        if engine.images.find(name) is None:
+            print(f"making the image {name}", flush=True)
+            python_image.import_image(engine.images, name, contents)
+            engine.images.remove_older(name, python_image.FINGERPRINT)
+    return name
 
 
-def contents_of(flare: Flare) -> prepare.Contents:
+def contents_of(flare: Flare) -> python_image.Contents:
     """Return what is in it."""
     # Launchers name the interpreter in many ways: by a fixed path, by its bare name, and by the path of their own.
-    paths = ["/usr/local/bin/python", *(flare.command(name) for name in ("python", "python3", prepare.PYTHON.name))]
-    links = dict.fromkeys(paths, f"/usr/local/bin/{prepare.PYTHON.name}")
-    commands = (*prepare.COMMANDS, "bash")
-    return prepare.Contents(commands, flare.packages, links, WITHOUT)
+    paths = [
+        "/usr/local/bin/python",
+        *(flare.command(name) for name in ("python", "python3", python_image.PYTHON.name)),
+    ]
+    links = dict.fromkeys(paths, f"/usr/local/bin/{python_image.PYTHON.name}")
+    commands = (*python_image.COMMANDS, "bash")
+    return python_image.Contents(commands, flare.packages, links, WITHOUT)
 
 
-def _fingerprint(flare: Flare, contents: prepare.Contents) -> str:
+def _fingerprint(flare: Flare, contents: python_image.Contents) -> str:
     """Return what changes whenever the recipe or a package's version does."""
-    recipes = [Path(prepare.__file__).read_text(), Path(__file__).read_text()]
+    recipes = [Path(python_image.__file__).read_text(), Path(__file__).read_text()]
     packages = sorted(path.name for path in flare.packages.glob("*.dist-info"))
-    return prepare.fingerprint(recipes, packages, contents.links, prepare.PYTHON)
+    return python_image.fingerprint(recipes, packages, contents.links, python_image.PYTHON)

@@ -19,7 +19,8 @@ from typing import Any
 
 import docker
 
-from configs.docker import prepare
+from launchers.first_site import python_image
+from launchers.runtime.docker import DockerRuntime
 from tests.engines.roots import Root
 
 from .environments import Flare
@@ -62,14 +63,15 @@ def torch_image(flare: Flare, docker_host: str) -> str:
     """Return the image's name; make it if it is missing, which takes a minute or two."""
     base, root = image(flare, docker_host), Root(SUITES[sys.version_info[:2]], _DEBIAN_PACKAGES)
     repository = base.partition(":")[0].replace(REPOSITORY, f"{REPOSITORY}-torch", 1)
-    recipes = [Path(path).read_text() for path in (__file__, prepare.__file__)]
-    tag = prepare.fingerprint(recipes, base, root.path.name)
+    recipes = [Path(path).read_text() for path in (__file__, python_image.__file__)]
+    tag = python_image.fingerprint(recipes, base, root.path.name)
     with closing(docker.DockerClient(docker_host, timeout=_TIMEOUT)) as client:
-        if not prepare.exists(client, f"{repository}:{tag}"):
+        images = DockerRuntime(client=client).images
+        if images.find(f"{repository}:{tag}") is None:
             began = time.monotonic()
             root.make()
             _add(client, base, root.path, _libraries(root.path, flare), f"{repository}:{tag}")
-            prepare.drop_older(client, repository, tag)
+            images.remove_older(f"{repository}:{tag}", python_image.FINGERPRINT)
             size = client.images.get(f"{repository}:{tag}").attrs["Size"] / 1e6
             print(f"made {repository}:{tag}, {size:.0f} MB, in {time.monotonic() - began:.0f} s", flush=True)
     return f"{repository}:{tag}"
@@ -82,9 +84,9 @@ def _libraries(root: Path, flare: Flare) -> dict[str, Path]:
     # BLAS is in a folder of its own, where the loader would find it if the packages' scripts had run.
     folders = {f"/{path.parent.relative_to(root)}" for path in root.glob("usr/lib/*/*/lib*.so.*")}
     ldd = ["chroot", str(root), "env", f"LD_LIBRARY_PATH={':'.join(sorted(folders))}", "ldd"]
-    there = prepare.libraries_of(contents_of(flare))
+    there = python_image.libraries_of(contents_of(flare))
     home = next(Path(name).parent for name in there if name.endswith("/libc.so.6"))
-    linked = prepare.linked_libraries(inside, ldd)
+    linked = python_image.linked_libraries(inside, ldd)
     needed = {str(home / name): root / str(path).lstrip("/") for name, path in linked.items()}
     # What PyTorch opens by a link of its own, so that no binary names it.
     needed |= {str(home / path.readlink().name): path for path in modules if path.is_symlink()}
@@ -101,23 +103,23 @@ def _add(client: docker.DockerClient, base: str, root: Path, libraries: dict[str
             container.put_archive("/", file)
         container.start()
         if container.wait()["StatusCode"]:
-            raise prepare.PrepareError(f"PyTorch does not work in {name}: {container.logs().decode()}")
-        container.commit(*name.split(":"), changes=prepare.CHANGES)
+            raise RuntimeError(f"PyTorch does not work in {name}: {container.logs().decode()}")
+        container.commit(*name.split(":"), changes=python_image.CHANGES)
     finally:
         container.remove(force=True)
 
 
 def _write_tar(file: Any, root: Path, libraries: dict[str, Path]) -> None:
-    site = Path("usr/local", sys.platlibdir, prepare.STDLIB.name, "site-packages/debian.pth")
+    site = Path("usr/local", sys.platlibdir, python_image.STDLIB.name, "site-packages/debian.pth")
     with tempfile.NamedTemporaryFile("w") as path_file, tarfile.open(fileobj=file, mode="w") as tar:
         path_file.write(_PATH_FILE)
         path_file.flush()
-        tar.add(path_file.name, str(site), filter=prepare.as_roots)
+        tar.add(path_file.name, str(site), filter=python_image.as_roots)
         for name in _WANTED:
             tar.add(root / _PACKAGES / name, str(_PACKAGES / name), filter=_needed)
         for name, path in libraries.items():
-            tar.add(path.resolve(), name, filter=prepare.as_roots)
+            tar.add(path.resolve(), name, filter=python_image.as_roots)
 
 
 def _needed(member: tarfile.TarInfo) -> tarfile.TarInfo | None:
-    return None if _NOT_NEEDED("", [Path(member.name).name]) else prepare.as_roots(member)
+    return None if _NOT_NEEDED("", [Path(member.name).name]) else python_image.as_roots(member)

@@ -219,6 +219,16 @@ def told_bare(module: Module) -> Iterator[tuple[str, int]]:
                     yield ast.unparse(node), handler.lineno
 
 
+def test_nobody_says_by_himself_how_an_extra_is_got() -> None:
+    """Not all have flcore from an index, and not all have a pip: ``flcore.extras`` knows."""
+    check_none(
+        f"{m.path}:{node.lineno}: {node.value}"
+        for m in modules(*PRODUCT)
+        for node in m.nodes
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and "pip install" in node.value
+    )
+
+
 def reached_for(module: Module) -> Iterator[tuple[str, int]]:
     own = set(defined(module))
     for node in module.nodes:

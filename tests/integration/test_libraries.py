@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 
-from configs.docker import prepare
 from flcore import JobReturnCode
+from launchers.first_site import python_image
+from launchers.runtime.docker import DockerRuntime
 from tests.environments import ROOT, environment
 
 from .conftest import Lab
@@ -63,14 +64,15 @@ print(json.dumps({"is_whole": is_whole, "at": str(path), "assets": str(assets)})
 @pytest.fixture(scope="module")
 def image(docker_client: Any) -> str:
     python = environment(ROOT / "build/libraries", *LIBRARIES)
-    packages = python.parent.parent / "lib" / Path(prepare.STDLIB).name / "site-packages"
-    contents = prepare.Contents(packages=packages, without=("pip", "pip-*", "setuptools", "setuptools-*", "tests"))
+    packages = python.parent.parent / "lib" / Path(python_image.STDLIB).name / "site-packages"
+    contents = python_image.Contents(packages=packages, without=("pip", "pip-*", "setuptools", "setuptools-*", "tests"))
     versions = sorted(path.name for path in packages.glob("*.dist-info"))
-    tag = prepare.fingerprint(Path(prepare.__file__).read_text(), versions, sys.version)
-    if not prepare.exists(docker_client, f"{REPOSITORY}:{tag}"):
-        prepare.import_image(docker_client, REPOSITORY, tag, contents)
-        prepare.drop_older(docker_client, REPOSITORY, tag)
-    return f"{REPOSITORY}:{tag}"
+    tag = python_image.fingerprint(Path(python_image.__file__).read_text(), versions, sys.version)
+    name, images = f"{REPOSITORY}:{tag}", DockerRuntime(client=docker_client).images
+    if images.find(name) is None:
+        python_image.import_image(images, name, contents)
+        images.remove_older(name, python_image.FINGERPRINT)
+    return name
 
 
 def said(lab: Lab, program: str, **keys: Any) -> dict[str, Any]:

@@ -2,54 +2,46 @@
 
 from __future__ import annotations
 
+import json
 import os
-import re
 import shlex
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 
 from tests.kit_folder import make_kit
+from tests.pages import BLOCKS, README, ROOT, TUTORIALS, Block, save_files
 
-ROOT = Path(__file__).parents[2]
-FENCE = re.compile(r"^```(\w+)(?: (\S+))?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 TWO_COMMANDS = ("make demo", "make test")
-
-
-README = ROOT / "README.md"
-PAGES = (README, *sorted((ROOT / "docs").rglob("*.md")))
-"""A prompt stands before what was typed with what it printed: that is not typed again."""
-
-
-class Block(NamedTuple):
-    """A fenced block: a file of that name, or without a name, a script to run or commands to type."""
-
-    page: str
-    language: str
-    name: str
-    text: str
-
-
-BLOCKS = [Block(page.stem, *match.groups(default="")) for page in PAGES for match in FENCE.finditer(page.read_text())]
 SCRIPTS = [block for block in BLOCKS if block.language == "python" and not block.name]
 COMMANDS = [
     line
     for block in BLOCKS
-    if block.language == "console" and not block.text.startswith("$")
+    if block.language == "console" and block.page not in {page.stem for page in TUTORIALS}
     for line in block.text.splitlines()
+    if not block.text.startswith("$ ")  # a prompt stands before what was typed with what it printed
 ]
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A folder with all the files that the pages say to save."""
-    for block in BLOCKS:
-        if block.name:
-            (tmp_path / block.name).write_text(block.text)
+    save_files(tmp_path)
+    (tmp_path / "configs").symlink_to(ROOT / "configs")
     return tmp_path
+
+
+@pytest.fixture
+def config(folder: Path) -> Path:
+    """The README's config, with the component that the README adds to it."""
+    (added,) = [json.loads(block.text) for block in BLOCKS if block[:3] == ("README", "json", "")]
+    path = folder / "site-1.json"
+    config = json.loads(path.read_text())
+    path.write_text(json.dumps({**config, "components": [*config["components"], added]}))
+    return path
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.page)
@@ -71,11 +63,17 @@ def test_the_unit_test_passes(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("line", [line for line in COMMANDS if not line.startswith(TWO_COMMANDS)])
-def test_commands_work(line: str, tmp_path: Path) -> None:
-    command = line.replace(".venv/bin/flcore", f"{shlex.quote(sys.executable)} -m flcore")
-    if " run " in command:
-        command += f" --workspace {shlex.quote(str(tmp_path))}"
-    run(["bash", "-c", command], ROOT)
+def test_commands_work(line: str, folder: Path, docker_client: Any) -> None:
+    command = line.removeprefix(".venv/bin/").replace("flcore", f"{shlex.quote(sys.executable)} -m flcore", 1)
+    if "configs/" in command and " run " in command:
+        command += " --workspace workspace"
+    run(["bash", "-c", command], folder)
+
+
+def test_the_readmes_component_hears_of_the_readmes_job(config: Path, docker_client: Any) -> None:
+    run([sys.executable, "-m", "flcore", "run", "hello", "--site", config.name], config.parent)
+    states = [line.split(maxsplit=1)[1] for line in (config.parent / "audit.log").read_text().splitlines()]
+    assert states == ["None -> created", "created -> running", "running -> exited"]
 
 
 def test_a_kit_can_be_set_up_as_the_readme_says(tmp_path: Path, docker_client: Any) -> None:
@@ -94,11 +92,10 @@ def test_two_commands_are_promised() -> None:
     assert tuple(line.partition("  ")[0] for line in COMMANDS if line.startswith("make")) == TWO_COMMANDS
 
 
-def test_a_broken_config_gives_the_errors_that_the_readme_shows(folder: Path) -> None:
-    config = folder / "site-1.json"
+def test_a_broken_config_gives_the_errors_that_the_readme_shows(config: Path) -> None:
     config.write_text(config.read_text().replace('"image"', '"imgae"').replace('"path": "$', '"paht": "$'))
     command = [sys.executable, "-m", "flcore", "check", config.name]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, cwd=config.parent, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 2
     assert done.stderr in README.read_text()
 

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import json
-import shutil
-import subprocess
-import sys
-import sysconfig
-import tarfile
-import zipfile
 from pathlib import Path
 
 import pytest
 
+from tests.environments import ROOT
 from tests.kit_folder import make_kit
+from tests.release.checks import PACKAGES, names_in_sdist, names_in_wheel
+from tests.release.long_description import FILE
+from tests.release.sources import files_of
 
-ROOT = Path(__file__).resolve().parents[2]
-PACKAGES = ("flcore", "launchers")
+from .conftest import run
+
 _OF_FLARE = {f"flare.{name}" for name in ("job_failure", "job_handle", "key_watch", "kit_launcher")}
 NEED_NVFLARE = {f"launchers.{name}" for name in (*_OF_FLARE, "nvflare_launcher", "nvflare_resource_manager")}
 """What only a site of NVIDIA FLARE imports: that is not installed here, and has dependencies of its own."""
@@ -32,88 +30,22 @@ print(json.dumps(told))
 """
 
 
-def is_source(path: Path) -> bool:
-    return path.is_file() and "__pycache__" not in path.parts and path.suffix != ".pyc"
-
-
-def sources() -> set[str]:
-    """Name all files of the packages in this checkout, as paths from its root."""
-    return {str(path.relative_to(ROOT)) for name in PACKAGES for path in (ROOT / name).rglob("*") if is_source(path)}
-
-
 def modules() -> set[str]:
-    paths = [Path(name) for name in sources() if name.endswith(".py")]
+    paths = [Path(name) for name in files_of(ROOT) if name.endswith(".py") and name.partition("/")[0] in PACKAGES]
     names = {".".join(path.with_suffix("").parts).removesuffix(".__init__") for path in paths}
     return names - {"flcore.__main__"}  # which runs
 
 
-def run(*command: str | Path, cwd: Path, text: str = "") -> str:
-    done = subprocess.run(command, cwd=cwd, input=text, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
-
-
-def build(kind: str, source: Path, to: Path) -> Path:
-    """Build it by the setuptools that are installed here, so that no package index is asked."""
-    code = f"import sys; from setuptools import build_meta; build_meta.build_{kind}(sys.argv[1])"
-    run(sys.executable, "-c", code, to, cwd=source)
-    (built,) = to.glob("*.tar.gz" if kind == "sdist" else "*.whl")
-    return built
-
-
-@pytest.fixture(scope="module")
-def sdist(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Build it from a copy, which has nothing of earlier builds; and this one leaves nothing in the checkout."""
-    copy = tmp_path_factory.mktemp("checkout")
-    for path in [*map(ROOT.joinpath, PACKAGES), *ROOT.glob("*.*")]:
-        if path.name in PACKAGES:
-            shutil.copytree(path, copy / path.name, ignore=shutil.ignore_patterns("__pycache__"))
-        elif path.is_file():
-            shutil.copy(path, copy)
-    shutil.copy(ROOT / "LICENSE", copy)
-    return build("sdist", copy, tmp_path_factory.mktemp("sdist"))
-
-
-@pytest.fixture(scope="module")
-def wheel(sdist: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    unpacked = tmp_path_factory.mktemp("unpacked")
-    with tarfile.open(sdist) as archive:
-        archive.extractall(unpacked, filter="data")
-    (source,) = unpacked.iterdir()
-    return build("wheel", source, tmp_path_factory.mktemp("wheel"))
-
-
-@pytest.fixture(scope="module")
-def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The `bin` of an environment with the wheel, which takes other packages from where the tests' own are."""
-    others = tmp_path_factory.mktemp("others")
-    for path in Path(sysconfig.get_path("purelib")).iterdir():
-        if "flcore" not in path.name:
-            (others / path.name).symlink_to(path)
-    environment = tmp_path_factory.mktemp("environment")
-    run(sys.executable, "-m", "venv", "--without-pip", environment, cwd=environment)
-    (packages,) = environment.glob("lib/python*/site-packages")
-    (packages / "others.pth").write_text(f"{others}\n")
-    pip = (sys.executable, "-m", "pip", "--python", environment / "bin/python")
-    run(*pip, "install", "--no-index", f"{wheel}[cli,metrics,web]", cwd=environment)
-    return environment / "bin"
-
-
-def test_the_source_distribution_has_all_files_of_the_packages_and_the_license(sdist: Path) -> None:
-    with tarfile.open(sdist) as archive:
-        names = {name.partition("/")[2] for name in archive.getnames()}
-    assert sources() - names == set()
-    assert {"LICENSE", "README.md", "pyproject.toml", "setup.cfg"} <= names
+def test_the_source_distribution_has_all_that_git_has_and_no_more(sdist: Path) -> None:
+    assert names_in_sdist(sdist) - {"PKG-INFO", FILE} == set(files_of(ROOT))
 
 
 def test_the_wheel_has_all_files_of_the_packages_and_no_others(wheel: Path) -> None:
-    with zipfile.ZipFile(wheel) as archive:
-        names = {name for name in archive.namelist() if ".dist-info/" not in name}
-    assert names == sources()
+    assert names_in_wheel(wheel) == {name for name in files_of(ROOT) if name.partition("/")[0] in PACKAGES}
 
 
 def test_what_is_no_python_is_among_the_files() -> None:
-    assert {"flcore/py.typed", "launchers/py.typed", "launchers/report/templates/page.html"} <= sources()
+    assert {"flcore/py.typed", "launchers/py.typed", "launchers/report/templates/page.html"} <= set(files_of(ROOT))
 
 
 def test_every_module_can_be_imported_where_the_wheel_is_installed(installed: Path, tmp_path: Path) -> None:
@@ -136,3 +68,9 @@ def test_a_kit_of_nvidia_flare_is_set_up_by_what_is_installed(installed: Path, t
     run(installed / "flcore", "nvflare", "install", kit, *wanted, cwd=tmp_path)
     launcher, _ = json.loads((kit / "local/flcore__p_resources.json").read_text())["components"]
     assert launcher["args"] == {"image": "job:1", "network": "flare"}
+
+
+def test_an_extra_is_had_from_the_wheel_that_was_installed(installed: Path, wheel: Path, tmp_path: Path) -> None:
+    code = "from flcore.extras import how_to_install; print(how_to_install('hocon'))"
+    told = run(installed / "python", "-c", code, cwd=tmp_path)
+    assert told == f"{installed / 'python'} -m pip install '{wheel}[hocon]'\n"

@@ -60,3 +60,9 @@ def test_who_reads_no_further_gets_no_traceback() -> None:
         process.stdout.close()
         assert process.stderr.read() == b""
         assert process.wait(60) == 141
+
+
+def test_an_error_class_is_had_without_all_the_rest() -> None:
+    asked = "import sys; from flcore import JobRejectedError; print('flcore.site' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"

@@ -11,7 +11,6 @@ import tempfile
 from pathlib import Path
 
 from .comparison import COUNT, SEED, compare
-from .differences import as_row
 
 
 def main() -> int:
@@ -20,7 +19,7 @@ def main() -> int:
         comparison = compare(Path(folder), count, seed)
     print(f"NVIDIA FLARE {comparison.version}: {comparison.count} metadata, {comparison.taken_by_both} taken by both")
     for row in comparison.rows():
-        print(f"{comparison.hits[row]:5} {as_row(row)}")
+        print(f"{comparison.hits[row]:5} {row.what}: {row.title} ({', '.join(row.versions)}): {row.reason}")
     for fact, metadata in comparison.unexplained:
         print(f"NOT EXPLAINED: {fact.what}: {fact.how}\n    {metadata.text[:1500]}")
     return len(comparison.unexplained) > 0

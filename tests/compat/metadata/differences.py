@@ -45,9 +45,9 @@ class Difference:
 
 
 def as_row(row: Difference) -> str:
-    """Return a row as Markdown has it."""
-    who = {THEY: "refused there", WE: "refused here"}.get(row.what, row.what)
-    return f"| {row.title} | {who} | {', '.join(row.versions)} | {row.reason} |"
+    """Return a row as Markdown has it: who refuses has a table of its own."""
+    what = () if row.what in (THEY, WE) else (row.what,)
+    return f"| {' | '.join((row.title, *what, ', '.join(row.versions), row.reason))} |"
 
 
 def explaining(fact: Fact, version: str) -> Difference | None:
@@ -250,6 +250,13 @@ DIFFERENCES = (
         "who is named twice for the same app is named",
     ),
     Difference(
+        "no server",
+        THEY,
+        "Missing server site",
+        ALL,
+        "clients that need no server run without one",
+    ),
+    Difference(
         "no client at all is needed",
         THEY,
         "min_clients 0 must be positive",
@@ -368,11 +375,11 @@ DIFFERENCES = (
         "2.6 takes its letters for sites",
     ),
     Difference(
-        "sites that nobody knows",
+        "clients that are not there",
         WE,
-        "the deploy_map names site .*, and no config of it was given",
+        "none of its sites is given|of its clients; given: |must take part, and is not given",
         ALL,
-        "`flcore run` has all sites; NVIDIA FLARE waits for them, or does without",
+        "`flcore run` runs the job at once, on the sites that it is given; NVIDIA FLARE waits for others",
     ),
     Difference(
         "more clients than there are",

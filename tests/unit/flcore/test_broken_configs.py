@@ -61,7 +61,7 @@ SITE_CONFIGS: list[tuple[str, str | bytes | None, str]] = [
         "an unknown key that looks like none",
         '{"site": "site-1", "components": [], "port": 1}',
         "{file}: unknown key 'port'; "
-        "known are admission, at_end, components, format_version, logging, site, strict, workspace",
+        "known are $schema, admission, at_end, components, format_version, logging, site, strict, workspace",
     ),
     (
         "no site",
@@ -372,7 +372,12 @@ JOBS: list[tuple[str, str | None, str]] = [
         "{job}: the deploy_map names the app 'net', which is no folder here",
     ),
     # the deploy_map
-    ("no deploy_map", "{}", "{job}: needs a site named 'server' and a client, but the deploy_map names none"),
+    (
+        "no site in the deploy_map",
+        deploy_map("{}"),
+        "{job}: none of its sites is given: the deploy_map names no site; given: site 'server', site 'site-1', site "
+        "'site-2'",
+    ),
     ("deploy_map is a list", deploy_map("[]"), "{job}/meta.json: deploy_map: must be an object, got []"),
     (
         "the sites of an app are a number",
@@ -395,19 +400,10 @@ JOBS: list[tuple[str, str | None, str]] = [
         "{job}/meta.json: deploy_map.app[1].site: unknown key; known are image, sites, targets, got ['site-1']",
     ),
     (
-        "a site that nobody gave",
-        deploy_map('{"app": ["server", "site-1", "site-9"]}'),
-        "{job}: the deploy_map names site 'site-9', and no config of it was given",
-    ),
-    (
-        "no client",
-        deploy_map('{"app": ["server"]}'),
-        "{job}: needs a site named 'server' and a client, but the deploy_map names site 'server'",
-    ),
-    (
-        "no server",
-        deploy_map('{"app": ["site-1"]}'),
-        "{job}: needs a site named 'server' and a client, but the deploy_map names site 'site-1'",
+        "only sites that nobody gave",
+        deploy_map('{"app": ["site-8", "site-9"]}'),
+        "{job}: none of its sites is given: the deploy_map names site 'site-8', site 'site-9'; given: site 'server', "
+        "site 'site-1', site 'site-2'",
     ),
     # min_clients
     (
@@ -424,6 +420,23 @@ JOBS: list[tuple[str, str | None, str]] = [
         "min_clients is true",
         meta('"min_clients": true'),
         "{job}/meta.json: min_clients: must be a number from 0 to 2, its clients, got True",
+    ),
+    (
+        "more clients than were given of those there are",
+        '{"deploy_map": {"app": ["server", "site-1", "site-8", "site-9"]}, "min_clients": 2}',
+        "{job}/meta.json: min_clients: the job needs 2 of its clients; given: site 'site-1'; not given: site 'site-8', "
+        "site 'site-9'",
+    ),
+    # mandatory_clients
+    (
+        "a mandatory client that nobody gave",
+        '{"deploy_map": {"app": ["server", "site-1", "site-9"]}, "mandatory_clients": ["site-9"]}',
+        "{job}/meta.json: mandatory_clients: site 'site-9' must take part, and is not given",
+    ),
+    (
+        "a mandatory client that is none of its",
+        meta('"mandatory_clients": ["site-9"]'),
+        "{job}/meta.json: mandatory_clients: must be among its clients, site-1, site-2, got 'site-9'",
     ),
 ]
 

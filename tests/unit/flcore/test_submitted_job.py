@@ -114,3 +114,26 @@ def test_of_two_files_of_metadata_the_json_counts_as_in_nvidia_flare(tmp_path: P
     write_job(tmp_path / "job", {"name": "json"})
     (tmp_path / "job" / "meta.conf").write_text(HOCON)
     assert SubmittedJob.read(tmp_path / "job").name == "json"
+
+
+@pytest.mark.parametrize("beside", [[], [".git", "__pycache__"]])
+def test_the_one_app_of_a_job_without_a_deploy_map_is_for_all_sites(tmp_path: Path, beside: list[str]) -> None:
+    for name in ("hello", *beside):
+        (tmp_path / name).mkdir()
+    (tmp_path / "meta.json").write_text("{}")
+    assert SubmittedJob.read(tmp_path).meta == {"deploy_map": {"hello": ["@ALL"]}}
+
+
+@pytest.mark.parametrize(("apps", "there"), [((), "no folder"), (("one", "two"), "the folders one, two")])
+def test_which_app_a_job_without_a_deploy_map_runs_is_not_guessed(
+    tmp_path: Path, apps: tuple[str, ...], there: str
+) -> None:
+    for name in apps:
+        (tmp_path / name).mkdir()
+    (tmp_path / "meta.json").write_text("{}")
+    with pytest.raises(ConfigError) as raised:
+        SubmittedJob.read(tmp_path)
+    assert str(raised.value) == (
+        f"{tmp_path}: its metadata has no deploy_map, and beside it is {there}; say which is the app of which site, as "
+        '{"deploy_map": {"app": ["site-1"]}}'
+    )

@@ -158,9 +158,14 @@ def test_all_sites_take_part_in_a_job_for_all(make_workflow: Callable[..., JobWo
     assert [site.name for site in make_workflow(deploy_map={"app": [entry]}).sites] == NAMES
 
 
-def test_a_job_for_a_site_without_a_config_is_refused(make_workflow: Callable[..., JobWorkflow]) -> None:
-    with pytest.raises(ConfigError, match="the deploy_map names site 'site-3', site 'site-4', and no config of it"):
-        make_workflow(deploy_map={"app": [*NAMES, "site-4", "site-3"]})
+def test_sites_that_are_not_given_are_left_out(make_workflow: Callable[..., JobWorkflow]) -> None:
+    workflow = make_workflow(deploy_map={"app": [*NAMES, "site-4", "site-3"]})
+    assert ([site.name for site in workflow.sites], workflow.left_out) == (NAMES, ("site-4", "site-3"))
+
+
+def test_a_job_needs_a_site_that_is_given(make_workflow: Callable[..., JobWorkflow]) -> None:
+    with pytest.raises(ConfigError, match="none of its sites is given: the deploy_map names site 'site-3'; given: "):
+        make_workflow(deploy_map={"app": ["site-3"]})
 
 
 def test_each_site_gets_its_own_app(federation: Federation, tmp_path: Path) -> None:
@@ -276,6 +281,73 @@ def test_jobs_of_other_workflows_at_the_same_sites_are_none_of_its_business(
     with ThreadPoolExecutor(4) as pool:
         results = list(pool.map(JobWorkflow.run, workflows))
     assert [codes(result) for result in results] == [[SUCCESS] * 3] * 4
+
+
+# --- without a server, and without clients ---
+
+CLIENTS = {"app": ["site-1", "site-2"]}
+
+
+def test_a_job_without_a_server_has_the_results_of_its_clients(
+    federation: Federation, make_workflow: Callable[..., JobWorkflow]
+) -> None:
+    federation.exits = dict.fromkeys(NAMES, 0)
+    results = make_workflow(deploy_map=CLIENTS).run()
+    assert {site: result.return_code for site, result in results.items()} == {"site-1": SUCCESS, "site-2": SUCCESS}
+    assert federation.specs.keys() == {"site-1", "site-2"}
+
+
+def test_without_a_server_a_client_that_fails_is_no_reason_to_end_another(
+    federation: Federation, make_workflow: Callable[..., JobWorkflow]
+) -> None:
+    federation.when = {("site-2", "running"): {"site-1": 3}, ("site-1", "ended"): {"site-2": 0}}
+    results = make_workflow(deploy_map=CLIENTS).run()
+    assert [results[site].return_code for site in NAMES[1:]] == [FAILED, SUCCESS]
+
+
+@pytest.mark.parametrize("needed", [{"min_clients": 2}, {"mandatory_clients": ["site-1"]}])
+def test_without_a_server_too_all_are_ended_when_those_that_the_job_needs_cannot_finish(
+    federation: Federation, make_workflow: Callable[..., JobWorkflow], needed: dict[str, Any]
+) -> None:
+    federation.exits = {"site-1": 3}
+    results = make_workflow(deploy_map=CLIENTS, **needed).run()
+    assert [results[site].return_code for site in NAMES[1:]] == [FAILED, ABORTED]
+
+
+def test_without_a_server_a_client_is_told_of_no_target(
+    federation: Federation, make_workflow: Callable[..., JobWorkflow]
+) -> None:
+    federation.exits = dict.fromkeys(NAMES, 0)
+    make_workflow(deploy_map=CLIENTS).run()
+    assert federation.specs["site-1"].command == (
+        *("python3", "-u", "-m", "client", "-m", "/workspace", "-n", "j1", "-c", "site-1"),
+        *("-s", "config/config_fed_client.json"),
+    )
+
+
+def test_without_a_server_the_workflow_is_told_at_its_first_site(
+    federation: Federation, make_workflow: Callable[..., JobWorkflow]
+) -> None:
+    federation.exits = dict.fromkeys(NAMES, 0)
+    make_workflow(deploy_map=CLIENTS).run()
+    assert federation.recorder.event_types[0] == EventType.START_WORKFLOW
+    assert federation.recorder.event_types[-1] == EventType.END_WORKFLOW
+
+
+def test_without_a_server_a_launch_that_fails_keeps_no_other_client_from_running(
+    federation: Federation, make_workflow: Callable[..., JobWorkflow]
+) -> None:
+    federation.exits = {"site-2": 0}
+    results = make_workflow(deploy_map=CLIENTS, launcher_spec={"site-1": {"docker": {"image": "evil:1"}}}).run()
+    assert [results[site].return_code for site in NAMES[1:]] == [JobReturnCode.CONFIG_ERROR, SUCCESS]
+
+
+def test_a_job_of_a_server_alone_has_its_result(
+    federation: Federation, make_workflow: Callable[..., JobWorkflow]
+) -> None:
+    federation.exits = dict.fromkeys(NAMES, 0)
+    results = make_workflow(deploy_map={"app": ["server"]}).run()
+    assert {site: result.return_code for site, result in results.items()} == {"server": SUCCESS}
 
 
 # --- launches that fail ---

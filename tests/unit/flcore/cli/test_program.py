@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -146,6 +147,50 @@ def test_the_workspaces_can_be_kept_elsewhere(make_job: Callable[..., str], site
     assert main(["run", make_job(), *sites, "--json", "--workspace", "elsewhere"]) == 0
     assert sorted(path.name for path in (tmp_path / "elsewhere").iterdir()) == ["server", "site-1"]
     assert not (tmp_path / "work").exists()
+
+
+META = {"a map": {"deploy_map": {"app": ["site-1"]}}, "all sites": {"deploy_map": {"app": ["@ALL"]}}, "no map": {}}
+
+
+@pytest.mark.parametrize("meta", META.values(), ids=META)
+def test_a_first_job_runs_on_one_site(meta: dict[str, Any], capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    Path("hello/app/custom").mkdir(parents=True)
+    Path("hello/app/custom/client.py").write_text("print('hello')\n")
+    Path("hello/meta.json").write_text(json.dumps({"name": "hello", **meta}))
+    assert main(["run", "hello", "--site", write_site("site-1")]) == 0
+    shown, errors = capsys.readouterr()
+    job_id = re.match(r"job (hello-[0-9a-f]{8}) on site-1\n +\d", shown)
+    assert job_id
+    assert re.search(r"^ +\d+\.\d s  site-1 +running -> exited$", shown, re.MULTILINE)
+    assert "\noutput of site-1:\n  hello\n" in shown
+    assert re.search(r"^site-1 +SUCCESS +0 +\d+\.\d s$", shown, re.MULTILINE)
+    assert shown.endswith(f"\nsite-1's files: {tmp_path}/work/site-1/{job_id[1]}\n")
+    assert errors == ""
+
+
+def test_a_run_on_some_of_a_jobs_sites_says_which_are_left_out(
+    make_job: Callable[..., str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    job = make_job(deploy_map={"app": ["server", "site-1", "site-2"]})
+    site = write_site("site-1")
+    assert main(["run", job, "--site", site]) == 0
+    assert capsys.readouterr().out.splitlines()[1] == "left out: server, site-2 (no config of these is given)"
+    assert main(["run", job, "--site", site, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out.splitlines()[-1])["left_out"] == ["server", "site-2"]
+    assert main(["run", job, "--site", site, "--dry-run"]) == 0
+    assert capsys.readouterr().out.splitlines()[0] == "left out: server, site-2 (no config of these is given)"
+
+
+def test_a_site_that_the_deploy_map_does_not_name_is_one_error_before_the_run(
+    make_job: Callable[..., str], sites: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    job = make_job(deploy_map={"app": ["server"]})
+    assert main(["run", job, *sites]) == 2
+    assert capsys.readouterr() == (
+        "",
+        f"flcore: error: {job}: the deploy_map does not name site 'site-1': leave out --site site-1.json, or add it to "
+        f"{job}/meta.json\n",
+    )
 
 
 @pytest.mark.parametrize("option", [["--json"], []])

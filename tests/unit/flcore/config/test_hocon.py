@@ -9,6 +9,7 @@ import pytest
 
 from flcore.config.hocon import MAX_HOCON_BYTES, load_hocon
 from flcore.errors import ConfigError
+from flcore.extras import how_to_install
 
 TEMPLATE = """\
 {
@@ -128,4 +129,4 @@ def test_a_link_to_a_file_of_the_site_is_not_read(tmp_path: Path) -> None:
 
 def test_without_its_package_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pyhocon", None)  # as if it were not installed
-    assert refusal(write(tmp_path, TEMPLATE)) == "to read HOCON pyhocon is needed: pip install 'flcore[hocon]'"
+    assert refusal(write(tmp_path, TEMPLATE)) == f"to read HOCON pyhocon is needed: {how_to_install('hocon')}"

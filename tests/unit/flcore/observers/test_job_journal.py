@@ -65,6 +65,20 @@ def test_it_tells_a_job_from_its_launch_to_its_end(tmp_path: Path, runtime: Fake
     assert [entry.state for entry in job.states] == ["created", "running", "exited"]
 
 
+def test_it_says_of_which_study_a_job_is(tmp_path: Path, runtime: FakeRuntime) -> None:
+    with make_site(tmp_path, runtime) as site:
+        site.launch_job(META | {"study": "brain"}, ARGS)
+        site.launch_job(META | {"job_id": "job-2"}, ARGS)
+
+    assert [history_of(tmp_path, job_id).study for job_id in ("job-1", "job-2")] == ["brain", ""]
+
+
+def test_of_an_older_journal_no_job_is_of_a_study() -> None:
+    line = {"event": "launching", "time": 1.0, "site": "site-1", "job_id": "job-1", "name": "digits", "parent": "p"}
+
+    assert SiteHistory([line]).jobs["site-1", "job-1"].study == ""
+
+
 def test_it_says_what_the_runtime_was_asked_for_without_secrets(tmp_path: Path, runtime: FakeRuntime) -> None:
     with make_site(tmp_path, runtime) as site:
         site.launch_job(META, ARGS | {"auth_token": ("-t", "hush")})
@@ -138,6 +152,29 @@ def test_the_end_of_a_run_may_be_told_after_the_next_one_has_begun() -> None:
 
     assert job.result is not None
     assert (job.result.exit_code, [entry.state for entry in job.states]) == (2, ["created", "exited"])
+
+
+@pytest.mark.parametrize("ends_first", ["one", "two"])
+def test_runs_without_containers_are_told_apart_whichever_end_comes_first(ends_first: str) -> None:
+    def lines_of_run(run: str, code: JobReturnCode) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+        result = JobResult(code).as_dict()
+        states = (("created", None), ("running", None), ("exited", result))
+        changes = [
+            {"event": "state_change", "time": 2.0, "container_name": "", "container_id": "", "state": state}
+            | {"result": ended, "id": f"{run}.{number}"}
+            for number, (state, ended) in enumerate(states, 1)
+        ]
+        return changes, {"event": "completed", "time": 3.0, "result": result, "id": f"{run}.4"}
+
+    begin = {"event": "launching", "time": 1.0, "name": "", "parent": "p"}
+    changes, end = lines_of_run("one", JobReturnCode.SUCCESS)
+    next_changes, next_end = lines_of_run("two", JobReturnCode.EXCEPTION)
+    ends = [end, next_end] if ends_first == "one" else [next_end, end]
+    lines = [begin, changes[0], begin, *changes[1:], *next_changes, *ends]
+    job = SiteHistory({"site": "s", "job_id": "j"} | line for line in lines).jobs["s", "j"]
+    assert [entry.state for entry in job.states] == ["created", "running", "exited"]
+    assert job.result == JobResult(JobReturnCode.EXCEPTION)
+    assert job.run == "two"
 
 
 def test_a_launch_that_is_refused_before_it_begins_is_a_run_of_its_own(tmp_path: Path, runtime: FakeRuntime) -> None:
@@ -240,7 +277,7 @@ def test_a_journal_that_cannot_be_written_stops_no_job(
     [
         ({"max_size": "much"}, "max_size must be a number of bytes"),
         ({"max_files": 0}, "max_files must be a whole number"),
-        ({"path": 1}, "path must be a non-empty string"),
+        ({"path": 1}, "path must be an absolute path, got 1"),
         ({"path": "."}, "path must be an absolute path, got"),
     ],
 )

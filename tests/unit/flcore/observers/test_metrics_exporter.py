@@ -21,6 +21,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 
 from flcore import EventType, FLComponent, FLContext, FLContextKey, JobReturnCode, Site
 from flcore.errors import ConfigError, JobRejectedError, SiteBusyError
+from flcore.extras import how_to_install
 from flcore.observers import metrics_exporter
 from flcore.observers.metrics_exporter import METRICS, MetricsExporter
 from flcore.observers.resource_monitor import ResourceMonitor
@@ -351,5 +352,5 @@ def test_a_host_must_be_written_out(host: Any) -> None:
 
 def test_without_its_extra_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(metrics_exporter, "find_spec", lambda name: None)
-    with pytest.raises(ConfigError, match=r"needs prometheus-client; install it: pip install 'flcore\[metrics\]'"):
+    with pytest.raises(ConfigError, match=re.escape(f"prometheus-client; install it: {how_to_install('metrics')}")):
         MetricsExporter(0)

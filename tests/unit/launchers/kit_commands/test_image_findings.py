@@ -111,19 +111,19 @@ HERE = Found("/usr/bin/python3", ("/usr/lib/python3/dist-packages",), "2.9.0")
         (
             HERE,
             "2.9.1",
-            "warning job:1 has NVIDIA FLARE 2.9.0, and the parent 2.9.1; build it with: pip install nvflare==2.9.1",
+            "warning job:1 has NVIDIA FLARE 2.9.0, and the parent 2.9.1; build it with nvflare==2.9.1",
         ),
         (
             HERE,
             "2.8.3",
             "MISSING job:1 has NVIDIA FLARE 2.9.0, and the parent 2.8.3, whose jobs are called otherwise; build it "
-            "with: pip install nvflare==2.8.3",
+            "with nvflare==2.8.3",
         ),
         (
             Found(HERE.interpreter, HERE.folders),
             "2.9.0",
             "warning no NVIDIA FLARE is to be seen in job:1, where its /usr/bin/python3 looks "
-            "(/usr/lib/python3/dist-packages), so that its jobs may not start; build it with: pip install "
+            "(/usr/lib/python3/dist-packages), so that its jobs may not start; build it with "
             "nvflare==2.9.0",
         ),
         (Found(), "2.9.0", "MISSING job:1 has no python3 in its PATH, by which jobs are started: name it by 'python'"),

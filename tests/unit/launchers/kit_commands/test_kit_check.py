@@ -13,6 +13,7 @@ import socket
 import tempfile
 from collections.abc import Callable, Iterator
 from functools import partial
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -84,7 +85,7 @@ def test_a_kit_that_is_as_it_should_be(kit: Kit, capsys: pytest.CaptureFixture[s
     assert title == f"{kit.root}: client site-1, a kit of NVIDIA FLARE"
     ok = [line.removeprefix("  ok       ") for line in lines if not line.startswith("  warning")]
     assert ok == [
-        f"python: {tmp_path}/bin/python3: NVIDIA FLARE 2.9.0, flcore 0.1.0",
+        f"python: {tmp_path}/bin/python3: NVIDIA FLARE 2.9.0, flcore {version('flcore')}",
         "launcher: ClientDockerJobLauncher, in local/flcore__p_resources.json",
         *[line for line in ok if line.startswith("socket: ")],
         "docker_launcher: engine: Docker Engine x, API 1.41",
@@ -173,7 +174,7 @@ MISSING = {
     "the image has another NVIDIA FLARE": (
         lambda _, engine: show_nvflare(engine, "2.8.3"),
         "docker_launcher: image: job:1 has NVIDIA FLARE 2.8.3, and the parent 2.9.0, whose jobs are called otherwise; "
-        "build it with: pip install nvflare==2.9.0",
+        "build it with nvflare==2.9.0",
     ),
     "the image has no Python": (
         lambda _, engine: engine.answers.pop("GET /containers/0123/archive?/usr/local/bin/python3"),
@@ -391,13 +392,12 @@ WARNED = {
     ),
     "an image with almost the same NVIDIA FLARE": (
         lambda _, engine: show_nvflare(engine, "2.9.1"),
-        "docker_launcher: image: job:1 has NVIDIA FLARE 2.9.1, and the parent 2.9.0; build it with: pip install "
-        "nvflare==2.9.0",
+        "docker_launcher: image: job:1 has NVIDIA FLARE 2.9.1, and the parent 2.9.0; build it with nvflare==2.9.0",
     ),
     "an image in which no NVIDIA FLARE is seen": (
         lambda _, engine: show_nvflare(engine, ""),
         "docker_launcher: image: no NVIDIA FLARE is to be seen in job:1, where its /usr/local/bin/python3 looks "
-        "(/usr/local/lib/python3.12/site-packages), so that its jobs may not start; build it with: pip install "
+        "(/usr/local/lib/python3.12/site-packages), so that its jobs may not start; build it with "
         "nvflare==2.9.0",
     ),
     "an engine that shows no image": (
@@ -589,10 +589,8 @@ def test_what_a_job_would_get_is_told_where_nvidia_flare_is(
     write(tmp_path / "job/meta.json", {"name": "one", "deploy_map": {"app": ["@ALL"]}})
     (tmp_path / "job/app").mkdir()
     assert main(["check", str(kit.root), "--job", str(tmp_path / "job")]) == 2
-    assert (
-        f"flcore: error: {kit.root}: --job: NVIDIA FLARE says how a kit's jobs are started: call the flcore of the "
-        "site's environment, or: pip install 'flcore[nvflare]'\n" == capsys.readouterr().err
-    )
+    told = f"{kit.root}: --job: NVIDIA FLARE says how a kit's jobs are started: call the flcore of the site's environment"
+    assert capsys.readouterr().err.startswith(f"flcore: error: {told}, or: ")
 
 
 def test_of_the_look_into_an_image_nothing_is_left(kit: Kit, engine: SmallEngine) -> None:

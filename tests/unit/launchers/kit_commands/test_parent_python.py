@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 
+from flcore.extras import how_to_install
 from launchers.flare.kit_layout import KitLayout
 from launchers.kit_commands.parent_python import ParentPython
 from tests.kit_folder import make_kit, write
@@ -28,17 +30,17 @@ def said(layout: KitLayout) -> list[str]:
     ("told", "line"),
     [
         ({"python": [3, 10]}, "MISSING {who} is 3.10; flcore needs 3.11 or newer"),
-        ({"nvflare": ""}, "MISSING {who} has no NVIDIA FLARE: {python} -m pip install 'flcore[nvflare]', or have PATH"),
+        ({"nvflare": ""}, "MISSING {who} has no NVIDIA FLARE: {install}, or have PATH"),
         ({"nvflare": "2.5.2"}, "MISSING {who} has NVIDIA FLARE 2.5.2; flcore needs 2.6 to 2.9"),
         (
             {"nvflare": "2.10.0"},
-            "warning {python}: NVIDIA FLARE 2.10.0, flcore 0.1.0; flcore was tried with 2.6 to 2.9",
+            "warning {python}: NVIDIA FLARE 2.10.0, flcore {own}; flcore was tried with 2.6 to 2.9",
         ),
-        ({"flcore": "0.0.9"}, "warning {python}: NVIDIA FLARE 2.9.0, flcore 0.0.9; what checks here is flcore 0.1.0"),
+        ({"flcore": "0.0.9"}, "warning {python}: NVIDIA FLARE 2.9.0, flcore 0.0.9; what checks here is flcore {own}"),
         (
             {"file": "", "error": "ModuleNotFoundError: No module named 'launchers'"},
             "MISSING {who} cannot import flcore's launcher (ModuleNotFoundError: No module named 'launchers'): "
-            "{python} -m pip install 'flcore[nvflare]'",
+            "{install}",
         ),
     ],
 )
@@ -48,7 +50,8 @@ def test_what_cannot_start_a_parent_is_told(
     program = parent_python(**told)
     who = f"{program}, which startup/sub_start.sh starts by PATH,"
     (found,) = said(layout)
-    assert found.startswith(line.format(python=program, who=who))
+    install = how_to_install("nvflare", str(program))
+    assert found.startswith(line.format(python=program, who=who, install=install, own=version("flcore")))
 
 
 def test_one_that_does_not_work_is_told(layout: KitLayout, parent_python: Tell) -> None:

@@ -38,6 +38,12 @@ def test_inspect_says_who_follows_a_job(lab: OperatorLab) -> None:
     assert "nobody; the next start of its site" in lab.flcore("inspect", "job-1").out
 
 
+def test_inspect_says_of_which_study_a_job_is(lab: OperatorLab) -> None:
+    lab.launch(lab.site(), study="brain")
+    assert re.search(r"^  study +brain$", lab.flcore("inspect", "job-1").out, re.MULTILINE)
+    assert [job["study"] for job in lab.flcore("inspect", "job-1", "--json").objects] == ["brain"]
+
+
 def test_inspect_gives_json_too(lab: OperatorLab) -> None:
     lab.launch(lab.site())
     lab.runtime.write(NAME, b"\x1b[31mround 1\n")

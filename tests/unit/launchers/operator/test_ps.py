@@ -6,7 +6,10 @@ import json
 
 import pytest
 
+from flcore import JobReturnCode, Site
 from flcore.cli import main
+from flcore.observers.job_journal import JobJournal
+from tests.conftest import Launcher, PlainHandle
 from tests.operator_lab import HOSTILE, OperatorLab, until
 
 NAME = "site-1-job-1"
@@ -36,6 +39,21 @@ def test_a_job_that_nobody_follows_is_still_running_and_that_is_said(lab: Operat
     done = lab.flcore("ps")
     assert "running" in done.lines[1]
     assert done.lines[1].endswith("no process of its site follows it; the site's next start does")
+
+
+def test_a_job_of_a_third_party_s_launcher_is_known_as_far_as_the_journal_says(lab: OperatorLab) -> None:
+    handle = PlainHandle()
+    lab.config()
+    components = {"journal": JobJournal(), "launcher": Launcher(lambda: handle)}
+    with Site("site-1", components, lab.workspace()) as site:
+        site.launch_job({"job_id": "job-1"})
+        until(lambda: lab.view().history.state == "running")
+        assert lab.flcore("ps").lines[1].split()[:4] == ["job-1", "site-1", "running", "-"]
+        handle.end(JobReturnCode.EXCEPTION)
+        until(lambda: lab.view().history.is_closed)
+    [job] = lab.flcore("ps", "--json").objects
+    assert (job["state"], job["result"]["return_code"]) == ("exited", "EXCEPTION")
+    assert job["duration"] == job["states"][2]["time"] - job["states"][1]["time"]
 
 
 def test_an_engine_that_does_not_answer_is_told_and_is_no_failure(lab: OperatorLab) -> None:

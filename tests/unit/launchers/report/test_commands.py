@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from flcore.cli import main
+from flcore.extras import how_to_install
 from tests.job_views import BEGAN, ParsedPage
 
 
@@ -118,7 +119,7 @@ def test_a_missing_package_is_named_with_the_extra(
 
     assert main(["report", "--site", "site.json"]) == 2
 
-    assert "jinja2 is not installed: pip install 'flcore[web]'" in capsys.readouterr().err
+    assert f"jinja2 is not installed: {how_to_install('web')}" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("command", ["report", "serve"])

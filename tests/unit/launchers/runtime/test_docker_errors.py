@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from flcore.errors import JobStartError, NetworkError, RuntimeUnavailableError
+from flcore.extras import how_to_install
 from launchers.container_spec import ContainerSpec
 from launchers.runtime.docker import DockerRuntime
 
@@ -113,7 +114,7 @@ def test_an_engine_by_ssh_needs_a_package_which_is_named(monkeypatch: pytest.Mon
         DockerRuntime("ssh://user@host.invalid").inspect("0123")
     said = "DockerException: Install paramiko package to enable ssh:// support"
     address = "Docker Engine ssh://user@host.invalid does not answer (container 0123)"
-    assert str(caught.value) == f"{address}: {said}; by 'ssh://' it is asked with: pip install 'flcore[ssh]'"
+    assert str(caught.value) == f"{address}: {said}; by 'ssh://' it is asked with: {how_to_install('ssh')}"
     assert not caught.value.reached
 
 
