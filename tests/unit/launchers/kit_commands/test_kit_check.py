@@ -589,8 +589,9 @@ def test_what_a_job_would_get_is_told_where_nvidia_flare_is(
     write(tmp_path / "job/meta.json", {"name": "one", "deploy_map": {"app": ["@ALL"]}})
     (tmp_path / "job/app").mkdir()
     assert main(["check", str(kit.root), "--job", str(tmp_path / "job")]) == 2
-    told = f"{kit.root}: --job: NVIDIA FLARE says how a kit's jobs are started: call the flcore of the site's env"
-    assert capsys.readouterr().err.startswith(f"flcore: error: {told}ironment, or: ")
+    errors = capsys.readouterr().err
+    assert errors.startswith(f"flcore: error: {kit.root}: --job: NVIDIA FLARE says how a kit's jobs are started: ")
+    assert ": call the flcore of the site's environment, or: " in errors
 
 
 def test_of_the_look_into_an_image_nothing_is_left(kit: Kit, engine: SmallEngine) -> None:
