@@ -200,7 +200,7 @@ class ComponentBuilder:
         if not hasattr(module, class_name):
             if hasattr(module, "__path__") and importlib.util.find_spec(path):
                 raise self._error(where, f"{path} is a module, not a class")
-            hint = did_you_mean(class_name, vars(module))
+            hint = did_you_mean(class_name, dir(module))
             raise self._error(where, f"the module {module_name} has no {class_name}{hint}")
         return getattr(module, class_name)
 

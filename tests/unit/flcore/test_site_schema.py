@@ -220,6 +220,7 @@ TOLD_ONLY_BY_THE_RULE = (
     r"make the same variable",
     r"is insecure",
     r"(must be no more than|no more than the .* of 'gpu_ids'|no job can write to|names a device twice)",
+    r"prepull: 'pull_policy' is 'never'|prepull: neither 'image' nor 'images'",
     r"docker_tls needs a docker_host|'user_range'|'user_lease_dir'",
     r"memory: must be at least 6Mi",
     r"must be a whole number.* got 1e\+300",  # to JSON it is one
