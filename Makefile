@@ -22,7 +22,7 @@ unexport PYTHONDONTWRITEBYTECODE
 run_shared = .venv/bin/python -m pytest -n $$(($$(nproc) + 1)) --dist worksteal
 run_most_tests = FLCORE_TRY=more $(run_shared) tests/unit tests/processes
 
-.PHONY: help demo test test-compat test-engines test-libraries test-lowest test-web docs check unit bench faults sweep fuzz engine-stop clean release
+.PHONY: help demo test test-compat test-deploy test-engines test-libraries test-lowest test-web docs check unit bench faults sweep fuzz engine-stop clean release
 
 help: ## list these targets
 	@sed -nE 's/^([a-z-]+):[^#]*## /make \1\t/p' Makefile | expand -t 18
@@ -74,6 +74,12 @@ test-lowest: $(TOOLS) ## test what asks the engine, by ssh too, fires events or 
 test-web: $(TOOLS) ## look at the report and the live page in a real browser (root gets Chromium installed)
 	@.ci/browser install
 	@exec .venv/bin/python -m pytest tests/web
+
+test-deploy: $(TOOLS) ## try units, alerts, images and Compose files (root gets systemd and promtool installed)
+	@.ci/deploy install
+	@export DOCKER_HOST=$$(.ci/engine start); \
+	.venv/bin/python configs/docker/prepare.py; \
+	exec .venv/bin/python -m pytest tests/deploy
 
 docs: $(TOOLS) ## build the site of the pages and the reference, strictly: no dead link, nothing without a docstring
 	@exec .venv/bin/python -m tests.docs_site

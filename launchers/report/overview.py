@@ -1,4 +1,4 @@
-"""What a page shows of all jobs: at a glance, and as a table. Pure."""
+"""What a page shows of all jobs at a glance. Pure."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from flcore.observers.job_history import Outage
 from . import words
 from .jobs import Job
 from .phases import PHASES
-from .words import Verdict
+from .strip import Strip, strip
 
 _REASONS_SHOWN = 8
 _OUTAGES_SHOWN = 5
@@ -24,20 +24,9 @@ _COUNTED = (
     (words.LOST, "lost"),
     (words.ENDED, "ended untold"),
 )
+_WITH_FAILED_RUNS = (words.ACTIVE, words.FAILED, words.LOST)
+"""Verdicts of jobs some of whose runs may have failed: of any other, none has."""
 _ALWAYS_COUNTED = (words.ACTIVE, words.OK, words.FAILED)
-
-
-@dataclass(frozen=True, slots=True)
-class JobRow:
-    """A job in the table of all jobs."""
-
-    job_id: str
-    name: str
-    verdict: Verdict
-    why: str
-    sites: str
-    began: str
-    took: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,35 +63,34 @@ class Overview:
     reasons: Sequence[Reason]
     outages: Sequence[str]
     problems: Sequence[str]
+    strip: Strip | None
+    """None where there are not several jobs."""
 
 
-def job_row(job: Job, now: float) -> JobRow:
-    """Return a job's row in the table of all jobs."""
-    sites = [view.history.site for view in job.views]
-    began = words.moment(job.began_at) if job.began_at else ""
-    return JobRow(job.job_id, job.name, job.verdict, job.why, ", ".join(sites), began, job.took(now))
-
-
-def overview(jobs: Sequence[Job], outages: Sequence[Outage], problems: Sequence[str], now: float) -> Overview:
-    """Return what there is to know of all jobs at a glance."""
+def overview(
+    jobs: Sequence[Job], outages: Sequence[Outage], problems: Sequence[str], now: float, among: int | None = None
+) -> Overview:
+    """Return what there is to know of some jobs at a glance. ``among``: how many there are of which they were found."""
     kinds = Counter(job.verdict.kind for job in jobs)
     counts = [(kind, word, kinds[kind]) for kind, word in _COUNTED if kinds[kind] or kind in _ALWAYS_COUNTED]
     return Overview(
-        summary=_summary(jobs, counts, now),
+        summary=_summary(jobs, counts, now, len(jobs) if among is None else among),
         counts=counts if len(jobs) > 1 else [],
         phases=_phase_totals(jobs, now),
         reasons=_reasons(jobs),
         outages=[words.outage(outage, now) for outage in outages[-_OUTAGES_SHOWN:]],
         problems=[words.plain(problem, 300) for problem in problems],
+        strip=strip(jobs, now) if len(jobs) > 1 else None,
     )
 
 
-def _summary(jobs: Sequence[Job], counts: Sequence[tuple[str, str, int]], now: float) -> str:
+def _summary(jobs: Sequence[Job], counts: Sequence[tuple[str, str, int]], now: float, among: int) -> str:
     if not jobs:
-        return "No job has run yet."
+        return f"None of {among:,} jobs matches." if among else "No job has run yet."
     if len(jobs) == 1:
         return _summary_of_one(jobs[0], now)
-    return f"{len(jobs):,} jobs: {', '.join(f'{count:,} {word}' for _, word, count in counts if count)}."
+    of = f" of {among:,}" if among > len(jobs) else ""
+    return f"{len(jobs):,}{of} jobs: {', '.join(f'{count:,} {word}' for _, word, count in counts if count)}."
 
 
 def _summary_of_one(job: Job, now: float) -> str:
@@ -114,8 +102,8 @@ def _summary_of_one(job: Job, now: float) -> str:
 def _phase_totals(jobs: Sequence[Job], now: float) -> list[PhaseTotal]:
     found: dict[str, list[tuple[float, str]]] = defaultdict(list)
     for job in jobs:
-        for span in job.spans(now):
-            found[span.phase].append((span.seconds, job.job_id))
+        for phase, start, end in job.spans(now):
+            found[phase].append((end - start, job.job_id))
     whole = sum(length for lengths in found.values() for length, _ in lengths) or 1.0
     totals, x = [], 0.0
     for phase in sorted(found, key=_rank):
@@ -144,7 +132,7 @@ def _rank(phase: str) -> int:
 
 def _reasons(jobs: Sequence[Job]) -> list[Reason]:
     found: dict[str, list[str]] = defaultdict(list)
-    for job in jobs:
+    for job in (job for job in jobs if job.verdict.kind in _WITH_FAILED_RUNS):
         for view in job.views:
             verdict = words.verdict(view)
             if verdict.kind in (words.FAILED, words.LOST):

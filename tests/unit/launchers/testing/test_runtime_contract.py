@@ -177,7 +177,7 @@ CASES: list[tuple[type[ProcessRuntime], Callable[..., None], tuple[Any, ...], st
         MeasuresNothing,
         RuntimeContract.test_what_a_running_container_has_used_is_known_and_only_grows,
         (),
-        "(a runtime that cannot measure: RuntimeLab(..., measures=False))",
+        "(if this runtime cannot measure, say 'measures = False' in the test's class)",
     ),
 ]
 
@@ -198,6 +198,19 @@ def test_a_runtime_that_does_something_wrong_is_told_what(
         for summary in ProcessRuntime.list_containers(lab.tried):  # type: ignore[arg-type]  # all that it has, too
             lab.runtime.remove(summary.id)
     assert words in str(raised.value)
+
+
+def test_a_runtime_that_hangs_altogether_is_told_so_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Hangs(WaitsForTheEnd):
+        def list_containers(self) -> list[ContainerSummary]:
+            return [one for one in super().list_containers() if threading.Event().wait()]
+
+    runtime = Hangs()
+    monkeypatch.setattr(patience, "TIMEOUT", 0.2)
+    with RuntimeLab(runtime) as lab, pytest.raises(AssertionError, match=r"^start\(\) has not returned after 0.2 s$"):
+        RuntimeContract().test_a_started_container_runs(lab)
+    for summary in ProcessRuntime.list_containers(runtime):
+        runtime.remove(summary.id)
 
 
 def test_what_a_runtime_lacks_is_told_at_once() -> None:
@@ -225,5 +238,11 @@ def test_who_names_no_runtime_is_told_where() -> None:
 
 
 def test_a_runtime_that_cannot_measure_says_so_and_is_not_blamed() -> None:
-    with RuntimeLab(MeasuresNothing(), measures=False) as lab, pytest.raises(pytest.skip.Exception, match="measures"):
-        RuntimeContract().test_what_a_running_container_has_used_is_known_and_only_grows(lab)
+    class Contract(RuntimeContract):
+        measures = False
+
+        def make_runtime(self) -> ProcessRuntime:
+            return MeasuresNothing()
+
+    with Contract().make_lab() as lab, pytest.raises(pytest.skip.Exception, match="measures = False"):
+        Contract().test_what_a_running_container_has_used_is_known_and_only_grows(lab)
