@@ -50,9 +50,10 @@ if TYPE_CHECKING:
 _RUN_EXAMPLE = """example:
   flcore run configs/jobs/digits --site configs/docker/server.json \\
       --site configs/docker/site-1.json --site configs/docker/site-2.json
+  flcore run hello --site site-1.json
 
-The server's process runs the module 'server' of the job's app, any other site's its module 'client'. Without a server
-each of them runs for itself; its process gets no address of one.
+The server's process runs the module 'server' of the job's app, any other site's its module 'client'. Where no
+server is named each of them runs for itself, and gets no address of one.
 
 exit status: 0 if every site succeeded, 1 if not, 2 for an error before the job ran, 130 after Ctrl-C"""
 _CHECK_EXAMPLE = """example:

@@ -128,7 +128,7 @@ def test_without_an_engine_jobs_run_as_processes(
     assert launcher(tmp_path / "site")["name"] == "ClientProcessJobLauncher"
     told = capsys.readouterr().out
     assert f"{address} does not answer" in told
-    assert "does it run" in told
+    assert "start it there, or name another by DOCKER_HOST" in told
     assert "remove site-1.json and call flcore init again" in told
 
 
