@@ -110,7 +110,7 @@ class JobStateChange:
     site: str
     """At which site."""
     container_name: str
-    """Its name; of a local process, what the launcher calls it; empty where the site itself tells of the job."""
+    """Its name; of a local process, what the launcher calls it; empty where a site tells of a job itself."""
     container_id: str
     """The runtime's id of it, or empty."""
     previous: str | None

@@ -41,7 +41,9 @@ class RuntimeLab:
         """The runtime itself; ``runtime`` is in front of it, and has no call wait for ever."""
         self._patient = PatientRuntime(runtime)
         self.runtime = cast("Runtime", self._patient)
+        """The same, but that a call which takes for ever fails."""
         self.measures = measures
+        """Whether its usage can be measured."""
         self._names: set[str] = set()
 
     def name(self, name: str) -> str:
