@@ -19,7 +19,6 @@ from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
 from sphinx.util import inspect, logging
 
-from launchers.launch_plan import LaunchPlanner
 from launchers.runtime.base import PullStream, Runtime
 
 # What Sphinx calls gets more than it needs.
@@ -38,7 +37,7 @@ nitpick_ignore = [  # of constructors that only this package calls
 ]
 myst_heading_anchors = 4
 
-autodoc_mock_imports = ["nvflare", "pytest"]
+autodoc_mock_imports = ["nvflare"]
 autodoc_default_options = {"members": True, "undoc-members": True}
 autodoc_member_order = "bysource"
 autodoc_preserve_defaults = True
@@ -63,7 +62,7 @@ LINK = re.compile(r"\[([^]]+)\]\((?!\w+:)([^)#]+)\.md\)")
 NAMED_FENCE = re.compile(r"^```(\w+) (\S+)$", re.MULTILINE)
 ARGUMENTS = re.compile(r"<dl>\n((?:<dd>.*</dd>\n)+)</dl>")
 OF_A_NAMED_TUPLE = "Alias for field number"
-PROTOCOLS: dict[str, type] = {"FakeRuntime": Runtime, "FakePull": PullStream}
+PROTOCOLS: dict[str, type] = {"FakeRuntime": Runtime, "PlainRuntime": Runtime, "FakePull": PullStream}
 FRONT_DOOR = """<!doctype html>
 <html lang="en">
 <meta charset="utf-8">
@@ -117,12 +116,12 @@ def take_no_word_for_a_type(app: Sphinx, what: str, name: str, thing: Any, optio
 def show_arguments_once(
     app: Sphinx, what: str, name: str, thing: Any, options: Any, signature: str | None, returns: str | None
 ) -> tuple[str | None, str | None]:
-    """Show a launcher's arguments where it has them, and a default that is made anew as one that can be read."""
-    if what == "class" and issubclass(thing, LaunchPlanner):
+    """Show arguments that go on from ``__new__`` where they are named, and a default that is made anew as ``...``."""
+    if what == "class" and signature and signature.startswith(("(*args", "(*_args")):
         if "__init__" not in vars(thing):
             return "", returns
         own = inspect.signature(thing.__init__, bound_method=True)
-        signature = inspect.stringify_signature(own, unqualified_typehints=True)
+        signature = inspect.stringify_signature(own, show_return_annotation=False, unqualified_typehints=True)
     return signature and signature.replace("<factory>", "..."), returns
 
 

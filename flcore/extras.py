@@ -30,6 +30,11 @@ def how_to_install(extra: str, python: str | None = None) -> str:
     return shlex.join([*installer, *_wanted(found, extra)])
 
 
+def how_to_install_package(name: str) -> str:
+    """Return the command by which this interpreter gets another package."""
+    return shlex.join([*_installer(_distribution()), name])
+
+
 def _distribution() -> Distribution | None:
     """Return what knows its origin, or else any: beside a checkout lies what its last build has left."""
     from importlib.metadata import distributions  # here: it takes a quarter of the time of importing flcore

@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any
 
 from .admission import Admission, may_wait
+from .handle_watch import HandleWatch
 from .job_launcher_spec import JobHandleSpec, JobResult, JobReturnCode
 from .job_registry import JobRegistry
 from .launch import Launch
@@ -34,6 +35,7 @@ class JobFollower:
         self._jobs = jobs
         self._admission = admission
         self._events = events
+        self._watch = HandleWatch(site, events)
         self._untold: dict[Launch, JobHandleSpec] = {}
         """What was launched or found again, and whose end not all components have heard of."""
         self._begun: dict[Launch, None] = {}
@@ -52,24 +54,9 @@ class JobFollower:
             self._begun[launch] = None
 
     def follow(self, launch: Launch, handle: JobHandleSpec) -> None:
-        """Have the end of a job, of which all have heard, told to all, and make room for another."""
-
-        def on_end(_: JobHandleSpec) -> None:
-            self._jobs.ended(launch.job_id, handle)
-            self._admission.leave(launch)  # before it is told: a component may launch the next job when it hears of it
-            try:
-                end_id = _end_id(handle)
-                tell = partial(self._events.tell_of_end, launch.job_id, _final_result(handle), end_id)
-                if self._is_to_be_told_now(launch, tell, is_told_again=bool(end_id)):
-                    tell()
-            finally:
-                self._end(launch)
-
-        with self._told:
-            self._untold[launch] = handle
-            self._begun.pop(launch, None)
-            self._told.notify_all()
-        handle.add_done_callback(on_end)
+        """Have the changes and the end of a job, of whose launch all have heard, told to all; make room for another."""
+        self._watch.watch(launch, handle)
+        self._follow(launch, handle)
 
     @contextmanager
     def taking_over(self, job_id: str, handle: Any) -> Iterator[None]:
@@ -82,7 +69,7 @@ class JobFollower:
             yield
         finally:
             if launch:
-                self.follow(launch, handle)
+                self._follow(launch, handle)
 
     def launch_failed(self, launch: Launch, error: BaseException) -> None:
         """Have a launch be told of that has failed."""
@@ -117,6 +104,7 @@ class JobFollower:
         """Tell nothing from now on: the site has ended."""
         with self._told:
             self._tells = False
+        self._watch.stop()
 
     def begin_to_tell(self) -> None:
         """Tell all that comes: the site starts."""
@@ -129,6 +117,41 @@ class JobFollower:
             calls, self._later = self._later, []
         for call in calls:
             call()
+        self._watch.go_on()
+
+    def _follow(self, launch: Launch, handle: JobHandleSpec) -> None:
+        def on_end(_: JobHandleSpec) -> None:
+            self._jobs.ended(launch.job_id, handle)
+            self._admission.leave(launch)  # before it is told: a component may launch the next job when it hears of it
+            try:
+                self._tell_of_end(launch, _final_result(handle), _end_id(handle))
+            except BaseException:
+                self._end(launch)
+                raise
+
+        with self._told:
+            self._untold[launch] = handle
+            self._begun.pop(launch, None)
+            self._told.notify_all()
+        handle.add_done_callback(on_end)
+
+    def _tell_of_end(self, launch: Launch, result: JobResult, known_id: str) -> None:
+        """Have the end be told behind the last of the job's changes, now or when the site starts again.
+
+        ``known_id``: the one by which its launcher, or the next process, tells it again.
+        """
+
+        def tell(event_id: str) -> None:
+            try:
+                self._events.tell_of_end(launch.job_id, result, known_id or event_id)
+            finally:
+                self._end(launch)
+
+        tell_in_order = partial(self._watch.tell_end, launch, result, tell)
+        if self._is_to_be_told_now(launch, tell_in_order, is_told_again=bool(known_id)):
+            tell_in_order()
+        else:
+            self._end(launch)
 
     def _end(self, launch: Launch) -> None:
         with self._told:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
-import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -14,6 +12,7 @@ from .fl_component import FLComponent
 from .fl_constant import FLContextKey
 from .fl_context import FLContext
 from .job_reports import ImagePullProgress, JobResult, JobReturnCode, JobStateChange, JobUsage
+from .job_states import EXITED, RUNNING, wait_to_enter
 from .threads import OwnThread, logged
 
 __all__ = [
@@ -37,10 +36,6 @@ JobArgs = Mapping[str, tuple[str, Any]]
 """The arguments of a job's process, ``name -> (flag, value)``: see ``JobProcessArgs``."""
 
 
-_LOOK_INTERVAL = 0.1
-"""Seconds between two looks at a job whose launcher tracks no states."""
-
-
 @dataclass(frozen=True, slots=True)
 class LaunchRequest:
     """What a launch would ask a runtime for."""
@@ -55,6 +50,10 @@ class LaunchRequest:
     """The request as people read it, who say ``256Mi``; empty where that is the same."""
     passed_over: Mapping[str, str] = field(default_factory=dict)
     """What in the job's metadata is not meant for this launcher, by its path, and why."""
+    engine: str = ""
+    """The address of the engine that is asked, without a password; empty where there is none."""
+    notes: tuple[str, ...] = ()
+    """What else is to be known of it, a line each."""
 
     @classmethod
     def of(cls, fl_ctx: FLContext) -> LaunchRequest | None:
@@ -67,10 +66,16 @@ class LaunchRequest:
 
 
 class JobHandleSpec(ABC):
-    """A launched job. All methods may be called from any thread, any number of times."""
+    """A launched job. All methods may be called from any thread, any number of times.
+
+    A subclass says how to poll, wait and terminate; what else it can tell, it may.
+    """
 
     host = "localhost"
     """The host name by which other jobs of the same runtime reach this one."""
+    tells_changes = False
+    """Whether its launcher fires JOB_STATE_CHANGED. If not, the site that has launched it does, by looking at
+    :meth:`poll` and :attr:`state` now and then: neither may wait for anything."""
 
     @abstractmethod
     def poll(self) -> JobReturnCode:
@@ -99,23 +104,24 @@ class JobHandleSpec(ABC):
 
     @property
     def state(self) -> str | None:
-        """The state that the job was seen in last; None before the first look, and where a launcher cannot tell."""
-        return None
+        """The state that the job was seen in last; None before the first look.
+
+        This default knows "running" and, when :meth:`poll` says that the job has ended, "exited".
+        """
+        return RUNNING if self.poll() == JobReturnCode.UNKNOWN else EXITED
 
     def enter_states(self, job_states_to_enter: str | Iterable[str], timeout: float | None = None) -> bool:
         """Wait until the job has entered one of the states at whatever time, be it before this call.
 
         Returns False after ``timeout`` seconds (None: never), or as soon as the job has ended without entering any.
-        This default looks ten times a second, and sees no state that was left between two looks; launchers that track
-        their jobs miss none.
+        This default looks ten times a second. It knows what must have been before what it sees, but no other state that
+        was left between two looks; launchers that track their jobs miss none.
         """
-        wanted = {job_states_to_enter} if isinstance(job_states_to_enter, str) else set(job_states_to_enter)
-        deadline = math.inf if timeout is None else time.monotonic() + timeout
-        while True:
-            ended = self.poll() != JobReturnCode.UNKNOWN  # first: a state that is seen after it is the last
-            if self.state in wanted or ended or time.monotonic() >= deadline:
-                return self.state in wanted
-            time.sleep(max(0.0, min(_LOOK_INTERVAL, deadline - time.monotonic())))
+
+        def look() -> tuple[bool, str | None]:
+            return self.poll() != JobReturnCode.UNKNOWN, self.state  # a state that is seen after the end is the last
+
+        return wait_to_enter(job_states_to_enter, look, timeout)
 
     @property
     def result(self) -> JobResult | None:

@@ -9,7 +9,7 @@ from .event_ids import EventId
 from .event_type import EventType
 from .fl_constant import EventScope, FLContextKey
 from .fl_context import FLContext
-from .job_launcher_spec import JobArgs, JobHandleSpec, JobResult, JobReturnCode
+from .job_launcher_spec import JobArgs, JobHandleSpec, JobResult, JobReturnCode, JobStateChange
 from .launch import Launch
 from .workspace import Workspace
 
@@ -37,9 +37,9 @@ class SiteEvents:
         fl_ctx.put(FLContextKey.WORKSPACE_OBJECT, self._site.workspace, private=True, sticky=False)
         self.fire_in(fl_ctx, event_type)
 
-    def fire_in(self, fl_ctx: FLContext, event_type: str) -> None:
-        """Fire an event in a context that is there already, with the site as its origin."""
-        fl_ctx.put(FLContextKey.EVENT_ORIGIN, self._site.name, private=True, sticky=False)
+    def fire_in(self, fl_ctx: FLContext, event_type: str, origin: str = "") -> None:
+        """Fire an event in a context that is there already, with the site as its origin if none is named."""
+        fl_ctx.put(FLContextKey.EVENT_ORIGIN, origin or self._site.name, private=True, sticky=False)
         fl_ctx.put(FLContextKey.EVENT_SCOPE, EventScope.LOCAL, private=True, sticky=False)
         self._site.fire_event(event_type, fl_ctx)
 
@@ -62,6 +62,13 @@ class SiteEvents:
         """Fire AFTER_JOB_LAUNCH in the context of the launch."""
         fl_ctx.put(FLContextKey.JOB_HANDLE, handle, private=True, sticky=False)
         self.fire_in(fl_ctx, EventType.AFTER_JOB_LAUNCH)
+
+    def tell_of_change(self, launch: Launch, change: JobStateChange) -> None:
+        """Fire JOB_STATE_CHANGED, as the launcher would that has launched the job."""
+        fl_ctx = self._context_of(change.job_id)
+        fl_ctx.put(FLContextKey.JOB_EVENT_ID, change.id, private=True, sticky=False)
+        fl_ctx.put(FLContextKey.JOB_STATE_CHANGE, change, private=True, sticky=False)
+        self.fire_in(fl_ctx, EventType.JOB_STATE_CHANGED, launch.launcher.name if launch.launcher else self._site.name)
 
     def tell_of_failed_launch(self, job_id: str, error: Exception, end_id: str = "") -> None:
         """Fire JOB_ABORTED, with what the launch raised. ``end_id``: see ``Launch``."""

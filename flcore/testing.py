@@ -1,7 +1,8 @@
 """What a unit test of a component needs: a fake context, and a component that records events.
 
-``FakeFLContext`` and ``EventRecorder`` work with any test framework. For the fixtures, put
-``pytest_plugins = ["flcore.testing"]`` into the top ``conftest.py``.
+Both work with any test framework. For pytest there are the fixtures ``fl_ctx`` and ``event_recorder``, too, which it
+finds by itself (see :mod:`flcore.pytest_plugin`). Containers in memory are of :mod:`launchers.runtime.fake`, and what a
+runtime of one's own is tested by is :mod:`launchers.testing`: this package knows nothing of launchers.
 """
 
 from __future__ import annotations
@@ -10,8 +11,6 @@ import threading
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
-
-import pytest
 
 from .event_bus import EventBus
 from .fl_component import FLComponent
@@ -23,6 +22,8 @@ from .workspace import Workspace
 
 __all__ = ["DEFAULT_TIMEOUT", "EventRecorder", "FakeEngine", "FakeFLContext", "RecordedEvent"]
 
+pytest_plugins = ["flcore.pytest_plugin"]
+"""For who names this module as a plug-in of pytest's, which was needed once, or has pytest look for none by itself."""
 DEFAULT_TIMEOUT = 10.0
 """Seconds that a recorder waits for an event."""
 
@@ -117,7 +118,12 @@ class EventRecorder(FLComponent):
 
 
 class FakeEngine:
-    """What a context's engine must have, and no more. Fires to the given components, in order, and records."""
+    """What a context's engine must have, and no more. Fires to its recorder first, then to components, in order.
+
+    Args:
+        identity: the site's name.
+        components: who else gets the events.
+    """
 
     def __init__(self, identity: str, components: Iterable[FLComponent] = ()) -> None:
         self.identity = identity
@@ -184,15 +190,3 @@ class FakeFLContext(FLContext):
     def launchers(self) -> list[Any]:
         """Who has volunteered."""
         return list(self.get_prop(FLContextKey.JOB_LAUNCHER, []))
-
-
-@pytest.fixture
-def fl_ctx(tmp_path: Path) -> FakeFLContext:
-    """A fake context of site-1 and job-1, with a workspace."""
-    return FakeFLContext(workspace=tmp_path)
-
-
-@pytest.fixture
-def event_recorder() -> EventRecorder:
-    """A component that records every event."""
-    return EventRecorder()

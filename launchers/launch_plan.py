@@ -45,7 +45,7 @@ from .policy.job_command import CLIENT_ARGS, SERVER_ARGS, credentials, job_comma
 from .policy.job_policy import JobRequest, Resources, SitePolicy, check_policy, container_name, resolve
 from .policy.launch_origins import AT_LAUNCH, SiteKeys, masked, origins
 from .policy.request_sizes import with_sizes_in_words
-from .runtime.base import Runtime
+from .runtime.base import Runtime, whereabouts_of
 from .runtime.engine_traits import UNASKED, EngineTraits
 from .settings import ADOPT, ORPHAN_POLICIES, STOP_GRACE, JobSettings
 
@@ -54,6 +54,8 @@ __all__ = ["LaunchPlanner"]
 logger = logging.getLogger(__name__)
 
 Words = tuple[str, ...]
+NamedCommand = tuple[str, str | Sequence[str]]
+"""A container's name, and its launch command: the words, or a text that is split into them as by a shell."""
 
 _KNOWN_AT_LAUNCH = (LABEL_NONCE, LABEL_SITE_ID, LABEL_PARENT, LABEL_STATE_DIR)
 
@@ -96,7 +98,9 @@ class LaunchPlan:
         body = runtime.describe(masked(secrets.describe(spec, AT_LAUNCH)))
         decided = origins(body, self.request, keys)
         address, to_read = runtime.address(self.spec.name), with_sizes_in_words(body)
-        return LaunchRequest(address, body, decided, to_read, self.request.passed_over)
+        where = whereabouts_of(runtime).engine
+        engine = where.docker_host if where else ""
+        return LaunchRequest(address, body, decided, to_read, self.request.passed_over, engine)
 
 
 class LaunchPlanner(JobLauncherSpec):
@@ -248,20 +252,21 @@ class LaunchPlanner(JobLauncherSpec):
     # What a subclass says: hooks, called with a context that has what NVIDIA FLARE's contexts have at that moment.
 
     @abstractmethod
-    def get_command(self, job_meta: dict[str, Any], fl_ctx: FLContext) -> tuple[str, str | Sequence[str]]:
+    def get_command(self, job_meta: dict[str, Any], fl_ctx: FLContext) -> NamedCommand:
         """Return the container's name and the launch command: its words, or a text.
 
-        A text is split as a shell would split it, and run without a shell.
+        A text is split as a shell would split it, and run without a shell. Called once for each launch, and for each
+        description of one.
         """
 
     def _checked_command(self, job_id: str, returned: Any) -> tuple[str, Words]:
         """Return the name and the words of what :meth:`get_command` has returned."""
         match returned:
-            case [str(name), str(command)]:
+            case (str(name), str(command)) if isinstance(returned, tuple):  # a list would be a command without a name
                 return name, _checked_words(job_id, command)
-            case [str(name), list() | tuple() as words] if all(isinstance(word, str) for word in words):
+            case (str(name), list() | tuple() as words) if all(isinstance(word, str) for word in words):
                 return name, _checked_words(job_id, words)
-        wanted = "must return (name, command): two strings, or a string and a list of strings"
+        wanted = "must return (name, command): a tuple of two strings, or of a string and a list of strings"
         raise JobLaunchError(f"job {job_id}: {type(self).__qualname__}.get_command {wanted}; got {shown(returned)}")
 
     def _with_python(self, job_meta: dict[str, Any], request: JobRequest, command: Words) -> Words:

@@ -9,7 +9,7 @@ import re
 import signal
 import tempfile
 import threading
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,7 +32,8 @@ from flcore.errors import FLCoreError
 if TYPE_CHECKING:
     from flcore.testing import EventRecorder  # pytest imports it first, as a plug-in
 
-pytest_plugins = ["flcore.testing"]
+pytest_plugins = ["flcore.testing"]  # by name for environments that have this checkout, but did not install it
+pytest.register_assert_rewrite("launchers.testing")  # as pytest does by itself where flcore is installed
 
 
 def pytest_sessionstart() -> None:
@@ -41,7 +42,8 @@ def pytest_sessionstart() -> None:
 
 
 def pytest_configure() -> None:
-    """Keep test folders out of /dev, which is the host's own: no dataset may be there."""
+    """Have argparse look for no translations, and keep test folders out of /dev, in which no dataset may be."""
+    os.environ["LANGUAGE"] = "C"
     if Path(tempfile.gettempdir()).resolve().is_relative_to("/dev"):
         os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", "/var/tmp")
 
@@ -147,6 +149,11 @@ class Terminal(io.StringIO):
     def text(self) -> str:
         """Return what was written, without the escape sequences."""
         return re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", self.getvalue()).replace("\r", "\n")
+
+
+def but_for_changes(event_types: Iterable[str]) -> list[str]:
+    """Return types of events without the state changes, which come in between on another thread."""
+    return [event_type for event_type in event_types if event_type != EventType.JOB_STATE_CHANGED]
 
 
 def recover(site: Site, job_id: str, handle: JobHandleSpec | None) -> None:

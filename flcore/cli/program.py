@@ -11,6 +11,7 @@ import sys
 import traceback
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, closing
+from functools import cache
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -28,6 +29,7 @@ from .command import (
     EXIT_NO_OUTPUT,
     EXIT_OK,
     Commands,
+    FolderCheck,
     add_command,
     add_commands_of_packages,
     check_of_folder,
@@ -39,7 +41,7 @@ from .parser import Parser
 from .schema import add_schema
 
 if TYPE_CHECKING:
-    from ..job_launcher_spec import Check, JobLauncherSpec
+    from ..job_launcher_spec import Check, JobLauncherSpec, LaunchRequest
     from ..site import Site
     from ..submitted_job import SubmittedJob
     from ..workflow import JobWorkflow
@@ -136,7 +138,6 @@ def _status_of_output() -> int:
 
 def run(args: argparse.Namespace) -> int:
     """Run a job on its sites, all in this process."""
-    from ..site_log import tells_of_end
     from ..submitted_job import SubmittedJob
     from ..workflow import JobWorkflow
 
@@ -145,7 +146,7 @@ def run(args: argparse.Namespace) -> int:
     workflow = JobWorkflow(job, sites)
     _check_all_take_part(dict(zip(args.site, sites, strict=True)), workflow, job)
     if args.dry_run:
-        return _describe(workflow, args.json)
+        return _print_launches(_launches_of(workflow), args.json, workflow)
     for site in sites:
         if hindrance := site.workspace.hindrance():
             raise ConfigError(f"site {site.name}: its workspace cannot be used: {hindrance}")
@@ -153,7 +154,7 @@ def run(args: argparse.Namespace) -> int:
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _terminated)
     if not args.verbose:
-        args.log.addFilter(lambda record: not tells_of_end(record, workflow.job_id))  # the view does
+        args.log.addFilter(lambda record: not _is_shown(record, workflow))
     try:
         with ExitStack() as stack:
             for site in sites:
@@ -166,6 +167,14 @@ def run(args: argparse.Namespace) -> int:
         raise
     view.show_results(results)
     return EXIT_OK if all(result.succeeded for result in results.values()) else EXIT_FAILED
+
+
+def _is_shown(record: logging.LogRecord, workflow: JobWorkflow) -> bool:
+    """Whether a record of the log tells what the view does: how a job ended, or why it was not launched."""
+    from ..site_log import site_of_outage, tells_of_end
+
+    site = site_of_outage(record)  # where no job of it runs, the launch fails for that
+    return tells_of_end(record, workflow.job_id) or (site != "" and site not in workflow.handles)
 
 
 def _check_all_take_part(sites: Mapping[str, Site], workflow: JobWorkflow, job: SubmittedJob) -> None:
@@ -183,15 +192,16 @@ def check(args: argparse.Namespace) -> int:
     from ..workflow import JobWorkflow
 
     folders = [path for path in args.config if os.path.isdir(path)]  # noqa: PTH112 - pathlib's may raise
-    if folders and args.job:
-        raise ConfigError(f"--job: is for sites' configs, and {folders[0]} is a folder")
     complete = True
     sites: list[Site] = []
+    checked: dict[str, FolderCheck] = {}
     wrong: list[ConfigError] = []
     for path in args.config:
         try:
             if path in folders:
-                complete &= _check_folder(Path(path), list(map(Path, folders)))
+                with disk_in_words():
+                    checked[path] = check_of_folder(Path(path), list(map(Path, folders)))
+                    complete &= _check_folder(path, checked[path])
                 continue
             site = Site.from_config(read_config(path))
         except ConfigError as error:
@@ -204,20 +214,30 @@ def check(args: argparse.Namespace) -> int:
     if wrong:
         raise ConfigError("\n".join(map(str, wrong))) from wrong[0]
     if args.job:
-        complete &= _describe(JobWorkflow(SubmittedJob.read(args.job), sites), as_json=False) == EXIT_OK
+        job = SubmittedJob.read(args.job)
+        launches = {path: folder.launch_of(job) for path, folder in checked.items()}
+        workflow = JobWorkflow(job, sites) if sites else None
+        of_sites = _launches_of(workflow) if workflow else {}
+        complete &= _print_launches({**launches, **of_sites}, False, workflow) == EXIT_OK
     return EXIT_OK if complete else EXIT_FAILED
 
 
-def _describe(workflow: JobWorkflow, as_json: bool) -> int:
-    """Print what each site would be asked for; return the exit status."""
-    from .view import launches_as_json, launches_as_text, left_out_in_words
-
+def _launches_of(workflow: JobWorkflow) -> Mapping[str, LaunchRequest | FLCoreError | None]:
+    """Return what each site would be asked for."""
     with ExitStack() as stack:
         for site in workflow.sites:
             for launcher in _launchers(site).values():
                 stack.callback(launcher.close)
-        launches = workflow.describe_launches()
-    if workflow.left_out and not as_json:
+        return workflow.describe_launches()
+
+
+def _print_launches(
+    launches: Mapping[str, LaunchRequest | FLCoreError | str | None], as_json: bool, workflow: JobWorkflow | None
+) -> int:
+    """Print what would be asked for, and who of a workflow's job is left out; return the exit status."""
+    from .view import launches_as_json, launches_as_text, left_out_in_words
+
+    if workflow and workflow.left_out and not as_json:
         print(left_out_in_words(workflow))
     print(launches_as_json(launches) if as_json else launches_as_text(launches))
     return EXIT_FAILED if any(isinstance(launch, FLCoreError) for launch in launches.values()) else EXIT_OK
@@ -229,15 +249,13 @@ def _launchers(site: Site) -> dict[str, JobLauncherSpec]:
     return {key: c for key, c in site.components().items() if isinstance(c, JobLauncherSpec)}
 
 
-def _check_folder(folder: Path, folders: Sequence[Path]) -> bool:
+def _check_folder(path: str, checked: FolderCheck) -> bool:
     """Say the same of a site whose config is a folder, as NVIDIA FLARE's are."""
     complete = True
-    with disk_in_words():
-        checked = check_of_folder(folder, folders)
-        print(f"{visible(str(folder))}: {visible(checked.title)}")
-        for found in checked.checks():
-            print(f"  {_level_of(found)}  {visible(f'{found.what}: {found.detail}')}")
-            complete &= found.ok
+    print(f"{visible(path)}: {visible(checked.title)}")
+    for found in checked.checks():
+        print(f"  {_level_of(found)}  {visible(f'{found.what}: {found.detail}')}")
+        complete &= found.ok
     return complete
 
 
@@ -319,7 +337,9 @@ def _terminated(number: int, _: object) -> NoReturn:
     raise SystemExit(128 + number)
 
 
+@cache
 def _parser() -> Parser:
+    """Return what parses all commands: once in a process, for it takes longer than most of what a command does."""
     parser = Parser(prog="flcore", description="Run federated-learning jobs, isolated, on sites.", epilog=_EPILOG)
     parser.add_argument(
         "--version",

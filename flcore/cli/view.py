@@ -9,9 +9,9 @@ import sys
 import textwrap
 import threading
 import time
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from typing import Any, Self, TextIO
+from typing import Any, NamedTuple, Self, TextIO
 
 from ..errors import FLCoreError
 from ..event_type import EventType
@@ -33,6 +33,8 @@ WIDTH = 120
 _ECHO = 3
 """Cells left free at a live line's end: there a terminal writes the ^C, which must not begin another line."""
 _INDENT = "    "
+_LISTED = "Mounts"
+"""What of a request has a line for each of its values."""
 _MOST_SHOWN = 1 << 16
 """Characters of an output's last lines: a job may never end one."""
 
@@ -118,8 +120,49 @@ class PlainView(View):
         self.print(f"{elapsed:7.1f} s  {change.site:<12} {change.previous or 'new':>10} -> {change.state}{code}")
 
     def show_results(self, results: Mapping[str, JobResult]) -> None:
-        shown = [site for site in results if self._show_output(site, results[site])]
-        self._show_table(results, shown)
+        """Show the output and the table; of a run that has failed the table first, and in it why.
+
+        There the last line that a site has written stands, which most often says it, and so not below once more.
+        """
+        told = {site: self._told(site, result) for site, result in results.items()}
+        failed = [site for site, result in results.items() if not result.succeeded]
+        if failed:
+            first = sorted(results, key=lambda site: bool(results[site].succeeded or results[site].ended_by))
+            self._show_table({site: results[site] for site in first}, {site: told[site].why for site in failed})
+        for site in sorted(results, key=lambda site: results[site].succeeded):
+            self._show_output(site, told[site])
+        if not failed:
+            self._show_table(results)
+        self._show_files()
+
+    def show_interrupted(self) -> None:
+        if self.ended:
+            self._show_table(self.ended)
+
+    @property
+    def _main_sites(self) -> Sequence[Site]:
+        """Whose output and files are shown, however the job ended."""
+        return [self.workflow.server] if self.workflow.server else self.workflow.sites
+
+    def _told(self, site: str, result: JobResult) -> _Told:
+        lines = 0 if site in self.workflow.handles and result.succeeded else TAIL_OF_FAILED
+        if site in [main.name for main in self._main_sites]:
+            lines = TAIL
+        return _Told.of(result, last_lines(self.workflow.handles.get(site), lines))
+
+    def _show_table(self, results: Mapping[str, JobResult], reasons: Mapping[str, str] | None = None) -> None:
+        self.print("")
+        width = shutil.get_terminal_size().columns if self.out.isatty() else WIDTH
+        for line in table(results, reasons, width):
+            self.print(line)
+
+    def _show_output(self, site: str, told: _Told) -> None:
+        if told.output:
+            self.print(f"\noutput of {site}{', before that' if told.is_last_line_told else ''}:")
+        for line in told.output:
+            self.print(f"  {line}")
+
+    def _show_files(self) -> None:
         folders = {site: site.workspace.get_run_dir(self.workflow.job_id) for site in self._main_sites}
         there = {site: folder for site, folder in folders.items() if os.access(folder, os.F_OK)}  # it was launched
         if there:
@@ -127,32 +170,26 @@ class PlainView(View):
         for site, folder in there.items():
             self.print(f"{'the server' if site is self.workflow.server else site.name}'s files: {folder}")
 
-    @property
-    def _main_sites(self) -> Sequence[Site]:
-        """Whose output and files are shown, however the job ended."""
-        return [self.workflow.server] if self.workflow.server else self.workflow.sites
 
-    def show_interrupted(self) -> None:
-        if self.ended:
-            self._show_table(self.ended, ())
+class _Told(NamedTuple):
+    """What is told of a site's end: why, and which lines of output beside that."""
 
-    def _show_table(self, results: Mapping[str, JobResult], shown: Container[str]) -> None:
-        self.print("")
-        width = shutil.get_terminal_size().columns if self.out.isatty() else WIDTH
-        for line in table(results, shown, width):
-            self.print(line)
+    why: str
+    output: Sequence[str]
+    is_last_line_told: bool = False
+    """The last line stands in the reason."""
 
-    def _show_output(self, site: str, result: JobResult) -> bool:
-        """Show the last lines of a site's output, where they say something; return whether there were any."""
-        lines = 0 if site in self.workflow.handles and result.succeeded else TAIL_OF_FAILED
-        if site in [main.name for main in self._main_sites]:
-            lines = TAIL
-        shown = last_lines(self.workflow.handles.get(site), lines)
-        if shown:
-            self.print(f"\noutput of {site}:")
-        for line in shown:
-            self.print(f"  {line}")
-        return bool(shown)
+    @classmethod
+    def of(cls, result: JobResult, output: Sequence[str]) -> _Told:
+        """Divide what is known of an end. An exit code alone says less than the last line, and the table has it."""
+        while output and not output[-1].strip():
+            output = output[:-1]
+        if not output:
+            return cls(result.error, output)
+        exit_code = f"exit code {result.exit_code}"
+        if result.succeeded or result.ended_by or not result.reason.startswith(exit_code):
+            return cls(result.reason, output)
+        return cls(output[-1].strip() + result.reason.removeprefix(exit_code), output[:-1], is_last_line_told=True)
 
 
 class LiveView(PlainView):
@@ -234,10 +271,10 @@ def left_out_in_words(workflow: JobWorkflow) -> str:
     return f"left out: {', '.join(workflow.left_out)} (no config of these is given)" if workflow.left_out else ""
 
 
-def table(results: Mapping[str, JobResult], shown: Container[str] = (), width: int = WIDTH) -> list[str]:
+def table(results: Mapping[str, JobResult], reasons: Mapping[str, str] | None = None, width: int = WIDTH) -> list[str]:
     """Return the closing table: a line per site, and the reason of a failure behind it, or in lines below.
 
-    Where a site's output is ``shown``, its last lines are no part of the reason.
+    A reason that several have stands there once. ``reasons``: of those that are not the results' own.
     """
     rows = [("site", "result", "exit code", "duration")]
     rows += [(site, *_cells(result)) for site, result in results.items()]
@@ -246,8 +283,16 @@ def table(results: Mapping[str, JobResult], shown: Container[str] = (), width: i
         f"{site:<{widths[0]}}  {name:<{widths[1]}}  {code:>{widths[2]}}  {duration:>{widths[3]}}"
         for site, name, code, duration in rows
     )
-    reasons = [result.reason if site in shown else result.error for site, result in results.items()]
-    return [head, *(row for line, why in zip(lines, reasons, strict=True) for row in _with_reason(line, why, width))]
+    whys = list(_each_once({site: result.error for site, result in results.items()} | dict(reasons or {})))
+    return [head, *(row for line, why in zip(lines, whys, strict=True) for row in _with_reason(line, why, width))]
+
+
+def _each_once(reasons: Mapping[str, str]) -> Iterator[str]:
+    """Yield the reasons of sites; in place of one that another site has, too, that site's name."""
+    told: dict[str, str] = {}
+    for site, why in reasons.items():
+        yield f"as {told[why]}" if why and why in told else why
+        told.setdefault(why, site)
 
 
 def _with_reason(line: str, reason: str, width: int) -> list[str]:
@@ -275,26 +320,29 @@ def _cells(result: JobResult) -> tuple[str, str, str]:
     return result.return_code.name, code, duration
 
 
-def launches_as_json(launches: Mapping[str, LaunchRequest | FLCoreError | None]) -> str:
+def launches_as_json(launches: Mapping[str, LaunchRequest | FLCoreError | str | None]) -> str:
     """Return one JSON object: by site, what would be asked for and where each setting comes from, or the error."""
     return json.dumps({site: _launch_as_dict(launch) for site, launch in launches.items()}, indent=2)
 
 
-def launches_as_text(launches: Mapping[str, LaunchRequest | FLCoreError | None]) -> str:
+def launches_as_text(launches: Mapping[str, LaunchRequest | FLCoreError | str | None]) -> str:
     """Return a line per setting: what would be asked for, and where it comes from."""
     return "\n\n".join("\n".join(_launch_lines(site, launch)) for site, launch in launches.items())
 
 
-def _launch_as_dict(launch: LaunchRequest | FLCoreError | None) -> Any:
+def _launch_as_dict(launch: LaunchRequest | FLCoreError | str | None) -> Any:
     if isinstance(launch, LaunchRequest):
         told = {"passed_over": dict(launch.passed_over)} if launch.passed_over else {}
         return {"host": launch.host, "request": launch.request, "origins": launch.origins, **told}
     return {"error": str(launch)} if launch else None
 
 
-def _launch_lines(site: str, launch: LaunchRequest | FLCoreError | None) -> Iterator[str]:
+def _launch_lines(site: str, launch: LaunchRequest | FLCoreError | str | None) -> Iterator[str]:
     if launch is None:
         yield f"{site}: its launcher cannot tell what it would ask for"
+        return
+    if isinstance(launch, str):
+        yield visible(f"{site}: is not launched there: {launch}")
         return
     if isinstance(launch, FLCoreError):
         yield f"{site}: REFUSED: {visible(str(launch))}"
@@ -304,12 +352,13 @@ def _launch_lines(site: str, launch: LaunchRequest | FLCoreError | None) -> Iter
     width = max(len(path) for path, _ in settings)
     origins = max(len(origin) for origin in launch.origins.values())
     for path, value in settings:
-        yield visible(f"  {path:{width}}  {launch.origins[path]:{origins}}  {value}")
+        yield visible(f"  {path:{width}}  {launch.origins.get(path, ''):{origins}}  {value}")
+    yield from (visible(f"  {note}") for note in launch.notes)
     yield from (visible(f"  passed over: {path}: {why}") for path, why in launch.passed_over.items())
 
 
 def _settings(launch: LaunchRequest) -> Iterator[tuple[str, str]]:
-    """Yield every setting of a request by its path, as ``origins`` names it, with its value."""
+    """Yield every setting of a request by its path, as ``origins`` names it, with its value; it may take lines."""
     request = launch.to_read or launch.request
     variables = dict(variable.split("=", 1) for variable in request.get("Env", ()))
     for path in launch.origins:
@@ -317,4 +366,6 @@ def _settings(launch: LaunchRequest) -> Iterator[tuple[str, str]]:
         value = request[key]
         if name:
             value = variables[name] if key == "Env" else value[name]
-        yield path, json.dumps(value, ensure_ascii=False)
+        first, *others = value if name == _LISTED and value else [value]
+        yield path, json.dumps(first, ensure_ascii=False)
+        yield from (("", json.dumps(other, ensure_ascii=False)) for other in others)

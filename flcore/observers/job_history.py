@@ -60,8 +60,12 @@ class JobHistory:
     """When the launch began; None where that is not known."""
     request: Mapping[str, Any] | None = None
     """What the runtime was asked for, secrets masked."""
+    engine: str = ""
+    """The address of the engine that was asked; empty where that is not known."""
     container_name: str = ""
     container_id: str = ""
+    run: str = ""
+    """What the ids of its changes have in common; of the newest, if that has changed."""
     states: list[StateEntry] = field(default_factory=list)
     """In order; none twice in a row."""
     result: JobResult | None = None
@@ -123,7 +127,7 @@ class SiteHistory:
             case "image_pulled":
                 self._take_in_pull(site, line)
             case str(event) if job_id:
-                if event == "state_change":
+                if event == "state_change" and line["container_id"]:
                     self.containers[line["container_id"]] = (line["container_name"], site, job_id)
                 self._take_in_job(event, self._run_of(site, job_id, line), line)
 
@@ -163,9 +167,9 @@ class SiteHistory:
         """Return the run that a line is about: the last one, one that begins with it, or the one before."""
         key, event = (site, job_id), line["event"]
         known, before = self.jobs.get(key), self._being_told.get(key)
-        if before and event == "state_change" and before.container_id in ("", line["container_id"]):
+        if before and event == "state_change" and _is_change_of(before, line):
             return before
-        if before and event in ("completed", "aborted"):
+        if before and event in ("completed", "aborted") and not (known and _is_told_of(known, line)):
             return self._being_told.pop(key)
         if known is None or _begins_a_run(known, line):
             if known and event == "launching" and not known.is_closed and known.parent == line["parent"]:
@@ -180,7 +184,7 @@ class SiteHistory:
             job.launching_at, job.name, job.parent = line["time"], line["name"], line["parent"]
             job.study = str(line.get("study", ""))  # an older version wrote none
         elif event == "launched":
-            job.request = line["request"]
+            job.request, job.engine = line["request"], str(line.get("engine", ""))
         elif event == "recovered":
             job.recovered, job.parent = job.recovered + 1, line["parent"]
         elif event == "state_change":
@@ -219,6 +223,22 @@ def _copy(job: JobHistory) -> JobHistory:
     return replace(job, states=[*job.states], pulls=[*job.pulls], usage=[*job.usage])
 
 
+def _is_change_of(before: JobHistory, line: Mapping[str, Any]) -> bool:
+    """Whether a change is of a run that has ended, and not of the next one, which has begun.
+
+    Of jobs without containers all changes of one run are told before any of the next.
+    """
+    if line["container_id"]:
+        return before.container_id in ("", line["container_id"])
+    return not before.container_id and before.result is None
+
+
+def _is_told_of(known: JobHistory, line: Mapping[str, Any]) -> bool:
+    """Whether a line is certainly of a run, by its id."""
+    told_as = EventId.of(str(line.get("id")))
+    return told_as is not None and told_as.run == known.run
+
+
 def _begins_a_run(known: JobHistory, line: Mapping[str, Any]) -> bool:
     """Whether a line is about a later run than the one that is known: a job's id may be used again after its end."""
     event = line["event"]
@@ -231,6 +251,8 @@ def _begins_a_run(known: JobHistory, line: Mapping[str, Any]) -> bool:
 
 def _take_in_change(job: JobHistory, line: Mapping[str, Any]) -> None:
     job.container_name, job.container_id = line["container_name"], line["container_id"]
+    if told_as := EventId.of(str(line.get("id"))):
+        job.run = told_as.run
     entry = StateEntry(line["state"], line["time"])
     if entry not in job.states:  # else it is told again, by a process that does not know that it was told
         job.states.append(entry)

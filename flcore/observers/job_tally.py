@@ -139,7 +139,8 @@ class JobTally:
     def changed(self, change: JobStateChange, launcher: str) -> None:
         """Count a change, and an end that it tells of, as soon as it is heard."""
         with self._lock:
-            self._reachable.setdefault(launcher, True)
+            if change.container_id:  # else there is no engine, or nobody who says so
+                self._reachable.setdefault(launcher, True)
             if change.job_id in self._ended:
                 return
             if change.result is None:

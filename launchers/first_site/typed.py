@@ -9,13 +9,15 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
+from flcore.extras import how_to_install_package
+
 
 def next_commands(folder: Path, site: str, job: str, test: str) -> list[str]:
     """Return the commands that try what was written to a folder, the first of which goes there if need be."""
     go = [] if folder.resolve() == Path.cwd() else [f"cd {as_word(folder)}"]
     flcore, pytest = as_typed("flcore"), as_typed("pytest")
     if not find_spec("pytest"):
-        pytest = f"{as_typed('python')} -m pip install pytest && {pytest}"
+        pytest = f"{how_to_install_package('pytest')} && {pytest}"
     return [*go, f"{flcore} check {site}", f"{flcore} run {job} --site {site}", f"{pytest} {test}"]
 
 
@@ -34,7 +36,5 @@ def as_typed(program: str) -> str:
     found = shutil.which(program)
     if found and Path(found).parent.resolve() == own.resolve():
         return program
-    if program == "python":
-        return shlex.quote(sys.executable)
     script = own / program
     return shlex.quote(str(script)) if script.exists() else f"{shlex.quote(sys.executable)} -m {program}"

@@ -33,7 +33,8 @@ from ..container_spec import (
 from ..docker_state import DOCKER_STATE, ContainerState
 from ..records.end_marks import EndMarks
 from ..records.job_record import JobIdentity, JobRecord, RecordStore
-from ..runtime.base import ContainerSummary, FoundImage, Runtime
+from ..records.known_engines import note_engine
+from ..runtime.base import ContainerSummary, FoundImage, Runtime, whereabouts_of
 from ..runtime.engine_traits import EngineTraits
 from ..settings import JobSettings
 from ..tracking.state_tracker import StateTracker
@@ -202,6 +203,10 @@ class JobKeeper:
         if self._recovery:
             self._recovery.take_over(self.tracker)
 
+    def pull_ahead(self) -> None:
+        """Begin to pull what the site wants to have there before any job does. Asks no engine before it returns."""
+        self.launchpad.puller.begin(self._settings.pull.ahead)
+
     def close(self) -> None:
         """Let go of the runtime and of the records; jobs go on. Idempotent."""
         with ExitStack() as stack:  # done from the last to the first, each even if one before it raises
@@ -277,10 +282,13 @@ class JobKeeper:
         """Write down what is about to be done."""
         if self._store is None:
             return
-        who = job.identity
+        who, engine = job.identity, whereabouts_of(self.runtime).engine
         try:
             self._store.open()
-            record = self._store.add(self._launcher, who, stop_grace=self._settings.stop_grace)
+            if engine:
+                note_engine(self._store.folder, engine)
+            more = {"engine": engine.as_args()} if engine else {}
+            record = self._store.add(self._launcher, who, stop_grace=self._settings.stop_grace, **more)
         except OSError as error:
             raise JobLaunchError(
                 f"job {who.job_id}: the site cannot write down that it launches it: {in_words(error)}"

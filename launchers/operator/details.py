@@ -16,18 +16,21 @@ from flcore.errors import FLCoreError
 from flcore.plain_text import harmless
 
 from ..policy.request_sizes import with_sizes_in_words
+from ..runtime.base import engine_in_words
 from .durations import as_age, as_duration, as_time
+from .hints import looked_for
 from .job_json import as_full_dict
 from .job_table import duration_of, note_of, status_of
 from .job_view import JobView
 from .logs import output
 from .scope import index_of
-from .selection import looked_for, the_one_job, wanted_for
+from .selection import the_one_job, wanted_for
 from .terminal import Terminal, wrapped
 
 LINES_SHOWN = 10
 """Lines of output that are shown."""
 _KEY = 12
+_LISTED = ("Env", "HostConfig.Mounts")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -101,7 +104,9 @@ class Report:
         history, runtime = self._view.history, self._view.runtime
         if not history.container_name:
             return ""
-        where = f" in {runtime.name}" if runtime else ", not there any more" if history.result else ""
+        where = f" in {engine_in_words(runtime)}" if runtime else ""
+        if not runtime and history.result:
+            where = f", not there any more; it was on {history.engine}" if history.engine else ", not there any more"
         return f"{history.container_name} ({history.container_id[:12] or 'not made yet'}){where}"
 
     def _usage(self) -> str:
@@ -138,9 +143,17 @@ class Report:
 def _settings_of(request: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     for key, value in request.items():
         if isinstance(value, dict):
-            yield from ((f"{key}.{name}", json.dumps(inner, ensure_ascii=False)) for name, inner in value.items())
+            for name, inner in value.items():
+                yield from _lines_of(f"{key}.{name}", inner)
         else:
-            yield key, json.dumps(value, ensure_ascii=False)
+            yield from _lines_of(key, value)
+
+
+def _lines_of(path: str, value: Any) -> Iterator[tuple[str, str]]:
+    """Yield a setting; of a list that is read one by one, each value has a line."""
+    first, *others = value if path in _LISTED and isinstance(value, list) and value else [value]
+    yield path, json.dumps(first, ensure_ascii=False)
+    yield from (("", json.dumps(other, ensure_ascii=False)) for other in others)
 
 
 def _follower(view: JobView) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
@@ -20,6 +21,8 @@ LEAST_OF_A_NOTE = 40
 """Where less is left of a line for the reasons, they have lines of their own."""
 _GAP = "  "
 _INDENT = "    "
+_BEFORE_A_MESSAGE = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} - \S+ - [A-Z]+ - (\[identity=[^\]]*\] - )?")
+"""What stands in a log of NVIDIA FLARE's before what is said: when, by whom, how loudly, and about which run."""
 _STYLE_OF_STATE = {DOCKER_STATE.RUNNING: "going", DOCKER_STATE.CREATED: "dim", LAUNCHING: "dim", LOST: "bad"}
 
 
@@ -92,12 +95,15 @@ def status_of(view: JobView) -> tuple[str, str]:
 def duration_of(view: JobView, now: float) -> float | None:
     """Return for how many seconds a job ran, or has run until now; None if it never ran, or that is not known."""
     result = view.history.result
-    if result:
+    if result and result.duration is not None:
         return result.duration
-    started_at = next((entry.time for entry in view.history.states if entry.state == DOCKER_STATE.RUNNING), None)
-    if started_at is None or view.state in (*TERMINAL_STATES, LOST, ENDED, UNKNOWN):
-        return None
-    return max(0.0, now - started_at)
+    entered = {entry.state: entry.time for entry in reversed(view.history.states)}  # the first time of each
+    started_at = entered.get(DOCKER_STATE.RUNNING)
+    if result:  # of a launcher that knows no times
+        ended_at = entered.get(DOCKER_STATE.EXITED)
+    else:
+        ended_at = None if view.state in (*TERMINAL_STATES, LOST, ENDED, UNKNOWN) else now
+    return None if started_at is None or ended_at is None else max(0.0, ended_at - started_at)
 
 
 def note_of(view: JobView) -> str:
@@ -120,11 +126,16 @@ def note_of(view: JobView) -> str:
 
 
 def short_note_of(view: JobView) -> str:
-    """Return what a short line has room for: where a job failed, the last that it wrote, which most often says why."""
+    """Return what a short line has room for: where a job failed, the last that it wrote, which most often says why.
+
+    Of a signal it does not, as it came from somebody else.
+    """
     result = view.history.result
     if result and result.ended_by:
         return f"ended by {result.ended_by}"
-    return note_of(view).rpartition(LAST_OUTPUT)[2].rpartition(LINE_BREAK)[2]
+    note = note_of(view)
+    last = _BEFORE_A_MESSAGE.sub("", note.rpartition(LAST_OUTPUT)[2].rpartition(LINE_BREAK)[2])
+    return f"{result.reason}; last: {last}" if result and result.signal and LAST_OUTPUT in note else last
 
 
 def _with_cut_ids(rows: Sequence[Row], width: int) -> list[Row]:

@@ -3,20 +3,32 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
+from typing import Self
 
 from flcore.errors import FLCoreError
 from flcore.observers.journal_sieve import Wanted
 
-from .job_index import JobIndex
 from .job_view import JobView
-from .terminal import warn
 
 MOST_LISTED = 10
 
 
 class NoSuchJobError(FLCoreError):
     """No job is called so, or several are; the message says which."""
+
+    name = ""
+    """What was named, where no job is called so."""
+    is_explained = False
+    """The message says already what else may be meant."""
+
+    @classmethod
+    def of(cls, name: str, hint: str = "") -> Self:
+        """Return the error of a name that means no job. ``hint``: what else may be meant."""
+        end = "" if hint.endswith("?") else ";"
+        error = cls(f"there is no job {name!r} here{hint}{end} list them with: flcore ps --all")
+        error.name, error.is_explained = name, bool(hint)
+        return error
 
 
 def wanted_for(names: Sequence[str], *, usage: bool = False) -> Wanted:
@@ -30,14 +42,6 @@ def wanted_for(names: Sequence[str], *, usage: bool = False) -> Wanted:
 def wanted_to_show(args: argparse.Namespace) -> Wanted:
     """Return what is wanted of journals by :func:`jobs_to_show`, once."""
     return wanted_for(args.job)._replace(last=None if args.all or args.job else args.last)
-
-
-def looked_for(index: JobIndex, choose: Callable[[list[JobView]], list[JobView]]) -> list[JobView]:
-    """Return which of the jobs are chosen. Says first what could not be found out: it may be why one is not there."""
-    there = index.jobs()
-    for problem in index.problems:
-        warn(problem)
-    return choose(there)
 
 
 def matching(views: Iterable[JobView], names: Sequence[str]) -> list[JobView]:
@@ -74,15 +78,24 @@ def sort(views: Sequence[JobView]) -> list[JobView]:
     return [view for view, _, _ in each]
 
 
-def the_one_job(views: Iterable[JobView], name: str) -> list[JobView]:
-    """Return what there is of one job, at one site or several. Raises NoSuchJobError for none, or several jobs."""
+def the_one_job(views: Iterable[JobView], name: str, *, to_end: bool = False) -> list[JobView]:
+    """Return what there is of one job, at one site or several. Raises NoSuchJobError for none, or several jobs.
+
+    ``to_end``: of several the one is meant that has not ended yet.
+    """
     found = _matching_one(list(views), name)
-    job_ids = list(dict.fromkeys(view.history.job_id for view in found))
+    job_ids = _ids(found)
+    if to_end and len(job_ids) > 1 and len(active := _ids(view for view in found if view.is_active)) == 1:
+        return [view for view in found if view.history.job_id in active]
     if len(job_ids) > 1:
         more = f", and {len(job_ids) - MOST_LISTED} more" if len(job_ids) > MOST_LISTED else ""
         listed = ", ".join(job_ids[:MOST_LISTED])
         raise NoSuchJobError(f"{len(job_ids)} jobs begin with {name!r}: {listed}{more}; give more of the id")
     return found
+
+
+def _ids(views: Iterable[JobView]) -> list[str]:
+    return list(dict.fromkeys(view.history.job_id for view in views))
 
 
 def _matching_one(views: list[JobView], name: str) -> list[JobView]:
@@ -92,5 +105,6 @@ def _matching_one(views: list[JobView], name: str) -> list[JobView]:
     exact = [view for view in there if view.history.job_id == job]
     found = exact or [view for view in there if job and view.history.job_id.startswith(job)]
     if not found:
-        raise NoSuchJobError(f"there is no job {name!r} here; list them with: flcore ps --all")
+        others = sorted({view.history.site for view in views if job and view.history.job_id.startswith(job)})
+        raise NoSuchJobError.of(name, f", but at {' and '.join(others)}" if others else "")
     return found

@@ -1,19 +1,21 @@
-"""The images of an engine: what it says of them, and how one is made, named and tried."""
+"""The images of an engine: what it says of them, how one is made, named and tried, and what is in one."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, suppress
-from functools import partial
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from docker.errors import BuildError, ContainerError
+from docker.errors import BuildError
 
 from flcore.errors import FLCoreError, ImageError
 
+from ..container_spec import ContainerSpec
 from .docker_clients import DockerClients
+from .docker_container import remove, small_file, target_of
+from .docker_request import create_request
 
 
 class ImageFacts(NamedTuple):
@@ -24,6 +26,23 @@ class ImageFacts(NamedTuple):
     environment: Mapping[str, str]
     command: tuple[str, ...]
     """What a container of it runs that is not told what to run."""
+
+
+class ImageFiles:
+    """What is in one image. What an engine refuses is raised as its SDK raises it."""
+
+    def __init__(self, api: Any, container_id: str, environment: Mapping[str, str]) -> None:
+        self._api, self._container_id = api, container_id
+        self.environment = environment
+        """What its containers find in theirs, if nobody says otherwise."""
+
+    def target(self, path: str) -> str | None:
+        """Return where a path leads, by all links: itself, if it is none; None if nothing is there."""
+        return target_of(self._api, self._container_id, path)
+
+    def read(self, path: str, most: int) -> bytes:
+        """Return what a small file says; nothing if there is none, it is a link, or a larger one."""
+        return small_file(self._api, self._container_id, path, most) or b""
 
 
 class DockerImages:
@@ -85,18 +104,34 @@ class DockerImages:
                     self._clients.calls.api.remove_image(other)
 
     def output_of(self, name: str, *command: str) -> str:
-        """Return what a program of an image writes, in a container without network that is removed again.
+        """Return what a program of an image writes, in a container as shut in as a job's, which is removed again.
 
         Raises JobLaunchError if it fails, or is not there.
         """
+        spec = ContainerSpec(name="", image=name, command=command)
         with self._errors(f"{command[0]} in image {name}", no_image=ImageError):
-            shut_in = {"network_mode": "none", "read_only": True, "cap_drop": ["ALL"], "remove": True}
-            run = partial(self._clients.calls.containers.run, log_config={"Type": "json-file"}, **shut_in)
+            api = self._clients.calls.api
+            container = api.create_container_from_config(create_request(spec, self._clients.dialect))["Id"]
             try:
-                output = run(name, list(command[1:]), entrypoint=command[0])
-            except ContainerError as error:
-                raise ImageError(f"{command[0]} in image {name} fails: exit code {error.exit_status}") from error
-        return bytes(output).decode(errors="replace")
+                api.start(container)
+                if code := api.wait(container)["StatusCode"]:
+                    raise ImageError(f"{command[0]} in image {name} fails: exit code {code}")
+                return bytes(api.logs(container)).decode(errors="replace")
+            finally:
+                api.remove_container(container, force=True)
+
+    @contextmanager
+    def opened(self, name: str) -> Iterator[ImageFiles]:
+        """Show what is in an image, by a container that is never started, and removed again. Raises JobLaunchError."""
+        with self._errors(f"a look into the image {name}", no_image=ImageError):
+            api = self._clients.calls.api
+            facts = as_facts(api.inspect_image(name))
+            asked = {"Image": name, "Cmd": ["true"], "HostConfig": {"NetworkMode": "none"}}
+            container_id = str(api.create_container_from_config(asked)["Id"])
+            try:
+                yield ImageFiles(api, container_id, facts.environment)
+            finally:
+                remove(api, container_id, self._clients.dialect)
 
 
 def as_facts(inspection: Mapping[str, Any]) -> ImageFacts:

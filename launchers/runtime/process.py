@@ -9,11 +9,11 @@ import subprocess
 import tempfile
 import threading
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from signal import Signals
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from flcore.disk.safe_files import open_file
 from flcore.errors import NameInUseError, RuntimeRefusedError
@@ -21,17 +21,13 @@ from flcore.job_launcher_spec import Check
 
 from ..container_spec import ContainerSpec
 from ..docker_state import GONE, ContainerState
-from ..output_lines import chunks_of, seek_last_lines
-from .base import ContainerSummary, ContainerUsage, FoundImage, OutputChunk, PullProgress, PullStream
-from .engine_traits import EngineTraits
+from .base import ContainerSummary, ContainerUsage
 from .local_process import LocalProcess
 from .nvidia import query_gpus
-
-_FOLLOW_INTERVAL = 0.2
-"""Seconds between two looks at an output that somebody follows."""
+from .plain import PlainRuntime
 
 
-class ProcessRuntime:
+class ProcessRuntime(PlainRuntime):
     """Runs each "container" as a process group of this host.
 
     The end of a process is an event of its pidfd, so watching takes one thread, whatever the number of processes.
@@ -39,17 +35,12 @@ class ProcessRuntime:
     """
 
     name = "local processes"
-    command = ""
-    remembers = False
 
     def __init__(self) -> None:
         self._processes: dict[str, LocalProcess] = {}
         self._lock = threading.Lock()
         self._folder: Path | None = None
         self._events: set[_Events] = set()
-
-    def traits(self) -> EngineTraits:
-        return EngineTraits(self.name)
 
     def create(self, spec: ContainerSpec) -> str:
         with self._lock:
@@ -58,21 +49,6 @@ class ProcessRuntime:
             process = LocalProcess(spec, self._log_folder())
             self._processes[process.id] = process
         return process.id
-
-    def passwd_of(self, container_id: str) -> None:
-        """Return nothing: who runs a site has a name, or does without."""
-
-    def describe(self, spec: ContainerSpec) -> Mapping[str, Any]:
-        """Return the process; what a process cannot be held to is not in it."""
-        environment = [f"{name}={value}" for name, value in spec.environment.items()]
-        return {"name": spec.name, "argv": list(spec.command), "Env": environment, "cwd": spec.working_dir}
-
-    def find_image(self, image: str) -> FoundImage:
-        """Return the name itself: a process needs no image."""
-        return FoundImage(image, frozenset())
-
-    def pull(self, image: str) -> PullStream:  # noqa: ARG002 - a process needs none
-        return _NothingToPull()
 
     def start(self, container_id: str) -> None:
         process = self._get(container_id)
@@ -132,38 +108,20 @@ class ProcessRuntime:
                 events.forget(process)
         process.release()
 
-    def logs(self, container_id: str, tail: int | None = None) -> Iterator[bytes]:
+    def open_output(self, container_id: str) -> BinaryIO | None:
         process = self._processes.get(container_id)
-        if process is None:
-            return
         # The process runs as ourselves: it may have put a link or a pipe in place of its output, which then is none.
-        with contextlib.suppress(OSError), open_file(process.log) as file:
-            if tail is not None:
-                seek_last_lines(file, tail)
-            yield from chunks_of(file)
+        with contextlib.suppress(OSError):
+            return open_file(process.log) if process else None
+        return None
 
-    @contextmanager
-    def follow(self, container_id: str, position: str = "", tail: int | None = None) -> Iterator[Iterator[OutputChunk]]:
-        process = self._processes.get(container_id)
-        with contextlib.ExitStack() as stack:
-            try:
-                file = stack.enter_context(open_file(process.log)) if process else None
-            except OSError:  # it was removed just now, or is no file any more
-                file = None
-            yield _follow(process, file, position, tail) if process and file else iter(())
-
-    def last_output_time(self, container_id: str) -> str:
-        process = self._processes.get(container_id)
-        with contextlib.suppress(FileNotFoundError):
-            return str(process.log.stat().st_size) if process else ""
-        return ""
+    def wait_for_end(self, container_id: str, timeout: float) -> None:
+        if process := self._processes.get(container_id):
+            process.wait(timeout)
 
     def usage(self, container_id: str) -> ContainerUsage | None:
         process = self._processes.get(container_id)
         return process.usage() if process else None
-
-    def address(self, container_name: str) -> str:  # noqa: ARG002 - all are on this host
-        return "127.0.0.1"
 
     def native(self, container_id: str) -> subprocess.Popen[bytes] | None:
         process = self._processes.get(container_id)
@@ -244,29 +202,3 @@ class _Events:
                 if container_id is None:
                     return
                 yield container_id
-
-
-class _NothingToPull:
-    """The pull of an image where there are none."""
-
-    def __iter__(self) -> Iterator[PullProgress]:
-        return iter(())
-
-    def close(self) -> None:
-        """There is nothing to end."""
-
-
-def _follow(process: LocalProcess, file: BinaryIO, position: str, tail: int | None) -> Iterator[OutputChunk]:
-    """Yield what a process writes, and where it begins in its file, until its end."""
-    begin = int(position or 0)
-    if tail is not None and not position:
-        begin = seek_last_lines(file, tail)
-    file.seek(begin)
-    while True:
-        ended = process.wait(0)  # asked before the reading, so that what was written last is read
-        for data in chunks_of(file):
-            yield OutputChunk(f"{begin:020d}", data)
-            begin += len(data)
-        if ended:
-            return
-        process.wait(_FOLLOW_INTERVAL)

@@ -8,9 +8,8 @@ from collections.abc import Iterator
 import pytest
 
 from launchers.container_spec import LABEL_SITE
-from launchers.runtime.base import ContainerUsage
 from launchers.runtime.docker import DockerRuntime
-from tests.runtime_contract import RuntimeContract, RuntimeLab
+from launchers.testing.runtime_contract import RuntimeContract, RuntimeLab
 
 from .conftest import IMAGE
 from .engine_traits import Traits
@@ -20,19 +19,12 @@ class DockerLab(RuntimeLab):
     image = IMAGE
 
     def __init__(self, traits: Traits) -> None:
-        super().__init__(DockerRuntime(watched_label=LABEL_SITE))
+        super().__init__(DockerRuntime(watched_label=LABEL_SITE), measures=traits.has_control_groups)
         self.code_of_a_failed_start = traits.code_of_a_failed_start or 0
         self._suffix = uuid.uuid4().hex[:8]
-        self._measures = traits.has_control_groups
 
     def name(self, name: str) -> str:
         return f"{name}-{self._suffix}"
-
-    def usage_from(self, container_id: str, cpu_seconds: float) -> ContainerUsage:
-        if not self._measures:
-            assert self.runtime.usage(container_id) is None
-            pytest.skip("this engine has no control groups to measure by")
-        return super().usage_from(container_id, cpu_seconds)
 
 
 class TestDockerRuntime(RuntimeContract):

@@ -4,51 +4,32 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import shlex
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 
 from tests.kit_folder import make_kit
+from tests.pages import BLOCKS, README, ROOT, TUTORIALS, Block, save_files
 
-ROOT = Path(__file__).parents[2]
-FENCE = re.compile(r"^```(\w+)(?: (\S+))?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 TWO_COMMANDS = ("make demo", "make test")
-README = ROOT / "README.md"
-PAGES = (README, *sorted((ROOT / "docs").rglob("*.md")))
-"""A prompt stands before what was typed with what it printed: that is not typed again."""
-
-
-class Block(NamedTuple):
-    """A fenced block: a file of that name, or without a name, a script to run or commands to type."""
-
-    page: str
-    language: str
-    name: str
-    text: str
-
-
-BLOCKS = [Block(page.stem, *match.groups(default="")) for page in PAGES for match in FENCE.finditer(page.read_text())]
 SCRIPTS = [block for block in BLOCKS if block.language == "python" and not block.name]
 COMMANDS = [
     line
     for block in BLOCKS
-    if block.language == "console" and not block.text.startswith("$")
+    if block.language == "console" and block.page not in {page.stem for page in TUTORIALS}
     for line in block.text.splitlines()
+    if not block.text.startswith("$ ")  # a prompt stands before what was typed with what it printed
 ]
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A folder with all the files that the pages say to save."""
-    for block in BLOCKS:
-        if block.name:
-            (tmp_path / block.name).parent.mkdir(parents=True, exist_ok=True)
-            (tmp_path / block.name).write_text(block.text)
+    save_files(tmp_path)
     (tmp_path / "configs").symlink_to(ROOT / "configs")
     return tmp_path
 

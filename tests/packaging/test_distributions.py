@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
-import sysconfig
 from pathlib import Path
 
 import pytest
 
 from tests.environments import ROOT
 from tests.kit_folder import make_kit
-from tests.release.checks import PACKAGES, names_in_sdist, names_in_wheel
-from tests.release.distributions import build
+from tests.release.checks import DEPLOY, INSTALLED_DEPLOY, PACKAGES, is_of_wheel, names_in_sdist, names_in_wheel
 from tests.release.long_description import FILE
-from tests.release.sources import Sources, export, files_of
+from tests.release.sources import files_of
+
+from .conftest import run
 
 _OF_FLARE = {f"flare.{name}" for name in ("job_failure", "job_handle", "key_watch", "kit_launcher")}
 NEED_NVFLARE = {f"launchers.{name}" for name in (*_OF_FLARE, "nvflare_launcher", "nvflare_resource_manager")}
@@ -38,55 +36,19 @@ def modules() -> set[str]:
     return names - {"flcore.__main__"}  # which runs
 
 
-def run(*command: str | Path, cwd: Path, text: str = "") -> str:
-    done = subprocess.run(command, cwd=cwd, input=text, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
-
-
-@pytest.fixture(scope="module")
-def sources(tmp_path_factory: pytest.TempPathFactory) -> Sources:
-    """A copy, which has nothing of earlier builds; and this one leaves nothing in the checkout."""
-    return export(ROOT, tmp_path_factory.mktemp("checkout"))
-
-
-@pytest.fixture(scope="module")
-def built(sources: Sources, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    return build(sources, tmp_path_factory.mktemp("built"))
-
-
-@pytest.fixture(scope="module")
-def sdist(built: tuple[Path, Path]) -> Path:
-    return built[0]
-
-
-@pytest.fixture(scope="module")
-def wheel(built: tuple[Path, Path]) -> Path:
-    return built[1]
-
-
-@pytest.fixture(scope="module")
-def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The `bin` of an environment with the wheel, which takes other packages from where the tests' own are."""
-    others = tmp_path_factory.mktemp("others")
-    for path in Path(sysconfig.get_path("purelib")).iterdir():
-        if "flcore" not in path.name:
-            (others / path.name).symlink_to(path)
-    environment = tmp_path_factory.mktemp("environment")
-    run(sys.executable, "-m", "venv", "--without-pip", environment, cwd=environment)
-    (packages,) = environment.glob("lib/python*/site-packages")
-    (packages / "others.pth").write_text(f"{others}\n")
-    pip = (sys.executable, "-m", "pip", "--python", environment / "bin/python")
-    run(*pip, "install", "--no-index", f"{wheel}[cli,metrics,web]", cwd=environment)
-    return environment / "bin"
-
-
 def test_the_source_distribution_has_all_that_git_has_and_no_more(sdist: Path) -> None:
     assert names_in_sdist(sdist) - {"PKG-INFO", FILE} == set(files_of(ROOT))
 
 
 def test_the_wheel_has_all_files_of_the_packages_and_no_others(wheel: Path) -> None:
-    assert names_in_wheel(wheel) == {name for name in files_of(ROOT) if name.partition("/")[0] in PACKAGES}
+    assert names_in_wheel(wheel) == set(filter(is_of_wheel, files_of(ROOT)))
+
+
+def test_what_is_installed_around_a_site_is_where_the_pages_say(installed: Path) -> None:
+    there, here = installed.parent / INSTALLED_DEPLOY, ROOT / DEPLOY
+    names = {Path(name).name for name in files_of(ROOT) if name.startswith(f"{DEPLOY}/")}
+    assert names == {path.name for path in there.iterdir() if path.is_file()}
+    assert all((there / name).read_bytes() == (here / name).read_bytes() for name in names)
 
 
 def test_what_is_no_python_is_among_the_files() -> None:

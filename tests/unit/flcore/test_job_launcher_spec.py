@@ -31,6 +31,23 @@ class PlainLauncher(JobLauncherSpec):
 # --- states of handles that track none ---
 
 
+def test_a_plain_handle_runs_until_it_has_ended() -> None:
+    handle = PlainHandle()
+    assert handle.state == "running"
+    handle.end(JobReturnCode.EXCEPTION)
+    assert handle.state == "exited"
+
+
+def test_a_state_that_must_have_been_was_entered() -> None:
+    handle = PlainHandle()
+    assert handle.enter_states("created")
+    assert not handle.enter_states(["exited", "dead"], timeout=0)
+    handle.end(JobReturnCode.SUCCESS)
+    assert handle.enter_states("running")
+    assert handle.enter_states("exited")
+    assert not handle.enter_states("paused")
+
+
 class HandleWithStates(PlainHandle):
     """Says one state after the other, and the last one for ever."""
 

@@ -25,7 +25,7 @@ from flcore.launch import Launch
 from flcore.testing import EventRecorder
 from launchers.docker_launcher import ClientDockerJobLauncher
 from launchers.runtime.fake import FakeRuntime
-from tests.conftest import At, Launcher, PlainHandle, recover
+from tests.conftest import At, Launcher, PlainHandle, but_for_changes, recover
 
 TIMEOUT = 10
 META = {"job_id": "j1"}
@@ -34,8 +34,8 @@ ABORTED, SUCCESS, UNKNOWN = JobReturnCode.ABORTED, JobReturnCode.SUCCESS, JobRet
 
 
 def of_job(recorder: EventRecorder, job_id: str) -> list[str]:
-    """Return the types of a job's events."""
-    return [event.event_type for event in recorder.events if event.job_id == job_id]
+    """Return the types of a job's events, but for its state changes."""
+    return but_for_changes(event.event_type for event in recorder.events if event.job_id == job_id)
 
 
 # --- launches that are broken off ---

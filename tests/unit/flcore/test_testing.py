@@ -1,5 +1,7 @@
 """flcore.testing: what users test their components with."""
 
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -27,6 +29,11 @@ def tell(recorder: EventRecorder, *changes: JobStateChange) -> None:
     for one in changes:
         fl_ctx = FakeFLContext(job_id=one.job_id, props={FLContextKey.JOB_STATE_CHANGE: one})
         recorder.handle_event(EventType.JOB_STATE_CHANGED, fl_ctx)
+
+
+def test_it_needs_no_pytest() -> None:
+    code = "import sys; sys.modules['pytest'] = None; from flcore.testing import EventRecorder, FakeFLContext"
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 # --- the context ---

@@ -190,6 +190,25 @@ class ReturningLauncher(TrainLauncher):
         return self.returned
 
 
+class WordsLauncher(DockerJobLauncher):
+    """Its command is a list of words: as well typed as one that is a text."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.asked = 0
+
+    def get_command(self, job_meta: dict[str, Any], fl_ctx: FLContext) -> tuple[str, list[str]]:
+        self.asked += 1
+        return f"site-1-{job_meta['job_id']}", ["echo", "two words", "$HOME"]
+
+
+def test_a_command_of_words_is_run_as_it_is_and_asked_for_once(lab: Lab) -> None:
+    launcher = WordsLauncher(image="job:1", runtime=lab.runtime)
+    lab.finish(lab.keep(launcher).launch_job(META, lab.ctx))
+    assert launcher.asked == 1
+    assert lab.recorder.states("job-1") == LIFE
+
+
 @pytest.mark.parametrize("words", [["train", "two words", ""], ("train", "two words", "")])
 def test_a_command_may_be_its_words(words: Any) -> None:
     plan = ReturningLauncher(("name", words)).plan(META, FakeFLContext())
@@ -197,7 +216,20 @@ def test_a_command_may_be_its_words(words: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "returned", ["ab", "train", None, ["train"], ("name",), ("name", None), ("name", ["a", 1]), (b"name", "a"), 1, {}]
+    "returned",
+    [
+        "ab",
+        "train",
+        None,
+        ["train"],
+        ["train", "two"],
+        ("name",),
+        ("name", None),
+        ("name", ["a", 1]),
+        (b"name", "a"),
+        1,
+        {},
+    ],
 )
 def test_what_is_no_name_and_command_is_refused_by_the_method_s_name(returned: Any) -> None:
     with pytest.raises(

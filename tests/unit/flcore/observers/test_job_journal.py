@@ -154,6 +154,29 @@ def test_the_end_of_a_run_may_be_told_after_the_next_one_has_begun() -> None:
     assert (job.result.exit_code, [entry.state for entry in job.states]) == (2, ["created", "exited"])
 
 
+@pytest.mark.parametrize("ends_first", ["one", "two"])
+def test_runs_without_containers_are_told_apart_whichever_end_comes_first(ends_first: str) -> None:
+    def lines_of_run(run: str, code: JobReturnCode) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+        result = JobResult(code).as_dict()
+        states = (("created", None), ("running", None), ("exited", result))
+        changes = [
+            {"event": "state_change", "time": 2.0, "container_name": "", "container_id": "", "state": state}
+            | {"result": ended, "id": f"{run}.{number}"}
+            for number, (state, ended) in enumerate(states, 1)
+        ]
+        return changes, {"event": "completed", "time": 3.0, "result": result, "id": f"{run}.4"}
+
+    begin = {"event": "launching", "time": 1.0, "name": "", "parent": "p"}
+    changes, end = lines_of_run("one", JobReturnCode.SUCCESS)
+    next_changes, next_end = lines_of_run("two", JobReturnCode.EXCEPTION)
+    ends = [end, next_end] if ends_first == "one" else [next_end, end]
+    lines = [begin, changes[0], begin, *changes[1:], *next_changes, *ends]
+    job = SiteHistory({"site": "s", "job_id": "j"} | line for line in lines).jobs["s", "j"]
+    assert [entry.state for entry in job.states] == ["created", "running", "exited"]
+    assert job.result == JobResult(JobReturnCode.EXCEPTION)
+    assert job.run == "two"
+
+
 def test_a_launch_that_is_refused_before_it_begins_is_a_run_of_its_own(tmp_path: Path, runtime: FakeRuntime) -> None:
     with make_site(tmp_path, runtime) as site:
         handle = site.launch_job(META, ARGS)

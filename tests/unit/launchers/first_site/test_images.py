@@ -88,7 +88,7 @@ def test_the_one_that_is_named_is_taken(engine: SmallEngine) -> None:
 
 def test_one_that_is_named_and_has_no_python_is_refused(engine: SmallEngine) -> None:
     give_images(engine, "job:1", python=127)
-    told = "--image: python3 in image job:1 fails: exit code 127; name one in which python3 runs"
+    told = r"--image: python3 in image job:1 fails: exit code 127; name one in which python3 runs"
     with closing(DockerRuntime(engine.address)) as runtime, pytest.raises(ConfigError, match=told):
         choose(runtime, "job:1")
 
@@ -101,5 +101,5 @@ def test_one_that_is_named_and_not_there_is_pulled_when_it_is_wanted(engine: Sma
         assert (name, about) == ("job:3", "to be pulled")
         assert pull
         assert not any("create" in request for request in engine.asked)
-        with pytest.raises(ConfigError, match="--image: image job:3 cannot be pulled.*pull access denied"):
+        with pytest.raises(ConfigError, match=r"--image: image job:3 cannot be pulled.*pull access denied"):
             pull()

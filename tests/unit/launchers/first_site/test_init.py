@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -111,11 +112,14 @@ def test_where_a_file_is_in_the_way_nothing_is_made(
 def test_without_an_engine_jobs_run_as_processes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/nothing.sock")
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        address = f"tcp://127.0.0.1:{nobody.getsockname()[1]}"
+    monkeypatch.setenv("DOCKER_HOST", address)
     assert main(["init", str(tmp_path / "site")]) == 0
     assert launcher(tmp_path / "site")["name"] == "ClientProcessJobLauncher"
     told = capsys.readouterr().out
-    assert f"unix://{tmp_path}/nothing.sock does not answer" in told
+    assert f"{address} does not answer" in told
     assert "does it run" in told
     assert "remove site-1.json and call flcore init again" in told
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -31,11 +32,16 @@ def test_from_another_folder_the_first_command_goes_there(tmp_path: Path, monkey
 
 def test_a_program_that_the_shell_finds_is_called_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(Path(sys.executable).parent))
-    assert [as_typed("flcore"), as_typed("python")] == ["flcore", "python"]
+    assert [as_typed("flcore"), as_typed("pytest")] == ["flcore", "pytest"]
 
 
 def test_else_by_its_path_or_by_the_interpreter(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
     assert as_typed("flcore") == str(Path(sys.executable).parent / "flcore")
-    assert as_typed("python") == sys.executable
     assert as_typed("no_such_module") == f"{sys.executable} -m no_such_module"
+
+
+def test_where_pytest_is_missing_it_is_got_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("launchers.first_site.typed.find_spec", lambda _: None)
+    last = next_commands(Path(), "s.json", "job", "test_it.py")[-1]
+    assert re.fullmatch(r".*pip install pytest && .*pytest test_it\.py", last)

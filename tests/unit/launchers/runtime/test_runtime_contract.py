@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-import pytest
-
 from launchers.container_spec import ContainerSpec
 from launchers.runtime.fake import FakeRuntime
 from launchers.runtime.process import ProcessRuntime
-from tests.runtime_contract import RuntimeContract, RuntimeLab
+from launchers.testing.runtime_contract import RuntimeContract, RuntimeLab
 
 
 class FakeLab(RuntimeLab):
@@ -36,14 +32,10 @@ class FakeLab(RuntimeLab):
 
 
 class TestFakeRuntime(RuntimeContract):
-    @pytest.fixture
-    def lab(self) -> Iterator[RuntimeLab]:
-        with FakeLab() as lab:
-            yield lab
+    def make_lab(self) -> RuntimeLab:
+        return FakeLab()
 
 
 class TestProcessRuntime(RuntimeContract):
-    @pytest.fixture
-    def lab(self) -> Iterator[RuntimeLab]:
-        with RuntimeLab(ProcessRuntime()) as lab:
-            yield lab
+    def make_runtime(self) -> ProcessRuntime:
+        return ProcessRuntime()
