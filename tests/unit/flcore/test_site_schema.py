@@ -85,10 +85,9 @@ def test_each_reason_is_of_a_broken_config() -> None:
 
 def pages() -> list[tuple[str, str]]:
     """Return the JSON of README and docs that is of sites' configs, each with the page's name: not of jobs, or kits."""
-    found = [
-        (block.page, block.text) for block in BLOCKS if block.language == "json" and "deploy_map" not in block.text
-    ]
-    return [(page, text) for page, text in found if page != "nvflare"]
+    found = [(block.page, block.text) for block in BLOCKS if block.language == "json"]
+    of_jobs = ("deploy_map", '"rounds"')
+    return [(page, text) for page, text in found if page != "nvflare" and not any(words in text for words in of_jobs)]
 
 
 def as_config(text: str) -> Any:
@@ -216,6 +215,7 @@ TOLD_ONLY_BY_THE_RULE = (
     r"make the same variable",
     r"is insecure",
     r"(must be no more than|no more than the .* of 'gpu_ids'|no job can write to|names a device twice)",
+    r"prepull: 'pull_policy' is 'never'|prepull: neither 'image' nor 'images'",
     r"docker_tls needs a docker_host|'user_range'|'user_lease_dir'",
     r"memory: must be at least 6Mi",
     r"must be a whole number.* got 1e\+300",  # to JSON it is one
