@@ -99,11 +99,12 @@ class Host:
         for folder in (self.folder / self.site / "workspace").glob("*/app_*"):
             (folder.parent / "go").touch()
 
-    def return_codes(self) -> list[str]:
-        """Return how jobs have ended, as the journal has it."""
+    def return_codes(self, name: str) -> set[str]:
+        """Return how a job has ended, as the journal has it, once it does."""
         journal = self.folder / self.site / "workspace/.flcore/journal.jsonl"
         lines = map(json.loads, journal.read_text().splitlines() if journal.exists() else [])
-        return [line["result"]["return_code"] for line in lines if line.get("result")]
+        ends = (line for line in lines if line.get("result") and line["job_id"].startswith(name))
+        return {line["result"]["return_code"] for line in ends}
 
 
 @pytest.fixture(scope="module")
@@ -149,11 +150,10 @@ def host(docker_client: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
 def test_a_job_runs_by_a_parent_in_a_container(host: Host) -> None:
     host.submit("hello", "print('hello')")
-    until(lambda: "SUCCESS" in host.return_codes(), TIMEOUT, "the job's end")
+    until(lambda: host.return_codes("hello") == {"SUCCESS"}, TIMEOUT, "the job's end")
 
 
 def test_a_parent_that_is_killed_comes_back_and_finds_its_job(host: Host) -> None:
-    before = len(host.return_codes())
     host.submit("waits", WAIT)
     until(host.jobs, TIMEOUT, "a job's container")
     jobs, parent = host.jobs(), host.parent()
@@ -161,7 +161,7 @@ def test_a_parent_that_is_killed_comes_back_and_finds_its_job(host: Host) -> Non
     until(lambda: host.parent() not in (0, parent), TIMEOUT, "the parent is started again")
     assert host.jobs() == jobs
     host.let_end()
-    until(lambda: "SUCCESS" in host.return_codes()[before:], TIMEOUT, "the job's end is told")
+    until(lambda: host.return_codes("waits") == {"SUCCESS"}, TIMEOUT, "the job's end is told")
 
 
 def test_its_figures_can_be_read_from_the_host(host: Host) -> None:

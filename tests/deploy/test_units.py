@@ -102,14 +102,26 @@ class Host:
         return str(one["Id"])
 
     def finish(self) -> None:
-        """Let the jobs end that wait for it, and return when the site has told of it."""
-        before = len(self.ends())
+        """Let the jobs end that wait for it."""
         for folder in (self.state / "workspace").glob("*/app_*"):
             (folder.parent / "go").touch()
-        until(lambda: len(self.ends()) > before, TIMEOUT, f"the end is told; {self.log()[-2000:]}")
 
-    def ends(self) -> list[dict[str, Any]]:
-        """Return what the journal has of ends."""
+    def end_of(self, name: str) -> str:
+        """Return how a job has ended, once the site has told of it."""
+        found: list[str] = []
+
+        def is_told() -> bool:
+            found[:] = [line["result"]["return_code"] for line in self._ends() if line["job_id"].startswith(name)]
+            return bool(found)
+
+        until(is_told, TIMEOUT, f"the end of {name} is told; {self.log()[-2000:]}")
+        return found[0]
+
+    def output(self, name: str) -> str:
+        """Return what a job has written, as far as that is kept already."""
+        return "".join(path.read_text() for path in (self.state / "workspace").glob(f"{name}-*/{self.site}.log"))
+
+    def _ends(self) -> list[dict[str, Any]]:
         journal = self.state / "workspace/.flcore/journal.jsonl"
         lines = journal.read_text().splitlines() if journal.exists() else []
         return [line for line in map(json.loads, lines) if line.get("result")]
@@ -178,13 +190,13 @@ def for_a_test(folder: Path) -> str:
 
 
 def test_a_site_that_is_killed_comes_back_and_its_job_goes_on(host: Host) -> None:
-    host.submit("waits", WAIT)
+    host.submit("outlives", WAIT)
     container = host.container()
     host.machine.systemctl("kill", "--signal=KILL", host.unit)
     until(lambda: host.machine.show(host.unit, "NRestarts") == "1", TIMEOUT, "systemd starts it again")
     assert host.container() == container
     host.finish()
-    assert host.ends()[-1]["result"]["return_code"] == "SUCCESS"
+    assert host.end_of("outlives") == "SUCCESS"
 
 
 def test_a_site_that_is_stopped_leaves_its_job_running_and_finds_it_again(host: Host) -> None:
@@ -195,15 +207,13 @@ def test_a_site_that_is_stopped_leaves_its_job_running_and_finds_it_again(host: 
     assert host.container() == container
     host.machine.systemctl("start", host.unit)
     host.finish()
-    assert host.ends()[-1]["result"]["return_code"] == "SUCCESS"
+    assert host.end_of("waits") == "SUCCESS"
 
 
 def test_a_job_has_a_secret_that_only_root_and_the_unit_can_read(host: Host) -> None:
-    before = len(host.ends())
     host.submit("tells", TELL_SECRET)
-    until(lambda: len(host.ends()) > before, TIMEOUT, f"the job ends; {host.log()[-2000:]}")
-    (output,) = (path.read_text() for path in (host.state / "workspace").glob(f"tells-*/{host.site}.log"))
-    assert "the secret is s3cret" in output
+    assert host.end_of("tells") == "SUCCESS"
+    until(lambda: "the secret is s3cret" in host.output("tells"), TIMEOUT, "its output is kept")
 
 
 def test_an_engine_s_service_that_starts_again_ends_no_site(host: Host) -> None:
