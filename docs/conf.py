@@ -19,7 +19,6 @@ from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
 from sphinx.util import inspect, logging
 
-from launchers.launch_plan import LaunchPlanner
 from launchers.runtime.base import PullStream, Runtime
 
 # What Sphinx calls gets more than it needs.
@@ -117,12 +116,12 @@ def take_no_word_for_a_type(app: Sphinx, what: str, name: str, thing: Any, optio
 def show_arguments_once(
     app: Sphinx, what: str, name: str, thing: Any, options: Any, signature: str | None, returns: str | None
 ) -> tuple[str | None, str | None]:
-    """Show a launcher's arguments where it has them, and a default that is made anew as one that can be read."""
-    if what == "class" and issubclass(thing, LaunchPlanner):
+    """Show arguments that go on from ``__new__`` where they are named, and a default that is made anew as ``...``."""
+    if what == "class" and signature and signature.startswith("(*args"):
         if "__init__" not in vars(thing):
             return "", returns
         own = inspect.signature(thing.__init__, bound_method=True)
-        signature = inspect.stringify_signature(own, unqualified_typehints=True)
+        signature = inspect.stringify_signature(own, show_return_annotation=False, unqualified_typehints=True)
     return signature and signature.replace("<factory>", "..."), returns
 
 

@@ -50,6 +50,8 @@ class LaunchRequest:
     """The request as people read it, who say ``256Mi``; empty where that is the same."""
     passed_over: Mapping[str, str] = field(default_factory=dict)
     """What in the job's metadata is not meant for this launcher, by its path, and why."""
+    engine: str = ""
+    """The address of the engine that is asked, without a password; empty where there is none."""
     notes: tuple[str, ...] = ()
     """What else is to be known of it, a line each."""
 

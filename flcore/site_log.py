@@ -55,6 +55,8 @@ FIELDS = ("site", "job_id", "container_name", "container_id")
 STANDARD_ERROR = "standard error"
 TELLS_OF_END = {"tells_of_end": True}
 """``extra`` of a record that tells how a job has ended, or why it was not launched."""
+TELLS_OF_OUTAGE = {"tells_of_outage": True}
+"""``extra`` of a record that tells that a site's engine does not answer."""
 _FILE_MODE = 0o640
 
 
@@ -141,6 +143,11 @@ def is_on_standard_error(record: logging.LogRecord) -> bool:
 def tells_of_end(record: logging.LogRecord, job_id: str) -> bool:
     """Whether a record tells how this job has ended, so that nobody who is told of that otherwise needs it."""
     return TELLS_OF_END.items() <= vars(record).items() and fields_of(record).get("job_id") == job_id
+
+
+def site_of_outage(record: logging.LogRecord) -> str:
+    """Return the site whose engine does not answer, if that is what a record tells; else nothing."""
+    return fields_of(record).get("site", "") if TELLS_OF_OUTAGE.items() <= vars(record).items() else ""
 
 
 def fields_of(record: logging.LogRecord) -> dict[str, str]:

@@ -45,7 +45,7 @@ from .policy.job_command import CLIENT_ARGS, SERVER_ARGS, credentials, job_comma
 from .policy.job_policy import JobRequest, Resources, SitePolicy, check_policy, container_name, resolve
 from .policy.launch_origins import AT_LAUNCH, SiteKeys, masked, origins
 from .policy.request_sizes import with_sizes_in_words
-from .runtime.base import Runtime
+from .runtime.base import Runtime, whereabouts_of
 from .runtime.engine_traits import UNASKED, EngineTraits
 from .settings import ADOPT, ORPHAN_POLICIES, STOP_GRACE, JobSettings
 
@@ -98,7 +98,9 @@ class LaunchPlan:
         body = runtime.describe(masked(secrets.describe(spec, AT_LAUNCH)))
         decided = origins(body, self.request, keys)
         address, to_read = runtime.address(self.spec.name), with_sizes_in_words(body)
-        return LaunchRequest(address, body, decided, to_read, self.request.passed_over)
+        where = whereabouts_of(runtime).engine
+        engine = where.docker_host if where else ""
+        return LaunchRequest(address, body, decided, to_read, self.request.passed_over, engine)
 
 
 class LaunchPlanner(JobLauncherSpec):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 __all__ = ["ORPHAN_POLICIES", "PULL_POLICIES", "EngineTls", "JobSettings", "PullSettings"]
 
@@ -25,6 +26,30 @@ class EngineTls(NamedTuple):
     """This side's certificate."""
     key: str = ""
     """The key of that."""
+
+
+class EngineAddress(NamedTuple):
+    """Which engine, in the words of a site's config: enough to ask it from another process. It holds no password."""
+
+    docker_host: str
+    docker_tls: EngineTls | None = None
+
+    def as_args(self) -> dict[str, Any]:
+        """Return it as JSON values: the arguments of a launcher."""
+        if self.docker_tls is None:
+            return {"docker_host": self.docker_host}
+        files = {key: path for key, path in self.docker_tls._asdict().items() if path}
+        return {"docker_host": self.docker_host, "docker_tls": files}
+
+    @classmethod
+    def of_args(cls, args: Any) -> EngineAddress | None:
+        """Return the address whose :meth:`as_args` this is; None for anything else."""
+        if not isinstance(args, Mapping) or not isinstance(host := args.get("docker_host"), str):
+            return None
+        files = args.get("docker_tls")
+        if not isinstance(files, Mapping):
+            return cls(host)
+        return cls(host, EngineTls(**{key: str(path) for key, path in files.items() if key in EngineTls._fields}))
 
 
 @dataclass(frozen=True, slots=True)

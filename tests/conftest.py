@@ -42,7 +42,8 @@ def pytest_sessionstart() -> None:
 
 
 def pytest_configure() -> None:
-    """Keep test folders out of /dev, which is the host's own: no dataset may be there."""
+    """Have argparse look for no translations, and keep test folders out of /dev, in which no dataset may be."""
+    os.environ["LANGUAGE"] = "C"
     if Path(tempfile.gettempdir()).resolve().is_relative_to("/dev"):
         os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", "/var/tmp")
 

@@ -20,6 +20,7 @@ from flcore import FLContext, JobHandleSpec, JobResult, JobReturnCode, Site
 from flcore.cli import main
 from flcore.observers.job_history import JobHistory, StateEntry
 from launchers.docker_launcher import DockerJobLauncher
+from launchers.operator.engines import Engines
 from launchers.operator.job_index import JobIndex
 from launchers.operator.job_view import JobView
 from launchers.operator.site_files import SiteFiles
@@ -123,7 +124,7 @@ class OperatorLab:
     def index(self, *names: str, whole_machine: bool = False) -> JobIndex:
         """Return the index of some sites, by default of site-1."""
         sites = [SiteFiles(self.workspace(name)) for name in names or ("site-1",)]
-        return JobIndex(lambda: sites, [lambda: self.runtime], whole_machine=whole_machine)
+        return JobIndex(lambda: sites, Engines([lambda: self.runtime]), whole_machine=whole_machine)
 
     def view(self, job_id: str = "job-1", name: str = "site-1") -> JobView:
         return next(view for view in self.index(name).jobs() if view.history.job_id == job_id)

@@ -11,6 +11,7 @@ import sys
 import traceback
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, closing
+from functools import cache
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -137,7 +138,6 @@ def _status_of_output() -> int:
 
 def run(args: argparse.Namespace) -> int:
     """Run a job on its sites, all in this process."""
-    from ..site_log import tells_of_end
     from ..submitted_job import SubmittedJob
     from ..workflow import JobWorkflow
 
@@ -154,7 +154,7 @@ def run(args: argparse.Namespace) -> int:
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _terminated)
     if not args.verbose:
-        args.log.addFilter(lambda record: not tells_of_end(record, workflow.job_id))  # the view does
+        args.log.addFilter(lambda record: not _is_shown(record, workflow))
     try:
         with ExitStack() as stack:
             for site in sites:
@@ -167,6 +167,14 @@ def run(args: argparse.Namespace) -> int:
         raise
     view.show_results(results)
     return EXIT_OK if all(result.succeeded for result in results.values()) else EXIT_FAILED
+
+
+def _is_shown(record: logging.LogRecord, workflow: JobWorkflow) -> bool:
+    """Whether a record of the log tells what the view does: how a job ended, or why it was not launched."""
+    from ..site_log import site_of_outage, tells_of_end
+
+    site = site_of_outage(record)  # where no job of it runs, the launch fails for that
+    return tells_of_end(record, workflow.job_id) or (site != "" and site not in workflow.handles)
 
 
 def _check_all_take_part(sites: Mapping[str, Site], workflow: JobWorkflow, job: SubmittedJob) -> None:
@@ -329,7 +337,9 @@ def _terminated(number: int, _: object) -> NoReturn:
     raise SystemExit(128 + number)
 
 
+@cache
 def _parser() -> Parser:
+    """Return what parses all commands: once in a process, for it takes longer than most of what a command does."""
     parser = Parser(prog="flcore", description="Run federated-learning jobs, isolated, on sites.", epilog=_EPILOG)
     parser.add_argument(
         "--version",

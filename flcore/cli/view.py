@@ -9,9 +9,9 @@ import sys
 import textwrap
 import threading
 import time
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from typing import Any, Self, TextIO
+from typing import Any, NamedTuple, Self, TextIO
 
 from ..errors import FLCoreError
 from ..event_type import EventType
@@ -120,8 +120,49 @@ class PlainView(View):
         self.print(f"{elapsed:7.1f} s  {change.site:<12} {change.previous or 'new':>10} -> {change.state}{code}")
 
     def show_results(self, results: Mapping[str, JobResult]) -> None:
-        shown = [site for site in results if self._show_output(site, results[site])]
-        self._show_table(results, shown)
+        """Show the output and the table; of a run that has failed the table first, and in it why.
+
+        There the last line that a site has written stands, which most often says it, and so not below once more.
+        """
+        told = {site: self._told(site, result) for site, result in results.items()}
+        failed = [site for site, result in results.items() if not result.succeeded]
+        if failed:
+            first = sorted(results, key=lambda site: bool(results[site].succeeded or results[site].ended_by))
+            self._show_table({site: results[site] for site in first}, {site: told[site].why for site in failed})
+        for site in sorted(results, key=lambda site: results[site].succeeded):
+            self._show_output(site, told[site])
+        if not failed:
+            self._show_table(results)
+        self._show_files()
+
+    def show_interrupted(self) -> None:
+        if self.ended:
+            self._show_table(self.ended)
+
+    @property
+    def _main_sites(self) -> Sequence[Site]:
+        """Whose output and files are shown, however the job ended."""
+        return [self.workflow.server] if self.workflow.server else self.workflow.sites
+
+    def _told(self, site: str, result: JobResult) -> _Told:
+        lines = 0 if site in self.workflow.handles and result.succeeded else TAIL_OF_FAILED
+        if site in [main.name for main in self._main_sites]:
+            lines = TAIL
+        return _Told.of(result, last_lines(self.workflow.handles.get(site), lines))
+
+    def _show_table(self, results: Mapping[str, JobResult], reasons: Mapping[str, str] | None = None) -> None:
+        self.print("")
+        width = shutil.get_terminal_size().columns if self.out.isatty() else WIDTH
+        for line in table(results, reasons, width):
+            self.print(line)
+
+    def _show_output(self, site: str, told: _Told) -> None:
+        if told.output:
+            self.print(f"\noutput of {site}{', before that' if told.is_last_line_told else ''}:")
+        for line in told.output:
+            self.print(f"  {line}")
+
+    def _show_files(self) -> None:
         folders = {site: site.workspace.get_run_dir(self.workflow.job_id) for site in self._main_sites}
         there = {site: folder for site, folder in folders.items() if os.access(folder, os.F_OK)}  # it was launched
         if there:
@@ -129,32 +170,26 @@ class PlainView(View):
         for site, folder in there.items():
             self.print(f"{'the server' if site is self.workflow.server else site.name}'s files: {folder}")
 
-    @property
-    def _main_sites(self) -> Sequence[Site]:
-        """Whose output and files are shown, however the job ended."""
-        return [self.workflow.server] if self.workflow.server else self.workflow.sites
 
-    def show_interrupted(self) -> None:
-        if self.ended:
-            self._show_table(self.ended, ())
+class _Told(NamedTuple):
+    """What is told of a site's end: why, and which lines of output beside that."""
 
-    def _show_table(self, results: Mapping[str, JobResult], shown: Container[str]) -> None:
-        self.print("")
-        width = shutil.get_terminal_size().columns if self.out.isatty() else WIDTH
-        for line in table(results, shown, width):
-            self.print(line)
+    why: str
+    output: Sequence[str]
+    is_last_line_told: bool = False
+    """The last line stands in the reason."""
 
-    def _show_output(self, site: str, result: JobResult) -> bool:
-        """Show the last lines of a site's output, where they say something; return whether there were any."""
-        lines = 0 if site in self.workflow.handles and result.succeeded else TAIL_OF_FAILED
-        if site in [main.name for main in self._main_sites]:
-            lines = TAIL
-        shown = last_lines(self.workflow.handles.get(site), lines)
-        if shown:
-            self.print(f"\noutput of {site}:")
-        for line in shown:
-            self.print(f"  {line}")
-        return bool(shown)
+    @classmethod
+    def of(cls, result: JobResult, output: Sequence[str]) -> _Told:
+        """Divide what is known of an end. An exit code alone says less than the last line, and the table has it."""
+        while output and not output[-1].strip():
+            output = output[:-1]
+        if not output:
+            return cls(result.error, output)
+        exit_code = f"exit code {result.exit_code}"
+        if result.succeeded or result.ended_by or not result.reason.startswith(exit_code):
+            return cls(result.reason, output)
+        return cls(output[-1].strip() + result.reason.removeprefix(exit_code), output[:-1], is_last_line_told=True)
 
 
 class LiveView(PlainView):
@@ -236,10 +271,10 @@ def left_out_in_words(workflow: JobWorkflow) -> str:
     return f"left out: {', '.join(workflow.left_out)} (no config of these is given)" if workflow.left_out else ""
 
 
-def table(results: Mapping[str, JobResult], shown: Container[str] = (), width: int = WIDTH) -> list[str]:
+def table(results: Mapping[str, JobResult], reasons: Mapping[str, str] | None = None, width: int = WIDTH) -> list[str]:
     """Return the closing table: a line per site, and the reason of a failure behind it, or in lines below.
 
-    Where a site's output is ``shown``, its last lines are no part of the reason.
+    A reason that several have stands there once. ``reasons``: of those that are not the results' own.
     """
     rows = [("site", "result", "exit code", "duration")]
     rows += [(site, *_cells(result)) for site, result in results.items()]
@@ -248,8 +283,16 @@ def table(results: Mapping[str, JobResult], shown: Container[str] = (), width: i
         f"{site:<{widths[0]}}  {name:<{widths[1]}}  {code:>{widths[2]}}  {duration:>{widths[3]}}"
         for site, name, code, duration in rows
     )
-    reasons = [result.reason if site in shown else result.error for site, result in results.items()]
-    return [head, *(row for line, why in zip(lines, reasons, strict=True) for row in _with_reason(line, why, width))]
+    whys = list(_each_once({site: result.error for site, result in results.items()} | dict(reasons or {})))
+    return [head, *(row for line, why in zip(lines, whys, strict=True) for row in _with_reason(line, why, width))]
+
+
+def _each_once(reasons: Mapping[str, str]) -> Iterator[str]:
+    """Yield the reasons of sites; in place of one that another site has, too, that site's name."""
+    told: dict[str, str] = {}
+    for site, why in reasons.items():
+        yield f"as {told[why]}" if why and why in told else why
+        told.setdefault(why, site)
 
 
 def _with_reason(line: str, reason: str, width: int) -> list[str]:

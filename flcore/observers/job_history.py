@@ -60,6 +60,8 @@ class JobHistory:
     """When the launch began; None where that is not known."""
     request: Mapping[str, Any] | None = None
     """What the runtime was asked for, secrets masked."""
+    engine: str = ""
+    """The address of the engine that was asked; empty where that is not known."""
     container_name: str = ""
     container_id: str = ""
     run: str = ""
@@ -182,7 +184,7 @@ class SiteHistory:
             job.launching_at, job.name, job.parent = line["time"], line["name"], line["parent"]
             job.study = str(line.get("study", ""))  # an older version wrote none
         elif event == "launched":
-            job.request = line["request"]
+            job.request, job.engine = line["request"], str(line.get("engine", ""))
         elif event == "recovered":
             job.recovered, job.parent = job.recovered + 1, line["parent"]
         elif event == "state_change":

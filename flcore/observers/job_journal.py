@@ -12,7 +12,7 @@ job has its ``job_id``.
 event               further fields
 ==================  ====================================================================================
 launching           ``name`` and ``study`` in the job's metadata, ``parent``: BEFORE_JOB_LAUNCH was fired
-launched            ``request``: what the runtime was asked for, secrets masked
+launched            ``request``: what the runtime was asked for, secrets masked; ``engine``: the address
 recovered           a job of an earlier process was found again, by ``parent``
 state_change        those of ``JobStateChange``; the last one of a job has its ``result``
 completed, aborted  ``result``: the job has ended, or (aborted) could not be launched
@@ -142,7 +142,8 @@ class JobJournal(FLComponent):
         asked = None
         with suppress(FLCoreError):
             asked = LaunchRequest.of(fl_ctx)
-        self._write("launched", fl_ctx, request=asked and asked.request)
+        where: dict[str, Any] = {"engine": asked.engine} if asked and asked.engine else {}
+        self._write("launched", fl_ctx, request=asked and asked.request, **where)
 
     def _recovered(self, fl_ctx: FLContext) -> None:
         self._write("recovered", fl_ctx, parent=self._parent_id(), id=_event_id(fl_ctx))

@@ -33,7 +33,8 @@ from ..container_spec import (
 from ..docker_state import DOCKER_STATE, ContainerState
 from ..records.end_marks import EndMarks
 from ..records.job_record import JobIdentity, JobRecord, RecordStore
-from ..runtime.base import ContainerSummary, FoundImage, Runtime
+from ..records.known_engines import note_engine
+from ..runtime.base import ContainerSummary, FoundImage, Runtime, whereabouts_of
 from ..runtime.engine_traits import EngineTraits
 from ..settings import JobSettings
 from ..tracking.state_tracker import StateTracker
@@ -277,10 +278,13 @@ class JobKeeper:
         """Write down what is about to be done."""
         if self._store is None:
             return
-        who = job.identity
+        who, engine = job.identity, whereabouts_of(self.runtime).engine
         try:
             self._store.open()
-            record = self._store.add(self._launcher, who, stop_grace=self._settings.stop_grace)
+            if engine:
+                note_engine(self._store.folder, engine)
+            more = {"engine": engine.as_args()} if engine else {}
+            record = self._store.add(self._launcher, who, stop_grace=self._settings.stop_grace, **more)
         except OSError as error:
             raise JobLaunchError(
                 f"job {who.job_id}: the site cannot write down that it launches it: {in_words(error)}"

@@ -16,13 +16,15 @@ from flcore.errors import FLCoreError
 from flcore.plain_text import harmless
 
 from ..policy.request_sizes import with_sizes_in_words
+from ..runtime.base import engine_in_words
 from .durations import as_age, as_duration, as_time
+from .hints import looked_for
 from .job_json import as_full_dict
 from .job_table import duration_of, note_of, status_of
 from .job_view import JobView
 from .logs import output
 from .scope import index_of
-from .selection import looked_for, the_one_job, wanted_for
+from .selection import the_one_job, wanted_for
 from .terminal import Terminal, wrapped
 
 LINES_SHOWN = 10
@@ -102,7 +104,9 @@ class Report:
         history, runtime = self._view.history, self._view.runtime
         if not history.container_name:
             return ""
-        where = f" in {runtime.name}" if runtime else ", not there any more" if history.result else ""
+        where = f" in {engine_in_words(runtime)}" if runtime else ""
+        if not runtime and history.result:
+            where = f", not there any more; it was on {history.engine}" if history.engine else ", not there any more"
         return f"{history.container_name} ({history.container_id[:12] or 'not made yet'}){where}"
 
     def _usage(self) -> str:

@@ -17,7 +17,10 @@ from flcore.plain_text import harmless
 from ..container_spec import LABEL_PARENT, LABEL_STATE_DIR
 from ..docker_state import GONE
 from ..records.known_containers import agrees
+from ..records.known_engines import engine_of
 from ..runtime.base import ContainerSummary, Runtime
+from ..settings import EngineAddress
+from .engines import Engines
 from .job_view import JobView, Listed, join, view_of_folder
 from .last_jobs import tell_of_the_last
 from .site_files import FollowedHistory, FoundRecord, SiteFiles, UnparsedHistory
@@ -48,8 +51,9 @@ class JobIndex:
 
     Args:
         sites: returns the sites that are there now.
-        engines: make the engines to be asked; each is called once. An ImportError is a problem to be told.
+        engines: those to be asked; by default none.
         whole_machine: jobs of other sites count, too, which only the engines, or their labels, tell of.
+        places: where the sites are looked for, in words.
         wanted: what is wanted of the journals. Of some jobs only, :meth:`jobs` tells of no others, and
             :meth:`outages` of none.
     """
@@ -57,16 +61,17 @@ class JobIndex:
     def __init__(
         self,
         sites: Callable[[], Iterable[SiteFiles]],
-        engines: Sequence[Callable[[], Runtime]] = (),
+        engines: Engines | None = None,
         *,
         whole_machine: bool = False,
+        places: str = "no folder",
         wanted: Wanted = ALL,
     ) -> None:
         self._find_sites = sites
-        self._engines = engines
+        self._engines = engines or Engines(())
         self._whole_machine = whole_machine
+        self.places = places
         self._wanted = wanted
-        self._runtimes: list[Runtime] | None = None
         self._followed: dict[tuple[Path, Path], _Followed] = {}
         self._outages: list[Outage] = []
         self._problems: list[str] = []
@@ -80,6 +85,7 @@ class JobIndex:
             views: list[JobView] = []
             outages: list[Outage] = []
             sites = self._look_at_sites(listed)
+            self._problems += self._engines.problems(engine for site in sites for engine in site.engines_in_use())
             listed = [one for one in listed if self._is_wanted(one.key[1])]
             known: set[str] = set()
             for site in sites:
@@ -113,6 +119,9 @@ class JobIndex:
             sites = {site.id: site for site in self._read_sites(listed, None)}
             if any(not sites[one.site_id].has_noted(one) for one in listed if one.site_id in sites):
                 sites = {site.id: site for site in self._look_at_sites(listed)}  # perhaps a journal tells of it
+            self._problems += self._engines.problems(
+                engine for site in sites.values() for engine in site.files.engines()
+            )
             mine = [one for one in listed if self._whole_machine or one.site_id in sites]
             return [_holding(one, sites.get(one.site_id)) for one in mine]
 
@@ -141,18 +150,15 @@ class JobIndex:
         """What could not be found out the last time, a line each."""
         return self._problems
 
-    @property
-    def runtimes(self) -> Sequence[Runtime]:
-        """The engines that are asked."""
+    def asked(self) -> Sequence[str]:
+        """Return which engines were asked the last time, and where."""
         with self._lock:
-            return self._made_runtimes()
+            return self._engines.in_words()
 
     def close(self) -> None:
         """Let go of the engines. Idempotent."""
         with self._lock:
-            runtimes, self._runtimes = self._runtimes or [], None
-        for runtime in runtimes:
-            runtime.close()
+            self._engines.close()
 
     def __enter__(self) -> Self:
         return self
@@ -170,26 +176,8 @@ class JobIndex:
         Before the files are read: then what ends meanwhile is told by them, and so is seen to have ended. The other way
         round, a job that ends between the two looks would be on record, and nowhere.
         """
-        listed = []
-        for runtime in self._made_runtimes():
-            try:
-                listed += [Listed(summary, runtime) for summary in runtime.list_containers()]
-            except FLCoreError as error:
-                self._problems.append(str(error))
-        return [one for one in listed if one.claims_to_be_ours]
-
-    def _made_runtimes(self) -> list[Runtime]:
-        if self._runtimes is None:
-            made: dict[str, Runtime] = {}
-            for make in self._engines:
-                try:
-                    runtime = make()
-                except ImportError as error:
-                    self._problems.append(f"no engine was asked: {error}")
-                    return []
-                made.setdefault(runtime.name, runtime)
-            self._runtimes = [runtime for runtime in made.values() if runtime.remembers]
-        return self._runtimes
+        noted = dict.fromkeys(engine for site in self._sites_there([]) for engine in site.engines())
+        return [one for one in self._engines.ask(noted) if one.claims_to_be_ours]
 
     def _sites_there(self, listed: Iterable[Listed]) -> Iterable[SiteFiles]:
         found = [*self._find_sites()]
@@ -272,6 +260,10 @@ class _SiteNow(NamedTuple):
         if own:
             return all(agrees(fields, who) for fields in own)
         return told == (who.container_name, who.site, who.job_id) or self.files.note_of(who) is not None
+
+    def engines_in_use(self) -> Iterable[EngineAddress]:
+        """Return the engines of jobs of which something is left to be done."""
+        return filter(None, (engine_of(record.fields) for record in self.records))
 
     def has_noted(self, one: Listed) -> bool:
         """Whether its records alone tell whether a container is a job's."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..runtime.base import engine_in_words
 from .job_table import duration_of, note_of
 from .job_view import JobView
 
@@ -30,7 +31,7 @@ def as_dict(view: JobView, now: float) -> dict[str, Any]:
         "container": {
             "name": history.container_name,
             "id": history.container_id,
-            "engine": view.runtime.name if view.runtime else None,
+            "engine": engine_in_words(view.runtime) if view.runtime else history.engine or None,
             "listed": container is not None,
         },
         "workspace": view.workspace and str(view.workspace),

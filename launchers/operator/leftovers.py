@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import argparse
 import time
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from flcore.cli.command import EXIT_FAILED, EXIT_OK
 from flcore.errors import FLCoreError
-from flcore.plain_text import harmless
+from flcore.plain_text import harmless, visible
 
 from ..docker_state import DOCKER_STATE, TERMINAL_STATES, ContainerState, effective_state
 from .durations import as_age
-from .job_index import Holding, JobIndex, claim
+from .hints import where_looked
+from .job_index import Holding, claim
 from .scope import index_of
 from .terminal import Terminal, warn
 
@@ -65,18 +67,21 @@ def run(args: argparse.Namespace) -> int:
     """Remove leftovers, a line for each; return the exit status."""
     with index_of(args) as index:
         terminal = Terminal()
-        complete = clear(index, Rules(args.older_than, time.time()), terminal, dry=args.dry_run)
-        for record in index.unreadable_records():
+        holdings, records = index.holdings(), index.unreadable_records()
+        complete = clear(holdings, Rules(args.older_than, time.time()), terminal, dry=args.dry_run)
+        for record in records:
             what = "a job's record, which could not be read: look at it, and remove it when the job is over"
             terminal.print(f"{terminal.styled('left', 'dim')}  {harmless(str(record))}: {what}")
         for problem in index.problems:
             warn(problem)
+        if not (holdings or records or index.problems):
+            terminal.print(f"nothing is left over: {visible(where_looked(index))}")
     return EXIT_OK if complete and not index.problems else EXIT_FAILED
 
 
-def clear(index: JobIndex, rules: Rules, terminal: Terminal, *, dry: bool) -> bool:
+def clear(holdings: Iterable[Holding], rules: Rules, terminal: Terminal, *, dry: bool) -> bool:
     """Remove what is to be removed, or, where that is ``dry``, nothing; say so; return False if something cannot be."""
-    done = [_deal_with(holding, rules, terminal, dry=dry) for holding in index.holdings()]
+    done = [_deal_with(holding, rules, terminal, dry=dry) for holding in holdings]
     return all(done)
 
 

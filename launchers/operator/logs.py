@@ -21,10 +21,11 @@ from ..docker_state import DOCKER_STATE, GONE
 from ..output_lines import chunks_of, lines_of, seek_last_lines
 from ..runtime.base import Runtime
 from ..tracking.job_output import follow_chunks
+from .hints import looked_for
 from .job_index import JobIndex
 from .job_view import LAUNCHING, JobView
 from .scope import index_of
-from .selection import looked_for, the_one_job, wanted_for
+from .selection import the_one_job, wanted_for
 from .terminal import Terminal, warn
 
 RETRY_INTERVAL = 0.5

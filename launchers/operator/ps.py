@@ -9,12 +9,15 @@ from collections.abc import Sequence
 from functools import partial
 
 from flcore.cli.command import EXIT_OK
+from flcore.cli.streams import tell
+from flcore.plain_text import visible
 
+from .hints import looked_for, no_job_here
 from .job_json import as_dict
 from .job_table import table_lines
 from .job_view import JobView
 from .scope import index_of
-from .selection import jobs_to_show, looked_for, wanted_for, wanted_to_show
+from .selection import jobs_to_show, wanted_for, wanted_to_show
 from .terminal import Terminal
 
 
@@ -29,6 +32,8 @@ def run(args: argparse.Namespace) -> int:
             return watch(index, args, terminal)
         views = looked_for(index, partial(jobs_to_show, args=args))
         show(views, terminal, as_json=args.json)
+        if not views and not args.json:
+            tell(f"flcore: {visible(no_job_here(index))}")
     return EXIT_OK
 
 

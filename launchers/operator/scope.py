@@ -18,6 +18,7 @@ from flcore.workspace import STATE_DIR
 from ..container_spec import LABEL_SITE
 from ..runtime.base import Runtime
 from ..settings import EngineTls
+from .engines import Engines
 from .job_index import JobIndex
 from .site_files import SiteFiles
 
@@ -34,7 +35,8 @@ def index_of(args: argparse.Namespace, *, ask_engines: bool = True, wanted: Want
     if args.folder:
         folder = Path(args.folder)
         sites = partial(_sites_with_journals, folder)
-        return JobIndex(sites, _engines_of(folder) if ask_engines else (), wanted=wanted)
+        engines = _asked(_engines_of(folder)) if ask_engines else None
+        return JobIndex(sites, engines, places=_in_words([folder]), wanted=wanted)
     if args.site:
         return index_of_sites(args.site, args.workspace, ask_engines=ask_engines, wanted=wanted)
     if args.workspace and not _may_be_folder(Path(args.workspace)):
@@ -102,13 +104,16 @@ def index_of_sites(
         folder = Path(workspace, config.site) if workspace else config.workspace
         sites.append(SiteFiles(folder, *journals[:1]))
         engines += [part.make_runtime for part in components if isinstance(part, JobLauncher)]
-    return JobIndex(lambda: sites, engines if ask_engines else (), wanted=wanted)
+    places = _in_words([site.workspace for site in sites])
+    return JobIndex(lambda: sites, _asked(engines) if ask_engines else None, places=places, wanted=wanted)
 
 
 def index_of_machine(workspace: Path, *, ask_engines: bool = True, wanted: Wanted = ALL) -> JobIndex:
     """Return the index of what a folder's sites have, and of all that the default Docker engine has of any site."""
-    engines = [_engine] if ask_engines else []
-    return JobIndex(lambda: sites_in(workspace), engines, whole_machine=True, wanted=wanted)
+    engines = _asked([_engine]) if ask_engines else None
+    return JobIndex(
+        lambda: sites_in(workspace), engines, whole_machine=True, places=_in_words([workspace]), wanted=wanted
+    )
 
 
 def sites_in(folder: Path) -> Iterable[SiteFiles]:
@@ -179,6 +184,17 @@ def _engine_of(args: Mapping[str, Any]) -> Runtime:
         return _engine(host, engine_tls("docker_tls", args.get("docker_tls"), host))
     except ValueError as error:
         raise ConfigError(f"a kit's launcher: {error}") from error
+
+
+def _in_words(folders: Iterable[Path]) -> str:
+    """Return the names of folders, and which are not there."""
+    each = (f"{folder.absolute()}{'' if _may_be_folder(folder) else ', which is not there'}" for folder in folders)
+    return " and ".join(each)
+
+
+def _asked(named: Sequence[Callable[[], Runtime]]) -> Engines:
+    """Return these engines, and those of which sites say that they have jobs there."""
+    return Engines(named, lambda where: _engine(*where))
 
 
 def _engine(host: str | None = None, tls: EngineTls | None = None) -> Runtime:

@@ -3,20 +3,32 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
+from typing import Self
 
 from flcore.errors import FLCoreError
 from flcore.observers.journal_sieve import Wanted
 
-from .job_index import JobIndex
 from .job_view import JobView
-from .terminal import warn
 
 MOST_LISTED = 10
 
 
 class NoSuchJobError(FLCoreError):
     """No job is called so, or several are; the message says which."""
+
+    name = ""
+    """What was named, where no job is called so."""
+    is_explained = False
+    """The message says already what else may be meant."""
+
+    @classmethod
+    def of(cls, name: str, hint: str = "") -> Self:
+        """Return the error of a name that means no job. ``hint``: what else may be meant."""
+        end = "" if hint.endswith("?") else ";"
+        error = cls(f"there is no job {name!r} here{hint}{end} list them with: flcore ps --all")
+        error.name, error.is_explained = name, bool(hint)
+        return error
 
 
 def wanted_for(names: Sequence[str], *, usage: bool = False) -> Wanted:
@@ -30,14 +42,6 @@ def wanted_for(names: Sequence[str], *, usage: bool = False) -> Wanted:
 def wanted_to_show(args: argparse.Namespace) -> Wanted:
     """Return what is wanted of journals by :func:`jobs_to_show`, once."""
     return wanted_for(args.job)._replace(last=None if args.all or args.job else args.last)
-
-
-def looked_for(index: JobIndex, choose: Callable[[list[JobView]], list[JobView]]) -> list[JobView]:
-    """Return which of the jobs are chosen. Says first what could not be found out: it may be why one is not there."""
-    there = index.jobs()
-    for problem in index.problems:
-        warn(problem)
-    return choose(there)
 
 
 def matching(views: Iterable[JobView], names: Sequence[str]) -> list[JobView]:
@@ -92,5 +96,6 @@ def _matching_one(views: list[JobView], name: str) -> list[JobView]:
     exact = [view for view in there if view.history.job_id == job]
     found = exact or [view for view in there if job and view.history.job_id.startswith(job)]
     if not found:
-        raise NoSuchJobError(f"there is no job {name!r} here; list them with: flcore ps --all")
+        others = sorted({view.history.site for view in views if job and view.history.job_id.startswith(job)})
+        raise NoSuchJobError.of(name, f", but at {' and '.join(others)}" if others else "")
     return found

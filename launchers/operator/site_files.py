@@ -27,7 +27,9 @@ from flcore.workspace import STATE_DIR
 
 from ..records.job_record import JobIdentity, read_record, unreadable_records
 from ..records.known_containers import KnownContainers
+from ..records.known_engines import known_engines
 from ..records.site_id import read_site_id
+from ..settings import EngineAddress
 
 logger = logging.getLogger(__name__)
 
@@ -72,6 +74,16 @@ class SiteFiles:
         """
         info = self.folder.lstat()
         return stat.S_ISDIR(info.st_mode) and info.st_uid in (0, os.geteuid())
+
+    def engines(self) -> list[EngineAddress]:
+        """Return the engines that this site has used, if it is to be believed; never raises.
+
+        Whoever else has the folder could have root, or us, log in wherever he likes.
+        """
+        try:
+            return known_engines(self.folder) if self.is_to_be_believed() else []
+        except OSError:  # which is told by who reads the rest
+            return []
 
     def site_id(self) -> str:
         """Return what the labels of this site's containers carry; empty if it has never launched any."""

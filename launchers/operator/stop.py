@@ -30,10 +30,11 @@ from ..runtime.base import Runtime
 from ..settings import STOP_GRACE
 from ..tracking.end_wish import EndWish
 from ..tracking.ending import Ending
+from .hints import looked_for
 from .job_index import JobIndex
 from .job_view import ENDED, LAUNCHING, LOST, JobView
 from .scope import index_of
-from .selection import looked_for, the_one_job, wanted_for
+from .selection import the_one_job, wanted_for
 from .terminal import Terminal, warn
 
 LOOK_INTERVAL = 0.2

@@ -7,6 +7,7 @@
     <workspace>/.flcore/jobs/<job id>.<nonce>.passwd   what it is shown as /etc/passwd, if its image lacks its user
     <workspace>/.flcore/unreadable/                    records that could not be read, for somebody to look at
     <workspace>/.flcore/kept/                          records of jobs that are over, whose containers may be there
+    <workspace>/.flcore/engines.jsonl                  where the site's containers may be: see ``known_engines``
 
 A record is a JSON object per line, each with some of the fields, later ones in place of earlier ones. A line is one
 append that begins with the line's break, so that one which a full disk or a power cut tore spoils no other. The first

@@ -1,35 +1,26 @@
-"""Curves as SVG, drawn by pygal, without a script, a style or an address in them: the page's own style sheet has the
-colours, so that they follow the reader's light or dark. Nothing else here imports pygal.
-"""
+"""Curves, by the places of their points on a line of time, which all that is shown of a job shares. Pure."""
 
 from __future__ import annotations
 
 import math
-import re
-import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
-from xml.etree.ElementTree import Element
-
-from markupsafe import Markup
+from typing import NamedTuple
 
 from .words import duration, number
 
-WIDTH, HEIGHT = 420, 200
-"""Of the drawing's own coordinates: it is shown as large as there is room."""
-MOST_POINTS = 120
+WIDTH, HEIGHT = 1000, 100
+"""Of a drawing's own coordinates: it is stretched to the room that there is."""
+MOST_POINTS = 240
 """Points of a line; of more, every so many are drawn."""
+MOST_DOTS = 15
+"""Points of a line that has a dot at each."""
 MOST_VALUES = 25
 """Of the table beside a chart."""
 COLORS = 8
 """Lines that the style sheet can tell apart."""
-_UNWANTED = frozenset({"defs", "script", "style", "desc", "title"})
-_TOOLTIPS = frozenset({"tooltip", "tooltip-overlay"})
-_PLACES = frozenset({"d", "x", "y", "cx", "cy", "width", "height"})
 _HUGE, _TINY = 1e100, 1e-100
 """Numbers beyond these are not drawn."""
-_DECIMALS = re.compile(r"(\.\d)\d+")
 _TIMES = (0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 43200, 86400)
 """Round lengths of time, in seconds."""
 
@@ -39,6 +30,15 @@ class Line(NamedTuple):
 
     name: str
     points: Sequence[tuple[float, float]]
+    times: Sequence[float] = ()
+    """When each was, in seconds from the job's beginning; empty where that is x."""
+
+
+class Level(NamedTuple):
+    """A value that does not change: what a curve is to stay below."""
+
+    name: str
+    value: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,59 +50,75 @@ class Chart:
     lines: Sequence[Line]
     say_x: Callable[[float], str] = number
     say_y: Callable[[float], str] = number
-    is_over_time: bool = False
-    """What x is: seconds, else just a number."""
     is_of_bytes: bool = False
-    """What y is, likewise."""
     from_zero: bool = False
+    levels: Sequence[Level] = ()
+    note: str = ""
 
     @property
     def summary(self) -> str:
         """What who does not see the chart should know of it."""
         parts = (f"{line.name} from {self._said(line, 0)} to {self._said(line, -1)}" for line in self.lines)
-        return f"{self.title} over {self.x_title}: {'; '.join(parts)}"
+        levels = (f"; {level.name} {self.say_y(level.value)}" for level in self.levels)
+        return f"{self.title} over {self.x_title}: {'; '.join(parts)}{''.join(levels)}"
 
     def _said(self, line: Line, index: int) -> str:
         return self.say_y(line.points[index][1])
 
 
-def draw(chart: Chart) -> Markup:
-    """Return a chart as an ``<svg>`` element, in which all texts are escaped."""
-    pygal = _pygal()
-    config: dict[str, Any] = {"js": [], "css": [], "disable_xml_declaration": True, "show_legend": False}
-    start, end = _extent(x for line in chart.lines for x, _ in line.points)
-    drawing = pygal.XY(
-        **config,
-        width=WIDTH,
-        height=HEIGHT,
-        margin=6,
-        style=pygal.style.Style(label_font_size=13, major_label_font_size=13),
-        x_labels=time_ticks(start, end) if chart.is_over_time else ticks(start, end, inside=True),
-        y_labels=_y_ticks(chart),
-        x_value_formatter=chart.say_x,
-        value_formatter=chart.say_y,
-        include_x_axis=chart.from_zero,
-        truncate_label=-1,
-        show_x_guides=False,
-        dots_size=2,
+class Place(NamedTuple):
+    """A place in a drawing, in percent from its left and its top."""
+
+    x: float
+    y: float
+
+
+class Mark(NamedTuple):
+    """A value beside a drawing, at its height in percent from the top."""
+
+    y: float
+    text: str
+
+
+class Drawn(NamedTuple):
+    """A line: the ``d`` of its path in a drawing of ``WIDTH`` by ``HEIGHT``, and its dots."""
+
+    name: str
+    path: str
+    dots: Sequence[Place]
+
+
+class Drawing(NamedTuple):
+    """A chart, and where all of it is."""
+
+    chart: Chart
+    lines: Sequence[Drawn]
+    levels: Sequence[Mark]
+    marks: Sequence[Mark]
+
+
+def draw(chart: Chart, length: float) -> Drawing:
+    """Return where a chart's lines are, on a line of time of so many seconds."""
+    marks = _y_ticks(chart)
+    low, high = marks[0], marks[-1]
+
+    def height(value: float) -> float:
+        return 100 * (high - value) / (high - low)
+
+    return Drawing(
+        chart,
+        [_drawn(line, length, height) for line in chart.lines],
+        [Mark(height(level.value), level.name) for level in chart.levels if low <= level.value <= high],
+        [Mark(height(value), chart.say_y(value)) for value in (low, high)],
     )
-    for line in chart.lines:
-        points = thinned(line.points, MOST_POINTS)
-        drawing.add("", points, show_dots=len(points) <= 20)
-    drawing.add_xml_filter(_plain)
-    return Markup(drawing.render(is_unicode=True))  # noqa: S704 - what it was given went through an XML writer
 
 
-def _pygal() -> Any:
-    """Import pygal, without the hook that it puts into the whole process's imports, for plug-ins that nobody uses here.
-
-    With it, a later import of what is not there warns of a hook of the old kind, or fails where warnings are errors.
-    """
-    before = list(sys.meta_path)
-    import pygal.style
-
-    sys.meta_path[:] = [finder for finder in sys.meta_path if finder in before or type(finder).__module__ != "pygal"]
-    return pygal
+def _drawn(line: Line, length: float, height: Callable[[float], float]) -> Drawn:
+    times = line.times or [x for x, _ in line.points]
+    points = thinned([(time, y) for time, (_, y) in zip(times, line.points, strict=True)], MOST_POINTS)
+    places = [Place(min(100.0, max(0.0, 100 * time / length)), height(y)) for time, y in points]
+    path = "L".join(f"{place.x * WIDTH / 100:.1f} {place.y * HEIGHT / 100:.1f}" for place in places)
+    return Drawn(line.name, f"M{path}", places if len(places) <= MOST_DOTS else ())
 
 
 def value_rows(chart: Chart) -> list[list[str]]:
@@ -145,12 +161,18 @@ def short_time(value: float) -> str:
 
 
 def _y_ticks(chart: Chart) -> list[float]:
-    low, high = _extent(y for line in chart.lines for _, y in line.points)
+    told = [y for line in chart.lines for _, y in line.points]
+    low, high = _extent([*told, *_levels_near(chart, max(told))])
     low = min(low, 0.0) if chart.from_zero else low
     if not is_drawable((low, high)):
         low, high = low - 1, high + 1
     unit = 1024.0 ** int(math.log(max(1.0, high), 1024)) if chart.is_of_bytes else 1.0
     return ticks(low, high, unit=unit)
+
+
+def _levels_near(chart: Chart, highest: float) -> list[float]:
+    """Return the levels that can be shown without making the curves flat."""
+    return [level.value for level in chart.levels if level.value <= 4 * highest]
 
 
 def _around(step: float, low: float, high: float) -> tuple[float, float]:
@@ -165,23 +187,3 @@ def _multiples(step: float, low: float, high: float) -> list[float]:
 def _extent(values: Iterable[float]) -> tuple[float, float]:
     known = list(values)
     return min(known), max(known)
-
-
-def _plain(root: Element) -> Element:
-    """Take out what a page does not need, or would refuse: styles, scripts, tooltips, comments, decimals."""
-    for parent in list(root.iter()):
-        for child in list(parent):
-            if _is_unwanted(child):
-                parent.remove(child)
-        for name, value in list(parent.attrib.items()):
-            if name in ("style", "id") or not value:
-                del parent.attrib[name]
-            elif name in _PLACES:
-                parent.set(name, _DECIMALS.sub(r"\1", value))
-    root.set("aria-hidden", "true")
-    return root
-
-
-def _is_unwanted(element: Element) -> bool:
-    name = element.tag.rpartition("}")[2] if isinstance(element.tag, str) else "desc"  # a comment's is a function
-    return name in _UNWANTED or not _TOOLTIPS.isdisjoint(element.get("class", "").split())

@@ -12,6 +12,7 @@ from flcore.cli.streams import tell, write_bytes
 from flcore.disk.safe_files import write_output
 from flcore.errors import ConfigError
 from flcore.extras import how_to_install
+from flcore.plain_text import visible
 
 from ..operator.commands import add_folder, add_job, add_scope
 
@@ -59,6 +60,7 @@ def add_commands(commands: Commands) -> None:
 
 def run_report(args: argparse.Namespace) -> int:
     """Write a report."""
+    from ..operator.hints import hinting, no_job_here
     from ..operator.scope import index_of, read_paths
 
     read_paths(args)
@@ -67,7 +69,10 @@ def run_report(args: argparse.Namespace) -> int:
         from .page import DETAILED, Page
         from .words import byte_size
     with index_of(args) as index:
-        findings = Findings.of(index, args.job)
+        with hinting(index):
+            findings = Findings.of(index, args.job)
+        if not findings.jobs:
+            tell(f"flcore: {visible(no_job_here(index))}")
         detailed = args.details if args.details is not None else max(DETAILED, len(args.job))
         html = Page(detailed).report(findings)
     data = html.encode()  # as the page says itself, whatever the terminal's encoding is

@@ -14,7 +14,8 @@ from typing import NamedTuple
 
 from .findings import Findings, Index
 from .jobs import Grouping
-from .page import DETAILED, Fragment, Page
+from .page import Fragment, Page, about_findings
+from .query import Query
 
 INTERVAL = 2.0
 """Seconds between two looks at what no file tells of: outputs of running jobs, and engines."""
@@ -22,6 +23,8 @@ _SHARE = 5
 """Looking takes one part in so many of the time, at most: a journal may be long."""
 _KEPT = 60
 """Seconds for which a page is remembered that nobody listens to: who has just got it will ask what changes."""
+MOST_KEPT = 64
+"""Pages that are remembered at all: an address may ask for anything."""
 _SETTLED = 50
 _LATEST = 250
 """Milliseconds after the last change, and after the first one, when changes are taken in."""
@@ -36,19 +39,37 @@ class Update(NamedTuple):
     id: str
     """Which moment it is now: to be shown when asking for what changes next."""
     data: str
-    """JSON: the fragments that have ``changed``, and the ``order`` of all by their ids."""
+    """JSON: the fragments that have ``changed``, the ``order`` of all by their ids, and what the head says ``about``
+    them."""
+
+
+class Subject(NamedTuple):
+    """What a page is about: all jobs, or those that are asked for, or one."""
+
+    job: str = ""
+    """A job's id, or ``SITE/JOB``; empty for a page of several."""
+    query: Query = Query()
+
+    @property
+    def events(self) -> str:
+        """The address of what changes on its page. No job can be called so that it is another's."""
+        return f"/events/jobs/{self.job}" if self.job else self.query.address("/events", page=self.query.page)
+
+    @property
+    def title(self) -> str:
+        asked = " ".join(filter(None, (self.query.state, self.query.text, self.query.site, self.query.study)))
+        return f"{self.job} · flcore" if self.job else f"{asked} · flcore jobs" if asked else "flcore jobs"
 
 
 class LivePage:
-    """One page that somebody looks at: of all jobs, or of one."""
+    """One page that somebody looks at. Pages of all jobs share their ``grouping``."""
 
-    def __init__(self, index: Index, job_id: str | None) -> None:
+    def __init__(self, index: Index, subject: Subject = Subject(), grouping: Grouping | None = None) -> None:  # noqa: B008
         self._index = index
-        self._job_ids = [job_id] if job_id else []
-        self.title = f"flcore job {job_id}" if job_id else "flcore jobs"
-        self._events = f"/job/{job_id}/events" if job_id else "/events"
-        self._page = Page(DETAILED, links="/job/")
-        self._grouping = Grouping()
+        self._job_ids = [subject.job] if subject.job else []
+        self._subject = subject
+        self._page = Page(links="/jobs/", query=subject.query)
+        self._grouping = grouping or Grouping()
         self._findings = Findings((), (), (), 0.0)
         # A browser that has outlived a page, or this process, asks with a moment of another run: such a one gets all.
         self._run = secrets.token_hex(4)
@@ -56,6 +77,10 @@ class LivePage:
         self._fragments: dict[str, tuple[int, Fragment]] = {}
         self.readers = 0
         self.asked_at = time.monotonic()
+
+    @property
+    def title(self) -> str:
+        return self._subject.title
 
     @property
     def moment(self) -> str:
@@ -84,14 +109,16 @@ class LivePage:
     def html(self) -> str:
         """Return the whole page."""
         fragments = [fragment for _, fragment in self._fragments.values()]
-        return self._page.live(self._findings, fragments, self.title, self._events, self.moment)
+        about = {"title": self.title, "events": self._subject.events, "seen": self.moment}
+        return self._page.live(self._findings, fragments, up="/" if self._subject != Subject() else "", **about)
 
     def since(self, moment: str) -> Update:
         """Return what has changed; all, for a moment that this page does not know."""
         run, _, revision = moment.rpartition("-")
         after = int(revision) if run == self._run and revision.isdecimal() else -1
         changed = [fragment._asdict() for changed, fragment in self._fragments.values() if changed > after]
-        return Update(self.moment, json.dumps({"changed": changed, "order": list(self._fragments)}))
+        told = {"changed": changed, "order": list(self._fragments), "about": about_findings(self._findings)}
+        return Update(self.moment, json.dumps(told))
 
 
 class LivePages:
@@ -100,7 +127,8 @@ class LivePages:
     def __init__(self, index: Index, interval: float = INTERVAL) -> None:
         self._index = index
         self._interval = interval
-        self._pages: dict[str | None, LivePage] = {}
+        self._pages: dict[Subject, LivePage] = {}
+        self._grouping = Grouping()
         self._changed = asyncio.Condition()
         # One page is read at a time, whoever asks: a page is made for one thread at a time, and however many readers
         # come at once, this host reads no two journals at once for them.
@@ -108,17 +136,21 @@ class LivePages:
         self._closing = asyncio.Event()
         self._next_look = 0.0
 
-    async def page(self, job_id: str | None = None) -> LivePage:
+    async def page(self, subject: Subject = Subject()) -> LivePage:  # noqa: B008 - it never changes
         """Return a page as it is now. Raises NoSuchJobError."""
-        page = self._pages.get(job_id) or LivePage(self._index, job_id)
+        page = self._pages.get(subject) or self._new_page(subject)
         await self._refresh(page)  # before it is kept: whatever job somebody makes up, nothing stays of it
-        page = self._pages.setdefault(job_id, page)  # another reader's, if that one was faster
+        page = self._pages.setdefault(subject, page)  # another reader's, if that one was faster
         page.asked_at = time.monotonic()
+        self._forget_some()
         return page
 
-    async def updates(self, page_of: str | None, moment: str) -> AsyncIterator[Update]:
+    def _new_page(self, subject: Subject) -> LivePage:
+        return LivePage(self._index, subject, None if subject.job else self._grouping)
+
+    async def updates(self, subject: Subject, moment: str) -> AsyncIterator[Update]:
         """Yield what changes on a page after a moment, until :meth:`close`. Raises NoSuchJobError."""
-        page = await self.page(page_of)
+        page = await self.page(subject)
         page.readers += 1
         try:
             while await self._has_changed(page, moment):
@@ -171,10 +203,18 @@ class LivePages:
     def _is_looked_at(self) -> bool:
         return any(page.readers for page in self._pages.values())
 
+    def _forget_some(self) -> None:
+        """Forget the pages that nobody listens to: after some time, or the earliest ones of too many."""
+        now = time.monotonic()
+        idle = [(page.asked_at, key) for key, page in self._pages.items() if not page.readers]
+        idle.sort(key=lambda each: each[0], reverse=True)
+        for number, (asked_at, key) in enumerate(idle):
+            if now - asked_at >= _KEPT or number >= MOST_KEPT:
+                del self._pages[key]
+
     async def _look(self) -> None:
         """Refresh what is looked at, and forget what is not any more."""
-        now = time.monotonic()
-        self._pages = {key: page for key, page in self._pages.items() if page.readers or now - page.asked_at < _KEPT}
+        self._forget_some()
         if not self._is_looked_at():
             return
         if (wait := self._next_look - time.monotonic()) > 0:

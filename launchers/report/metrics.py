@@ -2,7 +2,8 @@
 
 Understood are a list of objects, ``[{"round": 1, "accuracy": 0.9}, …]``; an object of lists, ``{"epoch": [1, 2],
 "loss": [0.5, 0.4]}``; and an object that has such lists of objects by a key each, beside single numbers, as
-``{"rounds": [{…}, …], "final_accuracy": 0.95}``.
+``{"rounds": [{…}, …], "final_accuracy": 0.95}``. A ``time`` beside them, in seconds since the epoch, says when each
+was: without, nobody knows.
 """
 
 from __future__ import annotations
@@ -23,10 +24,13 @@ from .words import plain
 METRICS_FILE = "metrics.json"
 STEP_KEYS = ("round", "epoch", "step", "iteration", "batch")
 """What a curve is drawn over: the first of these that there is, else a count from 1."""
+TIME_KEY = "time"
 MAX_CURVES = 8
 MAX_POINTS = 10_000
 """What is beyond them is not shown."""
 _LONGEST_NAME = 60
+_EARLIEST = 1e9
+"""Seconds since the epoch: a number below is no time of any job's."""
 
 
 class Curve(NamedTuple):
@@ -36,7 +40,9 @@ class Curve(NamedTuple):
     step: str
     """What it was measured at."""
     points: Sequence[tuple[float, float]]
-    """``(step, value)``, in the file's order."""
+    """``(step, value)``, in order of the steps."""
+    times: Sequence[float] = ()
+    """When each of these was, in seconds since the epoch; empty where that is not known."""
 
 
 @dataclass(slots=True)
@@ -110,11 +116,25 @@ def _take_in_number(metrics: Metrics, key: str, item: Any) -> None:
 def _take_in(metrics: Metrics, columns: Mapping[str, Sequence[Any]]) -> None:
     """Take in a table of columns of the same length."""
     step = next((key for key in STEP_KEYS if key in columns), "")
+    times = _times(columns.get(TIME_KEY, ()))
     for key, column in columns.items():
-        if key == step:
+        if key == step or (times and key == TIME_KEY):
             continue
-        points = list(_points(columns.get(step, ()), column)) or list(_points(range(1, len(column) + 1), column))
-        _take_in_points(metrics, Curve(_name(key), step or "step", points[:MAX_POINTS]))
+        rows = list(_rows(columns.get(step, ()), column)) or list(_rows(range(1, len(column) + 1), column))
+        _take_in_points(metrics, _curve(_name(key), step or "step", rows[:MAX_POINTS], times))
+
+
+def _times(column: Sequence[Any]) -> Sequence[float]:
+    """Return when the rows of a table were; nothing unless all of them say so: a ``time`` may be anything else, too."""
+    times = [time for time in map(_number, column) if time is not None and time > _EARLIEST]
+    return times if len(times) == len(column) and times == sorted(times) else ()
+
+
+def _curve(name: str, step: str, rows: Sequence[tuple[int, float, float]], times: Sequence[float]) -> Curve:
+    in_order = sorted(rows, key=lambda row: row[1:])
+    points = [(x, y) for _, x, y in in_order]
+    are_told = len(times) > max((index for index, _, _ in in_order), default=0)
+    return Curve(name, step, points, [times[index] for index, _, _ in in_order] if are_told else ())
 
 
 def _take_in_points(metrics: Metrics, curve: Curve) -> None:
@@ -136,10 +156,11 @@ def _columns(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
     return {key: [row.get(key) for row in rows] for key in list(keys)[:100]}
 
 
-def _points(steps: Sequence[Any], column: Sequence[Any]) -> Iterator[tuple[float, float]]:
-    for step, value in zip(map(_number, steps), map(_number, column), strict=False):
+def _rows(steps: Sequence[Any], column: Sequence[Any]) -> Iterator[tuple[int, float, float]]:
+    """Yield which row it is, its step and its value, for those that have both."""
+    for index, (step, value) in enumerate(zip(map(_number, steps), map(_number, column), strict=False)):
         if step is not None and value is not None:
-            yield step, value
+            yield index, step, value
 
 
 def _number(value: Any) -> float | None:

@@ -1,4 +1,4 @@
-"""What a page shows of all jobs: at a glance, and as a table. Pure."""
+"""What a page shows of all jobs at a glance. Pure."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from flcore.observers.job_history import Outage
 from . import words
 from .jobs import Job
 from .phases import PHASES
-from .words import Verdict
+from .strip import Strip, strip
 
 _REASONS_SHOWN = 8
 _OUTAGES_SHOWN = 5
@@ -25,19 +25,6 @@ _COUNTED = (
     (words.ENDED, "ended untold"),
 )
 _ALWAYS_COUNTED = (words.ACTIVE, words.OK, words.FAILED)
-
-
-@dataclass(frozen=True, slots=True)
-class JobRow:
-    """A job in the table of all jobs."""
-
-    job_id: str
-    name: str
-    verdict: Verdict
-    why: str
-    sites: str
-    began: str
-    took: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,35 +61,34 @@ class Overview:
     reasons: Sequence[Reason]
     outages: Sequence[str]
     problems: Sequence[str]
+    strip: Strip | None
+    """None where there are not several jobs."""
 
 
-def job_row(job: Job, now: float) -> JobRow:
-    """Return a job's row in the table of all jobs."""
-    sites = [view.history.site for view in job.views]
-    began = words.moment(job.began_at) if job.began_at else ""
-    return JobRow(job.job_id, job.name, job.verdict, job.why, ", ".join(sites), began, job.took(now))
-
-
-def overview(jobs: Sequence[Job], outages: Sequence[Outage], problems: Sequence[str], now: float) -> Overview:
-    """Return what there is to know of all jobs at a glance."""
+def overview(
+    jobs: Sequence[Job], outages: Sequence[Outage], problems: Sequence[str], now: float, among: int | None = None
+) -> Overview:
+    """Return what there is to know of some jobs at a glance. ``among``: how many there are of which they were found."""
     kinds = Counter(job.verdict.kind for job in jobs)
     counts = [(kind, word, kinds[kind]) for kind, word in _COUNTED if kinds[kind] or kind in _ALWAYS_COUNTED]
     return Overview(
-        summary=_summary(jobs, counts, now),
+        summary=_summary(jobs, counts, now, len(jobs) if among is None else among),
         counts=counts if len(jobs) > 1 else [],
         phases=_phase_totals(jobs, now),
         reasons=_reasons(jobs),
         outages=[words.outage(outage, now) for outage in outages[-_OUTAGES_SHOWN:]],
         problems=[words.plain(problem, 300) for problem in problems],
+        strip=strip(jobs, now) if len(jobs) > 1 else None,
     )
 
 
-def _summary(jobs: Sequence[Job], counts: Sequence[tuple[str, str, int]], now: float) -> str:
+def _summary(jobs: Sequence[Job], counts: Sequence[tuple[str, str, int]], now: float, among: int) -> str:
     if not jobs:
-        return "No job has run yet."
+        return f"None of {among:,} jobs matches." if among else "No job has run yet."
     if len(jobs) == 1:
         return _summary_of_one(jobs[0], now)
-    return f"{len(jobs):,} jobs: {', '.join(f'{count:,} {word}' for _, word, count in counts if count)}."
+    of = f" of {among:,}" if among > len(jobs) else ""
+    return f"{len(jobs):,}{of} jobs: {', '.join(f'{count:,} {word}' for _, word, count in counts if count)}."
 
 
 def _summary_of_one(job: Job, now: float) -> str:

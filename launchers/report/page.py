@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,13 +15,16 @@ from markupsafe import Markup
 from . import words
 from .findings import Findings
 from .jobs import Job
-from .overview import job_row, overview
+from .listing import Group, Listing
+from .overview import Overview, overview
+from .query import ORDERS, STATE_OF_KIND, Query
+from .strip import end_of
 
 DETAILED = 20
 """Jobs whose details a page has, if nothing else is said."""
-MOST_ROWS = 1000
-"""Of the table of all jobs."""
 _SITES_SHOWN = 8
+_STATES_IN = {"active": ("active",), "failed": ("failed", "lost"), "ended": ("succeeded", "aborted", "untold")}
+"""The states that each table of a file shows."""
 _TEMPLATES = Path(__file__).parent / "templates"
 
 
@@ -38,38 +41,43 @@ class Page:
 
     Args:
         detailed: how many jobs, the newest, have their details on it.
-        links: what a job's id is appended to for a page of its own; empty where there is none.
+        links: what a job's id, or SITE/JOB, is appended to for a page of its own; empty where there is none, as in a
+            file. Where there is one, only a job that is alone has its details here.
+        query: which jobs are in its tables.
     """
 
-    def __init__(self, detailed: int = DETAILED, links: str = "") -> None:
+    def __init__(self, detailed: int = DETAILED, links: str = "", query: Query = Query()) -> None:  # noqa: B008 - frozen
         self._detailed = detailed
         self._links = links
+        self._query = query
         self._style = Markup(_source("style.css"))  # noqa: S704 - ours
         self._script = Markup(_source("live.js"))  # noqa: S704 - ours
         self._drawn: dict[str, tuple[Any, Fragment]] = {}
-        self._rows: dict[str, tuple[Job, bool, Markup]] = {}
         self._shown = Findings((), (), (), 0.0)
         self._of_all: list[Fragment] = []
 
     def fragments(self, findings: Findings) -> list[Fragment]:
         """Return the parts of a page, in order."""
-        detailed = findings.jobs[: self._detailed]
+        detailed = findings.jobs[: self._details_of(len(findings.jobs))]
         known, self._drawn = self._drawn, {}
         for job in detailed:
             self._drawn[job.job_id] = self._drawn_job(findings, job, known.get(job.job_id))
         if not self._of_all or not _says_the_same(findings, self._shown):
-            about = {"detailed": set(self._drawn), "links": self._links}
-            jobs = [self._jobs(findings, about)] if len(findings.jobs) > 1 else []
-            self._shown, self._of_all = findings, [self._overview(findings, about), *jobs]
+            self._shown, self._of_all = findings, list(self._about_all(findings))
         return [*self._of_all, *(fragment for _, fragment in self._drawn.values())]
+
+    def _details_of(self, count: int) -> int:
+        if not self._links:
+            return self._detailed
+        return 1 if count == 1 and self._query == Query() else 0
 
     def report(self, findings: Findings, title: str = "flcore jobs") -> str:
         """Return a page that needs nothing else, and never changes."""
-        return self._whole(findings, self.fragments(findings), title, live=False, policy=self._policy("'none'"))
+        return self._whole(findings, self.fragments(findings), title, live=False, up="", policy=self._policy("'none'"))
 
-    def live(self, findings: Findings, fragments: Sequence[Fragment], title: str, events: str, seen: str) -> str:
-        """Return a page that gets its changes from ``events``."""
-        return self._whole(findings, fragments, title, live=True, events=events, seen=seen, script=self._script)
+    def live(self, findings: Findings, fragments: Sequence[Fragment], title: str, **about: str) -> str:
+        """Return a page that gets its changes from ``events``, has ``seen`` a moment, and links ``up`` if not empty."""
+        return self._whole(findings, fragments, title, live=True, script=self._script, **about)
 
     def live_policy(self) -> str:
         """Return the Content-Security-Policy of a live page."""
@@ -79,68 +87,82 @@ class Page:
     def _policy(self, script: str) -> str:
         # What is ours is known by its hash: were a template ever to let something of a job's through, no browser would
         # run it, or fetch anything for it.
-        nothing = "default-src 'none'; base-uri 'none'; form-action 'none'; img-src data:"
+        forms = "'self'" if self._links else "'none'"
+        nothing = f"default-src 'none'; base-uri 'none'; form-action {forms}; img-src data:"
         return f"{nothing}; style-src {_hash(self._style)}; script-src {script}"
 
-    def _whole(self, findings: Findings, fragments: Sequence[Fragment], title: str, **about: Any) -> str:
-        sites = findings.sites
-        shown = sites if len(sites) <= _SITES_SHOWN else [f"{len(sites)} sites"]
+    def _whole(self, findings: Findings, fragments: Sequence[Fragment], title: str, **more: Any) -> str:
         template = _templates().get_template("page.html")
         return template.render(
             title=title,
-            made=words.moment(findings.now),
-            sites=shown,
+            about=about_findings(findings),
             style=self._style,
             zone=words.time_zone(),
             fragments=fragments,
-            **about,
+            **more,
         )
 
-    def _overview(self, findings: Findings, about: dict[str, Any]) -> Fragment:
-        found = overview(findings.jobs, findings.outages, findings.problems, findings.now)
-        return Fragment("overview", "overview", self._render("overview.html", overview=found, **about))
+    def _about_all(self, findings: Findings) -> Iterator[Fragment]:
+        """Yield what is said of all jobs, or of those that are asked for."""
+        found = self._query.found(findings.jobs)
+        about = {
+            "detailed": set(self._drawn),
+            "links": self._links,
+            "query": self._query,
+            "total": len(findings.jobs),
+        }
+        told = overview(found, findings.outages, findings.problems, findings.now, len(findings.jobs))
+        details = self._detailed if not self._links and len(found) > self._detailed else None
+        is_of_one = len(found) == len(findings.jobs) == 1
+        yield self._fragment("overview", "overview", overview=told, details=details, is_of_one=is_of_one, **about)
+        if len(findings.jobs) > 1:
+            listed = Listing(self._query, findings.now, is_file=not self._links).groups(found)
+            yield self._finder(findings, told, listed, about)
+            yield from (self._fragment(group.id, "jobs", group=group, **about) for group in listed)
+        if told.outages or len(found) > 1:
+            yield self._fragment("more", "more", overview=told, is_of_many=len(found) > 1, **about)
 
-    def _jobs(self, findings: Findings, about: dict[str, Any]) -> Fragment:
-        known, self._rows = self._rows, {}
-        for job in findings.jobs[:MOST_ROWS]:
-            self._rows[job.job_id] = _drawn_row(findings, job, known.get(job.job_id), about)
-        rows = [row for _, _, row in self._rows.values()]
-        left_out = self._left_out(len(findings.jobs))
-        return Fragment("jobs", "jobs", self._render("jobs.html", rows=rows, left_out=left_out, **about))
+    def _finder(self, findings: Findings, told: Overview, listed: Sequence[Group], about: dict[str, Any]) -> Fragment:
+        """Return by what jobs are found: their states, and, where somebody answers, a form."""
+        anchors = {state: group.id for group in listed for state in _STATES_IN.get(group.id, ())}
+        studies = sorted({job.study for job in findings.jobs} - {""})
+        states = [(kind, word, count, STATE_OF_KIND[kind]) for kind, word, count in told.counts]
+        asked = {"states": states, "sites": findings.sites, "studies": studies, "orders": ORDERS, "anchors": anchors}
+        return self._fragment("find", "find", **asked, **about)
 
-    def _left_out(self, count: int) -> str:
-        notes = [f"The newest {MOST_ROWS:,} of {count:,}, the newest first."] if count > MOST_ROWS else []
-        if count > self._detailed:
-            others = "each has a page of its own." if self._links else "`flcore report JOB` has those of others."
-            notes.append(f"The details of the newest {self._detailed} are below; {others}")
-        return " ".join(notes)
+    def _fragment(self, id_: str, kind: str, **about: Any) -> Fragment:
+        return Fragment(id_, kind, self._render(f"{kind}.html", **about))
 
     def _drawn_job(self, findings: Findings, job: Job, known: tuple[Any, Fragment] | None) -> tuple[Any, Fragment]:
         fingerprint = findings.fingerprint(job)
         if known and known[0] == fingerprint:
             return known
-        html = self._render("job.html", job=findings.picture(job))
+        html = self._render("job.html", job=findings.picture(job), links=self._links)
         return fingerprint, Fragment(f"job-{job.job_id}", "job", html)
 
     def _render(self, template: str, **about: Any) -> str:
         return Markup(_templates().get_template(template).render(**about))  # noqa: S704 - a template's, so escaped
 
 
+def about_findings(findings: Findings) -> list[str]:
+    """Return what the head of a page says: of when it is, and of which sites."""
+    sites = findings.sites
+    return [words.moment(findings.now), *(sites if len(sites) <= _SITES_SHOWN else [f"{len(sites)} sites"])]
+
+
 def _says_the_same(findings: Findings, shown: Findings) -> bool:
     """Whether of all jobs there is nothing else to be said than a moment before."""
-    told, before = ((about.outages, about.problems) for about in (findings, shown))
+    told, before = ((about.outages, about.problems, end_of(about.now)) for about in (findings, shown))
     return findings.jobs is shown.jobs and told == before and not findings.is_moving
 
 
-def _drawn_row(
-    findings: Findings, job: Job, known: tuple[Job, bool, Markup] | None, about: dict[str, Any]
-) -> tuple[Job, bool, Markup]:
-    """Return a row of the table, and what it is of. One that is known is drawn again if time changes what it says."""
-    is_detailed = job.job_id in about["detailed"]
-    if known and known[0] is job and known[1] == is_detailed and not job.is_active:
-        return known
-    parts: Any = _templates().get_template("parts.html").module
-    return job, is_detailed, parts.job_row(job_row(job, findings.now), **about)
+def _address_of(job: Job | None, detailed: set[str], links: str) -> str:
+    """Return where there is more of a job; empty if it is none."""
+    if job is None:
+        return ""
+    if job.job_id in detailed:
+        return f"#job-{job.job_id}"
+    return f"{links}{job.path}" if links else f"#row-{job.job_id}"
 
 
 @cache
@@ -154,7 +176,7 @@ def _templates() -> jinja2.Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    templates.globals["symbols"] = words.SYMBOLS
+    templates.globals |= {"symbols": words.SYMBOLS, "shapes": words.SHAPES, "address_of": _address_of, "plain": Query()}
     return templates
 
 

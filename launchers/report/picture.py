@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from markupsafe import Markup
-
-from flcore.job_launcher_spec import JobUsage
+from flcore.job_reports import LAST_OUTPUT
 from flcore.observers.job_history import JobHistory, Outage
 
 from ..docker_state import TERMINAL_STATES
 from ..operator.job_view import JobView
+from ..output_lines import LINE_BREAK
 from . import charts, words
+from .asked import NOT_MEASURED, Asked, asked
+from .curves import at_site, charts_of
 from .jobs import Job
 from .log_tail import LogTail
 from .metrics import Metrics
@@ -73,12 +74,20 @@ class RunPicture:
 
 
 @dataclass(frozen=True, slots=True)
-class ChartPicture:
-    """A chart, drawn, and its values."""
+class Curves:
+    """A chart in its place on the job's line of time, and its values."""
 
-    chart: charts.Chart
-    svg: Markup
+    drawing: charts.Drawing
     rows: Sequence[Sequence[str]]
+
+
+class Failure(NamedTuple):
+    """Why runs are not well."""
+
+    sites: str
+    reason: str
+    error: Sequence[str]
+    """What is told beside that, the last lines of its output among it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,14 +96,37 @@ class JobPicture:
 
     job_id: str
     name: str
+    study: str
+    path: str
+    """What commands and addresses call it."""
     verdict: Verdict
     began: str
     took: str
     runs: Sequence[RunPicture]
     ticks: Sequence[Tick]
-    charts: Sequence[ChartPicture]
+    curves: Sequence[Curves]
+    asked: Sequence[Asked]
     numbers: Sequence[tuple[str, str]]
     notes: Sequence[str]
+
+    @property
+    def failures(self) -> list[Failure]:
+        """Why it is not well, what several runs say in the same words once."""
+        found: dict[tuple[str, tuple[str, ...]], list[str]] = defaultdict(list)
+        for run in self.runs:
+            if run.verdict.kind == self.verdict.kind and run.verdict.reason:
+                found[run.verdict.reason, tuple(run.error)].append(run.site)
+        return [Failure(", ".join(sites), reason, error) for (reason, error), sites in found.items()]
+
+    @property
+    def is_measured(self) -> bool:
+        """Whether it is known of all its runs what they have used."""
+        return all(row.used != NOT_MEASURED for row in self.asked)
+
+    @property
+    def has_verdicts(self) -> bool:
+        """Whether there is a limit to which what was used can be compared."""
+        return any(row.verdict for row in self.asked)
 
     @property
     def by_urgency(self) -> list[RunPicture]:
@@ -107,17 +139,21 @@ def picture(
 ) -> JobPicture:
     """Return all there is to show of a job. ``logs``: of each of its runs; ``metrics``: by site."""
     start, end = job.began_at, max(job.ended_at(now), job.began_at + 0.1)
+    length = end - start
     runs = [_run(view, log, outages, start, end, now) for view, log in zip(job.views, logs, strict=True)]
     return JobPicture(
         job_id=job.job_id,
-        name=job.name,
+        name=job.other_name,
+        study=job.study,
+        path=job.path,
         verdict=job.verdict,
         began=words.moment(start) if start else "",
         took=job.took(now),
         runs=runs,
-        ticks=[Tick(_percent(x, 0, end - start), charts.short_time(x)) for x in charts.time_ticks(0, end - start)],
-        charts=[_drawn(chart) for chart in [*_metric_charts(metrics), *_usage_charts(job)]],
-        numbers=[(_of(site, name, metrics), words.number(n)) for site, found in metrics for name, n in found.numbers],
+        ticks=[Tick(_percent(x, 0, length), charts.short_time(x)) for x in charts.time_ticks(0, length)],
+        curves=[Curves(charts.draw(chart, length), charts.value_rows(chart)) for chart in charts_of(job, metrics, now)],
+        asked=[row for view in job.views for row in asked(view)],
+        numbers=list(_numbers(metrics)),
         notes=[f"{site}: metrics.json: {note}" for site, found in metrics for note in _metric_notes(found)],
     )
 
@@ -135,7 +171,7 @@ def _run(view: JobView, log: LogTail, outages: Sequence[Outage], start: float, e
         stretches=_stretches(view, found),
         notes=[words.outage(outage, now) for outage in mine],
         facts=list(_facts(view)),
-        error=_error_lines(view.history),
+        error=_error_lines(view.history, verdict),
         request=json.dumps(view.history.request, indent=2, ensure_ascii=True) if view.history.request else "",
         log=log,
         open_log=verdict.kind not in (words.OK, words.ABORTED),
@@ -186,56 +222,20 @@ def _facts(view: JobView) -> Iterable[tuple[str, str]]:
         yield "launcher", words.plain(view.launcher, 80)
 
 
-def _error_lines(history: JobHistory) -> list[str]:
-    """Return a result's error, its last output a line each."""
+def _error_lines(history: JobHistory, verdict: Verdict) -> list[str]:
+    """Return what a result's error says beside its verdict, its last output a line each."""
     error = history.result.error if history.result else ""
-    return [words.plain(line, 600) for line in error.split(" | ")] if error else []
+    reason, _, output = error.partition(LAST_OUTPUT)
+    lines = [line for part in (reason, output) for line in part.split(LINE_BREAK) if line]
+    told = [words.plain(line, 600) for line in lines]
+    return told[1:] if told and told[0] == verdict.reason else told
 
 
-def _metric_charts(metrics: Sequence[tuple[str, Metrics]]) -> Iterable[charts.Chart]:
+def _numbers(metrics: Sequence[tuple[str, Metrics]]) -> Iterable[tuple[str, str]]:
     for site, found in metrics:
-        for curve in found.curves:
-            title = _of(site, curve.name, metrics)
-            line = charts.Line(curve.name, sorted(curve.points))
-            yield charts.Chart(title, curve.step, [line])
-
-
-def _of(site: str, name: str, metrics: Sequence[Any]) -> str:
-    return name if len(metrics) == 1 else f"{name} at {site}"
+        yield from ((at_site(name, site, metrics), words.number(value)) for name, value in found.numbers)
 
 
 def _metric_notes(metrics: Metrics) -> list[str]:
     skipped = [f"not shown, as there are no numbers: {', '.join(metrics.skipped)}"] if metrics.skipped else []
     return [*metrics.notes, *skipped]
-
-
-def _usage_charts(job: Job) -> Iterable[charts.Chart]:
-    measured = [view for view in job.views if len(view.history.usage) > 1]
-    if not measured:
-        return
-    start = job.began_at
-    cores = [charts.Line(view.history.site, _cores(view.history, start)) for view in measured]
-    memory = [charts.Line(view.history.site, _memory(view.history.usage, start)) for view in measured]
-    over_time: dict[str, Any] = {"x_title": "time", "say_x": charts.short_time, "is_over_time": True, "from_zero": True}
-    yield charts.Chart("CPU, in cores", lines=cores, say_y=_cores_said, **over_time)
-    yield charts.Chart("Memory", lines=memory, say_y=words.byte_size, is_of_bytes=True, **over_time)
-
-
-def _cores(history: JobHistory, start: float) -> list[tuple[float, float]]:
-    """Return the processors in use between two measurements, at the time of the later one."""
-    pairs = ((old, new) for old, new in pairwise(history.usage) if new.time > old.time)
-    return [
-        (new.time - start, max(0.0, new.cpu_seconds - old.cpu_seconds) / (new.time - old.time)) for old, new in pairs
-    ] or [(0.0, 0.0)]
-
-
-def _memory(usage: Sequence[JobUsage], start: float) -> list[tuple[float, float]]:
-    return [(each.time - start, float(each.memory)) for each in usage]
-
-
-def _cores_said(value: float) -> str:
-    return f"{value:.3g}"
-
-
-def _drawn(chart: charts.Chart) -> ChartPicture:
-    return ChartPicture(chart, charts.draw(chart), charts.value_rows(chart))

@@ -7,6 +7,7 @@ import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from http import HTTPStatus
+from urllib.parse import urlencode
 
 import uvicorn
 from sse_starlette import EventSourceResponse, ServerSentEvent
@@ -21,7 +22,8 @@ from flcore.errors import ConfigError
 
 from ..operator.selection import NoSuchJobError
 from .access import Access
-from .live import LivePages
+from .live import LivePages, Subject
+from .query import Query
 
 COOKIE = "flcore-session"
 TOKEN_PARAMETER = "token"  # noqa: S105 - its name
@@ -54,22 +56,26 @@ def make_app(pages: LivePages, access: Access) -> Starlette:
         await watching
 
     async def page(request: Request) -> Response:
-        found = await pages.page(request.path_params.get("job_id"))
+        found = await pages.page(_subject_of(request))
         return HTMLResponse(found.html(), headers={"Content-Security-Policy": found.policy})
 
     async def events(request: Request) -> Response:
-        job_id = request.path_params.get("job_id")
-        await pages.page(job_id)  # an unknown job is told as such, not by a stream that ends
+        subject = _subject_of(request)
+        await pages.page(subject)  # an unknown job is told as such, not by a stream that ends
         if request.method == "HEAD":  # an answer without a body; the stream's would never end
             return Response(media_type="text/event-stream")
         moment = request.headers.get("last-event-id") or request.query_params.get("seen", "")
-        return EventSourceResponse(_sent(pages, job_id, moment), ping=PING_INTERVAL)
+        return EventSourceResponse(_sent(pages, subject, moment), ping=PING_INTERVAL)
 
     routes = [
         Route("/", page),
         Route("/events", events),
-        Route("/job/{job_id}", page),
-        Route("/job/{job_id}/events", events),
+        Route("/jobs/{job}", page),
+        Route("/jobs/{site}/{job}", page),
+        Route("/events/jobs/{job}", events),
+        Route("/events/jobs/{site}/{job}", events),
+        Route("/job/{job}", page),  # as an address was before, which somebody may have sent
+        Route("/job/{job}/events", events),
     ]
     app = Starlette(routes=routes, lifespan=lifespan, exception_handlers={NoSuchJobError: _unknown_job})
     app.add_middleware(_Guard, access=access)
@@ -108,8 +114,14 @@ def address_of(listening: socket.socket) -> str:
     return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
 
 
-async def _sent(pages: LivePages, job_id: str | None, moment: str) -> AsyncIterator[ServerSentEvent]:
-    async for update in pages.updates(job_id, moment):
+def _subject_of(request: Request) -> Subject:
+    """Return what an address is about."""
+    job = "/".join(request.path_params[part] for part in ("site", "job") if part in request.path_params)
+    return Subject(job) if job else Subject(query=Query.of(request.query_params))
+
+
+async def _sent(pages: LivePages, subject: Subject, moment: str) -> AsyncIterator[ServerSentEvent]:
+    async for update in pages.updates(subject, moment):
         yield ServerSentEvent(update.data, event="update", id=update.id)
 
 
@@ -161,7 +173,9 @@ class _Guard:
         """Take the token out of the address, which browsers remember, and have a cookie stand for it."""
         if not self._access.is_token(request.query_params[TOKEN_PARAMETER]):
             return _refused(HTTPStatus.UNAUTHORIZED, _HOW_TO_GET_IN, {"WWW-Authenticate": "Bearer"})
-        answer = RedirectResponse(request.url.path, HTTPStatus.SEE_OTHER)
+        others = [(name, value) for name, value in request.query_params.multi_items() if name != TOKEN_PARAMETER]
+        path = "/" + request.url.path.lstrip("/")  # with two of these, it would be another host's
+        answer = RedirectResponse(f"{path}?{urlencode(others)}" if others else path, HTTPStatus.SEE_OTHER)
         answer.set_cookie(COOKIE, self._access.session, httponly=True, samesite="strict")
         return answer
 

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from flcore.job_launcher_spec import JobResult, JobReturnCode
 from flcore.observers.job_history import Outage
+from flcore.observers.job_tally import failure_reason
 from flcore.plain_text import harmless
 
 from ..docker_state import TERMINAL_STATES
@@ -39,6 +40,15 @@ _LOST_REASONS = {
     UNKNOWN_STATE: "nobody follows it, and no engine that answers has it",
 }
 SYMBOLS = {ACTIVE: "▶", FAILED: "✗", ENDED: "□", ABORTED: "■", LOST: "?", OK: "✓"}
+SHAPES = {
+    ACTIVE: "M-3-4 4 0-3 4Z",
+    FAILED: "M-4-4 4 4M4-4-4 4",
+    LOST: "M0-5 5 0 0 5-5 0Z",
+    ENDED: "M-3-3H3V3H-3Z",
+    ABORTED: "M-3-3H3V3H-3Z",
+    OK: "M0-5V5",
+}
+"""Of the marks of jobs in a drawing, around the place where each is; none is told by its colour alone."""
 
 
 def verdict(view: JobView) -> Verdict:
@@ -107,6 +117,11 @@ def outage(found: Outage, now: float) -> str:
     return f"{moment(found.since)}: the engine of {plain(found.site, 80)} {how}: {reason}".rstrip(": ")
 
 
+def clock(seconds: float) -> str:
+    """Return a time of the day as this machine's clock shows it."""
+    return time.strftime("%H:%M", time.localtime(seconds))
+
+
 def time_zone() -> str:
     """Return what this machine's clock shows."""
     now = time.localtime()
@@ -126,6 +141,8 @@ def _verdict_of(result: JobResult, federation: str) -> Verdict:
         return Verdict(kind, kind, f"the job of all sites: {plain(federation, 120)}")
     if result.succeeded:
         return Verdict(OK, "succeeded")
+    if failure_reason(result) == "timeout":  # nobody wished for that, so it is looked for among what failed
+        return Verdict(FAILED, "timed out", plain(result.ended_by.removeprefix("the site: "), 200))
     if result.return_code is JobReturnCode.ABORTED:
         return Verdict(ABORTED, "aborted", f"by {plain(result.ended_by, 200)}" if result.ended_by else "")
     return Verdict(FAILED, "failed", _why(result))

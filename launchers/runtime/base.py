@@ -11,6 +11,7 @@ from flcore.job_launcher_spec import Check
 
 from ..container_spec import LABEL_NONCE, ContainerSpec
 from ..docker_state import DOCKER_STATE, ContainerState
+from ..settings import EngineAddress
 from .engine_traits import EngineTraits
 
 __all__ = [
@@ -262,3 +263,24 @@ class Runtime(Protocol):
     def close(self) -> None:
         """Let go of all connections and threads; containers go on. Idempotent."""
         ...
+
+
+class Whereabouts(NamedTuple):
+    """Where an engine is: what not every runtime has an answer to."""
+
+    engine: EngineAddress | None = None
+    """By this another process finds it; None where none can."""
+    is_guessed: bool = False
+    """Nobody has named it: it is asked where one is by default."""
+
+
+def whereabouts_of(runtime: Runtime) -> Whereabouts:
+    """Return where the engine of a runtime is: its ``whereabouts``, if it has such."""
+    return getattr(runtime, "whereabouts", Whereabouts())
+
+
+def engine_in_words(runtime: Runtime) -> str:
+    """Return what a runtime is, and where its engine is."""
+    engine = whereabouts_of(runtime).engine
+    address = engine.docker_host if engine else ""
+    return runtime.name if address in runtime.name else f"{runtime.name} at {address}"

@@ -30,7 +30,7 @@ from flcore.job_launcher_spec import Check
 from ..container_spec import ContainerSpec
 from ..docker_state import GONE, ContainerState
 from ..settings import EngineTls
-from .base import MAX_PASSWD, ContainerSummary, ContainerUsage, FoundImage, OutputChunk, PullStream
+from .base import MAX_PASSWD, ContainerSummary, ContainerUsage, FoundImage, OutputChunk, PullStream, Whereabouts
 from .docker_answer import (
     IN_PROGRESS,
     OF_A_CHECK,
@@ -136,6 +136,10 @@ class DockerRuntime:
     def command(self) -> str:
         return self._clients.dialect.command
 
+    @property
+    def whereabouts(self) -> Whereabouts:
+        return self._clients.whereabouts
+
     def traits(self) -> EngineTraits:
         known = self._traits
         if known is None or not self._streams:  # it may have become another, and nobody would have been told
@@ -186,8 +190,7 @@ class DockerRuntime:
     def pull(self, image: str) -> PullStream:
         """Return a pull that has not begun.
 
-        Over ``ssh://``, or the ``client`` of somebody else, closing it takes effect only when the engine says the
-        next thing.
+        Over ``ssh://``, or the ``client`` of somebody else, closing it takes effect with what the engine says next.
         """
         return DockerPull(image, partial(self._ask_for_pull, image), lambda: self._clients.dialect.command)
 

@@ -319,6 +319,11 @@ def told_address(address: str) -> str:
     return re.sub(r"^(\w+://[^/:@]*):[^/@]*@", r"\1:***@", address)
 
 
+def without_password(address: str) -> str:
+    """Return an engine's address as it may be written down: it is asked by it, if it asks for no password."""
+    return re.sub(r"^(\w+://[^/:@]*):[^/@]*@", r"\1@", address)
+
+
 def _causes(error: BaseException | None) -> Iterator[BaseException]:
     """Yield an error and what it was raised from, the root last."""
     while error:

@@ -12,14 +12,15 @@ from typing import Any
 from docker.context import ContextAPI
 from docker.errors import APIError
 
-from ..settings import EngineTls
-from .docker_answer import FORBIDDEN
+from ..settings import EngineAddress, EngineTls
+from .base import Whereabouts
+from .docker_answer import FORBIDDEN, without_password
 from .docker_api import EngineClient
 from .docker_dialect import DOCKER, Dialect, dialect_of
 from .docker_parent import shares_users
 from .docker_pull import tell_of_sockets
 from .docker_ssh import LOGINS, has_lost_connection, is_by_ssh, prepare
-from .docker_tls import tls_of
+from .docker_tls import tls_files, tls_of
 from .docker_version import ApiVersion
 from .engine_traits import EngineTraits, as_traits
 
@@ -79,6 +80,17 @@ class DockerClients:
         self._undo: Callable[[], None] | None = None
         """Has the given client be as it was."""
         self._lock = threading.Lock()
+
+    @property
+    def whereabouts(self) -> Whereabouts:
+        """Where another process finds the engine; nobody knows where somebody's own client does."""
+        if self._given:
+            return Whereabouts()
+        address = self._docker_host or default_address()
+        files = tls_files(address, self._tls)
+        is_verified = files and (self._tls or files.ca)  # else only the environment can say that it is not
+        engine = EngineAddress(without_password(address), files if is_verified else None)
+        return Whereabouts(engine, is_guessed=not self._docker_host and address == _DEFAULT_ADDRESS)
 
     @property
     def dialect(self) -> Dialect:

@@ -18,17 +18,23 @@ def tls_of(address: str, files: EngineTls | None, environment: Mapping[str, str]
 
     Raises FileNotFoundError, naming the file, where one is missing.
     """
+    found = tls_files(address, files, environment)
+    return _config(found, verify=bool(files or environment.get("DOCKER_TLS_VERIFY"))) if found else False
+
+
+def tls_files(address: str, files: EngineTls | None, environment: Mapping[str, str] = os.environ) -> EngineTls | None:
+    """Return the files by which an engine is asked by TLS; None is without. They may be missing."""
     if not address.startswith(_BY_NETWORK):
-        return False
+        return None
     if files:
-        return _config(files, verify=True)
+        return files
     verify = bool(environment.get("DOCKER_TLS_VERIFY"))
     if not (verify or environment.get("DOCKER_TLS") or environment.get("DOCKER_CERT_PATH")):
-        return False
+        return None
     folder = Path(environment.get("DOCKER_CERT_PATH") or environment.get("DOCKER_CONFIG") or Path.home() / ".docker")
     cert, key = folder / "cert.pem", folder / "key.pem"
     pair = (str(cert), str(key)) if cert.exists() or key.exists() else ("", "")  # an engine may ask for none
-    return _config(EngineTls(str(folder / "ca.pem") if verify else "", *pair), verify=verify)
+    return EngineTls(str(folder / "ca.pem") if verify else "", *pair)
 
 
 def _config(files: EngineTls, *, verify: bool) -> TLSConfig:

@@ -17,6 +17,8 @@ from ..output_lines import chunks_of, seek_last_lines
 from .base import ContainerSummary, ContainerUsage, FoundImage, OutputChunk, PullProgress, PullStream
 from .engine_traits import EngineTraits
 
+__all__ = ["PlainRuntime"]
+
 LOOK_INTERVAL = 0.2
 """Seconds between two looks: at all containers, while somebody wants to know what happens to them, and at an output
 that somebody follows."""
@@ -83,6 +85,7 @@ class PlainRuntime(ABC):
     # What can be had without
 
     def traits(self) -> EngineTraits:
+        """Return its name: it holds jobs to nothing."""
         return EngineTraits(self.name)
 
     def describe(self, spec: ContainerSpec) -> Mapping[str, Any]:
@@ -95,6 +98,7 @@ class PlainRuntime(ABC):
         return FoundImage(image, frozenset())
 
     def pull(self, image: str) -> PullStream:  # noqa: ARG002 - there are no images
+        """Return a pull of nothing."""
         return _NothingToPull()
 
     def passwd_of(self, container_id: str) -> bytes | None:  # noqa: ARG002 - for subclasses
@@ -102,6 +106,7 @@ class PlainRuntime(ABC):
         return None
 
     def logs(self, container_id: str, tail: int | None = None) -> Iterator[bytes]:
+        """Yield what is in the output's file, or its last lines."""
         with self.open_output(container_id) or nullcontext() as file:
             if file is None:
                 return
@@ -111,10 +116,12 @@ class PlainRuntime(ABC):
 
     @contextmanager
     def follow(self, container_id: str, position: str = "", tail: int | None = None) -> Iterator[Iterator[OutputChunk]]:
+        """Read the output's file, again and again until the process has ended."""
         with self.open_output(container_id) or nullcontext() as file:
             yield iter(()) if file is None else _follow(self, container_id, file, position, tail)
 
     def last_output_time(self, container_id: str) -> str:
+        """Return how long the output's file is."""
         with self.open_output(container_id) or nullcontext() as file:
             return "" if file is None else str(file.seek(0, os.SEEK_END))
 
@@ -123,6 +130,7 @@ class PlainRuntime(ABC):
         return None
 
     def address(self, container_name: str) -> str:  # noqa: ARG002 - all are on this host
+        """Return this host's own address."""
         return "127.0.0.1"
 
     def native(self, container_id: str) -> Any:
@@ -130,9 +138,11 @@ class PlainRuntime(ABC):
         return container_id
 
     def find_gpus(self) -> list[str]:
+        """Return none."""
         return []
 
     def check(self, image: str | None, network: str | None) -> Iterator[Check]:  # noqa: ARG002 - needs neither
+        """Say that it is there: it needs nothing."""
         yield Check("runtime", True, self.name)
 
     @contextmanager
@@ -146,10 +156,12 @@ class PlainRuntime(ABC):
             self._open_streams.discard(ends)
 
     def close_events(self) -> None:
+        """End all streams."""
         for ends in tuple(self._open_streams):
             ends.set()
 
     def close(self) -> None:
+        """End all streams; there is nothing else to let go of."""
         self.close_events()
 
     def wait_for_end(self, container_id: str, timeout: float) -> None:  # noqa: ARG002 - for subclasses
@@ -194,4 +206,5 @@ class _NothingToPull:
         return iter(())
 
     def close(self) -> None:
+        """End all streams; there is nothing else to let go of."""
         """There is nothing to end."""

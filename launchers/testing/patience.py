@@ -16,6 +16,8 @@ T = TypeVar("T")
 
 TIMEOUT = 20.0
 """Seconds after which a test fails instead of waiting on."""
+_LITTLE_PATIENCE = 1.0
+"""Seconds, where something was too late already."""
 _PAUSE = 0.02
 """Seconds between two looks."""
 
@@ -38,13 +40,13 @@ def in_background(call: Callable[[], T]) -> Future[T]:
     return outcome
 
 
-def in_time(not_done: str, call: Callable[[], T]) -> T:
+def in_time(not_done: str, call: Callable[[], T], seconds: float | None = None) -> T:
     """Return what a call returns, or raise what it raises; if it does neither in time, fail with what is not done."""
     __tracebackhide__ = True
-    outcome = in_background(call)
-    if wait([outcome], TIMEOUT).done and not isinstance(outcome.exception(), TooLateError):
+    outcome, patience = in_background(call), TIMEOUT if seconds is None else seconds
+    if wait([outcome], patience).done and not isinstance(outcome.exception(), TooLateError):
         return outcome.result()
-    raise TooLateError(f"{not_done} after {TIMEOUT:g} s")  # in these words, not in those of a part of the call
+    raise TooLateError(f"{not_done} after {patience:g} s")  # in these words, not in those of a part of the call
 
 
 def until(look: Callable[[], T], is_so: Callable[[T], bool], must: str) -> T:
@@ -57,44 +59,48 @@ def until(look: Callable[[], T], is_so: Callable[[T], bool], must: str) -> T:
     return seen
 
 
-def patient(runtime: Runtime) -> Runtime:
-    """Return a runtime in front of another: what does not return in time fails there."""
-    return cast("Runtime", _Patient(runtime))
+class PatientRuntime:
+    """In front of a runtime, with all that it has: what does not return in time fails, and says so.
 
-
-class _Patient:
-    """In front of a runtime, with all that it has."""
+    Once something was too late, there is less patience for the rest: nobody waits for ever, but not forty times either.
+    """
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
+        self.was_late = False
 
     def __getattr__(self, name: str) -> Any:
         found = getattr(self._runtime, name)
-        return partial(_call, name, found) if callable(found) else found
+        return partial(self._call, name, found) if callable(found) else found
 
+    def _call(self, name: str, method: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        __tracebackhide__ = True
+        returned = self._in_time(f"{name}() has not returned", partial(method, *args, **kwargs))
+        if name in ("open_events", "follow"):
+            return self._stream(name, returned)
+        return self._items(name, returned) if name in ("logs", "check") else returned
 
-def _call(name: str, method: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-    __tracebackhide__ = True
-    returned = in_time(f"{name}() has not returned", partial(method, *args, **kwargs))
-    if name in ("open_events", "follow"):
-        return _stream(name, returned)
-    return _items(name, returned) if name in ("logs", "check") else returned
+    @contextmanager
+    def _stream(self, name: str, stream: AbstractContextManager[Iterable[T]]) -> Iterator[Iterator[T]]:
+        opened = self._in_time(f"{name}(): its 'with' has not been entered", stream.__enter__)
+        try:
+            yield self._items(name, opened)
+        finally:
+            self._in_time(f"{name}(): its 'with' has not been left", partial(stream.__exit__, None, None, None))
 
+    def _items(self, name: str, items: Iterable[T]) -> Iterator[T]:
+        __tracebackhide__ = True
+        iterator, end = iter(items), object()
+        while True:
+            item = self._in_time(f"{name}() has neither gone on nor ended", partial(next, iterator, end))
+            if item is end:
+                return
+            yield cast("T", item)
 
-@contextmanager
-def _stream(name: str, stream: AbstractContextManager[Iterable[T]]) -> Iterator[Iterator[T]]:
-    opened = in_time(f"{name}(): its 'with' has not been entered", stream.__enter__)
-    try:
-        yield _items(name, opened)
-    finally:
-        in_time(f"{name}(): its 'with' has not been left", partial(stream.__exit__, None, None, None))
-
-
-def _items(name: str, items: Iterable[T]) -> Iterator[T]:
-    __tracebackhide__ = True
-    iterator, end = iter(items), object()
-    while True:
-        item = in_time(f"{name}() has neither gone on nor ended", partial(next, iterator, end))
-        if item is end:
-            return
-        yield cast("T", item)
+    def _in_time(self, not_done: str, call: Callable[[], T]) -> T:
+        __tracebackhide__ = True
+        try:
+            return in_time(not_done, call, _LITTLE_PATIENCE if self.was_late else None)
+        except TooLateError:
+            self.was_late = True
+            raise

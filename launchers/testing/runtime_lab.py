@@ -6,14 +6,14 @@ import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, cast
 
 from flcore.errors import FLCoreError
 
 from ..container_spec import LABEL_SITE, ContainerSpec
 from ..docker_state import DOCKER_STATE, ContainerState
 from ..runtime.base import ContainerUsage, Runtime
-from .patience import in_time, patient, until
+from .patience import PatientRuntime, TooLateError, in_time, until
 
 FOR_EVER = ("sleep", "600")
 UNKNOWN_ID = "0" * 64
@@ -28,7 +28,7 @@ class RuntimeLab:
 
     Args:
         runtime: what is tried.
-        measures: whether :meth:`Runtime.usage` can measure a running container; where not, it must say so by None.
+        measures: whether ``usage()`` can measure a running container; where not, it must say so by None.
     """
 
     image = "job:1"
@@ -38,8 +38,9 @@ class RuntimeLab:
 
     def __init__(self, runtime: Runtime, *, measures: bool = True) -> None:
         self.tried = runtime
-        """The runtime itself; :attr:`runtime` is in front of it, where no call takes for ever."""
-        self.runtime = patient(runtime)
+        """The runtime itself; ``runtime`` is in front of it, and has no call wait for ever."""
+        self._patient = PatientRuntime(runtime)
+        self.runtime = cast("Runtime", self._patient)
         self.measures = measures
         self._names: set[str] = set()
 
@@ -54,6 +55,7 @@ class RuntimeLab:
         return ContainerSpec(full_name, self.image, argv, labels=dict(LABELS), **more)
 
     def spec_that_cannot_start(self, name: str) -> ContainerSpec:
+        """Return the spec of a container whose command, ``no-such-command``, is not there."""
         return self.spec(name, "no-such-command", init=False)
 
     # What a process does that is none. A lab of a runtime that runs nothing says how.
@@ -131,10 +133,15 @@ class RuntimeLab:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for summary in self.runtime.list_containers():
-            if summary.name in self._names:
-                self.runtime.remove(summary.id)
-        self.runtime.close()
+        was_late = self._patient.was_late
+        try:
+            for summary in self.runtime.list_containers():
+                if summary.name in self._names:
+                    self.runtime.remove(summary.id)
+            self.runtime.close()
+        except TooLateError:
+            if not was_late:  # else the test has failed by that already
+                raise
 
 
 @contextmanager

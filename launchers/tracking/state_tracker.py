@@ -24,6 +24,7 @@ from functools import partial
 
 from flcore.errors import RuntimeUnavailableError
 from flcore.job_launcher_spec import LauncherFigures
+from flcore.site_log import TELLS_OF_OUTAGE
 from flcore.threads import logged
 
 from ..docker_state import ContainerState
@@ -260,7 +261,8 @@ class StateTracker:
             self._cleaner.retry_all()
         else:
             away = "does not answer; jobs are not affected"
-            logger.warning("%s %s: %s", self._runtime.name, away, reason, extra=self._about)
+            about = self._about | TELLS_OF_OUTAGE
+            logger.warning("%s %s: %s", self._runtime.name, away, reason, extra=about)
             self._loop.after(AWAY_INTERVAL, self._lister.list_all)  # the lister's own next list may be far away
         if self._on_engine:
             self._notifier.tell(partial(self._on_engine, answers, reason))

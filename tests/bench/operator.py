@@ -49,7 +49,7 @@ def _look(site: SiteFiles, jobs: int) -> dict[str, float]:
         sort(index.jobs())
 
     figures = {"ms first": _ms(look), "ms again": _ms(look)}
-    page = LivePage(index, None)
+    page = LivePage(index)
     figures |= {"ms page": _ms(page.refresh), "ms page again": _ms(page.refresh)}
     file = JournalFile(site.journal, 1 << 30, 5)
     file.write(_of(jobs - 1, "usage", cpu_seconds=1.0, memory=1 << 28))

@@ -44,6 +44,16 @@ def test_a_run_tells_a_failure_once_and_again_only_to_who_asks_for_the_log(
     assert done.stderr.count(told) == (1 if option else 0)
 
 
+def test_an_engine_that_is_away_is_told_once() -> None:
+    args = {"image": "job:1", "docker_host": "unix:///nowhere/docker.sock"}
+    launcher = {"id": "launcher", "name": "ClientDockerJobLauncher", "args": args}
+    config = {"site": "site-1", "workspace": "work/site-1", "components": [launcher]}
+    Path("site-1.json").write_text(json.dumps(config))
+    words = command("run", write_job(Path("tiny")), "--site", "site-1.json")
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout.count("does not answer"), done.stderr) == (1, 1, "")
+
+
 def test_as_a_command_it_logs_to_standard_error_only() -> None:
     done = subprocess.run([*a_run(), "--json", "-vv"], capture_output=True, text=True, check=True)
     assert all(json.loads(line) for line in done.stdout.splitlines())

@@ -13,7 +13,7 @@ import pytest
 
 OURS = "flcore launchers"
 STANDARD = "json logging types argparse shutil textwrap random signal pathlib subprocess sitecustomize usercustomize"
-INSTALLED = "docker requests urllib3 blinker rich argcomplete jinja2 pygal starlette uvicorn sse_starlette watchfiles"
+INSTALLED = "docker requests urllib3 blinker rich argcomplete jinja2 starlette uvicorn sse_starlette watchfiles"
 NOT_INSTALLED = "paramiko pyhocon nvflare simplejson win32file"
 TRAP = "open({mark!r}, 'a').write(__file__)"
 READING = ["ps", "logs x", "stop x", "inspect x", "gc --dry-run", "report", "serve --host 256.0.0.1", "completion bash"]

@@ -31,7 +31,7 @@ class Reader:
     complaints: list[str] = field(default_factory=list)
 
     def open(self, address: str) -> Page:
-        self.origin = address.rpartition("/")[0]
+        self.origin = "/".join(address.split("/")[:3]) if address.startswith("http") else address.rpartition("/")[0]
         self.page.on("console", lambda said: self._complain(said.type in ("error", "warning"), said.text))
         self.page.on("pageerror", lambda error: self._complain(True, str(error)))
         self.page.on("request", lambda asked: self._complain(self._is_elsewhere(asked.url), asked.url))

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Locator, Page, expect
 
 from tests.web.conftest import DESKTOP, PHONE, ROOT, TIMEOUT, Place, Reader, Served, end
 
@@ -30,6 +30,15 @@ KEEP_WHAT_WAS_SHOWN = """() => {
 
 def started(place: Place, job: Path = DIGITS) -> subprocess.Popen[str]:
     return subprocess.Popen(place.run_args(job), cwd=place.folder, stdout=subprocess.DEVNULL, text=True)
+
+
+def top_of(element: Locator) -> float:
+    """Return where an element is in the window, in pixels from its top."""
+    return float(element.evaluate("(element) => element.getBoundingClientRect().top"))
+
+
+def the_only_job(page: Page) -> str:
+    return str(page.locator("section.job").get_attribute("id")).removeprefix("job-")
 
 
 def expect_live(page: Page) -> None:
@@ -63,22 +72,84 @@ def test_a_job_moves_through_its_states_without_a_reload(
 
 
 def test_what_was_opened_and_focused_stays_so_in_what_is_rendered_anew(look: Look, serve: Serve, place: Place) -> None:
+    front = look(serve(place).address).page
+    expect_live(front)
+    running = started(place)
+    try:
+        front.locator("section.job").wait_for()
+        page = look(front.url + "jobs/" + the_only_job(front), (1280, 300)).page
+        expect_live(page)
+        summary = page.locator("summary", has_text="What was asked for").first
+        summary.focus()
+        page.keyboard.press("Enter")
+        summary.evaluate("(element) => element.scrollIntoView({ behavior: 'instant' })")
+        before = top_of(summary)
+        expect(page.locator("section.job h2 .badge")).to_contain_text("succeeded", timeout=1000 * TIMEOUT)
+    finally:
+        end([running])
+
+    expect(summary).to_be_focused()
+    expect(page.locator("details[open] pre", has_text="argv").first).to_be_visible()
+    assert top_of(summary) == pytest.approx(before, abs=2)  # though curves have come above it
+
+
+def test_a_job_that_ends_moves_to_another_table_and_who_is_at_its_link_goes_with_it(
+    look: Look, serve: Serve, finished: Place
+) -> None:
+    page = look(serve(finished).address).page
+    expect_live(page)
+    before = page.locator("#ended tbody tr").count()
+    running = started(finished)
+    try:
+        link = page.locator("#active tbody a")
+        link.wait_for(timeout=1000 * TIMEOUT)
+        job = str(link.get_attribute("href"))
+        link.focus()
+        expect(page.locator("#ended tbody tr")).to_have_count(before + 1, timeout=1000 * TIMEOUT)
+    finally:
+        end([running])
+
+    expect(page.locator(f"#ended a[href='{job}']")).to_be_focused()
+    expect(page.locator("#active")).to_contain_text("Nothing runs now.")
+    assert page.evaluate("performance.getEntriesByType('navigation').length") == 1
+
+
+def test_what_is_being_typed_stays_when_a_job_begins(look: Look, serve: Serve, place: Place) -> None:
     job = place.failing_job()
+    place.run(job)
     place.run(job)
     page = look(serve(place).address).page
     expect_live(page)
-    before = page.locator("section.job").count()
-    job_id = page.locator("section.job").first.get_attribute("id")
-    section = page.locator(f"#{job_id}")  # a newer one will stand before it
-    summary = section.locator("summary", has_text="What was asked for").first
-    summary.focus()
-    page.keyboard.press("Enter")
+    page.get_by_role("searchbox").press_sequentially("brok")
 
     place.run(job)
 
-    expect(page.locator("section.job")).to_have_count(before + 1)
-    expect(summary).to_be_focused()
-    expect(section.locator("details[open] pre", has_text="argv").first).to_be_visible()
+    expect(page.locator("#failed tbody tr")).to_have_count(3)
+    page.keyboard.type("en")
+    expect(page.get_by_role("searchbox")).to_have_value("broken")
+
+
+def test_what_is_looked_for_stands_in_a_short_address(look: Look, serve: Serve, finished: Place) -> None:
+    reader = look(serve(finished).address)
+    page = reader.page
+    page.get_by_role("searchbox").fill("no data")
+    page.get_by_role("button", name="Show").click()
+
+    expect(page.locator("#failed tbody tr")).to_have_count(1)
+    expect(page.locator("#failed .last-line")).to_contain_text("ValueError: no <script>data</script>")
+    assert page.url.endswith("/?q=no+data")
+    expect_live(page)
+    reader.check()
+
+
+@pytest.mark.parametrize("size", [DESKTOP, PHONE])
+@pytest.mark.parametrize("query", ["", "?state=failed", "?state=all&sort=longest", "?q=nothing-is-called-so"])
+def test_each_view_of_the_jobs_is_well_made(
+    look: Look, serve: Serve, finished: Place, query: str, size: tuple[int, int]
+) -> None:
+    reader = look(serve(finished).address + query, size)
+    expect_live(reader.page)
+    reader.check()
 
 
 def test_ctrl_c_ends_it_at_once_whoever_looks(look: Look, serve: Serve, finished: Place) -> None:
@@ -109,13 +180,25 @@ def test_a_token_opens_the_page_and_is_not_kept_in_the_address(
     reader.check()
 
 
-def test_a_job_has_a_page_of_its_own(look: Look, serve: Serve, finished: Place) -> None:
+@pytest.mark.parametrize("size", [DESKTOP, PHONE])
+def test_a_job_has_a_page_of_its_own(look: Look, serve: Serve, finished: Place, size: tuple[int, int]) -> None:
     served = serve(finished)
-    first = look(served.address).page
-    job_id = str(first.locator("section.job").last.get_attribute("id")).removeprefix("job-")
+    link = look(served.address).page.locator("#failed tbody a").first.get_attribute("href")
 
-    reader = look(f"{served.address}job/{job_id}")
+    reader = look(f"{served.address}{str(link)[1:]}", size)
 
     expect(reader.page.locator("section.job")).to_have_count(1)
+    expect(reader.page.locator(".failure").first).to_contain_text("ValueError: no <script>data</script>")
+    expect_live(reader.page)
+    reader.check()
+
+
+def test_a_job_at_one_site_has_a_page_of_its_own(look: Look, serve: Serve, finished: Place) -> None:
+    served = serve(finished)
+    job = str(look(served.address).page.locator("#failed tbody a").first.get_attribute("href")).rpartition("/")[2]
+
+    reader = look(f"{served.address}jobs/site-1/{job}")
+
+    assert reader.page.locator(".run .row-name").all_inner_texts() == ["site-1 ✗ failed"]
     expect_live(reader.page)
     reader.check()

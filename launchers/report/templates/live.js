@@ -1,6 +1,6 @@
 "use strict";
-// Puts what the server has rendered anew in place of what is there; keeps what the reader has opened, focused, scrolled
-// or selected. While nobody looks, it does not listen.
+// Makes of what is there what the server has rendered anew, and touches nothing else: so what the reader has opened,
+// focused, scrolled, typed or selected stays. While nobody looks, it does not listen.
 const main = document.getElementById("main");
 const connection = document.getElementById("connection");
 const announcement = document.getElementById("announcement");
@@ -13,48 +13,61 @@ function isSelectedIn(element) {
   return selection !== null && !selection.isCollapsed && element.contains(selection.anchorNode);
 }
 
-function scrollable(element) {
-  return [...element.querySelectorAll("[role=group]")];
+function isSameKind(old, fresh) {
+  return old.nodeType === fresh.nodeType && old.nodeName === fresh.nodeName && (old.id || "") === (fresh.id || "");
 }
 
-function keep(old, fresh) {
-  for (const details of old.querySelectorAll("details[id]")) {
-    const twin = fresh.querySelector("#" + CSS.escape(details.id));
-    if (twin) twin.open = details.open;
+function become(old, fresh) {
+  if (old.nodeType !== Node.ELEMENT_NODE) {
+    if (old.nodeValue !== fresh.nodeValue) old.nodeValue = fresh.nodeValue;
+    return;
   }
+  for (const { name } of [...old.attributes]) {
+    if (!fresh.hasAttribute(name) && name !== "open") old.removeAttribute(name);
+  }
+  for (const { name, value } of fresh.attributes) {
+    if (old.getAttribute(name) !== value && name !== "open") old.setAttribute(name, value);
+  }
+  becomeWithin(old, fresh);
+}
+
+function becomeWithin(old, fresh) {
+  const byId = new Map([...old.children].filter((each) => each.id).map((each) => [each.id, each]));
+  const stay = new Set([...fresh.children].map((each) => each.id).filter((id) => byId.has(id)));
+  let next = old.firstChild;
+  for (const wanted of [...fresh.childNodes]) {
+    while (next && next.id && !stay.has(next.id)) next = removed(next);
+    const known = wanted.id ? byId.get(wanted.id) : null;
+    if (known && isSameKind(known, wanted)) {
+      if (known === next) next = next.nextSibling;
+      else old.insertBefore(known, next);
+      become(known, wanted);
+    } else if (next && !wanted.id && isSameKind(next, wanted)) {
+      become(next, wanted);
+      next = next.nextSibling;
+    } else {
+      old.insertBefore(wanted, next);
+    }
+  }
+  while (next) next = removed(next);
+}
+
+function removed(node) {
+  const next = node.nextSibling;
+  node.remove();
+  return next;
 }
 
 function place(element, html) {
-  const focused = element.contains(document.activeElement) ? document.activeElement : null;
   const fresh = document.createElement("template");
   fresh.innerHTML = html;
-  keep(element, fresh.content);
-  const regions = new Map(scrollable(element).map((each) => [each.ariaLabel, each]));
-  const places = new Map([...regions].map(([name, each]) => {
-    const isAtEnd = each.scrollTop > 0 && each.scrollTop + each.clientHeight >= each.scrollHeight - 2;
-    return [name, [isAtEnd, each.scrollTop, each.scrollLeft]];
-  }));
-  const path = focused && focusPath(focused);
-  element.replaceChildren(fresh.content);
-  for (const each of scrollable(element)) {
-    const [isAtEnd, top, left] = places.get(each.ariaLabel) || [each.matches(".log"), 0, 0];
-    each.scrollTop = isAtEnd ? each.scrollHeight : top;
-    each.scrollLeft = left;
-  }
-  if (path) focusAgain(element, path);
+  const followed = [...element.querySelectorAll(".log")].filter(isAtEnd);
+  becomeWithin(element, fresh.content);
+  for (const log of followed) log.scrollTop = log.scrollHeight;
 }
 
-function focusPath(element) {
-  const details = element.closest("details[id]");
-  if (element.tagName === "SUMMARY" && details) return "#" + CSS.escape(details.id) + " > summary";
-  if (element.hasAttribute("href")) return "a[href=" + CSS.escape(element.getAttribute("href")) + "]";
-  if (element.ariaLabel) return "[aria-label=" + CSS.escape(element.ariaLabel) + "]";
-  return null;
-}
-
-function focusAgain(element, path) {
-  const target = element.querySelector(path);
-  if (target) target.focus({ preventScroll: true });
+function isAtEnd(log) {
+  return log.scrollTop + log.clientHeight >= log.scrollHeight - 2;
 }
 
 function section(change) {
@@ -82,6 +95,7 @@ function order(ids) {
 
 function take(event) {
   const update = JSON.parse(event.data);
+  const focused = document.activeElement;
   seen = event.lastEventId;
   for (const change of update.changed) {
     const element = section(change);
@@ -90,7 +104,27 @@ function take(event) {
     else place(element, change.html);
   }
   order(update.order);
+  head(update.about);
+  focusAgain(focused);
   say(announcement, document.querySelector(".summary").textContent);
+}
+
+function head(parts) {
+  const shown = document.createElement("template");
+  for (const [index, part] of parts.entries()) {
+    const whole = document.createElement("span");
+    whole.className = "whole";
+    whole.textContent = part;
+    shown.content.append(index ? " · " : "", whole);
+  }
+  document.getElementById("about").replaceChildren(shown.content);
+}
+
+// A job that has ended stands in another table: who was at its link is at it there.
+function focusAgain(focused) {
+  if (!focused || focused.isConnected || !focused.hasAttribute("href")) return;
+  const twin = main.querySelector(".jobs a[href=" + CSS.escape(focused.getAttribute("href")) + "]");
+  if (twin) twin.focus({ preventScroll: true });
 }
 
 function catchUp() {
@@ -107,7 +141,8 @@ function say(element, text) {
 
 function listen() {
   if (document.hidden || source !== null) return;
-  source = new EventSource(main.dataset.events + "?seen=" + encodeURIComponent(seen));
+  const address = main.dataset.events;
+  source = new EventSource(address + (address.includes("?") ? "&" : "?") + "seen=" + encodeURIComponent(seen));
   source.addEventListener("open", () => say(connection, "live"));
   source.addEventListener("update", take);
   source.addEventListener("error", () => {
@@ -123,6 +158,9 @@ function pause() {
 
 document.addEventListener("visibilitychange", () => (document.hidden ? pause() : listen()));
 document.addEventListener("selectionchange", catchUp);
+document.addEventListener("formdata", (event) => {
+  for (const [name, value] of [...event.formData]) if (!value) event.formData.delete(name); // a short address
+});
 window.addEventListener("pagehide", pause);
 window.addEventListener("pageshow", listen);
 for (const log of document.querySelectorAll(".log")) log.scrollTop = log.scrollHeight;

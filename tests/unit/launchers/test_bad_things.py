@@ -13,6 +13,7 @@ import pytest
 
 from flcore import JobReturnCode
 from flcore.errors import JobLaunchError
+from launchers.operator.engines import Engines
 from launchers.operator.job_index import JobIndex
 from launchers.operator.site_files import SiteFiles
 
@@ -96,7 +97,7 @@ def test_what_cannot_be_read_costs_no_other_job_a_start_nor_an_operators_look_an
     caplog.clear()
     with host.site() as site:
         site.launch_job({"job_id": "later"}, app=host.app)
-        with JobIndex(lambda: [SiteFiles(host.workspace)], [lambda: host.runtime]) as index:
+        with JobIndex(lambda: [SiteFiles(host.workspace)], Engines([lambda: host.runtime])) as index:
             for _ in range(LOOKS):
                 index.jobs()
                 index.holdings()

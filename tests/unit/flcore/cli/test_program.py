@@ -116,14 +116,14 @@ def test_a_run_does_not_care_for_jobs_of_other_runs_that_are_found_again(
     assert {change["job_id"] for change in changes} == {last["job_id"]}
 
 
-def test_a_run_in_which_a_site_fails_shows_its_last_lines_and_exits_with_1(
+def test_a_run_in_which_a_site_fails_shows_its_last_line_first_and_exits_with_1(
     make_job: Callable[..., str], sites: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    job = make_job(client="import sys; print('\\x1b[31mno data'); sys.exit(3)", min_clients=0)
+    job = make_job(client="import sys; print('one\\n\\x1b[31mno data'); sys.exit(3)", min_clients=0)
     assert main(["run", job, *sites]) == 1
     shown = capsys.readouterr().out
-    assert "\noutput of site-1:\n  no data\n" in shown
-    assert re.search(r"^site-1 +EXECUTION_ERROR +3 +\d+\.\d s  exit code 3$", shown, re.MULTILINE)
+    assert re.search(r"^site-1 +EXECUTION_ERROR +3 +\d+\.\d s  no data$", shown, re.MULTILINE)
+    assert shown.partition("no data")[2].count("\noutput of site-1, before that:\n  one\n") == 1
 
 
 def test_a_job_that_a_site_refuses_is_shown_in_the_table(

@@ -97,17 +97,65 @@ def tell_end(view: View, site: str, result: JobResult) -> None:
     view.dispatch_event(EventType.JOB_COMPLETED, fl_ctx)
 
 
-def test_a_reason_stands_once_and_the_last_output_is_no_part_of_it_where_that_is_shown(workflow: JobWorkflow) -> None:
-    Shown.processes = {"server": Printing("no data"), "site-1": Printing(error=RuntimeUnavailableError("away"))}
+HEAD = "site    result           exit code  duration"
+
+
+def shown(workflow: JobWorkflow, results: dict[str, JobResult], **processes: JobHandleSpec) -> str:
+    """Return what is shown at the end of a run, behind a blank line; of sites, with "_" for "-"."""
+    Shown.processes = {site.replace("_", "-"): handle for site, handle in processes.items()}
     out = io.StringIO()
-    failed = JobResult(JobReturnCode.EXECUTION_ERROR, 3, error="exit code 3; its last output: no data")
-    PlainView(workflow, out).show_results({"server": failed, "site-1": failed})
-    assert out.getvalue() == (
-        "\noutput of server:\n  no data\n\n"
-        "site    result           exit code  duration\n"
-        "server  EXECUTION_ERROR          3         -  exit code 3\n"
-        "site-1  EXECUTION_ERROR          3         -  exit code 3; its last output: no data\n"
+    PlainView(workflow, out).show_results(results)
+    return out.getvalue().removeprefix("\n")
+
+
+FAILED = JobResult(JobReturnCode.EXECUTION_ERROR, 3, error="exit code 3; its last output: no data")
+GOOD = JobResult(JobReturnCode.SUCCESS, 0)
+
+
+def test_why_a_site_failed_comes_first_by_its_last_line_and_stands_once(workflow: JobWorkflow) -> None:
+    assert shown(
+        workflow, {"server": GOOD, "site-1": FAILED}, server=Printing("served"), site_1=Printing("1\n2\nno data\n \n")
+    ) == (
+        f"{HEAD}\n"
+        "site-1  EXECUTION_ERROR          3         -  no data\n"
+        "server  SUCCESS                  0         -\n\n"
+        "output of site-1, before that:\n  1\n  2\n\n"
+        "output of server:\n  served\n"
     )
+
+
+def test_where_the_output_is_not_to_be_had_the_result_has_its_last_line(workflow: JobWorkflow) -> None:
+    away = Printing(error=RuntimeUnavailableError("away"))
+    assert shown(workflow, {"site-1": FAILED}, site_1=away) == (
+        f"{HEAD}\nsite-1  EXECUTION_ERROR          3         -  exit code 3; its last output: no data\n"
+    )
+
+
+def test_what_says_more_than_an_exit_code_is_no_less_than_the_last_line(workflow: JobWorkflow) -> None:
+    signal = JobResult(JobReturnCode.EXECUTION_ERROR, 139, error="exit code 139 (signal 11); its last output: begun")
+    assert "  begun (signal 11)\n" in shown(workflow, {"site-1": signal}, site_1=Printing("begun"))
+    memory = JobResult(JobReturnCode.EXECUTION_ERROR, 137, error="the job ran out of memory; its last output: begun")
+    assert shown(workflow, {"site-1": memory}, site_1=Printing("begun")).endswith(
+        "  the job ran out of memory\n\noutput of site-1:\n  begun\n"
+    )
+
+
+def test_a_reason_that_several_sites_have_stands_once_and_behind_what_it_came_of(workflow: JobWorkflow) -> None:
+    ended = JobResult(JobReturnCode.ABORTED, 143, error="ended on the request of the workflow", ended_by="the workflow")
+    results = {"server": ended, "site-1": FAILED, "site-2": ended}
+    assert shown(workflow, results, site_1=Printing("no data")).splitlines()[1:] == [
+        "site-1  EXECUTION_ERROR          3         -  no data",
+        "server  ABORTED                143         -  ended on the request of the workflow",
+        "site-2  ABORTED                143         -  as server",
+    ]
+
+
+def test_a_run_that_went_well_shows_the_servers_output_and_then_the_table(workflow: JobWorkflow) -> None:
+    results = {"server": GOOD, "site-1": GOOD}
+    assert shown(workflow, results, server=Printing("served"), site_1=Printing("trained")).splitlines() == [
+        *("output of server:", "  served", "", "site    result   exit code  duration"),
+        *("server  SUCCESS          0         -", "site-1  SUCCESS          0         -"),
+    ]
 
 
 def test_after_an_interrupt_the_table_tells_of_what_has_ended(workflow: JobWorkflow) -> None:

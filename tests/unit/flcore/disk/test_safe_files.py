@@ -195,15 +195,26 @@ def test_removing_what_is_not_there_is_no_error(folder: int) -> None:
 @pytest.fixture
 def few_descriptors() -> Iterator[int]:
     """The number of files that this process may keep open meanwhile."""
-    few, (soft, hard) = 500, resource.getrlimit(resource.RLIMIT_NOFILE)
+    few, (soft, hard) = 200, resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (few, hard))
     yield few
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
-def test_a_tree_that_is_deeper_than_can_be_kept_open_is_removed(path: Path, folder: int, few_descriptors: int) -> None:
+@pytest.fixture
+def few_calls() -> Iterator[int]:
+    """The number of calls that may be under way within each other meanwhile."""
+    few, most = 300, sys.getrecursionlimit()
+    sys.setrecursionlimit(few)
+    yield few
+    sys.setrecursionlimit(most)
+
+
+def test_a_tree_that_is_deeper_than_can_be_kept_open_is_removed(
+    path: Path, folder: int, few_descriptors: int, few_calls: int
+) -> None:
     here = os.dup(folder)
-    for _ in range(max(few_descriptors, sys.getrecursionlimit()) + 1):
+    for _ in range(max(few_descriptors, few_calls) + 1):
         os.mkdir("deeper", dir_fd=here)
         os.close(os.open("file", os.O_CREAT | os.O_WRONLY, dir_fd=here))
         below = open_folder("deeper", here)

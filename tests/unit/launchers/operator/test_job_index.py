@@ -11,6 +11,7 @@ import pytest
 
 from flcore import JobReturnCode
 from launchers.container_spec import LABEL_JOB_ID, LABEL_NONCE, LABEL_STATE_DIR, ContainerSpec
+from launchers.operator.engines import Engines
 from launchers.operator.job_index import JobIndex
 from launchers.operator.job_view import LAUNCHING, LOST, UNKNOWN
 from launchers.operator.scope import sites_in
@@ -195,7 +196,7 @@ def test_jobs_are_found_without_the_docker_sdk(lab: OperatorLab) -> None:
     def make_runtime() -> Runtime:
         raise ImportError("No module named 'docker'")
 
-    index = JobIndex(lambda: [SiteFiles(lab.workspace())], [make_runtime])
+    index = JobIndex(lambda: [SiteFiles(lab.workspace())], Engines([make_runtime]))
     assert [view.state for view in index.jobs()] == ["running"]
     assert index.problems == ["no engine was asked: No module named 'docker'"]
 
@@ -206,7 +207,7 @@ def test_jobs_are_found_without_the_docker_sdk(lab: OperatorLab) -> None:
 def test_a_container_names_the_site_whose_workspace_nobody_has_named(lab: OperatorLab) -> None:
     site = lab.site()
     lab.launch(site, name="digits")
-    index = JobIndex(lambda: [], [lambda: lab.runtime], whole_machine=True)
+    index = JobIndex(lambda: [], Engines([lambda: lab.runtime]), whole_machine=True)
     [view] = index.jobs()
     assert (view.history.name, view.has_parent, view.workspace) == ("digits", True, lab.workspace())
 
@@ -223,7 +224,7 @@ def test_a_folder_of_another_site_is_not_believed(lab: OperatorLab) -> None:
     lab.launch(lab.site())
     other = {**labels_of(lab), "flcore.site_id": "0123456789abcdef", LABEL_JOB_ID: "job-2"}
     put_container(lab, "elsewhere", other)
-    [said] = claimed(JobIndex(lambda: [], [lambda: lab.runtime], whole_machine=True))
+    [said] = claimed(JobIndex(lambda: [], Engines([lambda: lab.runtime]), whole_machine=True))
     assert "left alone: elsewhere: labels alone say that it is a job's" in said
 
 
@@ -276,7 +277,7 @@ def test_a_folder_of_a_site_that_a_container_names_is_roots_or_ours(
     if owner == 0:
         os.chown(lab.workspace() / ".flcore", 4242, 4242)
     monkeypatch.setattr(os, "geteuid", lambda: 4243)
-    index = JobIndex(lambda: [], [lambda: lab.runtime], whole_machine=True)
+    index = JobIndex(lambda: [], Engines([lambda: lab.runtime]), whole_machine=True)
     assert index.jobs() == []
     assert "left alone: site-1-job-1: " in index.problems[0]
 
@@ -286,7 +287,7 @@ def test_a_link_in_place_of_a_folder_that_a_container_names_is_not_followed(lab:
     (lab.folder / "link").mkdir()
     (lab.folder / "link/.flcore").symlink_to(lab.workspace() / ".flcore")
     lab.runtime.container(NAME).spec.labels[LABEL_STATE_DIR] = str(lab.folder / "link/.flcore")
-    assert JobIndex(lambda: [], [lambda: lab.runtime], whole_machine=True).jobs() == []
+    assert JobIndex(lambda: [], Engines([lambda: lab.runtime]), whole_machine=True).jobs() == []
 
 
 def test_other_sites_jobs_are_not_a_sites(lab: OperatorLab) -> None:

@@ -51,7 +51,7 @@ def gc(lab: OperatorLab, *, dry: bool = False) -> dict[str, str]:
     """Clear the whole machine; return what is said to be done, by container."""
     out = io.StringIO()
     with lab.index(whole_machine=True) as index:
-        assert clear(index, Rules(24 * HOUR, time.time()), Terminal(out), dry=dry)
+        assert clear(index.holdings(), Rules(24 * HOUR, time.time()), Terminal(out), dry=dry)
     words = [re.fullmatch(r"(.*)  (\S+) \(\w+\): .*", line) for line in out.getvalue().splitlines()]
     return {match[2]: match[1] for match in words if match}
 
@@ -62,7 +62,7 @@ def test_a_containers_name_does_nothing_to_the_terminal_of_who_clears(lab: Opera
     orphan(lab, "\x1b[2J\x9bodd\u202e", ended_ago=25 * HOUR, known=False, job="job-2")
     out = io.StringIO()
     with lab.index(whole_machine=True) as index:
-        clear(index, Rules(24 * HOUR, time.time()), Terminal(out), dry=True)
+        clear(index.holdings(), Rules(24 * HOUR, time.time()), Terminal(out), dry=True)
     assert "odd" in out.getvalue()
     assert all(line.isprintable() for line in out.getvalue().splitlines())
 

@@ -80,11 +80,54 @@ def test_without_any_job_there_is_a_header_alone(lab: OperatorLab) -> None:
     assert (done.status, len(done.lines)) == (0, 1)
 
 
-def test_a_job_that_is_not_there_is_an_error(lab: OperatorLab) -> None:
+def looked(lab: OperatorLab) -> str:
+    """Return what is said of where site-1's jobs were looked for."""
+    folder = f"{lab.workspace()}{'' if lab.workspace().exists() else ', which is not there'}"
+    return f"looked in {folder}; asked fake runtime; name other sites by --site CONFIG or --workspace DIR"
+
+
+RUN = "or run one by: flcore run JOB --site CONFIG"
+
+
+def test_where_there_is_no_job_it_says_where_it_looked_and_what_to_type(lab: OperatorLab) -> None:
     lab.config()
-    done = lab.flcore("ps", "nothing")
+    assert lab.flcore("ps").err == f"flcore: no job here: {looked(lab)}, {RUN}\n"
+    lab.site()
+    assert lab.flcore("ps").err == f"flcore: no job here: {looked(lab)}, {RUN}\n"
+    assert lab.flcore("ps", "--json").err == ""
+
+
+@pytest.mark.parametrize("command", ["ps", "logs", "inspect", "stop"])
+def test_a_job_that_is_named_where_there_is_none_is_an_error_that_says_where_it_looked(
+    lab: OperatorLab, command: str
+) -> None:
+    lab.config()
+    done = lab.flcore(command, "nothing")
     assert (done.status, done.out) == (2, "")
-    assert done.err == "flcore: error: there is no job 'nothing' here; list them with: flcore ps --all\n"
+    assert done.err == f"flcore: error: there is no job 'nothing'; no job here: {looked(lab)}, {RUN}\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("nothing", ";"),
+        ("digtis", "; did you mean 'digits-0123abcd'?"),
+        ("site-1/digist-0123", "; did you mean 'site-1/digits-0123abcd'?"),
+        ("helo", "; did you mean 'hello'?"),
+        ("site-2/digits", ", but at site-1;"),
+        ("digits-0123abce", "; did you mean 'digits-0123abcd'?"),
+    ],
+)
+@pytest.mark.parametrize("command", ["ps", "logs", "inspect", "stop"])
+def test_a_job_that_is_not_there_is_an_error_that_says_which_is_called_almost_so(
+    lab: OperatorLab, command: str, name: str, hint: str
+) -> None:
+    site = lab.site()
+    for job_id in ("digits-0123abcd", "hello-1", "hello-2"):
+        lab.launch(site, job_id)
+    done = lab.flcore(command, name)
+    assert (done.status, done.out) == (2, "")
+    assert done.err == f"flcore: error: there is no job '{name}' here{hint} list them with: flcore ps --all\n"
 
 
 def test_a_workspace_that_is_not_there_is_an_error(capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,6 +10,7 @@ from launchers.report.jobs import Job, grouped
 from tests.job_views import BEGAN, FAILED, SUCCEEDED, job_view, running
 
 NOW = BEGAN + 60
+TIMEOUT = "the site: it was late ('run_timeout')"
 KILLED = JobResult(JobReturnCode.EXECUTION_ERROR, exit_code=137, signal=9)
 
 
@@ -41,6 +42,25 @@ def test_a_jobs_name_is_what_its_author_called_it(names: list[str], name: str) -
 def test_why_a_job_is_not_well_is_said_once(results: list[JobResult], why: str) -> None:
     views = [job_view(site=f"site-{number}", result=result) for number, result in enumerate(results)]
     assert Job("job-1", views).why == why
+
+
+@pytest.mark.parametrize(
+    ("result", "reason", "last_line"),
+    [
+        (JobResult(JobReturnCode.EXECUTION_ERROR, 3, error="exit code 3; its last output: a | b"), "exit code 3", "b"),
+        (JobResult(JobReturnCode.EXECUTION_ERROR, 3, error="exit code 3"), "exit code 3", ""),
+        (
+            JobResult(JobReturnCode.ABORTED, 143, 15, error="; its last output: b", ended_by=TIMEOUT),
+            "it was late",
+            "b",
+        ),
+        (JobResult(JobReturnCode.ABORTED, 143, 15, ended_by=TIMEOUT), "it was late", ""),
+        (JobResult(JobReturnCode.ABORTED, 143, 15, error="x; its last output: b", ended_by="me"), "by me", ""),
+    ],
+)
+def test_a_failed_run_says_its_last_line_where_that_is_news(result: JobResult, reason: str, last_line: str) -> None:
+    [cause] = Job("job-1", [job_view(result=result)]).causes
+    assert (cause.reason.partition(" (")[0], cause.last_line) == (reason, last_line)
 
 
 def test_a_job_lasts_from_its_first_run_to_the_end_of_its_last() -> None:

@@ -49,6 +49,22 @@ def test_without_a_step_it_counts_from_one() -> None:
     assert curves(parsed({"loss": [3, 2]})) == {"loss": [(1, 3), (2, 2)]}
 
 
+def test_rows_that_say_when_they_were_give_their_curves_times_in_order_of_the_steps() -> None:
+    rows = [{"round": n, "time": 1.7e9 + n, **({"loss": 4 - n} if n != 2 else {})} for n in (1, 2, 3)]
+
+    [curve] = parsed(rows).curves
+
+    assert (curve.name, list(curve.points), list(curve.times)) == ("loss", [(1, 3), (3, 1)], [1.7e9 + 1, 1.7e9 + 3])
+
+
+@pytest.mark.parametrize("times", [[0.5, 0.4], [1.7e9 + 1, 1.7e9], [1.7e9, "x"]])
+def test_what_is_called_time_and_is_none_is_as_any_other_column(times: list[Any]) -> None:
+    metrics = parsed([{"round": 1, "loss": 3, "time": times[0]}, {"round": 2, "loss": 1, "time": times[1]}])
+
+    assert [curve.times for curve in metrics.curves if curve.name == "loss"] == [()]
+    assert "time" in {*curves(metrics), *dict(metrics.numbers)}
+
+
 def test_what_is_missing_in_between_is_left_out() -> None:
     rows = [{"round": 1, "loss": 3}, {"round": 2}, {"round": 3, "loss": None}, {"round": 4, "loss": 1}]
 

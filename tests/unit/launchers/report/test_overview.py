@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from flcore.observers.job_history import Outage
 from launchers.report.jobs import grouped
-from launchers.report.overview import job_row, overview
+from launchers.report.overview import overview
 from tests.job_views import BEGAN, FAILED, SUCCEEDED, job_view, running
 
 NOW = BEGAN + 60
@@ -45,9 +45,3 @@ def test_only_the_last_outages_are_told() -> None:
     assert len(told.outages) == 5
     assert told.outages[-1].endswith("the engine of site-1 did not answer for 2.0 s: it is down")
     assert told.problems == ["one problem"]
-
-
-def test_a_job_is_a_row() -> None:
-    [job] = grouped([job_view(result=SUCCEEDED, name="digits"), job_view(site="server", result=SUCCEEDED)])
-    told = job_row(job, NOW)
-    assert (told.job_id, told.name, told.sites, told.took) == ("job-1", "digits", "server, site-1", "6.0 s")

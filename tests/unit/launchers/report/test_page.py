@@ -18,7 +18,8 @@ from launchers.operator.job_view import JobView
 from launchers.operator.selection import NoSuchJobError
 from launchers.report.findings import Findings
 from launchers.report.jobs import Grouping
-from launchers.report.page import MOST_ROWS, Page
+from launchers.report.listing import MOST_ROWS
+from launchers.report.page import Page
 from tests.job_views import BEGAN, FAILED, HOSTILE, SUCCEEDED, Jobs, ParsedPage, job_view, running
 
 
@@ -125,7 +126,7 @@ def test_a_curve_has_a_drawing_and_a_table(tmp_path: Path) -> None:
 
     (chart,) = page.attributes("div", role="img")
     assert chart["aria-label"] == "accuracy over round: accuracy from 0.5 to 0.75"
-    assert page.attributes("svg", class_="pygal-chart")
+    assert page.attributes("path", class_="curve")
     assert {"1 0.5", "2 0.75"} <= set(page.texts("tr"))
 
 

@@ -12,9 +12,10 @@ import pytest
 from starlette.testclient import TestClient
 
 from launchers.report.access import Access
-from launchers.report.live import LivePages, Update
+from launchers.report.live import MOST_KEPT, LivePages, Subject, Update
+from launchers.report.query import Query
 from launchers.report.server import make_app
-from tests.job_views import SUCCEEDED, Jobs, ParsedPage, job_view, running
+from tests.job_views import FAILED, HOSTILE, SUCCEEDED, Jobs, ParsedPage, job_view, running
 
 TOKEN = "a-token-of-some-length"
 TIMEOUT = 10
@@ -62,10 +63,58 @@ def test_a_job_has_a_page_of_its_own(client: TestClient, jobs: Jobs) -> None:
     page = ParsedPage(client.get("/job/job-2").text)
 
     assert [found["id"] for found in page.attributes("section", class_="job")] == ["job-job-2"]
-    assert page.attributes("main")[0]["data-events"] == "/job/job-2/events"
+    assert page.attributes("main")[0]["data-events"] == "/events/jobs/job-2"
 
 
-@pytest.mark.parametrize("path", ["/job/nope", "/job/nope/events"])
+@pytest.mark.parametrize("path", ["/jobs/job-2", "/jobs/site-1/job-2", "/job/job-2"])
+def test_a_jobs_page_has_an_address_for_all_its_sites_and_one_for_each(
+    client: TestClient, jobs: Jobs, path: str
+) -> None:
+    jobs.views += [job_view("job-2", result=SUCCEEDED), job_view("job-2", "site-2", result=SUCCEEDED)]
+
+    page = ParsedPage(client.get(path).text)
+
+    lines = [found["aria-label"].partition(":")[0] for found in page.attributes("svg", class_="line", role="img")]
+    assert lines == (["site-1"] if "site-1" in path else ["site-1", "site-2"])
+
+
+def test_a_job_may_be_called_as_anything_is_here(client: TestClient, jobs: Jobs) -> None:
+    jobs.views += [job_view("events", result=SUCCEEDED), job_view("jobs", "events", result=SUCCEEDED)]
+
+    for path in ("/jobs/events", "/jobs/events/jobs"):
+        page = ParsedPage(client.get(path).text)
+        assert page.attributes("main")[0]["data-events"] == f"/events{path}"
+
+
+def test_an_address_may_ask_for_some_jobs_only(client: TestClient, jobs: Jobs) -> None:
+    jobs.views += [job_view("job-2", result=FAILED, study="brain"), job_view("job-3", result=SUCCEEDED)]
+
+    page = ParsedPage(client.get("/?study=brain&state=failed").text)
+
+    assert [found["id"] for found in page.attributes("tr") if "id" in found] == ["row-job-2"]
+    assert page.texts("h2", class_="summary") == ["job-2: failed after 6.0 s (site-1: exit code 3)."]
+    assert page.attributes("main")[0]["data-events"] == "/events?state=failed&study=brain"
+
+
+def test_where_nothing_is_found_the_way_back_is_shown(client: TestClient, jobs: Jobs) -> None:
+    jobs.views.append(job_view("job-2", result=FAILED))
+
+    page = ParsedPage(client.get("/?q=nope").text)
+
+    assert page.texts("h2", class_="summary") == ["None of 2 jobs matches."]
+    assert page.texts("a", class_="clear", href="/") == ["Clear all"]
+
+
+def test_what_is_looked_for_does_nothing_to_the_page(client: TestClient, jobs: Jobs) -> None:
+    jobs.views.append(job_view("job-2", result=FAILED))
+
+    page = ParsedPage(client.get("/", params={"q": HOSTILE, "site": HOSTILE, "study": HOSTILE}).text)
+
+    assert len(page.attributes("script")) == 1
+    assert not page.attributes("img")
+
+
+@pytest.mark.parametrize("path", ["/job/nope", "/job/nope/events", "/jobs/nope", "/events/jobs/nope"])
 def test_a_job_that_nobody_knows_is_not_found(client: TestClient, path: str) -> None:
     answer = client.get(path)
 
@@ -146,6 +195,18 @@ def test_the_token_in_the_address_is_taken_out_of_it_and_a_cookie_stands_for_it(
     assert stranger.get("/job/job-1").status_code == 200
 
 
+def test_what_else_an_address_asks_for_stays_when_the_token_is_taken_out(stranger: TestClient) -> None:
+    answer = stranger.get(f"/?state=failed&token={TOKEN}&q=a+b")
+
+    assert answer.headers["location"] == "/?state=failed&q=a+b"
+
+
+def test_the_token_takes_nobody_to_another_host(stranger: TestClient) -> None:
+    answer = stranger.get(f"http://127.0.0.1:8090//evil.test/?token={TOKEN}")
+
+    assert answer.headers["location"] == "/evil.test/"
+
+
 def test_a_wrong_token_in_the_address_gives_no_cookie(stranger: TestClient) -> None:
     answer = stranger.get("/?token=wrong")
 
@@ -181,7 +242,7 @@ def told(update: Update) -> dict[str, Any]:
 
 def test_who_knows_nothing_is_told_all(jobs: Jobs) -> None:
     async def play(pages: LivePages) -> Update:
-        return await anext(pages.updates(None, ""))
+        return await anext(pages.updates(Subject(), ""))
 
     update = told(played(play, jobs))
 
@@ -191,14 +252,14 @@ def test_who_knows_nothing_is_told_all(jobs: Jobs) -> None:
 
 def test_a_job_that_begins_later_is_told_of(jobs: Jobs) -> None:
     async def play(pages: LivePages) -> Update:
-        updates = pages.updates(None, (await pages.page()).moment)
+        updates = pages.updates(Subject(), (await pages.page()).moment)
         jobs.views.append(job_view("job-2", result=SUCCEEDED))
         return await anext(updates)
 
     update = told(played(play, jobs))
 
-    assert "job-job-2" in [change["id"] for change in update["changed"]]
-    assert set(update["order"]) == {"overview", "jobs", "job-job-1", "job-job-2"}
+    assert "row-job-2" in next(change["html"] for change in update["changed"] if change["id"] == "ended")
+    assert update["order"] == ["overview", "find", "active", "ended", "more"]
 
 
 def test_a_change_on_disk_is_told_of_at_once(jobs: Jobs, tmp_path: Path) -> None:
@@ -206,7 +267,7 @@ def test_a_change_on_disk_is_told_of_at_once(jobs: Jobs, tmp_path: Path) -> None
     jobs.views[:] = [job_view("job-1", result=SUCCEEDED)]
 
     async def play(pages: LivePages) -> Update:
-        updates = pages.updates(None, (await pages.page()).moment)
+        updates = pages.updates(Subject(), (await pages.page()).moment)
         waiting = asyncio.ensure_future(anext(updates))
         jobs.views[:] = [job_view("job-1", result=SUCCEEDED), job_view("job-2", result=SUCCEEDED)]
         while not waiting.done():
@@ -214,20 +275,20 @@ def test_a_change_on_disk_is_told_of_at_once(jobs: Jobs, tmp_path: Path) -> None
             await asyncio.wait([waiting], timeout=0.2)
         return waiting.result()
 
-    assert "job-job-2" in told(played(play, jobs, interval=60))["order"]
+    assert "row-job-2" in played(play, jobs, interval=60).data
 
 
 def test_what_has_not_changed_is_not_told_again(jobs: Jobs) -> None:
-    jobs.views[:] = [job_view("job-1", result=SUCCEEDED), job_view("job-2", result=SUCCEEDED)]
+    jobs.views[:] = [job_view("job-1", result=FAILED), job_view("job-2", result=SUCCEEDED)]
 
     async def play(pages: LivePages) -> Update:
-        updates = pages.updates(None, (await pages.page()).moment)
+        updates = pages.updates(Subject(), (await pages.page()).moment)
         jobs.views[1] = running("job-2")
         return await anext(updates)
 
     changed = [change["id"] for change in told(played(play, jobs))["changed"]]
 
-    assert changed == ["overview", "jobs", "job-job-2"]
+    assert changed == ["overview", "find", "active", "more"]  # and not "failed"
 
 
 def test_nobody_is_asked_while_nobody_looks(jobs: Jobs, tmp_path: Path) -> None:
@@ -264,13 +325,35 @@ def test_an_index_that_fails_once_is_asked_again(jobs: Jobs, tmp_path: Path, cap
     failing = Failing([job_view("job-1", result=SUCCEEDED)], folders=[tmp_path])
 
     async def play(pages: LivePages) -> Update:
-        updates = pages.updates(None, "")
+        updates = pages.updates(Subject(), "")
         await anext(updates)
         failing.failures = 1
         failing.views.append(job_view("job-2", result=SUCCEEDED))
         return await anext(updates)
 
-    assert "job-job-2" in told(played(play, failing))["order"]
+    assert "row-job-2" in played(play, failing).data
+
+
+def test_who_looks_at_some_jobs_is_told_of_these(jobs: Jobs) -> None:
+    async def play(pages: LivePages) -> Update:
+        subject = Subject(query=Query(state="failed"))
+        updates = pages.updates(subject, (await pages.page(subject)).moment)
+        jobs.views += [job_view("job-2", result=FAILED), job_view("job-3", result=SUCCEEDED)]
+        return await anext(updates)
+
+    update = played(play, jobs)
+
+    assert "row-job-2" in update.data
+    assert "row-job-3" not in update.data
+
+
+def test_of_all_that_was_asked_for_once_not_all_is_remembered(jobs: Jobs) -> None:
+    async def play(pages: LivePages) -> list[bool]:
+        before = [await pages.page(Subject(query=Query(text=str(number)))) for number in range(MOST_KEPT + 1)]
+        after = [await pages.page(Subject(query=Query(text=str(number)))) for number in (MOST_KEPT, 0)]
+        return [after[0] is before[-1], after[1] is before[0]]
+
+    assert played(play, jobs, interval=60) == [True, False]
 
 
 def test_closing_ends_who_waits(jobs: Jobs) -> None:
@@ -280,7 +363,7 @@ def test_closing_ends_who_waits(jobs: Jobs) -> None:
         moment = (await pages.page()).moment
 
         async def listen() -> list[Update]:
-            return [update async for update in pages.updates(None, moment)]
+            return [update async for update in pages.updates(Subject(), moment)]
 
         listening = asyncio.create_task(listen())
         await asyncio.wait([listening], timeout=0.1)

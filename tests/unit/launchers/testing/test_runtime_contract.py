@@ -200,6 +200,19 @@ def test_a_runtime_that_does_something_wrong_is_told_what(
     assert words in str(raised.value)
 
 
+def test_a_runtime_that_hangs_altogether_is_told_so_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Hangs(WaitsForTheEnd):
+        def list_containers(self) -> list[ContainerSummary]:
+            return [one for one in super().list_containers() if threading.Event().wait()]
+
+    runtime = Hangs()
+    monkeypatch.setattr(patience, "TIMEOUT", 0.2)
+    with RuntimeLab(runtime) as lab, pytest.raises(AssertionError, match=r"^start\(\) has not returned after 0.2 s$"):
+        RuntimeContract().test_a_started_container_runs(lab)
+    for summary in ProcessRuntime.list_containers(runtime):
+        runtime.remove(summary.id)
+
+
 def test_what_a_runtime_lacks_is_told_at_once() -> None:
     class Sketch:
         name = "a sketch"

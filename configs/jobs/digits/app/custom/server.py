@@ -49,6 +49,8 @@ class Round(NamedTuple):
     samples: int
     """How many images these clients have."""
     seconds: float
+    time: float
+    """When it had gone, in seconds since the epoch: so it has its place among all that is drawn over time."""
 
 
 def main(argv: Sequence[str]) -> None:
@@ -102,7 +104,7 @@ def federated_averaging(federation: Federation, rounds: int, heldout: Sequence[S
 
 def _describe(number: int, updates: Mapping[str, Update], share: float, seconds: float) -> Round:
     samples = sum(update.samples for update in updates.values())
-    return Round(number, share, list(updates), samples, round(seconds, 3))
+    return Round(number, share, list(updates), samples, round(seconds, 3), time.time())
 
 
 def _progress(done: Round, rounds: int, images: int) -> str:
