@@ -18,6 +18,7 @@ from flcore.site_config import SiteConfig
 from flcore.site_schema import classes_of, site_schema
 from launchers.docker_launcher import ClientDockerJobLauncher, DockerJobLauncher
 from tests.environments import ROOT
+from tests.pages import BLOCKS
 from tests.site_schemas import argument_validator, validator_for, wrong_in
 
 from .test_broken_configs import SITE_CONFIGS
@@ -83,14 +84,10 @@ def test_each_reason_is_of_a_broken_config() -> None:
 
 
 def pages() -> list[tuple[str, str]]:
-    """Return the JSON of README and docs, each with the page's name."""
-    found = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-    blocks = [
-        (path.name, text)
-        for path in found
-        for text in re.findall(r"^```json.*?\n(.*?)^```", path.read_text(), re.M | re.S)
-    ]
-    return [(name, text) for name, text in blocks if name != "nvflare.md"]  # whose files are kits'
+    """Return the JSON of README and docs that is of sites' configs, each with the page's name: not of jobs, or kits."""
+    found = [(block.page, block.text) for block in BLOCKS if block.language == "json"]
+    of_jobs = ("deploy_map", '"rounds"')
+    return [(page, text) for page, text in found if page != "nvflare" and not any(words in text for words in of_jobs)]
 
 
 def as_config(text: str) -> Any:
@@ -102,6 +99,8 @@ def as_config(text: str) -> Any:
     if "components" in given and "site" in given:
         return given
     launcher = {"id": "launcher", "path": "launchers.docker_launcher.ClientDockerJobLauncher"}
+    if "id" in given:
+        return {"site": "site-1", "components": [launcher, given]}
     if "args" in given:
         return {"site": "site-1", "components": [launcher | given]}
     return {"site": "site-1", "components": [launcher]} | given
@@ -216,6 +215,7 @@ TOLD_ONLY_BY_THE_RULE = (
     r"make the same variable",
     r"is insecure",
     r"(must be no more than|no more than the .* of 'gpu_ids'|no job can write to|names a device twice)",
+    r"prepull: 'pull_policy' is 'never'|prepull: neither 'image' nor 'images'",
     r"docker_tls needs a docker_host|'user_range'|'user_lease_dir'",
     r"memory: must be at least 6Mi",
     r"must be a whole number.* got 1e\+300",  # to JSON it is one
@@ -336,11 +336,12 @@ def test_a_default_is_told() -> None:
 
 def test_classes_beside_a_config_are_found_and_others_are_told(tmp_path: Path) -> None:
     file = tmp_path / "site-1.json"
-    (tmp_path / "beside_a_config.py").write_text("class It:\n    pass\n")
-    configs = [{"id": "a", "path": "beside_a_config.It"}, {"id": "b", "path": "nowhere.It"}, launcher()]
+    (tmp_path / "beside_a_config.py").write_text("class It:\n    pass\n\n\nIt2 = type('It2', (), {})\n")
+    within = {"path": "no class, but an argument of that name", "more": [{"path": "beside_a_config.It2"}]}
+    configs = [{"id": "a", "path": "beside_a_config.It", "args": within}, {"id": "b", "path": "nowhere.It"}, launcher()]
     file.write_text(json.dumps(site_of(*configs)))
     named, wrong = classes_of([file])
-    assert [*named] == ["beside_a_config.It"]
+    assert [*named] == ["beside_a_config.It", "beside_a_config.It2"]
     assert [line.partition(": No module")[0] for line in wrong] == [
         f"{file}: components[1]: path: cannot import nowhere"
     ]
