@@ -38,7 +38,8 @@ MARK = "FLCORE_COMPAT"
 _UP_TIMEOUT = 90.0
 _LOOK_PAUSE = 0.2
 _KEEP_TIMEOUT = 5.0
-_SETTLE_TIMEOUT = 10.0
+_SETTLE_TIMEOUT = 60.0
+"""Seconds that a job which has ended, or was aborted, may take to leave nothing: on a busy machine, and up to 2.7."""
 _SOCKET = "/run/engine/docker.sock"
 _CODE = "/opt/flcore"
 _RECORDS = ".flcore/jobs/*"
