@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import ssl
 from itertools import pairwise
 from typing import Any
 
@@ -402,6 +403,14 @@ def test_an_engine_without_an_answer_is_told_with_the_address_that_was_asked() -
 
 def test_a_socket_that_is_not_for_this_user_is_told_with_the_group_that_may_ask() -> None:
     assert "is it in the group docker" in no_answer(PermissionError(13, "Permission denied"), "")
+
+
+@pytest.mark.parametrize("lacks", ["Missing Authority Key Identifier", "CA cert does not include key usage extension"])
+def test_a_certificate_that_only_newer_pythons_refuse_is_told_with_what_it_lacks(lacks: str) -> None:
+    error = ssl.SSLCertVerificationError(1, f"certificate verify failed: {lacks} (_ssl.c:1)")
+    told = no_answer(error, "tcp://host.invalid:2376")
+    assert lacks in told
+    assert told.endswith("make it anew, with keyUsage and authorityKeyIdentifier")
 
 
 @pytest.mark.parametrize(
