@@ -13,6 +13,7 @@ from typing import Any, Self
 
 from .config.hocon import load_hocon
 from .config.strict_json import load_json, shown
+from .disk.presence import is_folder
 from .errors import ConfigError, JobRejectedError
 from .fl_constant import JobConstants, JobMetaKey
 from .job_meta import (
@@ -49,14 +50,14 @@ class SubmittedJob:
         Metadata without a ``deploy_map`` get one, if the folder has just one app: it is for all sites.
         """
         folder = Path(path)
-        if not folder.is_dir():
+        if not is_folder(folder):
             raise ConfigError(f"{folder}: is no job folder; it needs a meta.json and an app")
         file, meta = _read_metadata(folder)
         if not isinstance(meta, dict):
             raise ConfigError(f"{file}: must be an object, got {shown(meta)}")
         job = cls(folder, meta if JobMetaKey.DEPLOY_MAP in meta else meta | _for_all_sites(folder), file)
         for app in dict.fromkeys(deployment.app for deployment in job.deployments):
-            if not (folder / app).is_dir() or (folder / app).is_symlink():
+            if not is_folder(folder / app) or (folder / app).is_symlink():
                 raise ConfigError(f"{folder}: the deploy_map names the app {app!r}, which is no folder here")
         with job._naming_the_file():
             check_one_app_each(meta)
@@ -111,7 +112,7 @@ def _for_all_sites(folder: Path) -> dict[str, Any]:
     """Return the ``deploy_map`` of a job that has none, and one app."""
     apps: list[str] = []
     with suppress(OSError):  # who may not list it, names the app
-        apps = sorted(path.name for path in folder.iterdir() if is_identifier(path.name) and path.is_dir())
+        apps = sorted(path.name for path in folder.iterdir() if is_identifier(path.name) and is_folder(path))
     if len(apps) == 1:
         return {JobMetaKey.DEPLOY_MAP: {apps[0]: [JobConstants.ALL_SITES]}}
     there = f"the folders {', '.join(apps)}" if apps else "no folder"

@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from flcore.disk.presence import is_there
 from flcore.errors import JobLaunchError, RuntimeUnavailableError
 from flcore.event_type import EventType
 from flcore.fl_constant import FLContextKey
@@ -113,7 +114,7 @@ class JobLauncher(LaunchPlanner):
         if self.own_users:
             self.own_users.check_right(plan.engine)
         for name in self.datasets:
-            if not self.dataset_source(name).exists():
+            if not is_there(self.dataset_source(name)):
                 missing = f"the dataset {name} is not there: {self.dataset_source(name)}"
                 raise JobLaunchError(f"job {plan.request.job_id}: {missing}")
         folder.make(None if self.own_users else plan.spec.host_user)
@@ -222,7 +223,7 @@ class JobLauncher(LaunchPlanner):
                 yield from _checked_images(runtime, self.policy.image, pulls.ahead)
             yield from self._checked_engine(engine)
         sources = ((name, self.dataset_source(name)) for name in self.datasets)
-        yield from (Check(f"dataset {name}", source.exists(), str(source)) for name, source in sources)
+        yield from (Check(f"dataset {name}", is_there(source), str(source)) for name, source in sources)
         yield from self.make_secrets().check()
         state_dir = _state_dir(fl_ctx) if fl_ctx else None
         leases = self._gpu_leases(state_dir) if self.gpu_ids else None

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from .locks import exclusively
+from .presence import is_there
 from .safe_files import open_file
 
 logger = logging.getLogger(__name__)
@@ -139,8 +140,8 @@ def as_object(line: bytes) -> dict[str, Any] | None:
 
 def journal_files(path: Path) -> list[Path]:
     """Return the files of a journal that are there, the oldest first."""
-    files = [path] if path.exists() else []
-    while (older := _older(path, len(files) or 1)).exists():
+    files = [path] if is_there(path) else []
+    while is_there(older := _older(path, len(files) or 1)):
         files.append(older)
     return files[::-1]
 

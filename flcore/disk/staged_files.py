@@ -19,6 +19,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from .locks import FileLock
+from .presence import is_there
 from .safe_files import closing, make_private, move, open_folder, remove
 
 _PREFIX = ".staged-"
@@ -126,7 +127,7 @@ def _make_own(area: Path) -> tuple[Path, FileLock]:
         with suppress(FileNotFoundError):  # who removes what the dead have left may be faster than our lock
             lock = FileLock(path, _FOLDER)
             lock.take(fcntl.LOCK_EX)
-            if path.exists():
+            if is_there(path):
                 return path, lock
             lock.release()
 

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from flcore.config.strict_json import load_json
 from flcore.disk.os_errors import in_words
+from flcore.disk.presence import is_file, is_there
 from flcore.errors import ConfigError
 
 from .kit_layout import KitLayout
@@ -49,7 +50,7 @@ class Installation:
 
     @property
     def is_there(self) -> bool:
-        return (self._folder / _NOTES).exists()
+        return is_there(self._folder / _NOTES)
 
     def changes(self, wanted: Iterable[WantedFile]) -> list[WantedFile]:
         """Return those of the files that are not as they should be yet."""
@@ -101,7 +102,7 @@ class Installation:
             _give_as(path, self._backup(path.name))
 
     def _make_folder(self) -> None:
-        if not self._folder.exists():
+        if not is_there(self._folder):
             self._folder.mkdir()
             _give_as(self._local, self._folder)
 
@@ -111,15 +112,15 @@ class Installation:
 
     def _restore(self, name: str, note: _Note) -> Iterator[str]:
         path = self._local / name
-        if self._is_edited(name, note) and path.exists():
-            aside = next(one for one in _asides(path) if not one.exists())
+        if self._is_edited(name, note) and is_there(path):
+            aside = next(one for one in _asides(path) if not is_there(one))
             path.rename(aside)
             yield f"{path}: was edited since; that is kept as {aside.name}"
         if note.was is None:
             path.unlink(missing_ok=True)
             yield f"{path}: is gone, as it was not there before"
         else:
-            if self._backup(name).exists():  # else it was restored already, before something came in between
+            if is_there(self._backup(name)):  # else it was restored already, before something came in between
                 self._backup(name).replace(path)
             yield f"{path}: is as it was before"
 
@@ -169,14 +170,14 @@ def _hash(content: bytes | None) -> str | None:
 
 def _put(path: Path, content: bytes, like: Path) -> None:
     """Have a file be this as a whole, or as it was. A new one is as open as another, and belongs to whom that does."""
-    model = path if path.exists() else like if like.exists() else path.parent
+    model = path if is_there(path) else like if is_there(like) else path.parent
     part = path.with_name(f".{path.name}.part")
     try:
         with part.open("wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        part.chmod(model.stat().st_mode & 0o777 if model.is_file() else _MODE)
+        part.chmod(model.stat().st_mode & 0o777 if is_file(model) else _MODE)
         _give_as(model, part)
         part.replace(path)
     finally:

@@ -12,6 +12,7 @@ from typing import Any
 
 from flcore.config.strict_json import check_values, read_text
 from flcore.disk.os_errors import in_words
+from flcore.disk.presence import is_there
 from flcore.errors import ConfigError, JobLaunchError, JobRejectedError
 from flcore.job_meta import FOLDERS_OF_SITES
 from flcore.workspace import STATE_DIR
@@ -71,12 +72,12 @@ class FlareKit:
     def signs_its_key(self) -> bool:
         """Whether a job's process would find out that a key is another: up to 2.7 kits are signed, and it looks."""
         path = self.root / _SIGNATURES
-        signed = _json_of(path) if path.exists() else {}
+        signed = _json_of(path) if is_there(path) else {}
         return isinstance(signed, Mapping) and any(Path("startup", name).match(_KEYS) for name in signed)
 
     def make_decoy(self) -> None:
         """Make the decoy, if there is none; all may read it."""
-        if self.decoy.exists():
+        if is_there(self.decoy):
             return
         from cryptography.hazmat.primitives import serialization  # which comes with NVIDIA FLARE
         from cryptography.hazmat.primitives.asymmetric import rsa
@@ -87,7 +88,7 @@ class FlareKit:
 
     def make_comm_config(self) -> None:
         """Make the config of the connections of jobs: as the kit's is now, but for those past the parent."""
-        found = next((path for name in _COMM_CONFIGS if (path := self.root / "local" / name).exists()), None)
+        found = next((path for name in _COMM_CONFIGS if is_there(path := self.root / "local" / name)), None)
         config = _json_of(found) if found else {}
         if not isinstance(config, Mapping):
             raise JobLaunchError(f"the kit's {found}: must be an object")

@@ -11,6 +11,7 @@ from typing import Any
 from nvflare.utils.job_launcher_utils import get_client_job_args, get_server_job_args
 
 from flcore.config.problems import Problems
+from flcore.disk.presence import is_folder
 from flcore.disk.safe_files import closing, open_folder, remove
 from flcore.fl_constant import FLContextKey, JobProcessArgs
 from flcore.fl_context import FLContext
@@ -179,7 +180,7 @@ class KitLauncher(DockerJobLauncher):
     def job_environment(self, request: JobRequest, fl_ctx: FLContext) -> dict[str, str]:
         variables = super().job_environment(request, fl_ctx)
         custom = fl_ctx.get_prop(FLContextKey.WORKSPACE_OBJECT).get_site_custom_dir()
-        if Path(custom).is_dir():
+        if is_folder(Path(custom)):
             variables["PYTHONPATH"] += f":{self.place(custom, fl_ctx)}"
         return variables
 

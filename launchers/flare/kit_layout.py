@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+from flcore.disk.presence import is_file, is_folder, is_there
 from flcore.errors import ConfigError
 
 CLIENT, SERVER = "client", "server"
@@ -36,10 +37,10 @@ class KitLayout:
     def of(cls, folder: Path) -> Self:
         """Return a folder's. Raises ConfigError if it is no kit, or none whose parent runs jobs, and OSError."""
         for role, file in _ROLES.items():
-            if (folder / file).is_file() and (folder / "local").is_dir():
+            if is_file(folder / file) and is_folder(folder / "local"):
                 return cls(folder, role)
         for whose, file in _OTHERS.items():
-            if (folder / file).is_file():
+            if is_file(folder / file):
                 raise ConfigError(f"{folder}: is {whose} kit, which runs no jobs; name a client's or a server's")
         raise ConfigError(f"{folder}: {_why_none(folder)}")
 
@@ -62,7 +63,7 @@ class KitLayout:
     @property
     def starts_in_container(self) -> bool:
         """Whether its parent is started in a container, as ``nvflare deploy prepare`` has it."""
-        return (self.root / _START_DOCKER).exists() and not (self.root / "startup/start.sh").exists()
+        return is_there(self.root / _START_DOCKER) and not is_there(self.root / "startup/start.sh")
 
     def told(self, path: Path) -> str:
         """Return what one of its files is called within the kit."""
@@ -78,7 +79,7 @@ class KitLayout:
     def resources(self) -> Path:
         """Return what it takes as its ``resources.json``: the site's own, else what was provisioned."""
         own = self.local / "resources.json"
-        return own if own.exists() else self.local / "resources.json.default"
+        return own if is_there(own) else self.local / "resources.json.default"
 
     def comm_configs(self) -> list[Path]:
         """Return what it may read its ``comm_config.json`` from. It takes the first, in whatever folder of the kit."""
@@ -87,7 +88,7 @@ class KitLayout:
     def _said(self, script: str, pattern: re.Pattern[str]) -> str:
         """Return what a start script says; empty if there is none, or it does not."""
         path = self.root / script
-        found = pattern.search(path.read_text(errors="replace")) if path.is_file() else None
+        found = pattern.search(path.read_text(errors="replace")) if is_file(path) else None
         return found[1] if found else ""
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from flcore.config.strict_json import read_text
+from flcore.disk.presence import is_there
 from flcore.errors import ConfigError
 
 from .json_text import with_values, without_items
@@ -83,9 +84,9 @@ def _with_ours(config: ParentConfig, wish: Wish) -> WantedFile:
     path, replaced = _own_file(config), _replaced(config)
     kept = [launcher for launcher in config.own_launchers if launcher.file == path][:1]
     launcher, *others = json.loads(_template(_ours(config)))["components"]
-    text = read_text(path, trusted=True) if path.exists() else _template(_ours(config))
+    text = read_text(path, trusted=True) if is_there(path) else _template(_ours(config))
     is_gone = _is_any_of([one for one in (*config.launchers, *replaced) if one not in kept])
-    listed = [one for one in json.loads(text).get("components", []) if not is_gone(one)] if path.exists() else []
+    listed = [one for one in json.loads(text).get("components", []) if not is_gone(one)] if is_there(path) else []
     listed += [] if kept else [launcher]
     is_launcher = _is_any_of(kept) if kept else launcher.__eq__
     args, taken = launcher_args(config, wish), {one.id for one in config.components if one not in replaced}
@@ -110,8 +111,8 @@ def _with_listener(config: ParentConfig, wish: Wish) -> Iterator[WantedFile]:
     path = config.layout.local / _COMM_CONFIG
     if config.listener.file not in (None, path):
         raise ConfigError(f"{config.listener.file}: is what the parent reads, and not {path}: move it out of the kit")
-    text = read_text(path, trusted=True) if path.exists() else _template(_COMM_CONFIG)
-    internal = (mapping_of(path) if path.exists() else {}).get("internal") or {}
+    text = read_text(path, trusted=True) if is_there(path) else _template(_COMM_CONFIG)
+    internal = (mapping_of(path) if is_there(path) else {}).get("internal") or {}
     own = {"host": wish.host, "port": wish.port, "connection_security": wish.security}
     changed = {**internal, "scheme": "tcp", "resources": {**(internal.get("resources") or {}), **own}}
     yield WantedFile(path, with_values(text, {"internal": changed}), path)

@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 
 from flcore.config.strict_json import read_text
 from flcore.disk.os_errors import whose
+from flcore.disk.presence import is_file, is_folder, is_there
 from flcore.errors import ConfigError, JobLaunchError
 from flcore.job_launcher_spec import Check
 
@@ -30,7 +31,7 @@ _OF_SERVERS = {"jobs-storage", "snapshot-storage"}
 def socket_findings(address: str, kit: Path) -> Iterator[Check]:
     """Say whether the user whose the kit is may ask the engine; root checks for another, anyone else for himself."""
     path = Path(address.removeprefix(_SOCKET))
-    if not address.startswith(_SOCKET) or not path.exists():
+    if not address.startswith(_SOCKET) or not is_there(path):
         return
     owner = kit.stat().st_uid
     user = owner if os.geteuid() == 0 else os.geteuid()
@@ -66,7 +67,7 @@ def key_finding(config: ParentConfig, private_key: object) -> Check:
 def study_findings(layout: KitLayout) -> Iterator[Check]:
     """Say that what a site has for studies is for NVIDIA FLARE's own launchers."""
     for path in map(layout.local.joinpath, _STUDIES):
-        if path.is_file() and _says_something(path):
+        if is_file(path) and _says_something(path):
             told = (
                 f"local/{path.name} is for NVIDIA FLARE's own launchers: its data, variables and images come to no job"
             )
@@ -103,7 +104,7 @@ def _data_below(folder: Path) -> list[str]:
         below = sorted((folder / "nvflare").iterdir())
     except OSError:
         return []
-    return [str(path) for path in below if path.is_dir() and path.name not in _OF_SERVERS]
+    return [str(path) for path in below if is_folder(path) and path.name not in _OF_SERVERS]
 
 
 def _is_seen(path: str, mounts: Sequence[Mount], kit: Path) -> bool:

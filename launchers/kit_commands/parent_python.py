@@ -14,6 +14,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Self
 
+from flcore.disk.presence import is_there
 from flcore.extras import how_to_install
 from flcore.job_launcher_spec import Check
 
@@ -123,9 +124,9 @@ def _copies(layout: KitLayout, imported: str) -> Iterator[Check]:
     custom = layout.local / "custom"
     for name in ("launchers", "flcore"):
         copy = custom / name
-        if copy.exists() and imported and Path(imported).resolve().is_relative_to(custom.resolve()):
+        if is_there(copy) and imported and Path(imported).resolve().is_relative_to(custom.resolve()):
             yield missing(_WHAT, f"it imports the copy in local/custom/{name}, whose version nobody knows: remove it")
-        elif copy.exists():
+        elif is_there(copy):
             yield warned(_WHAT, f"there is a copy in local/custom/{name}, which jobs see, and no parent: remove it")
 
 

@@ -12,6 +12,7 @@ from itertools import cycle
 from flcore.cli.command import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK
 from flcore.cli.streams import end_at_once, failure_of_output, write_bytes
 from flcore.disk.os_errors import in_words
+from flcore.disk.presence import is_there
 from flcore.disk.safe_files import closing, open_file, open_folder
 from flcore.errors import ConfigError, FLCoreError, RuntimeUnavailableError
 from flcore.plain_text import harmless
@@ -194,5 +195,5 @@ def _kept(view: JobView, tail: int | None = None, skip: int = 0) -> Iterator[byt
     except FileNotFoundError as error:
         if view.history.result and view.history.result.started_at is None:
             raise NoOutputError("it has never run, so it has written nothing") from error
-        moved = f"; {_MOVED}" if (path.parents[1] / _SERVERS_KIT).exists() else ""
+        moved = f"; {_MOVED}" if is_there(path.parents[1] / _SERVERS_KIT) else ""
         raise NoOutputError(f"no output of it is kept in {path}{moved}") from error

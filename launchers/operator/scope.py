@@ -11,6 +11,7 @@ from typing import Any
 
 from flcore.cli.command import read_config
 from flcore.config.strict_json import load_json
+from flcore.disk.presence import is_folder
 from flcore.errors import ConfigError
 from flcore.observers.journal_sieve import ALL, Wanted
 from flcore.workspace import STATE_DIR
@@ -168,7 +169,7 @@ def _is_journal(path: str) -> bool:
 def _may_be_folder(path: Path) -> bool:
     """Whether something is a folder, or only its owner can tell."""
     try:
-        return path.is_dir()
+        return is_folder(path)
     except PermissionError:
         return True
     except OSError:

@@ -16,6 +16,7 @@ from flcore.config.strict_json import load_json
 from flcore.disk.journal_file import as_object, open_journal, whole_lines_of
 from flcore.disk.journal_reader import JournalReader
 from flcore.disk.os_errors import in_words
+from flcore.disk.presence import is_file, is_folder, is_there
 from flcore.disk.state_dir import StateDir
 from flcore.errors import ConfigError
 from flcore.fl_constant import JobConstants, JobMetaKey
@@ -239,12 +240,12 @@ def _folder_of(path: Path) -> FoundFolder | None:
     try:
         if path.is_symlink():
             return None
-        sites = [log.stem for log in path.glob("*.log") if is_identifier(log.stem) and log.is_file()]
-        site = next((site for site in sorted(sites) if (path / f"app_{site}").is_dir()), None)
+        sites = [log.stem for log in path.glob("*.log") if is_identifier(log.stem) and is_file(log)]
+        site = next((site for site in sorted(sites) if is_folder(path / f"app_{site}")), None)
         if site is None:
             return None
         meta = path / JobConstants.META_FILE
-        began_at = (meta if meta.exists() else path / f"{site}.log").lstat().st_mtime
+        began_at = (meta if is_there(meta) else path / f"{site}.log").lstat().st_mtime
         return FoundFolder(path.name, site, _name_in(meta), began_at)
     except OSError:
         return None

@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 from flcore.cli.command import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK
 from flcore.disk.os_errors import in_words
+from flcore.disk.presence import is_there
 from flcore.errors import FLCoreError, RuntimeUnavailableError
 from flcore.job_launcher_spec import JobResult
 from flcore.plain_text import harmless
@@ -166,7 +167,7 @@ class Stopper:
 
     def _is_told(self) -> bool:
         """Whether the site has told of the end, in its journal, or by that nothing is left to be done."""
-        return self._look_again().history.result is not None or not (self._record and self._record.path.exists())
+        return self._look_again().history.result is not None or not (self._record and is_there(self._record.path))
 
     def _end(self, runtime: Runtime, container_id: str) -> ContainerState:
         """Ask a process to end, kill it after its site's grace, and return what is seen of its end."""

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol, Self
 
 from flcore.cli.command import EXIT_INTERRUPTED
+from flcore.disk.presence import is_folder
 from flcore.plain_text import harmless
 
 from .durations import as_time
@@ -206,7 +207,7 @@ def _stamps(paths: Iterable[Path]) -> dict[str, tuple[int, int]]:
     stamps = {}
     for path in paths:
         with suppress(OSError):  # the index tells of what cannot be read
-            files = path.glob("*.jsonl") if path.is_dir() else [path]
+            files = path.glob("*.jsonl") if is_folder(path) else [path]
             for file in files:
                 with suppress(OSError):  # a record whose end has come
                     info = file.stat()

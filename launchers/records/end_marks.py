@@ -19,6 +19,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from flcore.disk.os_errors import in_words
+from flcore.disk.presence import is_there
 
 logger = logging.getLogger(__name__)
 
@@ -53,7 +54,7 @@ class EndMarks:
         except OSError as error:
             logger.debug("%s cannot be read: %s", self._folder, in_words(error))
             return ()
-        gone = [name for name in names if not (self._records / name).exists()]
+        gone = [name for name in names if not is_there(self._records / name)]
         for name in gone:
             self.take_away(name)
         return names.difference(gone)

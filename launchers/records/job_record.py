@@ -32,6 +32,7 @@ from pathlib import Path
 from typing import Any
 
 from flcore.disk.os_errors import in_words
+from flcore.disk.presence import is_folder
 from flcore.disk.safe_files import open_file
 from flcore.disk.state_dir import StateDir
 from flcore.job_launcher_spec import Check
@@ -345,7 +346,7 @@ def read_record(path: Path) -> dict[str, Any]:
 def unreadable_records(state_dir: Path) -> list[Path]:
     """Return what a site keeps of records that could not be read. Raises OSError."""
     folder = state_dir / UNREADABLE
-    return sorted(folder.iterdir()) if folder.is_dir() else []
+    return sorted(folder.iterdir()) if is_folder(folder) else []
 
 
 def check_records(state_dir: Path) -> Iterator[Check]:

@@ -23,6 +23,7 @@ from typing import NamedTuple
 
 from flcore.disk.locks import FileLock, exclusively, is_locked, locked
 from flcore.disk.os_errors import in_words
+from flcore.disk.presence import is_folder, is_there
 from flcore.errors import JobLaunchError
 
 from .job_record import JobIdentity, aside, read_record
@@ -107,7 +108,7 @@ class Leases:
 
     def holders(self) -> dict[str, str]:
         """Return who has each thing of the folder that is leased, of whatever site. Changes nothing."""
-        if not self.folder.is_dir():
+        if not is_folder(self.folder):
             return {}
         with self._exclusively():
             return self._holders()
@@ -183,9 +184,9 @@ def _holder(link: Path, thing: str) -> str:
         if record.suffix == _LOCK and not is_locked(record):
             return ""
     except FileNotFoundError:
-        if (kept := aside(record)).exists():
+        if is_there(kept := aside(record)):
             return f"a job whose record could not be read; if no job uses the {thing}, remove {kept}"
-        if record.parent.is_dir():  # the folder of records is there, so the record was removed: the job is over
+        if is_folder(record.parent):  # the folder of records is there, so the record was removed: the job is over
             return ""
         return f"a job of {record.parent}, which is not there; if no job uses the {thing}, remove {link}"
     except OSError as error:

@@ -75,6 +75,8 @@ _WANTS_TLS = "HTTP request to an HTTPS server"
 _LOCAL = "unix://"
 _ANOTHER = "or name another by DOCKER_HOST or docker_host"
 _START = f"start it (sudo systemctl start docker), {_ANOTHER}"
+_IS_INCOMPLETE = re.compile("Missing Authority Key Identifier|Missing Subject Key Identifier|not include key usage")
+"""What a certificate lacks that is else in order; made as many guides of Docker's have it, it lacks all of these."""
 
 
 # --- a container ---
@@ -297,6 +299,8 @@ def _way_out(error: BaseException, address: str) -> str:
         return f"by 'ssh://' it is asked with: {how_to_install('ssh')}"
     if address.startswith("ssh://"):  # a login, a host's key, a command or an engine may be missing there
         return f"this must answer, and ask nothing: ssh {address} docker version"
+    if isinstance(root, ssl.SSLCertVerificationError) and _IS_INCOMPLETE.search(str(root)):
+        return "from 3.13 on Python takes no such certificate: make it anew, with keyUsage and authorityKeyIdentifier"
     if _WANTS_TLS in str(root):
         return "it is asked by TLS only: set docker_tls, or DOCKER_TLS_VERIFY and DOCKER_CERT_PATH"
     if isinstance(root, PermissionError):

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from docker.tls import TLSConfig
 
+from flcore.disk.presence import is_file, is_there
+
 from ..settings import EngineTls
 
 _BY_NETWORK = ("tcp://", "https://")
@@ -33,13 +35,13 @@ def tls_files(address: str, files: EngineTls | None, environment: Mapping[str, s
         return None
     folder = Path(environment.get("DOCKER_CERT_PATH") or environment.get("DOCKER_CONFIG") or Path.home() / ".docker")
     cert, key = folder / "cert.pem", folder / "key.pem"
-    pair = (str(cert), str(key)) if cert.exists() or key.exists() else ("", "")  # an engine may ask for none
+    pair = (str(cert), str(key)) if is_there(cert) or is_there(key) else ("", "")  # an engine may ask for none
     return EngineTls(str(folder / "ca.pem") if verify else "", *pair)
 
 
 def _config(files: EngineTls, *, verify: bool) -> TLSConfig:
     for file in filter(None, files):
-        if not Path(file).is_file():
+        if not is_file(Path(file)):
             raise FileNotFoundError(f"{file} is not there, which docker_tls or DOCKER_CERT_PATH names")
     return TLSConfig(
         client_cert=(files.cert, files.key) if files.cert else None, ca_cert=files.ca or None, verify=verify

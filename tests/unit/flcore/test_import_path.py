@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
+import flcore
 from flcore.import_path import import_from, leave_current_folder
 
 ROOT = Path(__file__).parents[3]
+OURS = Path(flcore.__file__).parents[1]
 
 
 def test_an_empty_entry_of_pythonpath_names_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -31,11 +33,11 @@ def test_a_folder_that_pythonpath_names_stays_though_it_is_the_current_one(
 
 
 def test_the_folder_that_flcore_itself_comes_from_stays(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(ROOT)
+    monkeypatch.chdir(OURS)
     monkeypatch.delenv("PYTHONPATH", raising=False)
-    monkeypatch.setattr(sys, "path", [str(ROOT), "/other"])
+    monkeypatch.setattr(sys, "path", [str(OURS), "/other"])
     leave_current_folder()
-    assert sys.path == [str(ROOT), "/other"]
+    assert sys.path == [str(OURS), "/other"]
 
 
 def test_a_configs_folder_comes_last_and_once(monkeypatch: pytest.MonkeyPatch) -> None:

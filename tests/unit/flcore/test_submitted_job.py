@@ -78,6 +78,7 @@ min_clients = 9
 
 
 def test_a_job_may_have_its_metadata_as_hocon_as_most_templates_of_nvidia_flare_do(tmp_path: Path) -> None:
+    pytest.importorskip("pyhocon", reason="of the extra [hocon]")
     (tmp_path / "app").mkdir()
     (tmp_path / "meta.conf").write_text(HOCON)
     job = SubmittedJob.read(tmp_path)
@@ -85,6 +86,7 @@ def test_a_job_may_have_its_metadata_as_hocon_as_most_templates_of_nvidia_flare_
 
 
 def test_what_is_wrong_with_a_hocon_job_names_its_file(tmp_path: Path) -> None:
+    pytest.importorskip("pyhocon", reason="of the extra [hocon]")
     (tmp_path / "app").mkdir()
     (tmp_path / "meta.conf").write_text(HOCON)
     with pytest.raises(JobRejectedError) as raised:

@@ -265,6 +265,7 @@ def test_a_termination_signal_ends_everything_and_exits_with_143(
 def test_on_a_terminal_the_job_is_shown_live(
     make_job: Callable[..., str], sites: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    pytest.importorskip("rich", reason="of the extra [cli]")
     terminal = Terminal()
     monkeypatch.setattr(sys, "stdout", terminal)
     monkeypatch.setenv("TERM", "xterm")

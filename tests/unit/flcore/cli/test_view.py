@@ -177,6 +177,7 @@ def test_an_interrupt_before_anything_ran_shows_no_table(workflow: JobWorkflow) 
 
 def test_the_live_lines_leave_room_for_what_a_terminal_echoes(workflow: JobWorkflow, terminal: Terminal) -> None:
     Shown.processes = {"site-1": Printing("x" * 200)}
+    pytest.importorskip("rich", reason="of the extra [cli]")
     view = LiveView(workflow, terminal)
     tell(view, "j1", change("running"))
     with view:
@@ -185,6 +186,7 @@ def test_the_live_lines_leave_room_for_what_a_terminal_echoes(workflow: JobWorkf
 
 
 def test_the_live_lines_are_gone_when_the_table_comes(workflow: JobWorkflow, terminal: Terminal) -> None:
+    pytest.importorskip("rich", reason="of the extra [cli]")
     view = LiveView(workflow, terminal)
     with view:
         pass
@@ -195,6 +197,7 @@ def test_a_live_view_shows_a_line_per_site_with_its_last_line_of_output(
     workflow: JobWorkflow, terminal: Terminal
 ) -> None:
     Shown.processes = {"site-1": Printing("round 1\nround 2 \x1b[31m[bold]loss")}
+    pytest.importorskip("rich", reason="of the extra [cli]")
     view = LiveView(workflow, terminal)
     tell(view, "j1", change("running"))
     with view:
@@ -205,6 +208,7 @@ def test_a_live_view_shows_a_line_per_site_with_its_last_line_of_output(
 
 def test_a_live_view_keeps_the_last_line_if_the_engine_is_away(workflow: JobWorkflow, terminal: Terminal) -> None:
     Shown.processes = {"site-1": Printing(error=RuntimeUnavailableError("away"))}
+    pytest.importorskip("rich", reason="of the extra [cli]")
     view = LiveView(workflow, terminal)
     tell(view, "j1", change("running"))
     with view:
@@ -226,6 +230,7 @@ def test_a_live_view_shows_how_a_site_ended(
     workflow: JobWorkflow, terminal: Terminal, result: JobResult, line: str
 ) -> None:
     Shown.processes = {}
+    pytest.importorskip("rich", reason="of the extra [cli]")
     view = LiveView(workflow, terminal)
     with view:
         tell(view, "j1", change("running"))

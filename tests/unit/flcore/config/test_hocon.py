@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+pytest.importorskip("pyhocon", reason="of the extra [hocon]")
+
 from flcore.config.hocon import MAX_HOCON_BYTES, load_hocon
 from flcore.errors import ConfigError
 from flcore.extras import how_to_install

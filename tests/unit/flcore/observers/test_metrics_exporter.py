@@ -15,8 +15,11 @@ from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
 
-import prometheus_client
 import pytest
+
+pytest.importorskip("prometheus_client", reason="of the extra [metrics]")
+
+import prometheus_client
 from prometheus_client import CollectorRegistry, generate_latest
 
 from flcore import EventType, FLComponent, FLContext, FLContextKey, JobReturnCode, Site

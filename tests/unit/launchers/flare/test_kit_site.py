@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 
+pytest.importorskip("prometheus_client", reason="of the extra [metrics]")
+
 from flcore import EventType, FLComponent, FLContext, FLContextKey, FLContextManager
 from flcore.errors import JobRejectedError
 from flcore.event_bus import EventBus

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
-from tests.environments import ROOT
+from launchers.flare import kit_layout
 
-FOLDER = ROOT / "launchers/flare/templates"
+FOLDER = Path(kit_layout.__file__).with_name("templates")
 
 
 def test_with_the_config_of_connections_no_job_needs_the_sites_key_to_be_let_in_by_its_parent() -> None:

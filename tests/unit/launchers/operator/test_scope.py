@@ -10,6 +10,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -53,7 +54,10 @@ def another_users(folder: Path) -> Iterator[None]:
 
 NO_OPTIONS = argparse.Namespace(site=None, workspace=None, folder=None)
 HIDDEN = ["", "site-1", "site-1/.flcore", "site-1/.flcore/jobs"]
-COMMANDS = [["ps"], ["ps", "--json"], ["logs", "j1"], ["inspect", "j1"], ["stop", "j1"], ["gc"], ["report", "-o", "-"]]
+REPORT = pytest.param(
+    ["report", "-o", "-"], marks=pytest.mark.skipif(not find_spec("jinja2"), reason="of the extra [web]")
+)
+COMMANDS = [["ps"], ["ps", "--json"], ["logs", "j1"], ["inspect", "j1"], ["stop", "j1"], ["gc"], REPORT]
 
 
 @pytest.mark.parametrize("hidden", HIDDEN)
@@ -222,7 +226,7 @@ def test_a_path_that_means_no_jobs_is_an_error_with_a_way_out(
     assert why in err
 
 
-@pytest.mark.parametrize("command", [["gc"], ["report", "-o", "-"], ["ps"]])
+@pytest.mark.parametrize("command", [["gc"], REPORT, ["ps"]])
 def test_all_commands_about_sites_take_the_path_of_a_kit(
     kit: Path, command: list[str], capsysbinary: pytest.CaptureFixture[bytes]
 ) -> None:

@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+pytest.importorskip("jinja2", reason="of the extra [web]")
+
 from flcore.cli import main
 from flcore.extras import how_to_install
 from tests.job_views import BEGAN, ParsedPage

@@ -11,6 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+pytest.importorskip("jinja2", reason="of the extra [web]")
+
 from flcore import JobResult, JobReturnCode
 from flcore.job_launcher_spec import JobUsage
 from flcore.observers.job_history import Outage

@@ -9,6 +9,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
+
+pytest.importorskip("starlette", reason="of the extra [web]")
+
 from starlette.testclient import TestClient
 
 from launchers.report.access import Access

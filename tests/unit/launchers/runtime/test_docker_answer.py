@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import ssl
 from itertools import pairwise
 from typing import Any
 
@@ -424,6 +425,14 @@ def test_an_engine_without_an_answer_is_told_with_its_address_the_cause_and_the_
 ) -> None:
     assert no_answer(error, address).endswith(told)
     assert no_answer(error, address).startswith(type(error).__name__)
+
+
+@pytest.mark.parametrize("lacks", ["Missing Authority Key Identifier", "CA cert does not include key usage extension"])
+def test_a_certificate_that_only_newer_pythons_refuse_is_told_with_what_it_lacks(lacks: str) -> None:
+    error = ssl.SSLCertVerificationError(1, f"certificate verify failed: {lacks} (_ssl.c:1)")
+    told = no_answer(error, "tcp://host.invalid:2376")
+    assert lacks in told
+    assert told.endswith("make it anew, with keyUsage and authorityKeyIdentifier")
 
 
 @pytest.mark.parametrize(
