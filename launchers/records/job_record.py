@@ -12,7 +12,6 @@
 A record is a JSON object per line, each with some of the fields, later ones in place of earlier ones. A line is one
 append that begins with the line's break, so that one which a full disk or a power cut tore spoils no other. The first
 line, the intent, is on the disk before an engine is asked for anything. The file goes when nothing is left to be done.
-
 Several processes may share the folder: each takes over only the records of processes that are dead.
 """
 
