@@ -5,9 +5,12 @@ SHELL := /bin/bash
 PYTHON ?= python3
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-# Scripts in an environment name its path, so that of a copied checkout is made again.
+# What the demo needs, and beside that the developers' tools. Scripts in an environment name its path, so that of a copied
+# checkout is made again.
 VENV := .venv/made-in$(subst /,-,$(CURDIR))
-EXTRAS := cli,dev
+TOOLS := .venv/tools-in$(subst /,-,$(CURDIR))
+comma := ,
+install = .venv/bin/python -m pip install -q -e '.[$(1)]'
 
 # The output of a command only if it fails.
 quietly = out=$$($(1) 2>&1) || { echo "$$out" >&2; exit 1; }
@@ -19,7 +22,7 @@ unexport PYTHONDONTWRITEBYTECODE
 run_shared = .venv/bin/python -m pytest -n $$(($$(nproc) + 1)) --dist worksteal
 run_most_tests = FLCORE_TRY=more $(run_shared) tests/unit tests/processes
 
-.PHONY: help demo test test-compat test-engines test-libraries test-lowest test-web docs check unit bench faults sweep fuzz engine-stop clean release
+.PHONY: help demo test test-compat test-deploy test-engines test-libraries test-lowest test-web docs check unit bench faults sweep fuzz engine-stop clean release
 
 help: ## list these targets
 	@sed -nE 's/^([a-z-]+):[^#]*## /make \1\t/p' Makefile | expand -t 18
@@ -33,7 +36,11 @@ demo: $(VENV) ## run a federated job on a server and two sites: in Docker contai
 		kind=process; \
 	fi; \
 	sites=$$(printf -- "--site configs/$$kind/%s.json " server site-1 site-2); \
-	exec .venv/bin/flcore run configs/jobs/digits $$sites
+	.venv/bin/flcore run configs/jobs/digits $$sites; \
+	job=$$(.venv/bin/flcore ps --site configs/$$kind/server.json --last 1 --json | sed -nE '1s/.*"job_id": "([^"]+)".*/\1/p'); \
+	printf '%s\n' "" "to try next:" "  .venv/bin/flcore ps --all" "  .venv/bin/flcore logs site-1/$$job" \
+		"  .venv/bin/flcore inspect site-1/$$job"; \
+	printf '%s\n' "" "README.md has a job of your own$${host:+; this engine is at DOCKER_HOST=$$host}"
 
 test: check ## check the code and run all tests; without a Docker Engine, those that need none
 	@if host=$$(.ci/engine start); then \
@@ -48,59 +55,65 @@ test: check ## check the code and run all tests; without a Docker Engine, those 
 		[[ $${CI:-} != true ]]; \
 	fi
 
-test-compat: $(VENV) ## run jobs in real NVIDIA FLARE federations: of its newest 2.9, or NVFLARE="2.6.2 release pre-release", or =all
+test-compat: $(TOOLS) ## run jobs in real NVIDIA FLARE federations: of its newest 2.9, or NVFLARE="2.6.2 release pre-release", or =all
 	@flares=$$(.venv/bin/python -m tests.compat.environments); \
 	while read -ru 3 version python; do \
 		$$python -m pytest -o filterwarnings=default tests/compat/adapter; \
 		DOCKER_HOST=$$(.ci/engine start) NVFLARE=$$version .venv/bin/python -m pytest tests/compat $(COMPAT); \
 	done 3<<< "$$flares"
 
-test-libraries: $(VENV) ## run jobs of libraries that keep something at home: matplotlib, huggingface_hub
+test-libraries: $(TOOLS) ## run jobs of libraries that keep something at home: matplotlib, huggingface_hub
 	@export DOCKER_HOST=$$(.ci/engine start); \
 	.venv/bin/python configs/docker/prepare.py; \
 	exec .venv/bin/python -m pytest -m libraries tests/integration/test_libraries.py
 
-test-lowest: $(VENV) ## test what asks the engine, by ssh too, fires events or makes pages with the lowest versions allowed
+test-lowest: $(TOOLS) ## test what asks the engine, by ssh too, fires events or makes pages with the lowest versions allowed
 	@$$(.venv/bin/python -m tests.lowest) -m pytest -W "ignore:The anyio.abc:DeprecationWarning" \
 		tests/unit/launchers/runtime tests/unit/launchers/report tests/unit/flcore/test_event_bus.py
 
-test-web: $(VENV) ## look at the report and the live page in a real browser (root gets Chromium installed)
+test-web: $(TOOLS) ## look at the report and the live page in a real browser (root gets Chromium installed)
 	@.ci/browser install
 	@exec .venv/bin/python -m pytest tests/web
 
-docs: $(VENV) ## build the site of the pages and the reference, strictly: no dead link, nothing without a docstring
+test-deploy: $(TOOLS) ## try units, alerts, images and Compose files (root gets systemd and promtool installed)
+	@.ci/deploy install
+	@export DOCKER_HOST=$$(.ci/engine start); \
+	.venv/bin/python configs/docker/prepare.py; \
+	exec .venv/bin/python -m pytest tests/deploy
+
+docs: $(TOOLS) ## build the site of the pages and the reference, strictly: no dead link, nothing without a docstring
 	@exec .venv/bin/python -m tests.docs_site
 
-check: $(VENV) ## check style, types, imports, and the sizes of files, classes and functions
+check: $(TOOLS) ## check style, types, imports, and the sizes of files, classes and functions
 	@.venv/bin/ruff check
 	@.venv/bin/ruff format --check
 	@.venv/bin/mypy
 	@$(call quietly,.venv/bin/lint-imports)
 	@$(call quietly,.venv/bin/python -m pytest -q -n0 tests/house)
 
-unit: $(VENV) ## run the quick tests, which need no Docker Engine
+unit: $(TOOLS) ## run the quick tests, which need no Docker Engine
 	@$(run_shared) tests/unit
 
 release: check ## build dist/, and try it on each Python here, or PYTHONS="python3.12 …"; URL=https://… where its files are shown
 	@exec .venv/bin/python -m tests.release $(if $(URL),--url=$(URL)) $(PYTHONS)
 
-bench: $(VENV) ## measure; all, or ONLY="fire_event launch_job"; with PEERS=1 beside NVIDIA FLARE's packages
+bench: $(TOOLS) ## measure; all, or ONLY="fire_event launch_job"; with PEERS=1 beside NVIDIA FLARE's packages
 	@export DOCKER_HOST=$$(.ci/engine start); \
 	.venv/bin/python configs/docker/prepare.py; \
 	exec .venv/bin/python -m tests.bench --json build/bench.json $(if $(PEERS),--peers) $(ONLY)
 
-faults: $(VENV) ## play every fault ten times on private Docker Engines, as root, in about half an hour (FAULTS='--only WORD')
+faults: $(TOOLS) ## play every fault ten times on private Docker Engines, as root, in about half an hour (FAULTS='--only WORD')
 	@((EUID != 0)) || .ci/engine install
 	@exec .venv/bin/python -m tests.faults $(FAULTS)
 
-test-engines: $(VENV) ## try it all on each engine that sites have, as root, in an hour (ENGINES="28.5 podman" for some)
+test-engines: $(TOOLS) ## try it all on each engine that sites have, as root, in an hour (ENGINES="28.5 podman" for some)
 	@((EUID != 0)) || .ci/engine install
 	@exec .venv/bin/python -m tests.engines $(ENGINES)
 
-sweep: $(VENV) ## fail each call of a disk, an engine or for a thread in a site's lives, and play 2,000 made-up lives, in ten minutes
+sweep: $(TOOLS) ## fail each call of a disk, an engine or for a thread in a site's lives, and play 2,000 made-up lives, in ten minutes
 	@FLCORE_TRY=all exec .venv/bin/python -m pytest $(addprefix tests/unit/launchers/test_,one_fault_at_a_time.py random_faults.py bad_things.py) -n $$(nproc)
 
-fuzz: $(VENV) ## make up hostile metadata for ten minutes, or MINUTES=1
+fuzz: $(TOOLS) ## make up hostile metadata for ten minutes, or MINUTES=1
 	@exec .venv/bin/python -m tests.hostile.fuzz --minutes $(or $(MINUTES),10)
 
 engine-stop: ## stop the private Docker Engine, if one runs (`.ci/engine stop --purge` deletes its images and logs too)
@@ -122,6 +135,11 @@ $(VENV): setup.cfg pyproject.toml
 			{ $(call quietly,$(apt_get) update && $(apt_get) install $$package); }; \
 	}
 	@[[ -e $@ ]] || $(call quietly,$(PYTHON) -m venv --clear .venv)
-	@echo "installing flcore and its tools in .venv"
-	@$(call quietly,.venv/bin/python -m pip install -q -e '.[$(EXTRAS)]')
+	@echo "installing flcore in .venv"
+	@$(call quietly,$(call install,cli))
+	@touch $@
+
+$(TOOLS): $(VENV)
+	@echo "installing the developers' tools in .venv"
+	@$(call quietly,$(call install,cli$(comma)dev))
 	@touch $@

@@ -37,7 +37,7 @@ nitpick_ignore = [  # of constructors that only this package calls
 ]
 myst_heading_anchors = 4
 
-autodoc_mock_imports = ["nvflare", "pytest"]
+autodoc_mock_imports = ["nvflare"]
 autodoc_default_options = {"members": True, "undoc-members": True}
 autodoc_member_order = "bysource"
 autodoc_preserve_defaults = True
@@ -62,7 +62,7 @@ LINK = re.compile(r"\[([^]]+)\]\((?!\w+:)([^)#]+)\.md\)")
 NAMED_FENCE = re.compile(r"^```(\w+) (\S+)$", re.MULTILINE)
 ARGUMENTS = re.compile(r"<dl>\n((?:<dd>.*</dd>\n)+)</dl>")
 OF_A_NAMED_TUPLE = "Alias for field number"
-PROTOCOLS: dict[str, type] = {"FakeRuntime": Runtime, "FakePull": PullStream}
+PROTOCOLS: dict[str, type] = {"FakeRuntime": Runtime, "PlainRuntime": Runtime, "FakePull": PullStream}
 FRONT_DOOR = """<!doctype html>
 <html lang="en">
 <meta charset="utf-8">
@@ -117,7 +117,7 @@ def show_arguments_once(
     app: Sphinx, what: str, name: str, thing: Any, options: Any, signature: str | None, returns: str | None
 ) -> tuple[str | None, str | None]:
     """Show arguments that go on from ``__new__`` where they are named, and a default that is made anew as ``...``."""
-    if what == "class" and signature and signature.startswith("(*args"):
+    if what == "class" and signature and signature.startswith(("(*args", "(*_args")):
         if "__init__" not in vars(thing):
             return "", returns
         own = inspect.signature(thing.__init__, bound_method=True)

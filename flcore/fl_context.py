@@ -131,7 +131,15 @@ class FLContext:
 
 
 class FLContextManager:
-    """Makes the contexts of one site, and holds their sticky properties. Safe to use from several threads."""
+    """Makes the contexts of one site, and holds their sticky properties. Safe to use from several threads.
+
+    Args:
+        engine: what fires events, which a context's ``get_engine`` returns.
+        identity_name: the site's name.
+        job_id: the job that all its contexts are about; none in a site's own process.
+        public_stickers: sticky properties to begin with, which may be shown to peers, and
+        private_stickers: those that may not.
+    """
 
     def __init__(
         self,

@@ -52,6 +52,8 @@ class LaunchRequest:
     """What in the job's metadata is not meant for this launcher, by its path, and why."""
     engine: str = ""
     """The address of the engine that is asked, without a password; empty where there is none."""
+    notes: tuple[str, ...] = ()
+    """What else is to be known of it, a line each."""
 
     @classmethod
     def of(cls, fl_ctx: FLContext) -> LaunchRequest | None:

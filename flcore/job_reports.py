@@ -100,7 +100,7 @@ class JobResult:
 
 @dataclass(frozen=True, slots=True)
 class JobStateChange:
-    """A job's container entered another state.
+    """A job's container, or a job without one, entered another state.
 
     A job's changes come in order. The first has no previous state; the last, and only the last, has the result.
     """
@@ -110,9 +110,9 @@ class JobStateChange:
     site: str
     """At which site."""
     container_name: str
-    """The container's name; of a local process, what the launcher calls it."""
+    """Its name; of a local process, what the launcher calls it; empty where a site tells of a job itself."""
     container_id: str
-    """The runtime's id of it."""
+    """The runtime's id of it, or empty."""
     previous: str | None
     """The state that it has left; None in the first change."""
     state: str

@@ -118,7 +118,12 @@ class EventRecorder(FLComponent):
 
 
 class FakeEngine:
-    """What a context's engine must have, and no more. Fires to the given components, in order, and records."""
+    """What a context's engine must have, and no more. Fires to its recorder first, then to components, in order.
+
+    Args:
+        identity: the site's name.
+        components: who else gets the events.
+    """
 
     def __init__(self, identity: str, components: Iterable[FLComponent] = ()) -> None:
         self.identity = identity

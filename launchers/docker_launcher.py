@@ -25,12 +25,13 @@ from .keeping.job_folder import JobFolder
 from .keeping.own_users import OwnUsers
 from .launch_plan import LaunchPlan, NamedCommand
 from .policy import docker_args, job_home, site_args
+from .policy.image_reference import named_alone
 from .policy.job_policy import SitePolicy, names_image
 from .policy.launch_origins import AT_LAUNCH
 from .runtime.base import Runtime
 from .runtime.docker_parent import ALL_USERS
 from .runtime.engine_traits import NO_SHIFT, ROOTLESS_USER, TRAITS, EngineTraits
-from .settings import PULL_POLICIES, PullSettings
+from .settings import NEVER, PULL_POLICIES, PullSettings
 
 __all__ = [
     "DOCKER_STATE",
@@ -60,6 +61,7 @@ class DockerJobLauncher(JobLauncher):
     Args:
         mount_path: where a container sees the site's workspace.
         network: the user-defined network that the containers join.
+        timeout: seconds a container may take to run; None is for ever.
         user: ``uid:gid`` of the job's process; by default the site's own, or nobody's where that is root. Only root can
             run jobs as another one: it gives them their files. On a rootless engine it is always the engine's user 0,
             who is the site's own on the host.
@@ -92,6 +94,9 @@ class DockerJobLauncher(JobLauncher):
             shifted). It is asked at the site's start, and again when it may have become another.
         pull_policy: whether an image is pulled first: ``never`` (one that is missing is an error), ``if-missing``, or
             ``always``. Jobs that wait for the same image share one pull. Logins are those of ``docker login``.
+        prepull: at the site's start, do so with ``image``, and with those of ``images`` that name one image (a tag or a
+            digest, no globs), one after the other. No start and no other job waits for that; a job that wants such an
+            image meanwhile shares its pull. An image that cannot be had is a line in the log.
         registries: globs of the registries from which images are pulled; None is any.
         pull_timeout: seconds a pull may take in all; None is for ever.
         pull_stall_timeout: seconds a pull may make no progress (none while a large layer is written, either); None is
@@ -137,6 +142,7 @@ class DockerJobLauncher(JobLauncher):
         allow_insecure: Sequence[str] = (),
         require: Sequence[str] = (),
         pull_policy: str = "never",
+        prepull: bool = False,
         registries: Sequence[str] | None = None,
         pull_timeout: float | None = None,
         pull_stall_timeout: float | None = 300.0,
@@ -183,7 +189,11 @@ class DockerJobLauncher(JobLauncher):
         self.docker_tls = checked(docker_args.engine_tls, "docker_tls", docker_tls, docker_host)
         self.allow_insecure = checked(docker_args.insecure_keys, "allow_insecure", allow_insecure)
         self.require = checked(site_args.some_of, "require", require, TRAITS)
+        checked(site_args.flag, "prepull", prepull)
         problems.raise_all(ValueError)
+        if prepull:
+            ahead = _pulled_ahead(pull.policy, self.policy.image, kwargs.get("images", ()))
+            self.job_settings = replace(self.job_settings, pull=replace(pull, ahead=ahead))
         self.policy = replace(self.policy, entrypoint=self.entrypoint, options=self._options())
         self.home = job_home.home("home", home, self.env, self.isolation, self.mounts)
         self.policy = _with_memory_limit(self.policy)
@@ -315,6 +325,16 @@ def _own_users(user_range: Any, lease_dir: Any, user: Any) -> OwnUsers | None:
         shared = "that all sites of this host share whose ranges overlap, as in '/var/lib/flcore/users'"
         raise ValueError(f"user_range needs 'user_lease_dir': a folder {shared}")
     return OwnUsers(uids, Path(folder))
+
+
+def _pulled_ahead(policy: str, image: str | None, images: Sequence[str]) -> tuple[str, ...]:
+    """Return the images that are pulled at the site's start."""
+    if policy == NEVER:
+        raise ValueError("prepull: 'pull_policy' is 'never', so nothing would be pulled; set it to 'if-missing'")
+    ahead = dict.fromkeys(filter(None, (image, *named_alone(images))))
+    if not ahead:
+        raise ValueError("prepull: neither 'image' nor 'images' names an image by a tag or a digest, without globs")
+    return tuple(ahead)
 
 
 def _default_user() -> str:

@@ -43,9 +43,10 @@ class Tracking(NamedTuple):
 
 
 class ContainerJobHandle(JobHandleSpec):
-    """A job in a container of any runtime. Made by a launcher.
+    """A job in a container of any runtime. Made by a launcher, which has the job's ``tracking``.
 
-    ``timeout``: seconds that ``enter_states`` waits by default; None is for ever.
+    ``timeout``: seconds that ``enter_states`` waits by default; None is for ever. ``log_path``: where the output is
+    kept after the end; None is nowhere.
 
     It is that of the process that follows the job. In a child by fork only a result that was there before is told;
     all else raises ForkedError, which is a RuntimeUnavailableError.
@@ -181,7 +182,8 @@ class DockerJobHandle(ContainerJobHandle):
     """A job in a Docker container.
 
     ``container`` is a docker-py ``Container``. One that no launcher made is tracked over its own client, together
-    with all others of this client; it is never removed.
+    with all others of this client; it is never removed. ``timeout`` is as above, ``stop_grace`` the seconds from the
+    request to end it to the kill; ``tracking`` and ``log_path`` are a launcher's.
     """
 
     def __init__(

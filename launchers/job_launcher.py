@@ -38,6 +38,7 @@ from .records.gpu_leases import GpuLeases
 from .records.job_record import RecordStore, check_records
 from .runtime.base import Runtime
 from .runtime.engine_traits import UNASKED, EngineTraits
+from .settings import NEVER
 from .tracking.tracked_job import TrackedJob
 
 __all__ = ["ClientJobLauncher", "JobLauncher", "ServerJobLauncher"]
@@ -142,6 +143,8 @@ class JobLauncher(LaunchPlanner):
         if event_type == EventType.SYSTEM_START:
             self._system_has_ended = False
             self._recover_jobs(fl_ctx)
+            if self.job_settings.pull.ahead:
+                self.open_keeper(fl_ctx).pull_ahead()
             if self.require:
                 self._tell_if_none_can_run(fl_ctx)
         elif event_type == EventType.BEFORE_JOB_LAUNCH:
@@ -211,11 +214,13 @@ class JobLauncher(LaunchPlanner):
 
     def check(self, fl_ctx: FLContext | None = None) -> Iterable[Check]:
         """Say whether the runtime, image, network, datasets and secrets are there, who has which GPU, what is bad."""
-        runtime = self._get_runtime()
-        yield from runtime.check(self.policy.image, self.network)
+        runtime, pulls = self._get_runtime(), self.job_settings.pull
+        yield from runtime.check(self.policy.image if pulls.policy == NEVER else None, self.network)
         engine = UNASKED
         with suppress(RuntimeUnavailableError):  # which has just been told
             engine = runtime.traits()
+            if pulls.policy != NEVER:
+                yield from _checked_images(runtime, self.policy.image, pulls.ahead)
             yield from self._checked_engine(engine)
         sources = ((name, self.dataset_source(name)) for name in self.datasets)
         yield from (Check(f"dataset {name}", is_there(source), str(source)) for name, source in sources)
@@ -355,6 +360,14 @@ class ServerJobLauncher(JobLauncher):
     def get_command(self, job_meta: dict[str, Any], fl_ctx: FLContext) -> tuple[str, str]:
         """Return ``server-<job id>`` and the command of the server's job process."""
         return f"server-{get_job_id(job_meta)}", self.server_command(fl_ctx)
+
+
+def _checked_images(runtime: Runtime, image: str | None, ahead: Collection[str]) -> Iterable[Check]:
+    """Say of images that are pulled which are there, and when the others come."""
+    for name in dict.fromkeys(filter(None, (image, *ahead))):
+        when = "at the site's start ('prepull')" if name in ahead else "for the first job that wants it ('pull_policy')"
+        missing = not runtime.find_image(name)
+        yield Check("image", True, f"{name} is not there; it is pulled {when}" if missing else name, warning=missing)
 
 
 def _deploy(launch: Launch, folder: JobFolder, user: str) -> None:

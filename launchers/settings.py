@@ -64,6 +64,8 @@ class PullSettings:
     """A pull may go on so long without a new byte, and without any layer in a state that it was not in before."""
     registries: tuple[str, ...] | None = None
     """Globs of the registries from which images are pulled; None is any."""
+    ahead: tuple[str, ...] = ()
+    """Images that are pulled when the site starts, in this order."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 
@@ -14,8 +15,9 @@ ANEW = ("--fresh-env", "--write-all")
 
 
 def build() -> int:
-    """Build the site, and return the exit status. What is wrong is told on standard error."""
-    python = environment(ROOT / "build/docs-tools", "--editable", ".[docs,metrics]")
+    """Build the site, with nothing of an earlier one, and return the exit status. What is wrong is told on stderr."""
+    shutil.rmtree(SITE, ignore_errors=True)
+    python = environment(ROOT / "build/docs-tools", "--editable", ".[docs,metrics]", "pytest >= 8")
     folders = ("--conf-dir", "docs", "--doctree-dir", "build/doctrees", ".", SITE)
     return subprocess.run([python, "-m", "sphinx", *STRICT, *ANEW, *folders], cwd=ROOT, check=False).returncode
 

@@ -23,7 +23,11 @@ class Block(NamedTuple):
     text: str
 
 
-BLOCKS = [Block(page.stem, *match.groups(default="")) for page in PAGES for match in FENCE.finditer(page.read_text())]
+def blocks_of(page: Path) -> list[Block]:
+    return [Block(page.stem, *match.groups(default="")) for match in FENCE.finditer(page.read_text())]
+
+
+BLOCKS = [block for page in PAGES for block in blocks_of(page)]
 
 
 def save_files(folder: Path) -> None:

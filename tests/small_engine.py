@@ -45,7 +45,7 @@ class SmallEngine(ThreadingMixIn, UnixStreamServer):
         self.keeps_connections = False
         """Whether it does so after an answer, as a real engine does, unless the client says otherwise."""
         self.answers = dict(ANSWERS)
-        """Of a body that is an iterator, each piece is said when it comes."""
+        """Of a body that is an iterator, each piece is said when it comes. One to a ``request?path`` comes first."""
         self.heads: dict[str, dict[str, str]] = {}
         """What stands in the heads of its answers, beside their length."""
         self.asked: list[str] = []
@@ -105,6 +105,8 @@ class _Answer(BaseHTTPRequestHandler):
             self.server.is_silent.set()
             self.server.end.wait()
         else:
+            with_path = f"{request}?{dict(parse_qsl(query)).get('path', '')}"
+            request = with_path if with_path in self.server.answers else request
             self._say(*self.server.answers[request], self.server.heads.get(request))
 
     do_GET = do_POST = do_DELETE = _answer  # noqa: N815 - the names of http.server

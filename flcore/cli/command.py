@@ -23,8 +23,10 @@ from ..import_path import import_from
 from .parser import Parser
 
 if TYPE_CHECKING:
-    from ..job_launcher_spec import Check
+    from ..errors import FLCoreError
+    from ..job_launcher_spec import Check, LaunchRequest
     from ..site_config import SiteConfig
+    from ..submitted_job import SubmittedJob
 
 Commands: TypeAlias = "argparse._SubParsersAction[Parser]"
 
@@ -44,6 +46,13 @@ class FolderCheck(Protocol):
 
     def checks(self) -> Iterable[Check]:
         """Yield what was found. May raise ConfigError at the end, with a line for each thing that is wrong."""
+        ...
+
+    def launch_of(self, job: SubmittedJob) -> LaunchRequest | FLCoreError | str:
+        """Return what a job would be launched with, why it would be refused, or why it is not launched there.
+
+        Raises ConfigError if that cannot be told.
+        """
         ...
 
 

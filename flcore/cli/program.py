@@ -29,6 +29,7 @@ from .command import (
     EXIT_NO_OUTPUT,
     EXIT_OK,
     Commands,
+    FolderCheck,
     add_command,
     add_commands_of_packages,
     check_of_folder,
@@ -40,7 +41,7 @@ from .parser import Parser
 from .schema import add_schema
 
 if TYPE_CHECKING:
-    from ..job_launcher_spec import Check, JobLauncherSpec
+    from ..job_launcher_spec import Check, JobLauncherSpec, LaunchRequest
     from ..site import Site
     from ..submitted_job import SubmittedJob
     from ..workflow import JobWorkflow
@@ -49,9 +50,10 @@ if TYPE_CHECKING:
 _RUN_EXAMPLE = """example:
   flcore run configs/jobs/digits --site configs/docker/server.json \\
       --site configs/docker/site-1.json --site configs/docker/site-2.json
+  flcore run hello --site site-1.json
 
-The server's process runs the module 'server' of the job's app, any other site's its module 'client'. Without a server
-each of them runs for itself; its process gets no address of one.
+The server's process runs the module 'server' of the job's app, any other site's its module 'client'. Where no
+server is named each of them runs for itself, and gets no address of one.
 
 exit status: 0 if every site succeeded, 1 if not, 2 for an error before the job ran, 130 after Ctrl-C"""
 _CHECK_EXAMPLE = """example:
@@ -145,7 +147,7 @@ def run(args: argparse.Namespace) -> int:
     workflow = JobWorkflow(job, sites)
     _check_all_take_part(dict(zip(args.site, sites, strict=True)), workflow, job)
     if args.dry_run:
-        return _describe(workflow, args.json)
+        return _print_launches(_launches_of(workflow), args.json, workflow)
     for site in sites:
         if hindrance := site.workspace.hindrance():
             raise ConfigError(f"site {site.name}: its workspace cannot be used: {hindrance}")
@@ -191,15 +193,16 @@ def check(args: argparse.Namespace) -> int:
     from ..workflow import JobWorkflow
 
     folders = [path for path in args.config if os.path.isdir(path)]  # noqa: PTH112 - pathlib's may raise
-    if folders and args.job:
-        raise ConfigError(f"--job: is for sites' configs, and {folders[0]} is a folder")
     complete = True
     sites: list[Site] = []
+    checked: dict[str, FolderCheck] = {}
     wrong: list[ConfigError] = []
     for path in args.config:
         try:
             if path in folders:
-                complete &= _check_folder(Path(path), list(map(Path, folders)))
+                with disk_in_words():
+                    checked[path] = check_of_folder(Path(path), list(map(Path, folders)))
+                    complete &= _check_folder(path, checked[path])
                 continue
             site = Site.from_config(read_config(path))
         except ConfigError as error:
@@ -212,20 +215,30 @@ def check(args: argparse.Namespace) -> int:
     if wrong:
         raise ConfigError("\n".join(map(str, wrong))) from wrong[0]
     if args.job:
-        complete &= _describe(JobWorkflow(SubmittedJob.read(args.job), sites), as_json=False) == EXIT_OK
+        job = SubmittedJob.read(args.job)
+        launches = {path: folder.launch_of(job) for path, folder in checked.items()}
+        workflow = JobWorkflow(job, sites) if sites else None
+        of_sites = _launches_of(workflow) if workflow else {}
+        complete &= _print_launches({**launches, **of_sites}, False, workflow) == EXIT_OK
     return EXIT_OK if complete else EXIT_FAILED
 
 
-def _describe(workflow: JobWorkflow, as_json: bool) -> int:
-    """Print what each site would be asked for; return the exit status."""
-    from .view import launches_as_json, launches_as_text, left_out_in_words
-
+def _launches_of(workflow: JobWorkflow) -> Mapping[str, LaunchRequest | FLCoreError | None]:
+    """Return what each site would be asked for."""
     with ExitStack() as stack:
         for site in workflow.sites:
             for launcher in _launchers(site).values():
                 stack.callback(launcher.close)
-        launches = workflow.describe_launches()
-    if workflow.left_out and not as_json:
+        return workflow.describe_launches()
+
+
+def _print_launches(
+    launches: Mapping[str, LaunchRequest | FLCoreError | str | None], as_json: bool, workflow: JobWorkflow | None
+) -> int:
+    """Print what would be asked for, and who of a workflow's job is left out; return the exit status."""
+    from .view import launches_as_json, launches_as_text, left_out_in_words
+
+    if workflow and workflow.left_out and not as_json:
         print(left_out_in_words(workflow))
     print(launches_as_json(launches) if as_json else launches_as_text(launches))
     return EXIT_FAILED if any(isinstance(launch, FLCoreError) for launch in launches.values()) else EXIT_OK
@@ -237,15 +250,13 @@ def _launchers(site: Site) -> dict[str, JobLauncherSpec]:
     return {key: c for key, c in site.components().items() if isinstance(c, JobLauncherSpec)}
 
 
-def _check_folder(folder: Path, folders: Sequence[Path]) -> bool:
+def _check_folder(path: str, checked: FolderCheck) -> bool:
     """Say the same of a site whose config is a folder, as NVIDIA FLARE's are."""
     complete = True
-    with disk_in_words():
-        checked = check_of_folder(folder, folders)
-        print(f"{visible(str(folder))}: {visible(checked.title)}")
-        for found in checked.checks():
-            print(f"  {_level_of(found)}  {visible(f'{found.what}: {found.detail}')}")
-            complete &= found.ok
+    print(f"{visible(path)}: {visible(checked.title)}")
+    for found in checked.checks():
+        print(f"  {_level_of(found)}  {visible(f'{found.what}: {found.detail}')}")
+        complete &= found.ok
     return complete
 
 

@@ -33,6 +33,8 @@ WIDTH = 120
 _ECHO = 3
 """Cells left free at a live line's end: there a terminal writes the ^C, which must not begin another line."""
 _INDENT = "    "
+_LISTED = "Mounts"
+"""What of a request has a line for each of its values."""
 _MOST_SHOWN = 1 << 16
 """Characters of an output's last lines: a job may never end one."""
 
@@ -318,26 +320,29 @@ def _cells(result: JobResult) -> tuple[str, str, str]:
     return result.return_code.name, code, duration
 
 
-def launches_as_json(launches: Mapping[str, LaunchRequest | FLCoreError | None]) -> str:
+def launches_as_json(launches: Mapping[str, LaunchRequest | FLCoreError | str | None]) -> str:
     """Return one JSON object: by site, what would be asked for and where each setting comes from, or the error."""
     return json.dumps({site: _launch_as_dict(launch) for site, launch in launches.items()}, indent=2)
 
 
-def launches_as_text(launches: Mapping[str, LaunchRequest | FLCoreError | None]) -> str:
+def launches_as_text(launches: Mapping[str, LaunchRequest | FLCoreError | str | None]) -> str:
     """Return a line per setting: what would be asked for, and where it comes from."""
     return "\n\n".join("\n".join(_launch_lines(site, launch)) for site, launch in launches.items())
 
 
-def _launch_as_dict(launch: LaunchRequest | FLCoreError | None) -> Any:
+def _launch_as_dict(launch: LaunchRequest | FLCoreError | str | None) -> Any:
     if isinstance(launch, LaunchRequest):
         told = {"passed_over": dict(launch.passed_over)} if launch.passed_over else {}
         return {"host": launch.host, "request": launch.request, "origins": launch.origins, **told}
     return {"error": str(launch)} if launch else None
 
 
-def _launch_lines(site: str, launch: LaunchRequest | FLCoreError | None) -> Iterator[str]:
+def _launch_lines(site: str, launch: LaunchRequest | FLCoreError | str | None) -> Iterator[str]:
     if launch is None:
         yield f"{site}: its launcher cannot tell what it would ask for"
+        return
+    if isinstance(launch, str):
+        yield visible(f"{site}: is not launched there: {launch}")
         return
     if isinstance(launch, FLCoreError):
         yield f"{site}: REFUSED: {visible(str(launch))}"
@@ -347,12 +352,13 @@ def _launch_lines(site: str, launch: LaunchRequest | FLCoreError | None) -> Iter
     width = max(len(path) for path, _ in settings)
     origins = max(len(origin) for origin in launch.origins.values())
     for path, value in settings:
-        yield visible(f"  {path:{width}}  {launch.origins[path]:{origins}}  {value}")
+        yield visible(f"  {path:{width}}  {launch.origins.get(path, ''):{origins}}  {value}")
+    yield from (visible(f"  {note}") for note in launch.notes)
     yield from (visible(f"  passed over: {path}: {why}") for path, why in launch.passed_over.items())
 
 
 def _settings(launch: LaunchRequest) -> Iterator[tuple[str, str]]:
-    """Yield every setting of a request by its path, as ``origins`` names it, with its value."""
+    """Yield every setting of a request by its path, as ``origins`` names it, with its value; it may take lines."""
     request = launch.to_read or launch.request
     variables = dict(variable.split("=", 1) for variable in request.get("Env", ()))
     for path in launch.origins:
@@ -360,4 +366,6 @@ def _settings(launch: LaunchRequest) -> Iterator[tuple[str, str]]:
         value = request[key]
         if name:
             value = variables[name] if key == "Env" else value[name]
-        yield path, json.dumps(value, ensure_ascii=False)
+        first, *others = value if name == _LISTED and value else [value]
+        yield path, json.dumps(first, ensure_ascii=False)
+        yield from (("", json.dumps(other, ensure_ascii=False)) for other in others)

@@ -38,10 +38,18 @@ class Argument:
     description: str = ""
 
     def schema(self, may_be: Schema) -> Schema:
-        """Return its schema, with what it may be as given, and what there is to know of it."""
-        told = {"description": self.description} if self.description else {}
-        default = self.default if _is_json(self.default) else None
-        return {**told, **({} if default is None else {"default": _as_json(default)}), **may_be}
+        """Return its schema, with what it may be as given, and what there is to know of it.
+
+        Its few values are examples, too: editors offer these.
+        """
+        has_default = self.default is not None and _is_json(self.default)
+        few = self.may_be.get("enum") or ([True, False] if self.may_be.get("type") == "boolean" else None)
+        return {
+            **({"description": self.description} if self.description else {}),
+            **({"default": _as_json(self.default)} if has_default else {}),
+            **({"examples": few} if few else {}),
+            **may_be,
+        }
 
 
 @dataclass(frozen=True, slots=True)

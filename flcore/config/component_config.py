@@ -73,9 +73,9 @@ class ComponentBuilder:
         """
         problems = Problems()
         found: dict[str, type[Any]] = {}
-        for where, config in component_configs_in(configs, "components"):
-            path = config.get("path", config.get("class_path"))
-            if path not in found and config.get("disabled") is not True and "name" not in config:
+        for where, config in _component_configs(configs):
+            path = str(config.get("path", config.get("class_path", "")))
+            if path and path not in found and config.get("disabled") is not True:
                 cls = problems.attempt(self._find_class, config, where)
                 found.update({path: cls} if cls else {})
         return found, problems.lines
@@ -200,7 +200,7 @@ class ComponentBuilder:
         if not hasattr(module, class_name):
             if hasattr(module, "__path__") and importlib.util.find_spec(path):
                 raise self._error(where, f"{path} is a module, not a class")
-            hint = did_you_mean(class_name, vars(module))
+            hint = did_you_mean(class_name, dir(module))
             raise self._error(where, f"the module {module_name} has no {class_name}{hint}")
         return getattr(module, class_name)
 
@@ -240,16 +240,29 @@ def check_keys(config: Iterable[Any], known: Any, where: str) -> None:
     problems.raise_all(ConfigError)
 
 
-def component_configs_in(value: Any, where: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Yield each component config in a value, however deep it lies, with where it stands."""
+def _component_configs(components: Any) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Yield each component config of a site's list, and of their arguments, however deep, with where it stands."""
+    for index, config in enumerate(components if isinstance(components, list) else ()):
+        if isinstance(config, Mapping):
+            yield from _with_those_in_arguments(config, f"components[{index}]")
+
+
+def _with_those_in_arguments(config: Mapping[str, Any], where: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    yield where, config
+    args = config.get("args")
+    for key, value in (args if isinstance(args, Mapping) else {}).items():
+        yield from _in_argument(value, f"{where}: args.{key}")
+
+
+def _in_argument(value: Any, where: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
     if isinstance(value, list):
         for index, item in enumerate(value):
-            yield from component_configs_in(item, f"{where}[{index}]")
+            yield from _in_argument(item, f"{where}[{index}]")
+    elif isinstance(value, Mapping) and _is_component_config(value):
+        yield from _with_those_in_arguments(value, where)
     elif isinstance(value, Mapping):
-        if _is_component_config(value):
-            yield where, value
         for key, item in value.items():
-            yield from component_configs_in(item, f"{where}.{key}")
+            yield from _in_argument(item, f"{where}.{key}")
 
 
 @cache

@@ -48,7 +48,7 @@ class ComponentSchema:
         self._in_modules = dict(_known_modules(entry.module for entry in entries))
         self._paths: dict[str, type[Any]] = dict(named or {})
         for module, classes in self._in_modules.items():
-            self._paths |= {f"{module}.{name}": cls for name, cls in classes.items()}
+            self._paths |= {f"{module}.{name}": cls for name, cls in classes.items() if cls is not FLComponent}
         self._examples = sorted({*(named or {}), *self._names.values()})
         self._classes = sorted({*self._paths.values()}, key=_full_name)
 
@@ -76,7 +76,7 @@ class ComponentSchema:
             "required": ["id"],
             "properties": {"id": _ID, "disabled": _SWITCH},
             "if": _ref(_IS_DISABLED),
-            "else": {**_ref(_CLASS), **by_path},
+            "else": {"allOf": [_ref(_CLASS), by_path]},  # beside a $ref some editors see nothing else
         }
 
     def _class(self) -> Schema:

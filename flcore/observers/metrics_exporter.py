@@ -219,7 +219,13 @@ class MetricsExporter(FLComponent):
 
 
 class Collector:
-    """Makes metrics of what is counted, at each scrape."""
+    """Makes metrics of what is counted, at each scrape; :meth:`flcore.observers.MetricsExporter.collector` returns one.
+
+    Args:
+        site: the site's name, which each metric has as a label.
+        tally: what events have told so far.
+        engine: who is asked for its load, and its launchers for their figures; None is nobody.
+    """
 
     def __init__(self, site: str, tally: JobTally, engine: Asked | None) -> None:
         self._site = site

@@ -88,6 +88,8 @@ def _of_engine(engine: DockerRuntime, folder: Path, image: str | None, title: st
     }
     told = [title, _told_gpus(gpus), f"image: {chosen.name}, {chosen.about}"]
     told.append(f"network: {NETWORK}, {'is there' if has_network else 'to be made'}")
+    if not default_address().startswith("unix://"):
+        told.append(f"if that engine is on another host, {folder} must be there, too, or 'host_paths' say where it is")
     if is_the_host_s_own(str(folder / DATA)):
         args["allow_insecure"] = ["datasets"]
         told.append(f"{folder} is the host's own: only as 'allow_insecure' says so do jobs see {DATA} there")

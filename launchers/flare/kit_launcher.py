@@ -15,7 +15,7 @@ from flcore.disk.presence import is_folder
 from flcore.disk.safe_files import closing, open_folder, remove
 from flcore.fl_constant import FLContextKey, JobProcessArgs
 from flcore.fl_context import FLContext
-from flcore.job_launcher_spec import JobArgs
+from flcore.job_launcher_spec import JobArgs, LaunchRequest
 from flcore.job_meta import JobMeta, get_job_id
 
 from ..container_spec import OF_THE_USER, Mount
@@ -116,6 +116,17 @@ class KitLauncher(DockerJobLauncher):
         kit = self._kit(fl_ctx, bool(self.key_given(job_meta, fl_ctx)), alone)
         spec = replace(plan.spec, hosts=hosts, environment=environment, private_files=kit, isolation=isolation)
         return replace(plan, spec=spec)
+
+    def describe_launch(self, job_meta: dict[str, Any], fl_ctx: FLContext) -> LaunchRequest:
+        request = super().describe_launch(job_meta, fl_ctx)
+        return replace(request, notes=(*request.notes, self._key_in_words(self.key_given(job_meta, fl_ctx))))
+
+    def _key_in_words(self, why: str) -> str:
+        if why:
+            return f"it sees the site's private key: {why}"
+        told = "it sees a decoy in place of the site's private key"
+        may_be = "'private_key' may give it the key for its study or submitter, of whom the server tells at the launch"
+        return f"{told}; {may_be}" if self.private_key.entries else told
 
     def fit(self, plan: LaunchPlan, engine: EngineTraits) -> LaunchPlan:
         """Return a plan in which a job sees those files of the kit as they are that its user may read."""

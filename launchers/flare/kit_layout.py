@@ -42,8 +42,7 @@ class KitLayout:
         for whose, file in _OTHERS.items():
             if is_file(folder / file):
                 raise ConfigError(f"{folder}: is {whose} kit, which runs no jobs; name a client's or a server's")
-        rule = f"it needs a folder local, and {' or '.join(_ROLES.values())}"
-        raise ConfigError(f"{folder}: is no kit of NVIDIA FLARE: {rule}")
+        raise ConfigError(f"{folder}: {_why_none(folder)}")
 
     @property
     def local(self) -> Path:
@@ -91,6 +90,16 @@ class KitLayout:
         path = self.root / script
         found = pattern.search(path.read_text(errors="replace")) if is_file(path) else None
         return found[1] if found else ""
+
+
+def _why_none(folder: Path) -> str:
+    """Return what a folder is in place of a kit."""
+    if not folder.exists():
+        return "there is no such folder"
+    inside = sorted({path.parents[1] for role in _ROLES.values() for path in folder.glob(f"*/{role}")})
+    if inside:
+        return f"is no kit, but has some in it: name {', '.join(map(str, inside))}"
+    return f"is no kit of NVIDIA FLARE: it needs a folder local, and {' or '.join(_ROLES.values())}"
 
 
 def found_for(name: str, folder: Path) -> Iterator[Path]:

@@ -38,6 +38,8 @@ class KitComponent:
     file: Path
     where: str
     """The file, as it is called within the kit."""
+    key: str = "path"
+    """Which key names its class."""
 
     @property
     def is_launcher(self) -> bool:
@@ -115,12 +117,11 @@ def _read_components(listed: list[Any], file: Path, where: str) -> Iterator[KitC
     for number, config in enumerate(listed):
         if not isinstance(config, dict):
             raise ConfigError(f"{file}: components[{number}]: must be an object, got {shown(config)}")
-        path = next((config[key] for key in _PATHS if key in config), "")
+        key = next((key for key in _PATHS if key in config), _PATHS[0])
         args = config.get("args") or {}
         if config.get("disabled") is not True:
-            yield KitComponent(
-                str(config.get("id", "")), str(path), args if isinstance(args, dict) else {}, file, where
-            )
+            known = args if isinstance(args, dict) else {}
+            yield KitComponent(str(config.get("id", "")), str(config.get(key, "")), known, file, where, key)
 
 
 def _listener(layout: KitLayout) -> Listener:

@@ -9,12 +9,12 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import closing
 from fnmatch import fnmatchcase
 from functools import partial
 
-from flcore.errors import ImageError, JobAbortedError, PullTimeoutError, RuntimeUnavailableError
+from flcore.errors import ImageError, JobAbortedError, JobLaunchError, PullTimeoutError, RuntimeUnavailableError
 from flcore.job_launcher_spec import ImagePullProgress
 from flcore.threads import OwnThread, as_exception, logged
 
@@ -74,6 +74,16 @@ class ImagePuller:
             finally:
                 self._leave(pull)
 
+    def begin(self, images: Iterable[str]) -> None:
+        """Have :meth:`ensure` called for images, one after the other, on a thread of its own, until this is closed.
+
+        One that cannot be had is a line in the log; so it is that there can be no thread.
+        """
+        try:
+            OwnThread("prepull", partial(logged, partial(self._ensure_all, tuple(images)))).start()
+        except RuntimeUnavailableError as error:
+            logger.warning("no image is pulled ahead: %s", error, extra=self._about)
+
     def wake(self) -> None:
         """Have all who wait ask at once whether they are cancelled."""
         with self._changed:
@@ -85,6 +95,17 @@ class ImagePuller:
             self._closed = True
             for pull in list(self._pulls.values()):
                 self._end(pull, _closed_error(pull.image))
+
+    def _ensure_all(self, images: Iterable[str]) -> None:
+        for image in images:
+            try:
+                self.ensure(image)
+            except JobAbortedError:  # the site closes
+                return
+            except JobLaunchError as error:
+                logger.warning("not pulled ahead: %s", error, extra=self._about)
+                if isinstance(error, RuntimeUnavailableError):  # it would be the same for each
+                    return
 
     # Who waits. All of these are called with the lock held.
 
@@ -138,7 +159,8 @@ class ImagePuller:
         with self._changed:
             self._end(pull, error, succeeded=error is None)  # nothing, where a deadline or the last waiter was first
         if pull.begun:
-            logger.info("%s", pull.outcome(), extra=self._about)
+            if pull.error is None:  # else who waits tells of it
+                logger.info("%s", pull.outcome(), extra=self._about)
             self._report(pull, ended=True)
 
     def _pull(self, pull: _Pull) -> None:

@@ -203,6 +203,10 @@ class JobKeeper:
         if self._recovery:
             self._recovery.take_over(self.tracker)
 
+    def pull_ahead(self) -> None:
+        """Begin to pull what the site wants to have there before any job does. Asks no engine before it returns."""
+        self.launchpad.puller.begin(self._settings.pull.ahead)
+
     def close(self) -> None:
         """Let go of the runtime and of the records; jobs go on. Idempotent."""
         with ExitStack() as stack:  # done from the last to the first, each even if one before it raises

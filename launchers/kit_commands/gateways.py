@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from contextlib import closing
 from typing import Any
 
-from flcore.errors import ConfigError, JobLaunchError
+from flcore.errors import ConfigError, JobLaunchError, RuntimeUnavailableError
 
 from ..policy.docker_args import engine_tls
 from ..runtime.docker import DockerRuntime
@@ -36,18 +36,35 @@ class Gateways:
             self._known[key] = self._find(key[0], launcher)
         return self._known[key]
 
+    def ensure(self, launcher: Mapping[str, Any]) -> None:
+        """Have its network be there, whose gateway does not matter. Raises ConfigError.
+
+        Where no engine answers, and no subnet was named, that is left to who starts the parent.
+        """
+        try:
+            self._there(str(launcher.get("network")), launcher)
+        except RuntimeUnavailableError as error:
+            if self._subnet:
+                raise ConfigError(f"--subnet: {error}") from error
+        except JobLaunchError as error:
+            raise ConfigError(str(error)) from error
+
     def _find(self, name: str, launcher: Mapping[str, Any]) -> Network:
-        with closing(_engine(launcher)) as engine:
-            try:
-                found = engine.networks.find(name)
-                if found:
-                    self._check_subnet(found)
-                found = found or self._make(name, engine.networks)
-            except JobLaunchError as error:
-                raise ConfigError(f"{error}; or {_WAY_OUT}") from error
+        try:
+            found = self._there(name, launcher)
+        except JobLaunchError as error:
+            raise ConfigError(f"{error}; or {_WAY_OUT}") from error
         if not found.gateways:
             raise ConfigError(f"the network {name} has no gateway: {_WAY_OUT}")
         return found
+
+    def _there(self, name: str, launcher: Mapping[str, Any]) -> Network:
+        """Return a network, made if it is not there. Raises JobLaunchError, and ConfigError for another subnet."""
+        with closing(_engine(launcher)) as engine:
+            found = engine.networks.find(name)
+            if found:
+                self._check_subnet(found)
+            return found or self._make(name, engine.networks)
 
     def _check_subnet(self, found: Network) -> None:
         if self._subnet and self._subnet not in found.subnets:
@@ -55,7 +72,8 @@ class Gateways:
             raise ConfigError(f"--subnet: {there}: leave --subnet out, or remove the network first")
 
     def _make(self, name: str, engine: DockerNetworks) -> Network:
-        self.made.append(name)
+        if name not in self.made:  # else this is a trial
+            self.made.append(name)
         if self._is_trial:
             return planned(name, self._subnet) if self._subnet else Network(name, (), (f"the-gateway-of-{name}",))
         engine.make(name, self._subnet)

@@ -92,6 +92,7 @@ def _host(args: argparse.Namespace, config: ParentConfig, launcher: Mapping[str,
     if launcher["network"] == HOST_NETWORK:
         return "" if is_of_host(config.listener.host) else LOOPBACK[0]
     if args.in_container or config.layout.starts_in_container:
+        gateways.ensure(launcher)
         return EVERY_ADDRESS[0]
     there = gateways.of(launcher)
     return config.listener.host if _can_be_reached(config.listener.host, there) else there.gateways[0]

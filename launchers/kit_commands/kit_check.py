@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from flcore.config.component_config import ComponentBuilder
-from flcore.errors import ConfigError, JobLaunchError
+from flcore.errors import ConfigError, FLCoreError, JobLaunchError, RuntimeUnavailableError
 from flcore.fl_constant import FLContextKey
 from flcore.fl_context import FLContext
-from flcore.job_launcher_spec import Check
+from flcore.job_launcher_spec import Check, LaunchRequest
+from flcore.submitted_job import SubmittedJob
 from flcore.workspace import Workspace
 
 from ..docker_launcher import DockerJobLauncher
@@ -22,13 +23,15 @@ from ..flare.parent_config import KIT_ARGUMENTS, OURS, KitComponent, ParentConfi
 from ..runtime.docker import DockerRuntime
 from ..runtime.docker_clients import default_address
 from ..runtime.docker_networks import Network
+from .component_findings import component_problems, metrics_findings
 from .host_findings import gpu_findings, key_finding, memory_findings, socket_findings, study_findings
+from .image_findings import DEFAULT_PATH, found_in, image_finding
+from .kit_job import check_can_tell, launch_of
 from .launcher_findings import CLASSES, launcher_findings
 from .listener_findings import listener_findings
-from .parent_python import python_findings, without_nvflare
+from .parent_python import ParentPython, without_nvflare
 from .verdicts import missing, warned
 
-_MANAGER = "launchers.nvflare_resource_manager.FlareResourceManager"
 _CLASSES = {"client": f"{OURS}.ClientKitLauncher", "server": f"{OURS}.ServerKitLauncher"}
 
 
@@ -50,11 +53,11 @@ class KitCheck:
 
     def checks(self) -> Iterator[Check]:
         """Yield what was found. Raises ConfigError at the end, with a line for each thing that is wrong with a file."""
-        config = ParentConfig.read(self.layout)
+        config, parent = ParentConfig.read(self.layout), ParentPython.of(self.layout)
         yield from without_nvflare()
-        yield from python_findings(self.layout)
+        yield from parent.findings()
         yield from launcher_findings(config)
-        problems = [*config.problems, *manager_problems(config)]
+        problems = [*config.problems, *component_problems(config)]
         for component in config.own_launchers[:1]:
             try:
                 launcher = build(component, self.layout.role)
@@ -62,20 +65,31 @@ class KitCheck:
                 problems += str(error).splitlines()
                 yield from self._without_launcher(config, component)
             else:
-                yield from self._with_launcher(config, component, launcher)
+                yield from self._with_launcher(config, component, launcher, parent.nvflare)
+        yield from metrics_findings(config, self.others)
         yield from study_findings(self.layout)
         if problems:
             raise ConfigError("\n".join(problems))
 
+    def launch_of(self, job: SubmittedJob) -> LaunchRequest | FLCoreError | str:
+        """Return what a job would be launched with, why it would be refused, or why it is not launched there.
+
+        Raises ConfigError if that cannot be told.
+        """
+        check_can_tell(self.layout)
+        config = ParentConfig.read(self.layout)
+        if not config.own_launchers:
+            return "jobs are launched by others than flcore"
+        return launch_of(build(config.own_launchers[0], self.layout.role), config, job)
+
     def _with_launcher(
-        self, config: ParentConfig, component: KitComponent, launcher: DockerJobLauncher
+        self, config: ParentConfig, component: KitComponent, launcher: DockerJobLauncher, nvflare: str
     ) -> Iterator[Check]:
+        """Say what is to be said of a launcher; ``nvflare`` is the version that the parent has, if it is known."""
         address = launcher.docker_host or default_address()
         yield from socket_findings(address, self.layout.root)
-        for found in self._asked(launcher):
+        for found in (*self._asked(launcher), *_image_findings(launcher, nvflare)):
             yield Check(f"{component.id}: {found.what}", found.ok, found.detail, found.warning)
-        if launcher.policy.image is None:
-            yield warned(f"{component.id}: image", "'image' names none, so jobs that name none themselves are refused")
         network = _found(launcher)
         yield from listener_findings(config, launcher.network, network, self.others)
         yield key_finding(config, component.args.get("private_key", False))
@@ -106,20 +120,6 @@ def check_of(folder: Path, others: Sequence[Path]) -> KitCheck:
     return KitCheck(KitLayout.of(folder), others)
 
 
-def manager_problems(config: ParentConfig) -> Iterator[str]:
-    """Yield what is wrong with the arguments of this package's resource manager, a line each; it needs NVIDIA FLARE."""
-    for component in config.components:
-        if component.path == _MANAGER and find_spec("nvflare"):
-            from ..nvflare_resource_manager import FlareResourceManager
-
-            try:
-                FlareResourceManager(**component.args)
-            except (TypeError, ValueError) as error:
-                yield from (
-                    f"{component.file}: component {component.id!r}: args: {line}" for line in str(error).split("\n")
-                )
-
-
 def build(component: KitComponent, role: str) -> DockerJobLauncher:
     """Return a kit's launcher; where NVIDIA FLARE is not installed, that of flcore's own sites in its place.
 
@@ -134,8 +134,31 @@ def build(component: KitComponent, role: str) -> DockerJobLauncher:
     return next(launcher for launcher in built if isinstance(launcher, DockerJobLauncher))
 
 
+def _image_findings(launcher: DockerJobLauncher, nvflare: str) -> Iterator[Check]:
+    """Say what the image of jobs that name none has; whether it is there, has been told."""
+    image, python = launcher.policy.image, launcher.python
+    if image is None:
+        yield warned("image", "'image' names none, so jobs that name none themselves are refused")
+        return
+    try:
+        with closing(_engine_of(launcher)) as engine:
+            if engine.find_image(image) is None:
+                return
+            with engine.images.opened(image) as files:
+                path = {"PATH": DEFAULT_PATH, **files.environment, **launcher.env}["PATH"]
+                yield image_finding(image, found_in(files, python, path), python, nvflare)
+    except RuntimeUnavailableError:
+        return  # which has been told
+    except JobLaunchError as error:
+        yield warned("image", f"which NVIDIA FLARE {image} has is not told: {error}")
+
+
 def _found(launcher: DockerJobLauncher) -> Network | None:
     """Return what the engine says of the jobs' network; None if nothing: why, has been told."""
-    with suppress(JobLaunchError), closing(DockerRuntime(launcher.docker_host, tls=launcher.docker_tls)) as engine:
+    with suppress(JobLaunchError), closing(_engine_of(launcher)) as engine:
         return engine.networks.find(launcher.network)
     return None
+
+
+def _engine_of(launcher: DockerJobLauncher) -> DockerRuntime:
+    return DockerRuntime(launcher.docker_host, tls=launcher.docker_tls)

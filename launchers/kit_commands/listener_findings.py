@@ -19,8 +19,7 @@ from .parents import (
     is_listened_on,
     is_of_host,
     is_running,
-    kits_around,
-    named_ports,
+    who_names,
 )
 from .verdicts import missing, warned, well
 
@@ -103,7 +102,7 @@ def _port_findings(config: ParentConfig, others: Sequence[Path]) -> Iterator[Che
     if port is None or layout.starts_in_container:
         return
     way_out = f"flcore nvflare install {layout.root} takes a free one"
-    if who := _who_names(port, layout, others):
+    if who := who_names(port, layout, "its jobs", others):
         told = f"{port} (in {config.listener.where}) is named by {who}, too"
         if config.listener.host in EVERY_ADDRESS:
             yield warned("port", f"{told}: right only where each parent has a container of its own; else {way_out}")
@@ -113,14 +112,6 @@ def _port_findings(config: ParentConfig, others: Sequence[Path]) -> Iterator[Che
         yield missing("port", f"somebody listens on {port} already (in {config.listener.where}): {way_out}")
     else:
         yield well("port", f"{port}")
-
-
-def _who_names(port: int, layout: KitLayout, others: Sequence[Path]) -> str:
-    for kit in [layout, *kits_around(layout.root, others)]:
-        what_for = named_ports(kit).get(port, "")
-        if what_for and (kit is not layout or what_for != "its jobs"):
-            return f"{kit.root}, for {what_for}"
-    return ""
 
 
 def _is_address(host: str) -> bool:

@@ -8,10 +8,11 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from flcore.disk.presence import is_there
 from flcore.extras import how_to_install
@@ -49,17 +50,36 @@ print(json.dumps(told))
 """
 
 
-def python_findings(layout: KitLayout) -> Iterator[Check]:
-    """Say whether the interpreter that the start script starts can run this package's launcher."""
-    if layout.starts_in_container:
-        told = "the parent starts in a container (startup/start_docker.sh): that its image has flcore is not looked at"
-        yield warned(_WHAT, told)
-        return
-    program = shutil.which("python3")
-    if program is None:
-        yield missing(_WHAT, f"there is no python3 in PATH, which {_SCRIPT} starts")
-        return
-    yield from judged(program, _ask(program, layout.local / "custom"), layout)
+@dataclass(frozen=True, slots=True)
+class ParentPython:
+    """The interpreter, as far as it could be asked."""
+
+    layout: KitLayout
+    program: str | None = None
+    """Its path; None if there is none, or the parent starts elsewhere."""
+    told: Mapping[str, Any] = field(default_factory=dict)
+    """What it tells of itself; nothing if it does not work."""
+
+    @classmethod
+    def of(cls, layout: KitLayout) -> Self:
+        """Ask it, which takes a second or two."""
+        program = None if layout.starts_in_container else shutil.which("python3")
+        return cls(layout, program, _ask(program, layout.local / "custom") if program else {})
+
+    @property
+    def nvflare(self) -> str:
+        """The version of its NVIDIA FLARE; empty if it is not known."""
+        return str(self.told.get("nvflare", ""))
+
+    def findings(self) -> Iterator[Check]:
+        """Say whether it can run this package's launcher."""
+        if self.layout.starts_in_container:
+            told = "the parent starts in a container (startup/start_docker.sh): that its image has flcore is not"
+            yield warned(_WHAT, f"{told} looked at")
+        elif self.program is None:
+            yield missing(_WHAT, f"there is no python3 in PATH, which {_SCRIPT} starts")
+        else:
+            yield from judged(self.program, self.told, self.layout)
 
 
 def judged(program: str, told: Mapping[str, Any], layout: KitLayout) -> Iterator[Check]:

@@ -21,6 +21,7 @@ PORTS = range(FIRST_PORT, FIRST_PORT + 898)
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 EVERY_ADDRESS = ("0.0.0.0", "::")  # noqa: S104 - to be told from others
 
+_EXPORTERS = ("flcore.observers.MetricsExporter", "flcore.observers.metrics_exporter.MetricsExporter")
 _APP = b"nvflare.private.fed.app."
 _PARENTS = (_APP + b"client.client_train", _APP + b"server.server_train")
 
@@ -38,11 +39,27 @@ def named_ports(layout: KitLayout) -> dict[int, str]:
     """Return the ports of this host that a kit names: ``port -> what for``."""
     ports: dict[int, str] = {}
     config = ParentConfig.read(layout)
-    if config.listener.port and not layout.starts_in_container:
-        ports[config.listener.port] = "its jobs"
+    if not layout.starts_in_container:
+        ports |= dict.fromkeys(metrics_ports(config), "its metrics")
+        ports |= {config.listener.port: "its jobs"} if config.listener.port else {}
     if layout.role == "server":
         ports |= dict.fromkeys(_server_ports(layout), "its clients")
     return ports
+
+
+def metrics_ports(config: ParentConfig) -> list[int]:
+    """Return the ports at which a kit's components serve its figures."""
+    exporters = [one for one in config.components if one.path in _EXPORTERS]
+    return [port for one in exporters if type(port := one.args.get("port")) is int and port]
+
+
+def who_names(port: int, layout: KitLayout, what_for: str, others: Iterable[Path]) -> str:
+    """Return which kit names a port, and what for; but for a kit's own that is for ``what_for``. Empty if none does."""
+    for kit in [layout, *kits_around(layout.root, others)]:
+        named = named_ports(kit).get(port, "")
+        if named and (kit is not layout or named != what_for):
+            return f"{kit.root}, for {named}"
+    return ""
 
 
 def free_port(layout: KitLayout, taken: Container[int]) -> int:

@@ -10,8 +10,9 @@ from flcore.cli.completion import completed_by
 from flcore.cli.parser import Parser
 
 _SCOPE = """which jobs: by default those of the sites in ./workspace, and of those, root's or your own, whose containers
-Docker's default engine has; with --site only those of that site, wherever its config says that they run. A folder, such
-as an NVIDIA FLARE site's kit, in the place of a job means the jobs of the sites in it only; KIT/JOB means one of these.
+Docker's default engine has; with --site only those of that site, wherever its config says that they run. The engines on
+which these sites say that they have launched jobs are asked, too. A folder, such as an NVIDIA FLARE site's kit, in the
+place of a job means the jobs of the sites in it only; KIT/JOB means one of these.
 """
 _PS = f"""{_SCOPE}
 examples:

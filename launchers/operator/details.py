@@ -30,6 +30,7 @@ from .terminal import Terminal, wrapped
 LINES_SHOWN = 10
 """Lines of output that are shown."""
 _KEY = 12
+_LISTED = ("Env", "HostConfig.Mounts")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -142,9 +143,17 @@ class Report:
 def _settings_of(request: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     for key, value in request.items():
         if isinstance(value, dict):
-            yield from ((f"{key}.{name}", json.dumps(inner, ensure_ascii=False)) for name, inner in value.items())
+            for name, inner in value.items():
+                yield from _lines_of(f"{key}.{name}", inner)
         else:
-            yield key, json.dumps(value, ensure_ascii=False)
+            yield from _lines_of(key, value)
+
+
+def _lines_of(path: str, value: Any) -> Iterator[tuple[str, str]]:
+    """Yield a setting; of a list that is read one by one, each value has a line."""
+    first, *others = value if path in _LISTED and isinstance(value, list) and value else [value]
+    yield path, json.dumps(first, ensure_ascii=False)
+    yield from (("", json.dumps(other, ensure_ascii=False)) for other in others)
 
 
 def _follower(view: JobView) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
@@ -20,6 +21,8 @@ LEAST_OF_A_NOTE = 40
 """Where less is left of a line for the reasons, they have lines of their own."""
 _GAP = "  "
 _INDENT = "    "
+_BEFORE_A_MESSAGE = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} - \S+ - [A-Z]+ - (\[identity=[^\]]*\] - )?")
+"""What stands in a log of NVIDIA FLARE's before what is said: when, by whom, how loudly, and about which run."""
 _STYLE_OF_STATE = {DOCKER_STATE.RUNNING: "going", DOCKER_STATE.CREATED: "dim", LAUNCHING: "dim", LOST: "bad"}
 
 
@@ -123,11 +126,16 @@ def note_of(view: JobView) -> str:
 
 
 def short_note_of(view: JobView) -> str:
-    """Return what a short line has room for: where a job failed, the last that it wrote, which most often says why."""
+    """Return what a short line has room for: where a job failed, the last that it wrote, which most often says why.
+
+    Of a signal it does not, as it came from somebody else.
+    """
     result = view.history.result
     if result and result.ended_by:
         return f"ended by {result.ended_by}"
-    return note_of(view).rpartition(LAST_OUTPUT)[2].rpartition(LINE_BREAK)[2]
+    note = note_of(view)
+    last = _BEFORE_A_MESSAGE.sub("", note.rpartition(LAST_OUTPUT)[2].rpartition(LINE_BREAK)[2])
+    return f"{result.reason}; last: {last}" if result and result.signal and LAST_OUTPUT in note else last
 
 
 def _with_cut_ids(rows: Sequence[Row], width: int) -> list[Row]:

@@ -193,5 +193,7 @@ def _kept(view: JobView, tail: int | None = None, skip: int = 0) -> Iterator[byt
             file.seek(skip if tail is None else seek_last_lines(file, tail))
             yield from chunks_of(file)
     except FileNotFoundError as error:
+        if view.history.result and view.history.result.started_at is None:
+            raise NoOutputError("it has never run, so it has written nothing") from error
         moved = f"; {_MOVED}" if is_there(path.parents[1] / _SERVERS_KIT) else ""
         raise NoOutputError(f"no output of it is kept in {path}{moved}") from error

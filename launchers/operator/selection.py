@@ -78,15 +78,24 @@ def sort(views: Sequence[JobView]) -> list[JobView]:
     return [view for view, _, _ in each]
 
 
-def the_one_job(views: Iterable[JobView], name: str) -> list[JobView]:
-    """Return what there is of one job, at one site or several. Raises NoSuchJobError for none, or several jobs."""
+def the_one_job(views: Iterable[JobView], name: str, *, to_end: bool = False) -> list[JobView]:
+    """Return what there is of one job, at one site or several. Raises NoSuchJobError for none, or several jobs.
+
+    ``to_end``: of several the one is meant that has not ended yet.
+    """
     found = _matching_one(list(views), name)
-    job_ids = list(dict.fromkeys(view.history.job_id for view in found))
+    job_ids = _ids(found)
+    if to_end and len(job_ids) > 1 and len(active := _ids(view for view in found if view.is_active)) == 1:
+        return [view for view in found if view.history.job_id in active]
     if len(job_ids) > 1:
         more = f", and {len(job_ids) - MOST_LISTED} more" if len(job_ids) > MOST_LISTED else ""
         listed = ", ".join(job_ids[:MOST_LISTED])
         raise NoSuchJobError(f"{len(job_ids)} jobs begin with {name!r}: {listed}{more}; give more of the id")
     return found
+
+
+def _ids(views: Iterable[JobView]) -> list[str]:
+    return list(dict.fromkeys(view.history.job_id for view in views))
 
 
 def _matching_one(views: list[JobView], name: str) -> list[JobView]:

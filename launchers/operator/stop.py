@@ -69,7 +69,7 @@ def run(args: argparse.Namespace) -> int:
     """End the job at all sites that are meant; return the exit status."""
     terminal = Terminal()
     with index_of(args, wanted=wanted_for([args.job])) as index:
-        views = looked_for(index, partial(the_one_job, name=args.job))
+        views = looked_for(index, partial(the_one_job, name=args.job, to_end=True))
         try:
             outcomes = stop_all(index, views)
         except KeyboardInterrupt:

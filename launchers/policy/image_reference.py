@@ -28,6 +28,8 @@ _PATTERN = re.compile(rf"[A-Za-z0-9._/:*?\[\]!-]+(@{_DIGEST})?", re.ASCII)
 IMAGE_RULE: Schema = {"type": "string", "pattern": whole(_PATTERN)}
 """What :meth:`ImageRule.parse` takes."""
 
+_GLOB = re.compile(r"[*?\[]")
+
 
 class _Parts(NamedTuple):
     registry: str
@@ -75,6 +77,11 @@ class ImageRule(_Parts):
         """Whether it says nothing at all of where an image comes from."""
         return not self.digest and not any(map(str.isalnum, self.registry + self.path))
 
+    @property
+    def names_one(self) -> bool:
+        """Whether it is about a single image."""
+        return bool(self.tag or self.digest) and not any(map(_GLOB.search, self))
+
     def covers(self, image: ImageName) -> bool:
         """Whether it is about this image, be its digest the right one or not."""
         return (
@@ -86,6 +93,14 @@ class ImageRule(_Parts):
     def _covers_tag_of(self, image: ImageName) -> bool:
         says_what_runs = not image.digest or bool(self.digest)
         return says_what_runs and fnmatchcase(image.tag, self.tag)
+
+
+def named_alone(rules: Iterable[str]) -> tuple[str, ...]:
+    """Return those of a site's rules that name one image: by a tag or a digest, and without globs.
+
+    Raises ValueError for what is no rule.
+    """
+    return tuple(text for text in rules if ImageRule.parse(text).names_one)
 
 
 def allowed_digests(image: ImageName, rules: Iterable[ImageRule]) -> tuple[str, ...] | None:

@@ -1,4 +1,4 @@
-"""The sizes of a runtime's request in words: a config says ``256Mi``, an engine is asked for 268435456. Pure."""
+"""A runtime's request as people read it: a config says ``256Mi``, an engine is asked for 268435456. Pure."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 from flcore.config.sizes import size_to_read
 
+_OF_A_MOUNT = {"Type", "Source", "Target", "ReadOnly"}
 _SIZES = ("Memory", "MemorySwap", "ShmSize")
 _SIZE_OF_A_FOLDER = re.compile(r"(?<![^,])size=([0-9]{1,19})(?![^,])", re.ASCII)
 _BYTES = re.compile(r"[0-9]{1,19}", re.ASCII)
@@ -28,7 +29,17 @@ def _in_words(key: str, value: Any) -> Any:
         return {path: _options_in_words(options) for path, options in value.items()}
     if key == "LogConfig" and isinstance(value, dict) and isinstance(value.get("Config"), dict):
         return {**value, "Config": {name: _log_option(name, option) for name, option in value["Config"].items()}}
+    if key == "Mounts" and isinstance(value, list):
+        return [_mount_in_words(mount) for mount in value]
     return value
+
+
+def _mount_in_words(mount: Any) -> Any:
+    """Return a path of the host, and the job's name for it if that is another."""
+    if not isinstance(mount, dict) or set(mount) != _OF_A_MOUNT or mount["Type"] != "bind":
+        return mount
+    source, target, is_read_only = mount["Source"], mount["Target"], mount["ReadOnly"]
+    return f"{source}{'' if target == source else f' -> {target}'}, {'read-only' if is_read_only else 'writable'}"
 
 
 def _options_in_words(options: Any) -> Any:

@@ -62,6 +62,7 @@ def run_report(args: argparse.Namespace) -> int:
     """Write a report."""
     from ..operator.hints import hinting, no_job_here
     from ..operator.scope import index_of, read_paths
+    from ..operator.terminal import warn
 
     read_paths(args)
     with _needing_extra():
@@ -71,6 +72,8 @@ def run_report(args: argparse.Namespace) -> int:
     with index_of(args) as index:
         with hinting(index):
             findings = Findings.of(index, args.job)
+        for problem in findings.problems:
+            warn(problem)
         if not findings.jobs:
             tell(f"flcore: {visible(no_job_here(index))}")
         detailed = args.details if args.details is not None else max(DETAILED, len(args.job))

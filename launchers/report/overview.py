@@ -24,6 +24,8 @@ _COUNTED = (
     (words.LOST, "lost"),
     (words.ENDED, "ended untold"),
 )
+_WITH_FAILED_RUNS = (words.ACTIVE, words.FAILED, words.LOST)
+"""Verdicts of jobs some of whose runs may have failed: of any other, none has."""
 _ALWAYS_COUNTED = (words.ACTIVE, words.OK, words.FAILED)
 
 
@@ -100,8 +102,8 @@ def _summary_of_one(job: Job, now: float) -> str:
 def _phase_totals(jobs: Sequence[Job], now: float) -> list[PhaseTotal]:
     found: dict[str, list[tuple[float, str]]] = defaultdict(list)
     for job in jobs:
-        for span in job.spans(now):
-            found[span.phase].append((span.seconds, job.job_id))
+        for phase, start, end in job.spans(now):
+            found[phase].append((end - start, job.job_id))
     whole = sum(length for lengths in found.values() for length, _ in lengths) or 1.0
     totals, x = [], 0.0
     for phase in sorted(found, key=_rank):
@@ -130,7 +132,7 @@ def _rank(phase: str) -> int:
 
 def _reasons(jobs: Sequence[Job]) -> list[Reason]:
     found: dict[str, list[str]] = defaultdict(list)
-    for job in jobs:
+    for job in (job for job in jobs if job.verdict.kind in _WITH_FAILED_RUNS):
         for view in job.views:
             verdict = words.verdict(view)
             if verdict.kind in (words.FAILED, words.LOST):

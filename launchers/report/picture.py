@@ -131,7 +131,11 @@ class JobPicture:
     @property
     def by_urgency(self) -> list[RunPicture]:
         """The runs, those that say why the job is as it is first."""
-        return sorted(self.runs, key=lambda run: words.URGENCY.index(run.verdict.kind))
+        return sorted(self.runs, key=lambda run: _urgency(run.verdict.kind))
+
+
+def _urgency(kind: str) -> int:
+    return words.URGENT.index(kind) if kind in words.URGENT else len(words.URGENT)
 
 
 def picture(

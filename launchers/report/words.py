@@ -33,8 +33,8 @@ class Verdict(NamedTuple):
 
 ACTIVE, FAILED, LOST, ENDED, ABORTED, OK = KINDS = ("active", "failed", "lost", "ended", "aborted", "ok")
 """Of a job's runs, that of the job is the first one here."""
-URGENCY = (FAILED, LOST, ENDED, ACTIVE, ABORTED, OK)
-"""Which of a job's runs are to be looked at first."""
+URGENT = (FAILED, LOST, ENDED)
+"""Which of a job's runs are to be looked at first; the others keep their order, however they end."""
 _LOST_REASONS = {
     LOST_STATE: "nobody follows it, and it is nowhere to be found",
     UNKNOWN_STATE: "nobody follows it, and no engine that answers has it",

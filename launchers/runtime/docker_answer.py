@@ -72,12 +72,11 @@ _NOT_REACHED = (
 
 _WANTS_TLS = "HTTP request to an HTTPS server"
 """What an engine behind TLS says to who asks it without."""
+_LOCAL = "unix://"
+_ANOTHER = "or name another by DOCKER_HOST or docker_host"
+_START = f"start it (sudo systemctl start docker), {_ANOTHER}"
 _IS_INCOMPLETE = re.compile("Missing Authority Key Identifier|Missing Subject Key Identifier|not include key usage")
 """What a certificate lacks that is else in order; made as many guides of Docker's have it, it lacks all of these."""
-_QUESTIONS = (
-    (PermissionError, "may this user ask it: is it in the group docker"),
-    (ssl.SSLError, "are docker_tls, or DOCKER_CERT_PATH and its files, right"),
-)
 
 
 # --- a container ---
@@ -300,12 +299,23 @@ def _way_out(error: BaseException, address: str) -> str:
         return f"by 'ssh://' it is asked with: {how_to_install('ssh')}"
     if address.startswith("ssh://"):  # a login, a host's key, a command or an engine may be missing there
         return f"this must answer, and ask nothing: ssh {address} docker version"
-    if isinstance(root, ssl.SSLCertVerificationError) and _IS_INCOMPLETE.search(str(root)):
-        return "from 3.13 on Python takes no such certificate: make it anew, with keyUsage and authorityKeyIdentifier"
     if _WANTS_TLS in str(root):
         return "it is asked by TLS only: set docker_tls, or DOCKER_TLS_VERIFY and DOCKER_CERT_PATH"
-    asked = next((words for kind, words in _QUESTIONS if isinstance(root, kind)), "does it run")
-    return f"{asked}, and is DOCKER_HOST or docker_host right?"
+    if isinstance(root, ssl.SSLError):
+        return _way_out_of_tls(root)
+    if isinstance(root, PermissionError):
+        return f"join the group docker (sudo usermod -aG docker $USER, and log in anew), or be root, {_ANOTHER}"
+    if isinstance(root, socket.gaierror):
+        return f"correct its host's name, {_ANOTHER}"
+    if isinstance(root, ConnectionRefusedError) or (isinstance(root, FileNotFoundError) and address.startswith(_LOCAL)):
+        return _START if address.startswith(_LOCAL) else f"start it there, {_ANOTHER}"
+    return "does it run, and is DOCKER_HOST or docker_host right?"
+
+
+def _way_out_of_tls(error: ssl.SSLError) -> str:
+    if _IS_INCOMPLETE.search(str(error)):
+        return "from 3.13 on Python takes no such certificate: make it anew, with keyUsage and authorityKeyIdentifier"
+    return "are docker_tls, or DOCKER_CERT_PATH and its files, and DOCKER_HOST or docker_host right?"
 
 
 def _root(error: BaseException) -> BaseException:

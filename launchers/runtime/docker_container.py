@@ -6,8 +6,8 @@ import json
 import tarfile
 import time
 from base64 import b64decode, b64encode
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from docker.errors import APIError, NotFound, create_api_error_from_http_exception
@@ -82,22 +82,49 @@ def small_file(api: Any, container_id: str, path: str, most: int) -> bytes | Non
     The engine follows no link that the path ends in, and finds it within the container. An image may have anything
     there: what it is the answer's head says, before anything of it is read.
     """
-    url = f"{api.base_url}/v{api.api_version}/containers/{container_id}/archive"
-    with open_answer(api, url, {"path": path}) as answer:
-        if answer.status_code == _NOT_FOUND:
+    with _archived(api, container_id, path) as answer:
+        if answer is None:
             return b""
-        try:
-            answer.raise_for_status()
-        except HTTPError as error:
-            raise create_api_error_from_http_exception(error) from error
         try:
             return _plain_file(answer, most)
         except (ValueError, tarfile.TarError):  # it is told in a way that nobody knows
             return None
 
 
-def _plain_file(answer: Response, most: int) -> bytes | None:
+def target_of(api: Any, container_id: str, path: str) -> str | None:
+    """Return where a path of a container leads, by all links: itself, if it is none; None if nothing is there."""
+    with _archived(api, container_id, path) as answer:
+        if answer is None:
+            return None
+        try:
+            return str(_told_of(answer).get("linkTarget") or path)
+        except ValueError:
+            return path
+
+
+@contextmanager
+def _archived(api: Any, container_id: str, path: str) -> Iterator[Response | None]:
+    """Yield the answer in which an engine shows what a container has; None if it has nothing there."""
+    url = f"{api.base_url}/v{api.api_version}/containers/{container_id}/archive"
+    with open_answer(api, url, {"path": path}) as answer:
+        if answer.status_code == _NOT_FOUND:
+            yield None
+            return
+        try:
+            answer.raise_for_status()
+        except HTTPError as error:
+            raise create_api_error_from_http_exception(error) from error
+        yield answer
+
+
+def _told_of(answer: Response) -> dict[str, Any]:
+    """Return what an answer's head says of what is there. Raises ValueError."""
     told = json.loads(b64decode(answer.headers.get(_STAT, "") or _NOTHING_TOLD))
+    return told if isinstance(told, dict) else {}
+
+
+def _plain_file(answer: Response, most: int) -> bytes | None:
+    told = _told_of(answer)
     if not 0 <= told.get("size", -1) <= most or told.get("mode", _TYPES) & _TYPES:
         return None
     with tarfile.open(fileobj=answer.raw, mode="r|") as archive:

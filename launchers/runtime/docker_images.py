@@ -1,10 +1,10 @@
-"""The images of an engine: what it says of them, and how one is made, named and tried."""
+"""The images of an engine: what it says of them, how one is made, named and tried, and what is in one."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,6 +14,7 @@ from flcore.errors import FLCoreError, ImageError
 
 from ..container_spec import ContainerSpec
 from .docker_clients import DockerClients
+from .docker_container import remove, small_file, target_of
 from .docker_request import create_request
 
 
@@ -25,6 +26,23 @@ class ImageFacts(NamedTuple):
     environment: Mapping[str, str]
     command: tuple[str, ...]
     """What a container of it runs that is not told what to run."""
+
+
+class ImageFiles:
+    """What is in one image. What an engine refuses is raised as its SDK raises it."""
+
+    def __init__(self, api: Any, container_id: str, environment: Mapping[str, str]) -> None:
+        self._api, self._container_id = api, container_id
+        self.environment = environment
+        """What its containers find in theirs, if nobody says otherwise."""
+
+    def target(self, path: str) -> str | None:
+        """Return where a path leads, by all links: itself, if it is none; None if nothing is there."""
+        return target_of(self._api, self._container_id, path)
+
+    def read(self, path: str, most: int) -> bytes:
+        """Return what a small file says; nothing if there is none, it is a link, or a larger one."""
+        return small_file(self._api, self._container_id, path, most) or b""
 
 
 class DockerImages:
@@ -101,6 +119,19 @@ class DockerImages:
                 return bytes(api.logs(container)).decode(errors="replace")
             finally:
                 api.remove_container(container, force=True)
+
+    @contextmanager
+    def opened(self, name: str) -> Iterator[ImageFiles]:
+        """Show what is in an image, by a container that is never started, and removed again. Raises JobLaunchError."""
+        with self._errors(f"a look into the image {name}", no_image=ImageError):
+            api = self._clients.calls.api
+            facts = as_facts(api.inspect_image(name))
+            asked = {"Image": name, "Cmd": ["true"], "HostConfig": {"NetworkMode": "none"}}
+            container_id = str(api.create_container_from_config(asked)["Id"])
+            try:
+                yield ImageFiles(api, container_id, facts.environment)
+            finally:
+                remove(api, container_id, self._clients.dialect)
 
 
 def as_facts(inspection: Mapping[str, Any]) -> ImageFacts:

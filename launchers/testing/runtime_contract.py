@@ -32,13 +32,16 @@ __all__ = ["RuntimeContract", "RuntimeLab"]
 class RuntimeContract(BasicContract, LifeContract, EndContract, EventContract, OutputContract):
     """The contract. A subclass has :meth:`make_runtime`; or :meth:`make_lab`, if its runtime needs more said."""
 
+    measures = True
+    """Whether ``usage()`` can measure a running container; where not, it must say so by None."""
+
     def make_runtime(self) -> Runtime:
         """Return a new runtime, for one test."""
         raise NotImplementedError(f"{type(self).__name__} needs a method make_runtime(), which returns the runtime")
 
     def make_lab(self) -> RuntimeLab:
-        """Return where the runtime is tried: for one that cannot measure, ``RuntimeLab(runtime, measures=False)``."""
-        return RuntimeLab(self.make_runtime())
+        """Return where the runtime is tried."""
+        return RuntimeLab(self.make_runtime(), measures=self.measures)
 
     @pytest.fixture
     def lab(self) -> Iterator[RuntimeLab]:

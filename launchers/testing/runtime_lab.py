@@ -41,7 +41,9 @@ class RuntimeLab:
         """The runtime itself; ``runtime`` is in front of it, and has no call wait for ever."""
         self._patient = PatientRuntime(runtime)
         self.runtime = cast("Runtime", self._patient)
+        """The same, but that a call which takes for ever fails."""
         self.measures = measures
+        """Whether its usage can be measured."""
         self._names: set[str] = set()
 
     def name(self, name: str) -> str:
@@ -116,7 +118,7 @@ class RuntimeLab:
             lambda: self.runtime.usage(container_id),
             lambda used: used is not None and used.cpu_seconds >= cpu_seconds,
             f"usage() of a busy process must come to {cpu_seconds:g} s of processor time "
-            "(a runtime that cannot measure: RuntimeLab(..., measures=False))",
+            "(if this runtime cannot measure, say 'measures = False' in the test's class)",
         )
         assert used is not None
         return used

@@ -38,7 +38,15 @@ def last_output(runtime: Runtime, container_id: str, secrets: Iterable[str] = ()
         text = text[max(map(len, secrets), default=0) :]
     lines = (harmless(line).strip() for line in text.splitlines())
     # once more, for what had a terminal's sequences in it
-    return hidden(LINE_BREAK.join(line for line in lines if line), secrets)[-LAST_CHARACTERS:]
+    return _end_of(hidden(LINE_BREAK.join(line for line in lines if line), secrets))
+
+
+def _end_of(text: str) -> str:
+    """Return the last whole lines of a text, or the end of its last one."""
+    if len(text) <= LAST_CHARACTERS:
+        return text
+    cut = text[-LAST_CHARACTERS:]
+    return cut.partition(LINE_BREAK)[2] or cut
 
 
 def follow(runtime: Runtime, job: TrackedJob, tail: int | None) -> Iterator[str]:

@@ -9,11 +9,11 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from docker.errors import APIError, NotFound
 
@@ -31,12 +31,15 @@ from .parents import ContainerParent, Parent, ProcessParent, arguments
 from .session import Session, SessionError
 from .topologies import Topology, addresses, network
 
+_T = TypeVar("_T")
+
 MARK = "FLCORE_COMPAT"
 """The variable by which all processes of a federation are known."""
 _UP_TIMEOUT = 90.0
 _LOOK_PAUSE = 0.2
 _KEEP_TIMEOUT = 5.0
-_SETTLE_TIMEOUT = 10.0
+_SETTLE_TIMEOUT = 60.0
+"""Seconds that a job which has ended, or was aborted, may take to leave nothing: on a busy machine, and up to 2.7."""
 _SOCKET = "/run/engine/docker.sock"
 _CODE = "/opt/flcore"
 _RECORDS = ".flcore/jobs/*"
@@ -73,6 +76,7 @@ class Federation:
         user: the user and group that the parents run as; None is our own.
         observers: returns more components for a site's parent, by its name.
         proxied: have the parents talk to the engine through :attr:`proxy`. Implied by ``user``.
+        parent_of: returns the parent of a site, by its name, in place of a process of ours.
         installed: have the kits be set up by ``flcore nvflare install``. For :meth:`Launcher.flcore` without arguments.
     """
 
@@ -84,6 +88,7 @@ class Federation:
     proxied: bool = False
     observers: Callable[[str], Sequence[Mapping[str, Any]]] = lambda _: ()
     installed: bool = False
+    parent_of: Callable[[Federation, str], Parent] | None = None
     folder: Path = field(init=False)
     """All files of it; gone at the end."""
     parents: dict[str, Parent] = field(init=False, default_factory=dict)
@@ -330,7 +335,13 @@ class Federation:
                 os.chown(path, self.user, self.user)
 
     def _parent(self, site: str) -> Parent:
+        if self.parent_of:
+            return self.parent_of(self, site)
         return self._container(site) if self._in_containers else self._process(site)
+
+    def enter(self, context: AbstractContextManager[_T]) -> _T:
+        """Enter a context that lasts as long as the federation, from now on."""
+        return self._stack.enter_context(context)
 
     def _process(self, site: str) -> Parent:
         command = [str(self.flare.python), *arguments(site, self._workspace(site))]

@@ -51,6 +51,7 @@ def test_no_job_connects_to_the_server_whose_kit_has_them_do_so(federation: Fede
 
     assert outcome.is_right, federation.story()
     assert federation.connections() == before != []
+    assert federation.left_over() == []  # a client's process may end some seconds after the job
     outputs = [(federation.folder / site / outcome.job_id / f"{site}.log").read_text() for site in CLIENTS]
     assert not [line for output in outputs for line in output.splitlines() if "external connector" in line]
 

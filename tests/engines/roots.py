@@ -71,7 +71,7 @@ class Root:
     def _unpack(self, path: Path) -> None:
         options = ("APT::Install-Recommends=false", "Acquire::Check-Valid-Until=false")
         apt = [f'--aptopt={name} "{value}"' for name, _, value in (option.partition("=") for option in options)]
-        source = f"deb {_mirror()} {self.suite} main"
+        source = f"deb {mirror()} {self.suite} main"
         packages = f"--include={','.join(self.packages)}"
         _output("mmdebstrap", "--quiet", "--variant=extract", packages, *apt, self.suite, str(path), source)
 
@@ -108,7 +108,7 @@ def _complete(path: Path) -> None:
         (path / "etc" / name).write_text("".join(f"{who}:{first}:{SUB_IDS}\n" for who, first in _FIRST_SUB_ID.items()))
 
 
-def _mirror() -> str:
+def mirror() -> str:
     """Return what this machine has its own packages of Debian from, if it is one."""
     listed = _output("apt-get", "indextargets", "--format", "$(ORIGIN) $(LABEL) $(SITE)", "Created-By: Packages")
     sites = [line.split() for line in listed.splitlines()]

@@ -17,27 +17,35 @@ from .engine import Engine
 
 _UNTIL_WE_DIE = ("setpriv", "--pdeathsig=KILL", "--")
 """Else tests would go on, of an engine that has gone with us."""
-# A folder that only root may look into is opened for this process alone: what is in it keeps its own mode.
-_OPEN = """
+# For a process that has mounts of its own: a folder that only root may look into is opened there; what is in it keeps
+# its own mode.
+OPENS_FOLDERS = """
+open_folders() {
+    local closed inside entry
+    for closed; do
+        inside=$(mktemp -d)
+        mount --rbind "$closed" "$inside"
+        mount -t tmpfs -o mode=755 opened "$closed"
+        for entry in "$inside"/* "$inside"/.[!.]*; do
+            [[ -d $entry && ! -L $entry ]] || continue
+            mkdir "$closed/${entry##*/}"
+            mount --rbind "$entry" "$closed/${entry##*/}"
+        done
+    done
+}
+"""
+_OPEN = (
+    OPENS_FOLDERS
+    + """
 user=$1
 shift
-while [[ $1 != -- ]]; do
-    closed=$1
-    shift
-    inside=$(mktemp -d)
-    mount --rbind "$closed" "$inside"
-    mount -t tmpfs -o mode=755 opened "$closed"
-    for entry in "$inside"/* "$inside"/.[!.]*; do
-        [[ -d $entry && ! -L $entry ]] || continue
-        mkdir "$closed/${entry##*/}"
-        mount --rbind "$entry" "$closed/${entry##*/}"
-    done
-done
+while [[ $1 != -- ]]; do open_folders "$1"; shift; done
 mkdir -p workspace  # of the demo's sites, in this checkout, where this user may make nothing
 mount -t tmpfs -o mode=1777 own workspace
 shift
 exec setpriv --reuid="$user" --regid="$user" --clear-groups "$@"
 """
+)
 
 
 class Visitor:
@@ -104,10 +112,10 @@ def run_as(user: int, *command: str) -> list[str]:
     if user == os.geteuid():
         return list(command)
     unshare = ["unshare", "--mount", "--propagation=private", "--", "bash", "-ec", _OPEN, "bash"]
-    return [*unshare, str(user), *_closed(Path(sys.base_prefix), ROOT), "--", *command]
+    return [*unshare, str(user), *closed_folders(Path(sys.base_prefix), ROOT), "--", *command]
 
 
-def _closed(*paths: Path) -> Sequence[str]:
+def closed_folders(*paths: Path) -> Sequence[str]:
     """Return the outermost folders on the way to these that not everybody may enter."""
     ways = ([*reversed(path.parents), path] for path in paths)
     closed = (next((folder for folder in way if not folder.stat().st_mode & 0o001), None) for way in ways)

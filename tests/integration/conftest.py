@@ -21,6 +21,7 @@ from flcore.testing import EventRecorder
 from launchers.container_spec import LABEL_JOB_ID
 from launchers.docker_launcher import DockerJobHandle, DockerJobLauncher
 from launchers.runtime.engine_traits import as_traits
+from tests.packaging.conftest import built, installed, sources, wheel  # noqa: F401 - fixtures
 
 from .engine_traits import Traits, traits_of
 

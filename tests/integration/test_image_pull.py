@@ -297,6 +297,41 @@ def test_a_launch_that_is_called_back_during_its_pull_leaves_nothing(
     assert lab.left_over() == []
 
 
+# --- ahead ---
+
+
+def test_a_site_that_pulls_ahead_has_its_image_before_any_job(
+    lab: Lab, registry: Registry, image: str, runtime: DockerRuntime
+) -> None:
+    lab.site("true", image=image, pull_policy="if-missing", prepull=True)
+    until(lambda: runtime.find_image(image), TIMEOUT)
+
+
+def test_a_job_that_comes_while_its_image_is_pulled_ahead_shares_the_pull(
+    lab: Lab, registry: Registry, image: str, pool: ThreadPoolExecutor
+) -> None:
+    registry.stall_after = 50_000
+    site = lab.site("/file-0", image=image, pull_policy="if-missing", prepull=True)
+    assert registry.wait_until_sending()
+    launch = pool.submit(lab.launch_at, site)
+    until(lambda: site.load.launching, TIMEOUT)
+    registry.release()
+    assert launch.result(TIMEOUT).wait() is not JobReturnCode.SUCCESS  # its file is no program
+    assert registry.requests["layer"] == 3
+
+
+def test_the_end_of_a_site_calls_back_what_is_pulled_ahead(
+    lab: Lab, registry: Registry, image: str, runtime: DockerRuntime
+) -> None:
+    registry.bytes_per_second = 40_000
+    lab.site("true", image=image, pull_policy="if-missing", prepull=True)
+    assert registry.wait_until_sending()
+    lab.close()
+    assert registry.wait_until_idle(2)
+    assert not runtime.find_image(image)
+    until_no_thread_pulls()
+
+
 # --- errors ---
 
 

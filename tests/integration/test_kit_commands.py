@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import secrets
+import sys
+import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -55,3 +58,43 @@ def test_a_network_is_made_and_followed_when_it_was_made_anew_elsewhere(
     shown = capsys.readouterr().out
     assert f", the gateway of the network {network}" in shown
     assert "10.213.77" not in shown
+
+
+def test_which_nvidia_flare_an_image_has_is_seen_and_nothing_is_left(
+    docker_client: docker.DockerClient, network: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kit, name = make_kit(tmp_path / "site-1"), f"{network}:1"
+    packages = f"/usr/local/lib/python{sys.version_info[0]}.{sys.version_info[1]}/site-packages"
+    source = docker_client.api.create_container("flcore-demo:latest", ["true"])
+    try:
+        docker_client.api.put_archive(source, "/", archive(f"{packages}/nvflare/_version.py", b'"version": "2.9.0"'))
+        docker_client.api.commit(source, network, "1")
+    finally:
+        docker_client.api.remove_container(source)
+    before = containers(docker_client)
+    try:
+        main(["nvflare", "install", str(kit), "--image", name, "--network", network])
+        main(["check", str(kit)])
+        assert f" image: {name} has NVIDIA FLARE 2.9.0" in capsys.readouterr().out
+        main(["nvflare", "install", str(kit), "--image", "flcore-demo:latest"])
+        main(["check", str(kit)])
+        shown = capsys.readouterr().out
+        assert "image: no NVIDIA FLARE is to be seen in flcore-demo:latest, where its /usr/local/bin/python3" in shown
+    finally:
+        docker_client.api.remove_image(name)
+    assert [one for one in containers(docker_client) - before if "flcore-demo" in one] == []
+
+
+def containers(client: docker.DockerClient) -> set[str]:
+    """Return those that were made and never started, by id and image."""
+    listed = client.api.containers(all=True, filters={"status": "created"})
+    return {f"{one['Id']} {one['Image']}" for one in listed if one["Command"] == "true"}
+
+
+def archive(path: str, content: bytes) -> bytes:
+    member = tarfile.TarInfo(path.lstrip("/"))
+    member.size = len(content)
+    with io.BytesIO() as file:
+        with tarfile.open(fileobj=file, mode="w") as tar:
+            tar.addfile(member, io.BytesIO(content))
+        return file.getvalue()

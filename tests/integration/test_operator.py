@@ -236,5 +236,19 @@ def test_no_engine_at_all_is_told_and_is_no_failure(operator: Operator) -> None:
     environment = {**os.environ, "DOCKER_HOST": "unix:///no/such/socket"}
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, len(done.stdout.splitlines())) == (0, 1)
-    assert done.stderr.startswith("flcore: warning: Docker Engine does not answer")
-    assert len(done.stderr.splitlines()) == 1
+    warning, looked = done.stderr.splitlines()
+    assert warning.startswith("flcore: warning: Docker Engine does not answer")
+    assert looked.startswith(
+        f"flcore: no job here: looked in {operator.folder}; asked Docker Engine at unix:///no/such"
+    )
+
+
+def test_a_job_is_found_on_the_engine_that_its_site_has_used_by_who_names_none(operator: Operator) -> None:
+    operator.killed()
+    command = [sys.executable, "-m", "flcore", "ps", "--json", "--workspace", str(operator.folder), operator.job_id]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("DOCKER_")}
+    environment["DOCKER_CONFIG"] = str(operator.folder)  # where no context is
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    [job] = map(json.loads, done.stdout.splitlines())
+    assert (job["state"], job["container"]["listed"]) == ("running", True)

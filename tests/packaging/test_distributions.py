@@ -9,7 +9,7 @@ import pytest
 
 from tests.environments import ROOT
 from tests.kit_folder import make_kit
-from tests.release.checks import PACKAGES, names_in_sdist, names_in_wheel
+from tests.release.checks import DEPLOY, INSTALLED_DEPLOY, PACKAGES, is_of_wheel, names_in_sdist, names_in_wheel
 from tests.release.long_description import FILE
 from tests.release.sources import files_of
 
@@ -41,7 +41,14 @@ def test_the_source_distribution_has_all_that_git_has_and_no_more(sdist: Path) -
 
 
 def test_the_wheel_has_all_files_of_the_packages_and_no_others(wheel: Path) -> None:
-    assert names_in_wheel(wheel) == {name for name in files_of(ROOT) if name.partition("/")[0] in PACKAGES}
+    assert names_in_wheel(wheel) == set(filter(is_of_wheel, files_of(ROOT)))
+
+
+def test_what_is_installed_around_a_site_is_where_the_pages_say(installed: Path) -> None:
+    there, here = installed.parent / INSTALLED_DEPLOY, ROOT / DEPLOY
+    names = {Path(name).name for name in files_of(ROOT) if name.startswith(f"{DEPLOY}/")}
+    assert names == {path.name for path in there.iterdir() if path.is_file()}
+    assert all((there / name).read_bytes() == (here / name).read_bytes() for name in names)
 
 
 def test_what_is_no_python_is_among_the_files() -> None:

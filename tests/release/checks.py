@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import tarfile
 import zipfile
@@ -16,6 +17,8 @@ from tests.environments import ROOT, environment
 from .long_description import FILE
 
 PACKAGES = ("flcore", "launchers")
+DEPLOY, INSTALLED_DEPLOY = "configs/deploy", "share/flcore/deploy"
+"""What is installed around a site, here and in an environment that has the wheel."""
 _TOOLS = ("pip >= 26", "twine == 6.*", "readme-renderer[md]")
 _GENERATED = {"PKG-INFO", FILE}
 _RENDER = "import sys; from readme_renderer.markdown import render; print(render(sys.stdin.read()))"
@@ -24,7 +27,7 @@ _RENDER = "import sys; from readme_renderer.markdown import render; print(render
 def problems(sdist: Path, wheel: Path, sources: list[str]) -> Iterator[str]:
     """Say what is wrong with both, of which the first should have all these files, and the other those of packages."""
     yield from _differences(sdist.name, names_in_sdist(sdist) - _GENERATED, set(sources))
-    yield from _differences(wheel.name, names_in_wheel(wheel), {name for name in sources if _is_of_package(name)})
+    yield from _differences(wheel.name, names_in_wheel(wheel), {name for name in sources if is_of_wheel(name)})
     yield from twine_problems(sdist, wheel)
     yield from (f"{wheel.name}: the description has a dead link to {link}" for link in dead_links(wheel))
 
@@ -37,9 +40,10 @@ def names_in_sdist(sdist: Path) -> set[str]:
 
 
 def names_in_wheel(wheel: Path) -> set[str]:
-    """Name its files, but for the folder of metadata."""
+    """Name its files as they are called here, but for the folder of metadata."""
     with zipfile.ZipFile(wheel) as archive:
-        return {name for name in archive.namelist() if ".dist-info/" not in name}
+        names = {name for name in archive.namelist() if ".dist-info/" not in name}
+    return {re.sub(rf"^flcore-[^/]+\.data/data/{INSTALLED_DEPLOY}/", f"{DEPLOY}/", name) for name in names}
 
 
 def twine_problems(*distributions: Path) -> Iterator[str]:
@@ -82,8 +86,9 @@ class _Links(HTMLParser):
         self.places |= {f"#{value}" for name, value in attrs if name in ("id", "name")}
 
 
-def _is_of_package(name: str) -> bool:
-    return name.partition("/")[0] in PACKAGES
+def is_of_wheel(name: str) -> bool:
+    """Whether a file of this checkout comes with the wheel."""
+    return name.partition("/")[0] in PACKAGES or name.startswith(f"{DEPLOY}/")
 
 
 def _differences(which: str, found: set[str], wanted: set[str]) -> Iterator[str]:

@@ -100,7 +100,9 @@ class Place:
         ]
 
     def run_args(self, job: Path) -> list[str]:
-        sites = [option for site in self._sites for option in ("--site", str(site))]
+        asked = json.loads((job / "meta.json").read_text())["deploy_map"].values()
+        named = [name for names in asked for name in names]
+        sites = [option for site in self._sites if {site.stem, "@ALL"} & {*named} for option in ("--site", str(site))]
         return [*FLCORE, "run", str(job), *sites, "--workspace", str(self.workspace)]
 
     def run(self, job: Path = ROOT / "configs" / "jobs" / "digits") -> subprocess.CompletedProcess[str]:

@@ -48,6 +48,17 @@ def test_it_can_be_read_by_keyboard(look: Look, finished: Place) -> None:
     expect(page.locator("section.job details[open] table").first).to_be_visible()
 
 
+def test_on_paper_outputs_are_unfolded_and_nothing_is_there_to_be_clicked(look: Look, finished: Place) -> None:
+    page = look(finished.report(), color_scheme="dark").page
+    page.emulate_media(media="print")
+
+    for log in page.locator("pre.log").all():
+        expect(log).to_be_visible()
+    expect(page.locator("nav.states")).to_be_hidden()
+    expect(page.locator("summary", has_text="Values").first).to_be_hidden()
+    assert page.evaluate("getComputedStyle(document.documentElement).colorScheme") == "light"
+
+
 def test_hostile_texts_do_nothing(look: Look, tmp_path: Path) -> None:
     (tmp_path / "job-1").mkdir()
     (tmp_path / "job-1" / "site-1.log").write_text(HOSTILE + "\nlast line")

@@ -96,6 +96,8 @@ function order(ids) {
 function take(event) {
   const update = JSON.parse(event.data);
   const focused = document.activeElement;
+  const held = whatIsReadOn(focused);
+  const top = held && held.getBoundingClientRect().top;
   seen = event.lastEventId;
   for (const change of update.changed) {
     const element = section(change);
@@ -106,7 +108,23 @@ function take(event) {
   order(update.order);
   head(update.about);
   focusAgain(focused);
+  if (held && held.isConnected) window.scrollBy({ top: held.getBoundingClientRect().top - top, behavior: "instant" });
   say(announcement, document.querySelector(".summary").textContent);
+}
+
+// What is to stay where it is in the window: what has the focus; else what begins in the window, or fills it, first of
+// all the smallest. At the top of the page, nothing is.
+function whatIsReadOn(focused) {
+  if (window.scrollY === 0) return null;
+  const isInside = (top, bottom) => bottom > 0 && top < window.innerHeight;
+  const placed = [...main.querySelectorAll("[id]")].map((each) => [each, each.getBoundingClientRect()]);
+  const shown = placed.filter(([, { top, bottom }]) => isInside(top, bottom));
+  if (focused && shown.some(([each]) => each.contains(focused))) {
+    const { top, bottom } = focused.getBoundingClientRect();
+    if (isInside(top, bottom)) return focused;
+  }
+  const [found] = shown.find(([, { top }]) => top >= 0) || shown.at(-1) || [null];
+  return found;
 }
 
 function head(parts) {
@@ -120,9 +138,11 @@ function head(parts) {
   document.getElementById("about").replaceChildren(shown.content);
 }
 
-// A job that has ended stands in another table: who was at its link is at it there.
+// What was moved has lost its focus. A job that has ended stands in another table: who was at its link is at it there.
 function focusAgain(focused) {
-  if (!focused || focused.isConnected || !focused.hasAttribute("href")) return;
+  if (!focused || focused === document.activeElement) return;
+  if (focused.isConnected) focused.focus({ preventScroll: true });
+  if (focused.isConnected || !focused.hasAttribute("href")) return;
   const twin = main.querySelector(".jobs a[href=" + CSS.escape(focused.getAttribute("href")) + "]");
   if (twin) twin.focus({ preventScroll: true });
 }

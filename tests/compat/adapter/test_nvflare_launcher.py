@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from queue import SimpleQueue
 from types import SimpleNamespace
 from typing import Any
 
@@ -28,6 +29,7 @@ from nvflare.private.fed.utils.fed_utils import get_job_launcher, get_return_cod
 from nvflare.utils.job_launcher_utils import get_client_job_args
 
 from flcore.errors import JobLaunchError, JobRejectedError
+from flcore.event_type import EventType as OurEventType
 from flcore.fl_constant import FLContextKey as OurContextKey
 from flcore.job_launcher_spec import JobResult, JobReturnCode, JobStateChange
 from launchers import nvflare_launcher
@@ -66,6 +68,18 @@ class Recorder(FLComponent):  # type: ignore[misc]  # its base is of a package w
             self.jobs.append(fl_ctx.get_job_id())
         if event_type == "_job_recovered":
             self.recovered[fl_ctx.get_job_id()] = fl_ctx.get_prop(OurContextKey.JOB_HANDLE)
+
+
+class Heard(FLComponent):  # type: ignore[misc]  # its base is of a package without types
+    """A component of NVIDIA FLARE's that hears of pulls."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.progress = SimpleQueue[Any]()
+
+    def handle_event(self, event_type: str, fl_ctx: Any) -> None:
+        if event_type == OurEventType.IMAGE_PULL_PROGRESS:
+            self.progress.put(fl_ctx.get_prop(OurContextKey.IMAGE_PULL_PROGRESS))
 
 
 class JobManager:
@@ -656,6 +670,17 @@ def test_what_its_parent_refuses_another_job_is_not_this_ones_trouble(parent: Pa
     parent.runtime.exit(parent.container, 0)
     job.wait()
     assert job.poll() == 0
+
+
+def test_a_parent_has_its_image_before_any_job_where_the_kit_says_so(tmp_path: Path) -> None:
+    parent = Parent(tmp_path, pull_policy="if-missing", prepull=True)
+    parent.runtime.images, parent.runtime.registry = set(), {"job:1"}
+    heard = Heard()
+    parent.others.append(heard)
+    parent.fire_event(EventType.SYSTEM_START, parent.context())
+    assert heard.progress.get(timeout=TIMEOUT).image == "job:1"
+    assert parent.runtime.images == {"job:1"}
+    parent.close()
 
 
 def test_a_parent_that_has_ended_hears_no_more_of_its_log(parent: Parent) -> None:

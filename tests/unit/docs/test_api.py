@@ -94,3 +94,21 @@ def test_what_a_config_may_call_by_a_short_name_is_in_the_reference() -> None:
     named = {home(entry.partition(" = ")[2].replace(":", ".")) for entry in entries if entry}
     assert len(named) >= 7
     assert sorted(named - set(documented())) == []
+
+
+def test_each_argument_of_a_public_class_is_described() -> None:
+    """But for an error's message."""
+    unsaid = [f"{name}: {argument}" for name in documented() for argument in undescribed(name)]
+    assert [each for each in unsaid if not each.endswith(": message")] == []
+
+
+def undescribed(name: str) -> Iterator[str]:
+    """Yield the arguments of a class's own constructor of which neither its docstring nor the class's speaks."""
+    module, _, own = name.rpartition(".")
+    for node in body(module):
+        if isinstance(node, ast.ClassDef) and node.name == own:
+            for method in node.body:
+                if isinstance(method, ast.FunctionDef) and method.name == "__init__":
+                    said = f"{ast.get_docstring(node)} {ast.get_docstring(method)}"
+                    arguments = [each.arg for each in (*method.args.args[1:], *method.args.kwonlyargs)]
+                    yield from (each for each in arguments if not re.search(rf"\b{each}\b", said))

@@ -14,10 +14,11 @@ from flcore import FLComponent, Site
 from flcore.config.arguments import arguments_of
 from flcore.config.component_config import ComponentBuilder, registered_components
 from flcore.errors import ConfigError
-from flcore.site_config import SiteConfig
+from flcore.site_config import KEYS, SiteConfig
 from flcore.site_schema import classes_of, site_schema
 from launchers.docker_launcher import ClientDockerJobLauncher, DockerJobLauncher
 from tests.environments import ROOT
+from tests.pages import BLOCKS
 from tests.site_schemas import argument_validator, validator_for, wrong_in
 
 from .test_broken_configs import SITE_CONFIGS
@@ -82,29 +83,32 @@ def test_each_reason_is_of_a_broken_config() -> None:
 # --- no good config is refused ---
 
 
-def pages() -> list[tuple[str, str]]:
-    """Return the JSON of README and docs, each with the page's name."""
-    found = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-    blocks = [
-        (path.name, text)
-        for path in found
-        for text in re.findall(r"^```json.*?\n(.*?)^```", path.read_text(), re.M | re.S)
-    ]
-    return [(name, text) for name, text in blocks if name != "nvflare.md"]  # whose files are kits'
-
-
-def as_config(text: str) -> Any:
-    """Return the config of a page: all of it, or some of a site's keys, or the arguments of a launcher."""
+def parts(text: str) -> Any:
+    """Return what a page shows: all of a file, or some of its keys."""
     try:
-        given = json.loads(text)
+        return json.loads(text)
     except ValueError:
-        given = json.loads(f"{{{text}}}")
+        return json.loads(f"{{{text}}}")
+
+
+def as_config(given: Any) -> Any:
+    """Return the config of a page: all of it, or some of a site's keys, a component, or the arguments of a launcher."""
     if "components" in given and "site" in given:
         return given
     launcher = {"id": "launcher", "path": "launchers.docker_launcher.ClientDockerJobLauncher"}
+    if "id" in given:
+        return {"site": "site-1", "components": [launcher, given]}
     if "args" in given:
         return {"site": "site-1", "components": [launcher | given]}
     return {"site": "site-1", "components": [launcher]} | given
+
+
+ON_PAGES = [
+    (block.page, given)
+    for block in BLOCKS
+    if block.language == "json" and block.page != "nvflare"  # whose files are kits'
+    if (given := parts(block.text)).keys() & {"id", "args", *KEYS}
+]
 
 
 SITE_FILES = [path for path in sorted((ROOT / "configs").rglob("*.json")) if '"components"' in path.read_text()]
@@ -115,14 +119,14 @@ def test_the_configs_of_the_project_are_good(path: Path) -> None:
     assert wrong_in(json.loads(path.read_text())) == []
 
 
-@pytest.mark.parametrize(("page", "text"), pages())
-def test_the_configs_of_the_pages_are_good(page: str, text: str) -> None:
-    assert wrong_in(as_config(text)) == []
+@pytest.mark.parametrize(("page", "given"), ON_PAGES)
+def test_the_configs_of_the_pages_are_good(page: str, given: Any) -> None:
+    assert wrong_in(as_config(given)) == []
 
 
 def test_there_are_configs_to_be_good() -> None:
     assert len(SITE_FILES) >= 6
-    assert len(pages()) >= 5
+    assert len(ON_PAGES) >= 5
 
 
 def site_of(*components: Any, **more: Any) -> dict[str, Any]:
@@ -216,6 +220,7 @@ TOLD_ONLY_BY_THE_RULE = (
     r"make the same variable",
     r"is insecure",
     r"(must be no more than|no more than the .* of 'gpu_ids'|no job can write to|names a device twice)",
+    r"prepull: 'pull_policy' is 'never'|prepull: neither 'image' nor 'images'",
     r"docker_tls needs a docker_host|'user_range'|'user_lease_dir'",
     r"memory: must be at least 6Mi",
     r"must be a whole number.* got 1e\+300",  # to JSON it is one
@@ -336,11 +341,12 @@ def test_a_default_is_told() -> None:
 
 def test_classes_beside_a_config_are_found_and_others_are_told(tmp_path: Path) -> None:
     file = tmp_path / "site-1.json"
-    (tmp_path / "beside_a_config.py").write_text("class It:\n    pass\n")
-    configs = [{"id": "a", "path": "beside_a_config.It"}, {"id": "b", "path": "nowhere.It"}, launcher()]
+    (tmp_path / "beside_a_config.py").write_text("class It:\n    pass\n\n\nIt2 = type('It2', (), {})\n")
+    within = {"path": "no class, but an argument of that name", "more": [{"path": "beside_a_config.It2"}]}
+    configs = [{"id": "a", "path": "beside_a_config.It", "args": within}, {"id": "b", "path": "nowhere.It"}, launcher()]
     file.write_text(json.dumps(site_of(*configs)))
     named, wrong = classes_of([file])
-    assert [*named] == ["beside_a_config.It"]
+    assert [*named] == ["beside_a_config.It", "beside_a_config.It2"]
     assert [line.partition(": No module")[0] for line in wrong] == [
         f"{file}: components[1]: path: cannot import nowhere"
     ]

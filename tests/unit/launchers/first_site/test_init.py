@@ -62,6 +62,14 @@ def test_what_it_finds_is_told(able: SmallEngine, tmp_path: Path, capsys: pytest
     ]
 
 
+def test_of_an_engine_that_is_asked_over_a_network_it_says_what_has_to_be_there(
+    able: SmallEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("launchers.first_site.surroundings.default_address", lambda: "ssh://user@engine.example.com")
+    main(["init", str(tmp_path / "site")])
+    assert f"if that engine is on another host, {tmp_path}/site must be there, too" in capsys.readouterr().out
+
+
 def test_gpus_that_are_found_are_named(able: SmallEngine, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     gpu = "GPU-8932f937-d72c-4106-c12f-20bd9faed9f6"
     able.answers["GET /info"] = (200, {"DiscoveredDevices": [{"ID": f"nvidia.com/gpu={gpu}"}]})
@@ -120,7 +128,7 @@ def test_without_an_engine_jobs_run_as_processes(
     assert launcher(tmp_path / "site")["name"] == "ClientProcessJobLauncher"
     told = capsys.readouterr().out
     assert f"{address} does not answer" in told
-    assert "does it run" in told
+    assert "start it there, or name another by DOCKER_HOST" in told
     assert "remove site-1.json and call flcore init again" in told
 
 

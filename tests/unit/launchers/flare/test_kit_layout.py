@@ -75,3 +75,19 @@ def test_an_administrators_kit_is_told_to_run_no_jobs(tmp_path: Path) -> None:
     write(tmp_path / "startup/fed_admin.json", {})
     with pytest.raises(ConfigError, match="is an administrator's kit, which runs no jobs; name a client's or a server"):
         KitLayout.of(tmp_path)
+
+
+def test_a_folder_that_is_not_there_is_told(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"prod_00/site-1: there is no such folder"):
+        KitLayout.of(tmp_path / "prod_00/site-1")
+
+
+def test_of_a_folder_of_kits_those_are_told_that_run_jobs(tmp_path: Path) -> None:
+    for name, role in {"site-1": "client", "server1": "server"}.items():
+        make_kit(tmp_path / name, role)
+    write(tmp_path / "admin/startup/fed_admin.json", {})
+    with pytest.raises(ConfigError) as raised:
+        KitLayout.of(tmp_path)
+    assert str(raised.value) == (
+        f"{tmp_path}: is no kit, but has some in it: name {tmp_path}/server1, {tmp_path}/site-1"
+    )

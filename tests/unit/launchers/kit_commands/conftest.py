@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from tests.kit_folder import give_network, write
+from tests.shown_files import show_nvflare
 from tests.small_engine import SmallEngine, small_engine
 
 ABLE = {
@@ -26,11 +27,12 @@ ABLE = {
 
 @pytest.fixture
 def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SmallEngine]:
-    """The engine that Docker's own command would ask; it has the network ``flare``."""
+    """The engine that Docker's own command would ask; it has the network ``flare``, and the image ``job:1``."""
     (tmp_path / "engine").mkdir()
     with small_engine(tmp_path / "engine") as engine:
         monkeypatch.setenv("DOCKER_HOST", engine.address)
         give_network(engine)
+        show_nvflare(engine, "2.9.0")
         yield engine
 
 

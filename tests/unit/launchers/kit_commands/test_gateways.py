@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+from pathlib import Path
+
 import pytest
 
 from flcore.errors import ConfigError
@@ -57,3 +60,30 @@ def test_a_network_that_is_there_in_another_subnet_is_told(engine: SmallEngine) 
 def test_files_for_tls_that_are_none_are_told(engine: SmallEngine) -> None:
     with pytest.raises(ConfigError, match="docker_tls"):
         Gateways(None, is_trial=False).of({"network": "flare", "docker_tls": {"ca": "ca.pem"}})
+
+
+def test_of_a_network_whose_gateway_does_not_matter_only_that_it_is_there_counts(engine: SmallEngine) -> None:
+    give_network(engine, "new", "")
+    engine.answers["POST /networks/create"] = (201, {"Id": "1", "Warning": ""})
+    gateways = Gateways("10.9.8.0/24", is_trial=False)
+    gateways.ensure({"network": "new"})
+    assert gateways.made == ["new"]
+    assert asked(engine, "POST /networks/create") == 1
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning")  # what does not connect, the SDK leaves to the collector
+def test_it_is_left_to_others_where_no_engine_answers_and_no_subnet_was_named(tmp_path: Path) -> None:
+    launcher = {"network": "new", "docker_host": f"unix://{tmp_path}/nobody"}
+    Gateways(None, is_trial=False).ensure(launcher)
+    with pytest.raises(ConfigError, match=r"--subnet: Docker Engine .*does not answer"):
+        Gateways("10.9.8.0/24", is_trial=False).ensure(launcher)
+    gc.collect()
+
+
+def test_a_trial_tells_of_it_once(engine: SmallEngine) -> None:
+    give_network(engine, "new", "")
+    gateways = Gateways(None, is_trial=True)
+    for _ in range(2):
+        gateways.ensure({"network": "new"})
+    assert gateways.made == ["new"]
+    assert asked(engine, "POST") == 0

@@ -22,6 +22,7 @@ import pytest
 from flcore.cli import main
 from tests.another_user import as_another
 from tests.kit_folder import PROCESS_LAUNCHER, give_network, make_kit, write
+from tests.shown_files import show_nvflare
 from tests.small_engine import SmallEngine
 
 pytestmark = pytest.mark.usefixtures("engine", "parent_python")
@@ -48,7 +49,7 @@ class Kit:
     def write(self, name: str, content: Any) -> None:
         write(self.root / "local" / name, content)
 
-    def add(self, name: str, **component: Any) -> None:
+    def add(self, name: str, /, **component: Any) -> None:
         """List one more component in a file."""
         config = self.read(name)
         config["components"].append(component)
@@ -90,6 +91,7 @@ def test_a_kit_that_is_as_it_should_be(kit: Kit, capsys: pytest.CaptureFixture[s
         "docker_launcher: engine: Docker Engine x, API 1.41",
         "docker_launcher: network: flare",
         "docker_launcher: image: job:1",
+        "docker_launcher: image: job:1 has NVIDIA FLARE 2.9.0",
         "comm_config.json: local/comm_config.json has jobs find their parent at 127.30.0.1, the gateway of the "
         "network flare",
         f"port: {kit.port}",
@@ -107,6 +109,11 @@ def open_folder() -> Iterator[Path]:
 
 
 # --- set-ups that are broken, each with the line that is said of it ---
+
+
+def metrics(port: int) -> dict[str, Any]:
+    return {"id": "metrics", "path": "flcore.observers.MetricsExporter", "args": {"port": port}}
+
 
 Break = Callable[[Kit, SmallEngine], Any]
 MISSING = {
@@ -164,6 +171,15 @@ MISSING = {
         lambda _, engine: engine.answers.update({"GET /images/job:1/json": (404, {"message": "No such image: job:1"})}),
         "docker_launcher: image: job:1 is not there; make it with: docker pull job:1",
     ),
+    "the image has another NVIDIA FLARE": (
+        lambda _, engine: show_nvflare(engine, "2.8.3"),
+        "docker_launcher: image: job:1 has NVIDIA FLARE 2.8.3, and the parent 2.9.0, whose jobs are called otherwise; "
+        "build it with nvflare==2.9.0",
+    ),
+    "the image has no Python": (
+        lambda _, engine: engine.answers.pop("GET /containers/0123/archive?/usr/local/bin/python3"),
+        "docker_launcher: image: job:1 has no python3 in its PATH, by which jobs are started: name it by 'python'",
+    ),
     "the network is not there": (
         lambda _, engine: give_network(engine, subnet=""),
         "docker_launcher: network: flare is not there; make it with: docker network create flare",
@@ -202,6 +218,16 @@ MISSING = {
 }
 
 
+MISSING["two kits have one port for their metrics"] = (
+    lambda kit, _: [one.add(OWN_FILE, **metrics(9400)) for one in (kit, Kit(kit.root.parent / "site-2"))],
+    "metrics: 9400 is named by KITS/site-2, for its metrics, too: give each a 'port' of its own",
+)
+MISSING["metrics have the port of the jobs"] = (
+    lambda kit, _: kit.add(OWN_FILE, **metrics(kit.port)),
+    "metrics: PORT is named by KIT, for its jobs, too: give each a 'port' of its own",
+)
+
+
 def start_in_container(kit: Kit, network: str) -> None:
     (kit.root / "startup/start.sh").unlink()
     write(kit.root / "startup/start_docker.sh", f"#!/usr/bin/env bash\nNETWORK_NAME={network}\n")
@@ -225,6 +251,22 @@ def test_a_broken_set_up_is_told_with_the_way_out(
     assert f"  MISSING  {line}" in capsys.readouterr().out.splitlines()
 
 
+AUDIT = """
+from flcore import FLComponent
+
+
+class Audit(FLComponent):
+    def __init__(self, path):
+        super().__init__()
+"""
+
+
+def write_audit(kit: Kit, **args: Any) -> None:
+    """Have a kit have a component of its own, whose code is in the folder for that."""
+    write(kit.root / "local/custom/kit_audit.py", AUDIT)
+    kit.add(OWN_FILE, id="audit", path="kit_audit.Audit", args=args)
+
+
 WRONG = {
     "an argument is misspelt": (
         lambda kit, _: kit.change(args={"imgae": "job:1", "network": "flare"}),
@@ -233,6 +275,37 @@ WRONG = {
     "a value is insecure and not allowed": (
         lambda kit, _: kit.change(args={"image": "job:1", "network": "host"}),
         "local/flcore__p_resources.json: component 'docker_launcher': args: ClientDockerJobLauncher: network",
+    ),
+    "an observer's class is misspelt": (
+        lambda kit, _: kit.add(OWN_FILE, id="usage", path="flcore.observers.ResourceMoniter"),
+        "local/flcore__p_resources.json: component 'usage': path: the module flcore.observers has no ResourceMoniter; "
+        "did you mean 'ResourceMonitor'?",
+    ),
+    "an observer's argument is misspelt": (
+        lambda kit, _: kit.add(OWN_FILE, id="m", path="flcore.observers.MetricsExporter", args={"prot": 9400}),
+        "local/flcore__p_resources.json: component 'm': args: unknown key 'prot'; did you mean 'port'?",
+    ),
+    "an observer's argument is missing": (
+        lambda kit, _: kit.add(OWN_FILE, id="m", path="flcore.observers.MetricsExporter"),
+        "local/flcore__p_resources.json: component 'm': args: MetricsExporter: missing a required argument: 'port'",
+    ),
+    "an observer's argument is no good": (
+        lambda kit, _: kit.add(RESOURCES, id="m", path="flcore.observers.MetricsExporter", args={"port": "9400"}),
+        "local/resources.json: component 'm': args: MetricsExporter: port must be a number from 0 to 65535, got '9400'",
+    ),
+    "an observer is named as in flcore's own sites": (
+        lambda kit, _: kit.add(OWN_FILE, id="usage", name="ResourceMonitor"),
+        "local/flcore__p_resources.json: component 'usage': name: NVIDIA FLARE knows no 'ResourceMonitor'; say 'path': "
+        "'flcore.observers.resource_monitor.ResourceMonitor'",
+    ),
+    "a folder is named as in flcore's own sites": (
+        lambda kit, _: write_audit(kit, path="${CONFIG_DIR}/audit.log"),
+        "local/flcore__p_resources.json: component 'audit': args.path: NVIDIA FLARE knows no ${CONFIG_DIR}; write the "
+        "folder itself, as KIT/local",
+    ),
+    "an argument of a component of the site's own is misspelt": (
+        lambda kit, _: write_audit(kit, paht="audit.log"),
+        "local/flcore__p_resources.json: component 'audit': args: unknown key 'paht'; did you mean 'path'?",
     ),
     "a file is no JSON": (
         lambda kit, _: kit.write(RESOURCES, '{"components": [\n  ,]}'),
@@ -252,7 +325,7 @@ def test_what_is_wrong_with_a_file_is_told_as_an_error_when_all_else_was_looked_
     break_it(kit, engine)
     assert check(kit) == 2
     shown, errors = capsys.readouterr()
-    assert errors.startswith(f"flcore: error: {kit.root}/{line}")
+    assert errors.startswith(f"flcore: error: {kit.root}/{line.replace('KIT', str(kit.root))}")
     assert "  ok       python: " in shown
     assert "MISSING" not in shown
 
@@ -316,6 +389,21 @@ WARNED = {
         "resource_manager: NVIDIA FLARE's own in local/resources.json has 'num_of_gpus': 2: jobs that ask for GPUs are "
         "scheduled here and refused, for the launcher has no 'gpu_ids'; flcore nvflare install KIT puts flcore's in "
         "its place",
+    ),
+    "an image with almost the same NVIDIA FLARE": (
+        lambda _, engine: show_nvflare(engine, "2.9.1"),
+        "docker_launcher: image: job:1 has NVIDIA FLARE 2.9.1, and the parent 2.9.0; build it with nvflare==2.9.0",
+    ),
+    "an image in which no NVIDIA FLARE is seen": (
+        lambda _, engine: show_nvflare(engine, ""),
+        "docker_launcher: image: no NVIDIA FLARE is to be seen in job:1, where its /usr/local/bin/python3 looks "
+        "(/usr/local/lib/python3.12/site-packages), so that its jobs may not start; build it with "
+        "nvflare==2.9.0",
+    ),
+    "an engine that shows no image": (
+        lambda _, engine: engine.answers.update({"POST /containers/create": (403, {"message": "not for you"})}),
+        "docker_launcher: image: which NVIDIA FLARE job:1 has is not told: a look into the image job:1: the engine "
+        "says: not for you",
     ),
     "a study": (
         hide_study,
@@ -495,6 +583,20 @@ def test_a_folder_that_is_no_kit_is_told(tmp_path: Path, capsys: pytest.CaptureF
     assert f"flcore: error: {tmp_path}: is no kit of NVIDIA FLARE: it needs a folder local" in capsys.readouterr().err
 
 
-def test_a_job_is_described_for_sites_of_flcores_own_only(kit: Kit, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["check", str(kit.root), "--job", "job"]) == 2
-    assert f"flcore: error: --job: is for sites' configs, and {kit.root} is a folder" in capsys.readouterr().err
+def test_what_a_job_would_get_is_told_where_nvidia_flare_is(
+    kit: Kit, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write(tmp_path / "job/meta.json", {"name": "one", "deploy_map": {"app": ["@ALL"]}})
+    (tmp_path / "job/app").mkdir()
+    assert main(["check", str(kit.root), "--job", str(tmp_path / "job")]) == 2
+    errors = capsys.readouterr().err
+    assert errors.startswith(f"flcore: error: {kit.root}: --job: NVIDIA FLARE says how a kit's jobs are started: ")
+    assert ": call the flcore of the site's environment, or: " in errors
+
+
+def test_of_the_look_into_an_image_nothing_is_left(kit: Kit, engine: SmallEngine) -> None:
+    engine.asked.clear()
+    assert check(kit) == 0
+    asked = [request.partition(" ")[2] for request in engine.asked if "/containers/" in request]
+    assert (asked[0], asked[-1]) == ("POST /containers/create", "DELETE /containers/0123")
+    assert "POST /containers/0123/start" not in asked

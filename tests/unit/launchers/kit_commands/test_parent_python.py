@@ -10,7 +10,7 @@ import pytest
 
 from flcore.extras import how_to_install
 from launchers.flare.kit_layout import KitLayout
-from launchers.kit_commands.parent_python import python_findings
+from launchers.kit_commands.parent_python import ParentPython
 from tests.kit_folder import make_kit, write
 
 Tell = Callable[..., Path]
@@ -23,7 +23,7 @@ def layout(tmp_path: Path) -> KitLayout:
 
 def said(layout: KitLayout) -> list[str]:
     words = {(True, False): "ok", (True, True): "warning", (False, False): "MISSING"}
-    return [f"{words[found.ok, found.warning]} {found.detail}" for found in python_findings(layout)]
+    return [f"{words[found.ok, found.warning]} {found.detail}" for found in ParentPython.of(layout).findings()]
 
 
 @pytest.mark.parametrize(

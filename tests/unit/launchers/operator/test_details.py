@@ -60,3 +60,13 @@ def test_inspect_tells_sizes_as_a_config_says_them_and_json_in_bytes(
     assert re.search(r'HostConfig\.Memory +"256Mi"$', lab.flcore("inspect", "job-1").out, re.MULTILINE)
     [job] = lab.flcore("inspect", "job-1", "--json").objects
     assert job["request"]["HostConfig"]["Memory"] == 256 << 20
+
+
+def test_inspect_has_a_line_for_each_variable_and_each_path_of_the_host(
+    lab: OperatorLab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lab.runtime, "describe", create_request)
+    lab.launch(lab.site(env={"A": "b"}))
+    out = lab.flcore("inspect", "job-1").out
+    assert re.search(r'^  {3,}"A=b"$|^  Env +"A=b"$', out, re.MULTILINE)
+    assert re.search(r'^  HostConfig\.Mounts +"/\S+job-1( -> \S+)?, writable"$', out, re.MULTILINE)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 
 import pytest
 
@@ -38,6 +39,19 @@ def test_the_reason_of_a_failure_is_the_last_that_it_wrote() -> None:
     view = view_of("job-1", error="exit code 3; its last output: loading | ValueError: no such column")
     out = Terminal(io.StringIO())
     assert table_lines([view], out, 2000)[1].endswith("  ValueError: no such column")
+
+
+def test_what_stands_before_a_message_of_nvidia_flare_s_is_left_out() -> None:
+    before = "2026-11-29 17:24:47,743 - ClientAPIExecutor - ERROR - [identity=site-2, run=8e2ab134, task_name=train] - "
+    view = view_of("job-1", error=f"exit code 3; its last output: loading | {before}no data of today - none")
+    assert table_lines([view], Terminal(io.StringIO()), 2000)[1].endswith("  no data of today - none")
+
+
+def test_a_signal_is_told_before_what_a_job_wrote_last_and_could_not_know() -> None:
+    view = view_of("job-1", error="exit code 137 (signal 9); its last output: loading | round 3")
+    assert view.history.result
+    view.history.result = replace(view.history.result, exit_code=137, signal=9)
+    assert table_lines([view], Terminal(io.StringIO()), 2000)[1].endswith("  exit code 137 (signal 9); last: round 3")
 
 
 def test_where_there_is_no_terminal_nothing_is_cut() -> None:

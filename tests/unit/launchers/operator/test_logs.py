@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from flcore.errors import JobRejectedError
 from launchers.operator import logs
 from launchers.operator.terminal import Terminal
 from launchers.output_lines import LONGEST_LINE
@@ -82,6 +83,14 @@ def test_an_output_that_is_not_to_be_had_is_told(lab: OperatorLab) -> None:
     done = lab.flcore("logs", "job-1")
     assert (done.status, done.out) == (1, "")
     assert "site-1: its output is not to be had from here; it is kept, when it ends, in " in done.err
+
+
+def test_a_job_that_was_refused_has_never_run_and_written_nothing(lab: OperatorLab) -> None:
+    with pytest.raises(JobRejectedError):
+        lab.launch(lab.site(), resource_spec={"site-1": {"memory": "900Ti"}})
+    done = lab.flcore("logs", "job-1")
+    assert (done.status, done.out) == (1, "")
+    assert "site-1: it has never run, so it has written nothing\n" in done.err
 
 
 def test_a_link_in_place_of_the_output_is_not_followed(lab: OperatorLab) -> None:

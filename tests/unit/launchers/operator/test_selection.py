@@ -39,6 +39,14 @@ def test_what_several_jobs_begin_with_is_an_error_that_lists_them() -> None:
         the_one_job(views, "job")
 
 
+def test_of_several_the_one_is_to_be_ended_that_has_not_ended_yet() -> None:
+    ended, running = [view_of(f"nap-{n}", error="no") for n in range(2)], view_of("nap-2")
+    assert the_one_job([*ended, running], "nap", to_end=True) == [running]
+    for views in (ended, [*ended, running, view_of("nap-3")]):
+        with pytest.raises(NoSuchJobError, match="jobs begin with 'nap'"):
+            the_one_job(views, "nap", to_end=True)
+
+
 @pytest.mark.parametrize("name", ["", "site-1/", "site-2/job-1", "ob-1", "*", "\x1b[2J"])
 def test_what_no_job_is_called_is_an_error(name: str) -> None:
     with pytest.raises(NoSuchJobError) as caught:

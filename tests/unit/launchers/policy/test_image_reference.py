@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from launchers.policy.image_reference import ImageName, ImageRule, allowed_digests, registry_of
+from launchers.policy.image_reference import ImageName, ImageRule, allowed_digests, named_alone, registry_of
 
 A, B = "sha256:" + "a" * 64, "sha256:" + "b" * 64
 
@@ -101,6 +101,12 @@ def test_a_digest_beside_a_tag_is_allowed_where_a_rule_lists_it() -> None:
 def test_what_is_no_name_of_an_image_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="must be the name of an image"):
         ImageName.parse(text)
+
+
+def test_who_names_one_image_names_a_tag_or_a_digest_and_uses_no_globs() -> None:
+    alone = ["python:3.12", "registry.example.com:5000/team/job:1", f"job@{A}", f"job:1@{A}"]
+    others = ["*", "python", "python:*", "python:3.?", "team/[a-c]:1", f"team/*@{A}", "*.example.com/job:1"]
+    assert named_alone([*alone, *others]) == tuple(alone)
 
 
 @pytest.mark.parametrize("text", ["a b", "job@sha256:1", "{a,b}", "job@"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -109,6 +110,23 @@ def test_a_dry_run_tells_sizes_as_a_config_says_them_and_json_in_bytes(tmp_path:
     assert '"max-size": "3Mi"' in shown
     request = json.loads(launches_as_json({"site-1": launch}))["site-1"]["request"]
     assert request["HostConfig"]["Memory"] == 256 << 20
+
+
+def test_a_dry_run_has_a_line_for_each_path_of_the_host(tmp_path: Path) -> None:
+    launch = describe(tmp_path, datasets={"one": str(tmp_path)})
+    lines = launches_as_text({"site-1": launch}).splitlines()
+    first = next(number for number, line in enumerate(lines) if " HostConfig.Mounts " in line)
+    assert lines[first].endswith(f'  "{tmp_path}/j1 -> /workspace/j1, writable"')
+    assert lines[first + 1].strip() == f'"{tmp_path} -> /data/one, read-only"'
+
+
+def test_notes_stand_behind_the_settings(tmp_path: Path) -> None:
+    launch = replace(describe(tmp_path), notes=("it sees a decoy",))
+    assert launches_as_text({"site-1": launch}).endswith("\n  it sees a decoy")
+
+
+def test_of_a_site_where_a_job_is_not_launched_the_reason_is_told() -> None:
+    assert launches_as_text({"kit": "no app for it"}) == "kit: is not launched there: no app for it"
 
 
 def test_what_of_the_metadata_is_passed_over_is_told_with_the_reason(tmp_path: Path) -> None:

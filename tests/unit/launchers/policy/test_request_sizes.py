@@ -25,6 +25,14 @@ from launchers.policy.request_sizes import with_sizes_in_words
             {"LogConfig": {"Type": "json-file", "Config": {"max-size": "10485760", "max-file": "3"}}},
             {"LogConfig": {"Type": "json-file", "Config": {"max-size": "10Mi", "max-file": "3"}}},
         ),
+        (
+            {"Mounts": [{"Type": "bind", "Source": "/a", "Target": "/a", "ReadOnly": True}]},
+            {"Mounts": ["/a, read-only"]},
+        ),
+        (
+            {"Mounts": [{"Type": "bind", "Source": "/a", "Target": "/b", "ReadOnly": False}]},
+            {"Mounts": ["/a -> /b, writable"]},
+        ),
     ],
 )
 def test_a_requests_sizes_are_told_as_a_config_says_them(setting: dict[str, Any], shown: dict[str, Any]) -> None:
@@ -38,6 +46,8 @@ def test_a_requests_sizes_are_told_as_a_config_says_them(setting: dict[str, Any]
         {"name": "site-1-j1", "argv": ["python3"]},
         {"HostConfig": None},
         {"HostConfig": {"Memory": True, "ShmSize": "64m", "Tmpfs": [], "LogConfig": None}},
+        {"HostConfig": {"Mounts": [{"Type": "volume", "Source": "a", "Target": "/b", "ReadOnly": True}, None]}},
+        {"HostConfig": {"Mounts": [{"Source": "/a", "Target": "/b"}]}},
         {"HostConfig": {"Tmpfs": {"/tmp": None}, "LogConfig": {"Config": []}}},
         {"HostConfig": {"Tmpfs": {"/tmp": "size=1" + "0" * 5000}, "LogConfig": {"Config": {"max-size": "10m"}}}},
     ],

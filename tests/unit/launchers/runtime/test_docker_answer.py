@@ -395,14 +395,36 @@ def test_only_a_connection_that_was_never_made_carries_no_request(
     assert answer.root_cause(error).partition(": ")[2] == root
 
 
-def test_an_engine_without_an_answer_is_told_with_the_address_that_was_asked() -> None:
-    told = no_answer(FileNotFoundError(2, "No such file or directory"), "unix:///var/run/docker.sock")
+ANOTHER = "or name another by DOCKER_HOST or docker_host"
+NO_FILE, REFUSED = FileNotFoundError(2, "No such file or directory"), ConnectionRefusedError(111, "refused")
+SOCKET, HOST = "unix:///var/run/docker.sock", "tcp://host:2375"
 
-    assert "at unix:///var/run/docker.sock; does it run" in told
 
-
-def test_a_socket_that_is_not_for_this_user_is_told_with_the_group_that_may_ask() -> None:
-    assert "is it in the group docker" in no_answer(PermissionError(13, "Permission denied"), "")
+@pytest.mark.parametrize(
+    ("error", "address", "told"),
+    [
+        (NO_FILE, SOCKET, f"at {SOCKET}; start it (sudo systemctl start docker), {ANOTHER}"),
+        (REFUSED, SOCKET, f"at {SOCKET}; start it (sudo systemctl start docker), {ANOTHER}"),
+        (REFUSED, HOST, f"at {HOST}; start it there, {ANOTHER}"),
+        (
+            PermissionError(13, "Permission denied"),
+            SOCKET,
+            f"; join the group docker (sudo usermod -aG docker $USER, and log in anew), or be root, {ANOTHER}",
+        ),
+        (socket.gaierror(-2, "Name or service not known"), HOST, f"at {HOST}; correct its host's name, {ANOTHER}"),
+        (
+            FileNotFoundError("/ca.pem is not there"),
+            HOST,
+            f"at {HOST}; does it run, and is DOCKER_HOST or docker_host right?",
+        ),
+        (TimeoutError("timed out"), HOST, f"at {HOST}; does it run, and is DOCKER_HOST or docker_host right?"),
+    ],
+)
+def test_an_engine_without_an_answer_is_told_with_its_address_the_cause_and_the_cure(
+    error: Exception, address: str, told: str
+) -> None:
+    assert no_answer(error, address).endswith(told)
+    assert no_answer(error, address).startswith(type(error).__name__)
 
 
 @pytest.mark.parametrize("lacks", ["Missing Authority Key Identifier", "CA cert does not include key usage extension"])

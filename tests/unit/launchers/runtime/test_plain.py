@@ -11,7 +11,7 @@ from launchers.docker_state import ContainerState
 from launchers.runtime.base import ContainerSummary
 from launchers.runtime.plain import PlainRuntime
 from launchers.runtime.process import ProcessRuntime
-from launchers.testing.runtime_contract import RuntimeContract, RuntimeLab
+from launchers.testing.runtime_contract import RuntimeContract
 
 
 class SevenMethods(PlainRuntime):
@@ -43,8 +43,10 @@ class SevenMethods(PlainRuntime):
 
 
 class TestPlainRuntime(RuntimeContract):
-    def make_lab(self) -> RuntimeLab:
-        return RuntimeLab(SevenMethods(), measures=False)
+    measures = False
+
+    def make_runtime(self) -> SevenMethods:
+        return SevenMethods()
 
 
 def test_what_must_be_said_is_named() -> None:

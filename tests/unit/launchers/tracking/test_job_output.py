@@ -205,6 +205,11 @@ def test_it_is_cut_and_keeps_its_end() -> None:
     assert cut.endswith("the end")
 
 
+def test_it_is_cut_between_lines() -> None:
+    lines = [f"{number}: {'x' * 250}" for number in range(5)]
+    assert last_of("\n".join(lines).encode()) == " | ".join(lines[-2:])
+
+
 @pytest.mark.parametrize("place", [-4, 0])
 def test_no_part_of_a_secret_is_told_where_the_output_is_cut(place: int) -> None:
     runtime = FakeRuntime()

@@ -1,0 +1,112 @@
+"""What a kit's files list beside the launcher: whether its parent can make that."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from importlib import import_module
+from importlib.metadata import entry_points
+from importlib.util import find_spec
+from inspect import isclass
+from pathlib import Path
+from typing import Any
+
+from flcore.config.component_config import COMPONENTS_GROUP, ComponentBuilder
+from flcore.config.problems import Problems
+from flcore.errors import ConfigError
+from flcore.fl_component import FLComponent
+from flcore.import_path import import_from
+from flcore.job_launcher_spec import Check
+
+from ..flare.parent_config import KitComponent, ParentConfig
+from .parents import is_listened_on, is_running, metrics_ports, who_names
+from .verdicts import missing, well
+
+_NVIDIA = "nvflare"
+_OURS = ("flcore", "launchers")
+_MANAGER = "launchers.nvflare_resource_manager.FlareResourceManager"
+_VARIABLE = "${CONFIG_DIR}"
+
+
+def component_problems(config: ParentConfig) -> list[str]:
+    """Return what is wrong with a kit's components that are not NVIDIA FLARE's, a line each: no parent starts so.
+
+    Those of flcore's kind are made, as the parent makes them; of others the class is looked for.
+    """
+    import_from(str(config.layout.local / "custom"))  # as NVIDIA FLARE does, last
+    problems = Problems()
+    for component in config.components:
+        if not component.is_launcher:
+            problems.attempt(_check, component)
+    return problems.lines
+
+
+def metrics_findings(config: ParentConfig, others: Sequence[Path]) -> Iterator[Check]:
+    """Say which of a kit's figures nobody could read, as somebody else has their port."""
+    layout = config.layout
+    if layout.starts_in_container:
+        return
+    for port in metrics_ports(config):
+        who = who_names(port, layout, "its metrics", others)
+        if who:
+            yield missing("metrics", f"{port} is named by {who}, too: give each a 'port' of its own")
+        elif is_listened_on(port) and not is_running(layout.root):
+            yield missing("metrics", f"somebody listens on {port} already: give the MetricsExporter another 'port'")
+        else:
+            yield well("metrics", f"http://127.0.0.1:{port}/metrics")
+
+
+def _check(component: KitComponent) -> None:
+    """Raise ConfigError if a component cannot be built."""
+    if component.key == "name":
+        _check_name(component)
+    elif component.path == _MANAGER:
+        _check_manager(component)
+    elif component.path.partition(".")[0] != _NVIDIA and _is_of_our_kind(component):
+        _make(component)
+
+
+def _check_name(component: KitComponent) -> None:
+    """Raise ConfigError for one of flcore's short names. NVIDIA FLARE finds its own classes by theirs."""
+    for registered in entry_points(group=COMPONENTS_GROUP, name=component.path):
+        path = registered.value.replace(":", ".")
+        raise ConfigError(f"{_where(component)}: name: NVIDIA FLARE knows no {component.path!r}; say 'path': {path!r}")
+
+
+def _check_manager(component: KitComponent) -> None:
+    """Raise ConfigError for wrong arguments of this package's resource manager. To make one needs NVIDIA FLARE."""
+    if find_spec(_NVIDIA) is None:
+        return
+    from ..nvflare_resource_manager import FlareResourceManager
+
+    try:
+        FlareResourceManager(**component.args)
+    except (TypeError, ValueError) as error:
+        raise ConfigError("\n".join(f"{_where(component)}: args: {line}" for line in str(error).split("\n"))) from error
+
+
+def _is_of_our_kind(component: KitComponent) -> bool:
+    """Whether a class is of flcore's kind, or one that is not there."""
+    module, _, name = component.path.rpartition(".")
+    try:
+        found: Any = getattr(import_module(module), name, None) if module else None
+    except ModuleNotFoundError:
+        found = None
+        if find_spec(_NVIDIA) is None and component.path.partition(".")[0] not in _OURS:
+            return False  # this is not the site's environment
+    except Exception:  # noqa: BLE001 - which the builder tells
+        found = None
+    return found is None or (isclass(found) and issubclass(found, FLComponent))
+
+
+def _make(component: KitComponent) -> None:
+    """Make a component as the parent would. Raises ConfigError, with a line for each thing that is wrong."""
+    config = {"id": component.id or "components", "path": component.path, "args": component.args}
+    ComponentBuilder(str(component.file)).build_all([config])
+    for key, value in component.args.items():
+        if isinstance(value, str) and _VARIABLE in value:
+            way_out = f"write the folder itself, as {component.file.parent.absolute()}"
+            raise ConfigError(f"{_where(component)}: args.{key}: NVIDIA FLARE knows no {_VARIABLE}; {way_out}")
+
+
+def _where(component: KitComponent) -> str:
+    return f"{component.file}: component {component.id!r}"
