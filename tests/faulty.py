@@ -16,6 +16,8 @@ from typing import Any, Protocol
 
 import pytest
 
+import flcore
+import launchers
 from flcore.errors import RuntimeRefusedError, RuntimeUnavailableError
 from launchers.runtime.fake import FakeRuntime
 
@@ -44,7 +46,6 @@ ENGINE_CALLS = (
 Place = tuple[str, ...]
 """A call's name, and the lines of our code that led to it, the nearest first."""
 _DEPTH = 3
-_ROOT = Path(__file__).parent.parent
 
 
 def _place_of(name: str) -> Place:
@@ -53,7 +54,8 @@ def _place_of(name: str) -> Place:
     return (name, *islice(ours, _DEPTH))
 
 
-_OURS = (f"{_ROOT}/flcore/", f"{_ROOT}/launchers/")
+_OURS = tuple(f"{Path(package.__file__).parent}/" for package in (flcore, launchers) if package.__file__)
+"""The folders of what is tried: this checkout's, or where a wheel is installed."""
 
 
 class Fault(Protocol):

@@ -94,7 +94,7 @@ class KitLayout:
 
 def _why_none(folder: Path) -> str:
     """Return what a folder is in place of a kit."""
-    if not folder.exists():
+    if not is_there(folder):
         return "there is no such folder"
     inside = sorted({path.parents[1] for role in _ROLES.values() for path in folder.glob(f"*/{role}")})
     if inside:

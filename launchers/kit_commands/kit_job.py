@@ -9,6 +9,7 @@ from importlib.metadata import version
 from importlib.util import find_spec
 from typing import Any
 
+from flcore.disk.presence import is_file
 from flcore.errors import ConfigError, FLCoreError
 from flcore.extras import how_to_install
 from flcore.fl_constant import FLContextKey
@@ -128,7 +129,7 @@ def _service(layout: KitLayout) -> Mapping[str, Any]:
 def _options(layout: KitLayout) -> str:
     """Return those with which its start script starts the parent, which passes them on."""
     script = layout.root / "startup/sub_start.sh"
-    found = _OPTIONS.search(script.read_text(errors="replace")) if script.is_file() else None
+    found = _OPTIONS.search(script.read_text(errors="replace")) if is_file(script) else None
     return " ".join(found[1].split()) if found else ""
 
 

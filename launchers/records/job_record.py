@@ -344,8 +344,7 @@ def read_record(path: Path) -> dict[str, Any]:
 
 def unreadable_records(state_dir: Path) -> list[Path]:
     """Return what a site keeps of records that could not be read. Raises OSError."""
-    folder = state_dir / UNREADABLE
-    return sorted(folder.iterdir()) if is_folder(folder) else []
+    return sorted(folder.iterdir()) if is_folder(folder := state_dir / UNREADABLE) else []
 
 
 def check_records(state_dir: Path) -> Iterator[Check]:
