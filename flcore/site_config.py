@@ -83,6 +83,8 @@ class SiteConfig:
         config = load_json(source)
         if not isinstance(config, dict):
             raise ConfigError(f"{source}: must be an object, got {shown(config)}")
+        if "$defs" in config and "site" not in config:  # as `flcore init` and `flcore schema` write it
+            raise ConfigError(f"{source}: is a JSON Schema, by which editors check a site's config, and is none itself")
         problems = Problems()
         checked = problems.attempt
         checked(check_keys, config, KEYS, str(source))

@@ -271,6 +271,12 @@ def test_the_schema_is_a_schema() -> None:
     Draft202012Validator.check_schema(site_schema())
 
 
+def test_a_schema_is_told_from_a_config(tmp_path: Path) -> None:
+    (tmp_path / "site.schema.json").write_text(json.dumps(site_schema()))
+    with pytest.raises(ConfigError, match="is a JSON Schema, by which editors check a site's config, and is none"):
+        SiteConfig.read(tmp_path / "site.schema.json")
+
+
 # --- other people's classes ---
 
 
