@@ -66,9 +66,11 @@ def test_no_command_runs_what_lies_in_the_folder_that_it_is_called_in(
 def test_a_command_that_loads_a_config_does_not_either_and_finds_what_lies_beside_the_config(
     jobs_folder: Path, config: Path, tmp_path: Path
 ) -> None:
-    for words in (["check", str(config)], ["ps", "--site", str(config)]):
+    no_job = "flcore: no job here: looked in "
+    for words, told in ((["check", str(config)], ""), (["ps", "--site", str(config)], no_job)):
         done = run([*SCRIPT, *words], jobs_folder)
-        assert (done.returncode, done.stderr) == (0, "")
+        assert done.returncode == 0
+        assert done.stderr.partition(str(config.parent))[0] == told
     assert not (tmp_path / "mark").exists()
 
 
