@@ -32,9 +32,19 @@ def started(place: Place, job: Path = DIGITS) -> subprocess.Popen[str]:
     return subprocess.Popen(place.run_args(job), cwd=place.folder, stdout=subprocess.DEVNULL, text=True)
 
 
+AT_REST = """async (element) => {
+    for (let last = null; ;) {
+        const top = element.getBoundingClientRect().top;
+        if (top === last) return top;
+        last = top;
+        for (let frame = 0; frame < 3; frame++) await new Promise(requestAnimationFrame);
+    }
+}"""
+
+
 def top_of(element: Locator) -> float:
-    """Return where an element is in the window, in pixels from its top."""
-    return float(element.evaluate("(element) => element.getBoundingClientRect().top"))
+    """Return where in the window it begins, when nothing scrolls any more."""
+    return float(element.evaluate(AT_REST))
 
 
 def the_only_job(page: Page) -> str:
