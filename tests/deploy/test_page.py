@@ -20,10 +20,10 @@ from tests.environments import ROOT
 
 from .images import put_wheels
 from .machine import Machine, why_none
+from .needed import need
 
 PAGE = ROOT / "docs/deploying.md"
 SITE = Path("/var/lib/flcore/site-1")
-PROMETHEUS = "/etc/prometheus"
 TIMEOUT = 60.0
 # In place of what takes a registry, a package mirror, or more of a host than there is.
 ELSEWISE = {
@@ -46,8 +46,7 @@ def typed(section: str) -> list[str]:
 
 @pytest.fixture(scope="module")
 def folder() -> Iterator[Path]:
-    if why := why_none() or why_no_engine():
-        pytest.fail(why) if os.environ.get("CI") == "true" else pytest.skip(why)
+    need(why_none() or why_no_engine())
     if SITE.exists():
         pytest.skip(f"there is a site in {SITE}")
     folder = Path(tempfile.mkdtemp(prefix="flcore-page-", dir="/srv"))

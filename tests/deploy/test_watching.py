@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import socket
 import subprocess
@@ -21,6 +20,8 @@ from launchers.docker_launcher import ClientDockerJobLauncher
 from launchers.runtime.fake import FakeRuntime
 from tests.engines.engine import until
 
+from .needed import need
+
 DEPLOY = Path(__file__).resolve().parents[2] / "configs/deploy"
 RULE_TESTS = Path(__file__).with_name("alerts.test.yml")
 PANELS: list[dict[str, Any]] = json.loads((DEPLOY / "dashboard.json").read_text())["panels"]
@@ -30,9 +31,8 @@ TIMEOUT = 60.0
 
 @pytest.fixture(autouse=True, scope="module")
 def _has_prometheus() -> None:
-    if not shutil.which("promtool") or not shutil.which("prometheus"):
-        why = "prometheus is not installed; 'make test-deploy' does it"
-        pytest.fail(why) if os.environ.get("CI") == "true" else pytest.skip(why)
+    is_there = shutil.which("promtool") and shutil.which("prometheus")
+    need(None if is_there else "prometheus is not installed; 'make test-deploy' does it")
 
 
 def promtool(*words: str | Path) -> None:

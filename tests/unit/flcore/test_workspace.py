@@ -4,10 +4,8 @@ import errno
 import json
 import os
 import pwd
-import shutil
 import subprocess
-import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -331,12 +329,8 @@ def test_a_launch_that_fails_gives_its_id_no_right_to_what_comes_there_later(wor
 
 
 @pytest.fixture
-def shared() -> Iterator[Path]:
-    """A folder that other users can reach: pytest's own is its user's alone."""
-    path = Path(tempfile.mkdtemp(dir="/tmp"))
-    path.chmod(0o755)
-    yield path
-    shutil.rmtree(path)
+def shared(open_folder: Path) -> Path:
+    return open_folder
 
 
 OWNER = pwd.getpwuid(os.geteuid()).pw_name

@@ -6,9 +6,6 @@ import json
 import os
 import pwd
 import re
-import shutil
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -39,10 +36,9 @@ COMMANDS = [
 
 
 @pytest.fixture
-def folder(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def folder(monkeypatch: pytest.MonkeyPatch, open_folder: Path) -> Path:
     """A folder with a job, and two sites that have run one; others can reach it. The engine has no job."""
-    path = Path(tempfile.mkdtemp(dir="/tmp"))  # pytest's own is its user's alone
-    path.chmod(0o755)
+    path = open_folder
     monkeypatch.chdir(path)
     monkeypatch.setattr(docker, "DockerRuntime", lambda **_: FakeRuntime())
     (path / "job" / "app" / "custom").mkdir(parents=True)
@@ -56,8 +52,7 @@ def folder(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         (path / "work" / name / ".flcore" / "jobs").mkdir(parents=True)
         line = {"event": "launching", "time": 1.0, "site": name, "job_id": "j1", "name": "n", "parent": "p"}
         (path / "work" / name / ".flcore" / "journal.jsonl").write_text(json.dumps(line) + "\n")
-    yield path
-    shutil.rmtree(path)
+    return path
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)

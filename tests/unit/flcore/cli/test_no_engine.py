@@ -8,7 +8,6 @@ import os
 import shutil
 import socket
 import sys
-import tempfile
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -37,9 +36,9 @@ COMMANDS = [
 
 
 @pytest.fixture(autouse=True)
-def folder(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def folder(monkeypatch: pytest.MonkeyPatch, open_folder: Path) -> Iterator[Path]:
     """A folder with a job and a site, which others can reach."""
-    path = Path(tempfile.mkdtemp(dir="/tmp"))  # pytest's own is its user's alone
+    path = open_folder
     monkeypatch.chdir(path)
     monkeypatch.setattr(sys, "path", list(sys.path))
     write_job(path / "job")
@@ -49,7 +48,6 @@ def folder(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         monkeypatch.delenv(name, raising=False)
     yield path
     gc.collect()
-    shutil.rmtree(path)
 
 
 def told(command: list[str], capfd: pytest.CaptureFixture[str]) -> str:

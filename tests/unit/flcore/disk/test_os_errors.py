@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import os
 import pwd
-import shutil
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,12 +13,8 @@ from tests.another_user import ANOTHER, as_another
 
 
 @pytest.fixture
-def folder() -> Iterator[Path]:
-    """A folder that other users can reach: pytest's own is its user's alone."""
-    path = Path(tempfile.mkdtemp(dir="/tmp"))
-    path.chmod(0o755)
-    yield path
-    shutil.rmtree(path)
+def folder(open_folder: Path) -> Path:
+    return open_folder
 
 
 def test_an_error_is_told_without_its_number_and_with_its_path() -> None:

@@ -8,9 +8,7 @@ from __future__ import annotations
 import gc
 import json
 import os
-import shutil
 import socket
-import tempfile
 from collections.abc import Callable, Iterator
 from functools import partial
 from importlib.metadata import version
@@ -97,15 +95,6 @@ def test_a_kit_that_is_as_it_should_be(kit: Kit, capsys: pytest.CaptureFixture[s
         f"port: {kit.port}",
         "key: jobs see a decoy in place of the site's private key",
     ]
-
-
-@pytest.fixture
-def open_folder() -> Iterator[Path]:
-    """A folder that others can reach: pytest's own is its user's alone."""
-    path = Path(tempfile.mkdtemp(dir="/tmp"))
-    path.chmod(0o755)
-    yield path
-    shutil.rmtree(path)
 
 
 # --- set-ups that are broken, each with the line that is said of it ---

@@ -7,7 +7,6 @@ import json
 import os
 import shutil
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
@@ -26,16 +25,14 @@ NOBODY = 65534
 
 
 @pytest.fixture
-def workspace(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def workspace(monkeypatch: pytest.MonkeyPatch, open_folder: Path) -> Path:
     """A folder that others can reach, with a site in it; the engine has no job."""
-    folder = Path(tempfile.mkdtemp(dir="/tmp"))  # pytest's own is its user's alone
-    folder.chmod(0o755)
+    folder = open_folder
     (folder / "workspace" / "site-1" / ".flcore" / "jobs").mkdir(parents=True)
     (folder / "workspace" / "site-1" / ".flcore" / "site-id").write_text("c0ffee")
     monkeypatch.chdir(folder)
     monkeypatch.setattr(docker, "DockerRuntime", lambda **_: FakeRuntime())
-    yield folder / "workspace"
-    shutil.rmtree(folder)
+    return folder / "workspace"
 
 
 @contextmanager
