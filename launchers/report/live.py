@@ -64,7 +64,7 @@ class Subject(NamedTuple):
 class LivePage:
     """One page that somebody looks at. Pages of all jobs share their ``grouping``."""
 
-    def __init__(self, index: Index, subject: Subject = Subject(), grouping: Grouping | None = None) -> None:  # noqa: B008
+    def __init__(self, index: Index, subject: Subject = Subject(), grouping: Grouping | None = None) -> None:
         self._index = index
         self._job_ids = [subject.job] if subject.job else []
         self._subject = subject
@@ -136,7 +136,7 @@ class LivePages:
         self._closing = asyncio.Event()
         self._next_look = 0.0
 
-    async def page(self, subject: Subject = Subject()) -> LivePage:  # noqa: B008 - it never changes
+    async def page(self, subject: Subject = Subject()) -> LivePage:
         """Return a page as it is now. Raises NoSuchJobError."""
         page = self._pages.get(subject) or self._new_page(subject)
         await self._refresh(page)  # before it is kept: whatever job somebody makes up, nothing stays of it

@@ -13,6 +13,7 @@ import jinja2
 from markupsafe import Markup
 
 from . import words
+from .charts import COLORS
 from .findings import Findings
 from .jobs import Job
 from .listing import Group, Listing
@@ -46,7 +47,7 @@ class Page:
         query: which jobs are in its tables.
     """
 
-    def __init__(self, detailed: int = DETAILED, links: str = "", query: Query = Query()) -> None:  # noqa: B008 - frozen
+    def __init__(self, detailed: int = DETAILED, links: str = "", query: Query = Query()) -> None:
         self._detailed = detailed
         self._links = links
         self._query = query
@@ -176,10 +177,12 @@ def _templates() -> jinja2.Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    templates.globals |= {"symbols": words.SYMBOLS, "shapes": words.SHAPES, "address_of": _address_of, "plain": Query()}
+    templates.globals |= {"symbols": words.SYMBOLS, "shapes": words.SHAPES, "colors": COLORS}
+    templates.globals |= {"address_of": _address_of, "plain": Query()}
     return templates
 
 
+@cache
 def _source(name: str) -> str:
     return (_TEMPLATES / name).read_text(encoding="utf-8")
 
