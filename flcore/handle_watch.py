@@ -162,7 +162,7 @@ class _WatchedJob:
         state = None
         try:
             state = self._handle.state
-        except Exception:
+        except Exception:  # of a third party's handle: the end is told, as far as it is known
             logger.exception("a handle cannot say in what state its job has ended")
         self._enter_last(state, result)
         with self._lock:

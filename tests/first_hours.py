@@ -107,7 +107,9 @@ def _show(page: Path, folder: Path, wheel: Path) -> int:
     folder.mkdir()
     newcomer, began, typed = Newcomer(folder, folder / ".venv/bin"), time.monotonic(), 0
     for command in _ENVIRONMENT:
-        newcomer.type(_INSTALLED.sub(rf"\1'{wheel}\2'", command))
+        made = newcomer.type(_INSTALLED.sub(rf"\1'{wheel}\2'", command))
+        if made.status:
+            raise RuntimeError(f"{made.command}: {made.output}")
     for one in newcomer.follow(page):
         typed += 1
         print(f"\n$ {one.command}\n{one.output.rstrip()}\n[{one.seconds:.1f} s]", flush=True)

@@ -76,6 +76,7 @@ def found(commands: Iterable[str]) -> dict[str, Path]:
 def linked_libraries(binaries: Iterable[Path], ldd: Iterable[str] = ("ldd",)) -> dict[str, Path]:
     """What the loader would load for these, as `name: path`; the loader itself is named by its whole path."""
     command = [*ldd, *map(str, binaries)]
+    # It fails where one of them is not linked, and lists the rest all the same.
     listing = subprocess.run(command, capture_output=True, text=True, check=False).stdout  # noqa: S603
     lines = re.findall(r"^\s+(?:(\S+) => )?(/.+) \(0x", listing, re.MULTILINE)
     return {name or path: Path(path) for name, path in lines}

@@ -37,6 +37,7 @@ class RuntimeContract(BasicContract, LifeContract, EndContract, EventContract, O
 
     def make_runtime(self) -> Runtime:
         """Return a new runtime, for one test."""
+        # pytest passes over what is abstract, and so would say nothing of it.
         raise NotImplementedError(f"{type(self).__name__} needs a method make_runtime(), which returns the runtime")
 
     def make_lab(self) -> RuntimeLab:
