@@ -33,7 +33,7 @@ from ..container_spec import (
 from ..docker_state import DOCKER_STATE, ContainerState
 from ..records.end_marks import EndMarks
 from ..records.job_record import JobIdentity, JobRecord, RecordStore
-from ..records.known_engines import note_engine
+from ..records.known_engines import EngineNote
 from ..runtime.base import ContainerSummary, FoundImage, Runtime, whereabouts_of
 from ..runtime.engine_traits import EngineTraits
 from ..settings import JobSettings
@@ -102,6 +102,7 @@ class JobKeeper:
         self._store = store if store and runtime.remembers else None
         self.log_path = log_path
         self._settings = settings
+        self._engine_note = EngineNote(self._site, self._store.folder) if self._store else None
         self._names = UserNames(self._store.folder / "images") if self._store else None
         self._loans = loans
         self._listener = listener
@@ -285,8 +286,8 @@ class JobKeeper:
         who, engine = job.identity, whereabouts_of(self.runtime).engine
         try:
             self._store.open()
-            if engine:
-                note_engine(self._store.folder, engine)
+            if engine and self._engine_note:
+                self._engine_note.make(engine)
             more = {"engine": engine.as_args()} if engine else {}
             record = self._store.add(self._launcher, who, stop_grace=self._settings.stop_grace, **more)
         except OSError as error:

@@ -11,15 +11,19 @@ password is written down, and files for TLS by their paths only.
 from __future__ import annotations
 
 import json
+import logging
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from flcore.disk.os_errors import in_words
 from flcore.disk.safe_files import open_file
 
 from ..settings import EngineAddress
+
+logger = logging.getLogger(__name__)
 
 _NAME = "engines.jsonl"
 _MODE = 0o600
@@ -27,6 +31,25 @@ _MOST_READ = 64 << 10
 """Bytes. A folder that somebody calls a site's may hold anything."""
 _MOST = 8
 """Engines that are asked: the last ones."""
+
+
+class EngineNote:
+    """One process's note of the engine on which a site launches jobs."""
+
+    def __init__(self, site: str, state_dir: Path) -> None:
+        self._site, self._state_dir = site, state_dir
+        self._is_made = False
+
+    def make(self, engine: EngineAddress) -> None:
+        """Note it, once. Where that cannot be, it is a line in the log: commands must be told of it, and jobs run."""
+        if self._is_made:
+            return
+        self._is_made = True
+        try:
+            note_engine(self._state_dir, engine)
+        except OSError as error:
+            why = f"commands ask {engine.docker_host} only where they are told to: {in_words(error)}"
+            logger.warning("site %s: %s", self._site, why, extra={"site": self._site})
 
 
 def note_engine(state_dir: Path, engine: EngineAddress) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 from functools import partial
@@ -72,6 +73,18 @@ def test_a_record_and_the_sites_folder_name_the_engine(lab: OperatorLab, private
     lab.launch(lab.site())
     assert lab.view().record["engine"] == {"docker_host": PRIVATE.docker_host}
     assert known_engines(lab.workspace() / ".flcore") == [PRIVATE]
+
+
+def test_a_note_of_engines_that_cannot_be_written_costs_no_launch_and_is_said_once(
+    lab: OperatorLab, private: FakeRuntime, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = lab.workspace() / ".flcore/engines.jsonl"
+    path.mkdir(parents=True)
+    site = lab.site()
+    for job_id in ("job-1", "job-2"):
+        lab.launch(site, job_id)
+    said = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+    assert [str(path) in message for message in said] == [True]
 
 
 def test_a_journal_says_on_which_engine_a_job_ran_that_is_over(
