@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -74,6 +75,8 @@ def test_the_readmes_component_hears_of_the_readmes_job(config: Path, docker_cli
     run([sys.executable, "-m", "flcore", "run", "hello", "--site", config.name], config.parent)
     states = [line.split(maxsplit=1)[1] for line in (config.parent / "audit.log").read_text().splitlines()]
     assert states == ["None -> created", "created -> running", "running -> exited"]
+    told = subprocess.run([sys.executable, "-m", "flcore", "ps"], cwd=config.parent, capture_output=True, text=True)
+    assert re.search(r"^hello-\w+ +site-1 +SUCCESS", told.stdout, re.MULTILINE), told.stderr
 
 
 def test_a_kit_can_be_set_up_as_the_readme_says(tmp_path: Path, docker_client: Any) -> None:
