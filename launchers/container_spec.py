@@ -121,6 +121,8 @@ class ContainerSpec:
     """Indices or UUIDs of the GPUs that the job sees; it sees no other."""
     inherited: tuple[int, ...] = ()
     """File descriptors that a local process inherits: locks that are to last as long as it. A container gets none."""
+    output: str = ""
+    """The file of this host to which a local process writes its output; empty: one that only its runtime knows."""
     log_max_size: int = 10 << 20
     """Bytes of output after which the engine begins a new log file."""
     log_max_files: int = 3

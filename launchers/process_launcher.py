@@ -7,13 +7,17 @@ shows it its own GPUs only (``CUDA_VISIBLE_DEVICES``), if it plays fair.
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 
 from flcore.config.rules import checks_by_rules
+from flcore.disk.job_folders import running_output
 from flcore.fl_context import FLContext
 
 from .job_launcher import ClientJobLauncher, JobLauncher, ServerJobLauncher
 from .keeping.job_secrets import JobSecrets, ProcessSecrets
+from .launch_plan import LaunchPlan
 from .runtime.base import Runtime
+from .runtime.engine_traits import EngineTraits
 from .runtime.process import ProcessRuntime
 
 __all__ = ["ClientProcessJobLauncher", "ProcessJobLauncher", "ServerProcessJobLauncher"]
@@ -34,6 +38,11 @@ class ProcessJobLauncher(JobLauncher):
 
     def make_secrets(self) -> JobSecrets:
         return ProcessSecrets(self.secrets)
+
+    def fit(self, plan: LaunchPlan, engine: EngineTraits) -> LaunchPlan:
+        plan = super().fit(plan, engine)
+        output = str(running_output(plan.folder)) if plan.folder else ""
+        return replace(plan, spec=replace(plan.spec, output=output))
 
     def place(self, path: str, fl_ctx: FLContext) -> str:  # noqa: ARG002 - the same for every context
         """Return the path itself: a process sees what the site sees."""

@@ -3,6 +3,7 @@
 ::
 
     <workspace>/.flcore/folders/<job id>   the folder of this name was made for the job
+    <workspace>/.flcore/output/<job id>    what the job writes, while it runs as a local process
 
 Whatever else lies in a workspace, such as data or the workspace of another site, becomes no job's by its name. All
 functions raise OSError.
@@ -40,3 +41,8 @@ def forget_missing(folder: Path) -> None:
 def note_of(folder: Path) -> Path:
     """Return the file that says that a folder is a job's."""
     return folder.parent / STATE_DIR / "folders" / folder.name
+
+
+def running_output(folder: Path) -> Path:
+    """Return the file that a job writes to which is a local process, while it runs."""
+    return folder.parent / STATE_DIR / "output" / folder.name

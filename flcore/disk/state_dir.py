@@ -6,6 +6,7 @@
     <workspace>/.flcore/parents/<id>  locked for as long as the process that has this id lives
     <workspace>/.flcore/jobs/         the records of the launchers' jobs
     <workspace>/.flcore/images/       what the launchers' images know of users
+    <workspace>/.flcore/output/       what jobs write that are local processes, while they run
     <workspace>/.flcore/journal.jsonl what a JobJournal has written
 
 Several processes may share it. All functions raise OSError.

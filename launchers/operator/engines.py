@@ -55,18 +55,25 @@ class Engines:
         self._unanswered = [(engine, answer) for engine, answer in told if isinstance(answer, FLCoreError)]
         return [one for _, answer in told if not isinstance(answer, FLCoreError) for one in answer]
 
-    def problems(self, in_use: Iterable[EngineAddress]) -> list[str]:
-        """Return what the last list could not find out, a line each. ``in_use``: on these there may be jobs.
+    def problems(self, in_use: Iterable[EngineAddress], *, guess_matters: bool = True) -> list[str]:
+        """Return what the last list could not find out, a line each.
 
         Of an engine that nobody has named, and on which no job can be, nobody need hear.
+
+        Args:
+            in_use: on these there may be jobs.
+            guess_matters: there may be jobs on that of which nobody knows but that it is where one is by default.
         """
         keys = {_key(engine) for engine in in_use}
-        return self._no_sdk + [str(error) for engine, error in self._unanswered if self._matters(engine, keys)]
+        there = [error for engine, error in self._unanswered if self._matters(engine, keys, guess_matters)]
+        return [*self._no_sdk, *map(str, there)]
 
-    def _matters(self, engine: _Engine, keys_in_use: Set[str]) -> bool:
-        if engine.key in keys_in_use or len(self._made) == 1:
+    def _matters(self, engine: _Engine, keys_in_use: Set[str], guess_matters: bool) -> bool:
+        if engine.key in keys_in_use:
             return True
-        return not (engine.is_noted or whereabouts_of(engine.runtime).is_guessed)
+        if whereabouts_of(engine.runtime).is_guessed:
+            return guess_matters and len(self._made) == 1
+        return not engine.is_noted or len(self._made) == 1
 
     def in_words(self) -> list[str]:
         """Return what was asked: what each is, and where."""

@@ -21,8 +21,13 @@ def looked_for(index: JobIndex, choose: Callable[[list[JobView]], list[JobView]]
     there = index.jobs()
     for problem in index.problems:
         warn(problem)
-    with hinting(index):
-        return choose(there)
+    try:
+        with hinting(index):
+            return choose(there)
+    except NoSuchJobError:
+        for claim in index.claims:
+            warn(claim)
+        raise
 
 
 def where_looked(index: JobIndex) -> str:

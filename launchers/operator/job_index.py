@@ -75,6 +75,7 @@ class JobIndex:
         self._followed: dict[tuple[Path, Path], _Followed] = {}
         self._outages: list[Outage] = []
         self._problems: list[str] = []
+        self._claims: Sequence[str] = ()
         self._lock = threading.Lock()
 
     def jobs(self) -> list[JobView]:
@@ -85,7 +86,9 @@ class JobIndex:
             views: list[JobView] = []
             outages: list[Outage] = []
             sites = self._look_at_sites(listed)
-            self._problems += self._engines.problems(engine for site in sites for engine in site.engines_in_use())
+            in_use = (engine for site in sites for engine in site.engines_in_use())
+            guess_matters = not sites or any(site.files.may_have_used_engines() for site in sites)
+            self._problems += self._engines.problems(in_use, guess_matters=guess_matters)
             listed = [one for one in listed if self._is_wanted(one.key[1])]
             known: set[str] = set()
             for site in sites:
@@ -98,7 +101,7 @@ class JobIndex:
                 outages += site.followed.history.settled_outages(site.files.is_alive)
             here = {site.id for site in sites}
             claims = [one for one in listed if self._whole_machine or one.site_id in here]
-            self._problems += claims_in_words([one for one in claims if one.summary.id not in known])
+            self._claims = claims_in_words([one for one in claims if one.summary.id not in known])
             self._outages = outages
             views = [view for view in views if self._is_wanted(view.history.job_id)]
             return sorted(views, key=lambda view: view.history.began_at)
@@ -149,6 +152,11 @@ class JobIndex:
     def problems(self) -> Sequence[str]:
         """What could not be found out the last time, a line each."""
         return self._problems
+
+    @property
+    def claims(self) -> Sequence[str]:
+        """What only says itself that it is a job's, as :meth:`jobs` has found it the last time: a line, or none."""
+        return self._claims
 
     def asked(self) -> Sequence[str]:
         """Return which engines were asked the last time, and where."""

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from flcore.disk.job_folders import running_output
+from flcore.disk.presence import is_there
 from flcore.job_meta import is_identifier
 from flcore.observers.job_history import JobHistory, StateEntry
 
@@ -70,6 +72,12 @@ class JobView:
         """Where its output is kept after its end."""
         who = self.history
         return self.workspace / who.job_id / f"{who.site}.log" if self.workspace else None
+
+    @property
+    def running_output(self) -> Path | None:
+        """The file that it writes to while it runs, as a local process does; None where that is not there."""
+        path = running_output(self.workspace / self.history.job_id) if self.workspace and self.is_active else None
+        return path if path and is_there(path) else None
 
 
 class Listed(NamedTuple):

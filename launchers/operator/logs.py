@@ -6,8 +6,10 @@ import argparse
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, suppress
 from functools import partial
 from itertools import cycle
+from typing import BinaryIO
 
 from flcore.cli.command import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK
 from flcore.cli.streams import end_at_once, failure_of_output, write_bytes
@@ -72,11 +74,11 @@ def output(view: JobView, tail: int | None) -> Iterator[bytes]:
 def followed(index: JobIndex, view: JobView, tail: int | None) -> Iterator[bytes]:
     """Yield a job's lines, or the last ones, and then what comes until its end."""
     view = _when_started(index, view)
+    now = partial(_as_it_is_now, index, view)
     if not (view.container and view.runtime):
-        yield from lines_of(_kept(view, tail))
+        yield from lines_of(_kept(view, tail, is_over=lambda: not now().running_output))
         return
     failed: list[Exception] = []
-    now = partial(_as_it_is_now, index, view)
     yield from lines_of(_followed_chunks(now, view.runtime, view.container.id, tail, failed.append))
     for error in failed:
         raise error
@@ -181,17 +183,34 @@ def _call(task: Callable[[], bool], then: Callable[[bool], object]) -> None:
     then(task())
 
 
-def _kept(view: JobView, tail: int | None = None, skip: int = 0) -> Iterator[bytes]:
-    """Yield what is kept of a job's output, from a byte or its last lines on."""
+def _kept(
+    view: JobView, tail: int | None = None, skip: int = 0, is_over: Callable[[], bool] = lambda: True
+) -> Iterator[bytes]:
+    """Yield what a file holds of a job's output, from a byte or its last lines on, and what comes until it is over."""
+    with ExitStack() as stack:
+        file = _opened(view, stack)
+        file.seek(skip if tail is None else seek_last_lines(file, tail))
+        while True:
+            was_over = is_over()
+            yield from chunks_of(file)
+            if was_over:
+                return
+            time.sleep(RETRY_INTERVAL)
+
+
+def _opened(view: JobView, stack: ExitStack) -> BinaryIO:
+    """Open the file that a job writes to, or that in its folder, where that goes when it ends."""
     path = view.log_path
+    if view.running_output:
+        with suppress(FileNotFoundError):  # it has just ended
+            return stack.enter_context(open_file(view.running_output))
+    elif path and view.is_active and not view.record.get("kept"):  # what stands in its file is of an earlier run
+        raise NoOutputError(f"its output is not to be had from here; it is kept, when it ends, in {path}")
     if path is None:
         raise NoOutputError("its container is gone, and its site's folder is not here")
-    if view.is_active and not view.record.get("kept"):  # what stands in its file is of an earlier run
-        raise NoOutputError(f"its output is not to be had from here; it is kept, when it ends, in {path}")
     try:
-        with closing(open_folder(path.parent)) as folder, open_file(path.name, folder) as file:
-            file.seek(skip if tail is None else seek_last_lines(file, tail))
-            yield from chunks_of(file)
+        folder = stack.enter_context(closing(open_folder(path.parent)))
+        return stack.enter_context(open_file(path.name, folder))
     except FileNotFoundError as error:
         if view.history.result and view.history.result.started_at is None:
             raise NoOutputError("it has never run, so it has written nothing") from error

@@ -18,7 +18,7 @@ from .job_table import table_lines
 from .job_view import JobView
 from .scope import index_of
 from .selection import jobs_to_show, wanted_for, wanted_to_show
-from .terminal import Terminal
+from .terminal import Terminal, warn
 
 
 def run(args: argparse.Namespace) -> int:
@@ -31,6 +31,8 @@ def run(args: argparse.Namespace) -> int:
 
             return watch(index, args, terminal)
         views = looked_for(index, partial(jobs_to_show, args=args))
+        for claim in index.claims:
+            warn(claim)
         show(views, terminal, as_json=args.json)
         if not views and not args.json:
             tell(f"flcore: {visible(no_job_here(index))}")

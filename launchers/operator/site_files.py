@@ -86,6 +86,13 @@ class SiteFiles:
         except OSError:  # which is told by who reads the rest
             return []
 
+    def may_have_used_engines(self) -> bool:
+        """Whether it has used one, or does not say it to us; never raises. One of local processes has used none."""
+        try:
+            return not self.is_to_be_believed() or bool(known_engines(self.folder))
+        except OSError:
+            return True
+
     def site_id(self) -> str:
         """Return what the labels of this site's containers carry; empty if it has never launched any."""
         return read_site_id(self.folder)

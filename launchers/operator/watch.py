@@ -50,7 +50,7 @@ def watch(index: JobIndex, args: argparse.Namespace, terminal: Terminal) -> int:
     display: Display = LiveTable(terminal, args) if live else ChangeLines(terminal, args)
     with suppress(KeyboardInterrupt), display:
         for _ in looks(index):
-            display.show(index.jobs(), index.problems)
+            display.show(index.jobs(), [*index.problems, *index.claims])
     return EXIT_INTERRUPTED
 
 

@@ -33,10 +33,10 @@ class LogTail:
 
 def log_tail(view: JobView) -> LogTail:
     """Return the last lines of a run's output. May ask its engine. Raises nothing."""
-    if view.log_path is None or view.is_active:  # a file would be that of an earlier run
-        return _from_engine(view)
+    # while it runs, the file in its folder would be that of an earlier run
+    path = view.running_output if view.is_active else view.log_path
     try:
-        return _from_file(view.log_path)
+        return _from_file(path) if path else _from_engine(view)
     except FileNotFoundError:
         return _from_engine(view)
     except OSError as error:

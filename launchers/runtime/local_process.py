@@ -9,7 +9,7 @@ import subprocess
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from signal import Signals
 
@@ -30,11 +30,14 @@ class LocalProcess:
     Nobody else may wait for the process: its id is its own, and so safe to send a signal to, until it is reaped here.
     """
 
-    def __init__(self, spec: ContainerSpec, folder: Path) -> None:
+    def __init__(self, spec: ContainerSpec, make_folder: Callable[[], Path]) -> None:
         self.id = uuid.uuid4().hex
         self.spec = spec
-        self.log = folder / self.id
+        self.log = Path(spec.output) if spec.output else make_folder() / self.id
         """The file of its output."""
+        if spec.output:
+            self.log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            remove(self.log)  # of a run whose site was killed
         self.log.touch(mode=0o600)
         self.pidfd = -1
         """Readable from its end on; -1 before its start, and after :meth:`release`."""

@@ -15,6 +15,7 @@ from pathlib import Path
 from signal import Signals
 from typing import BinaryIO
 
+from flcore.disk.os_errors import in_words
 from flcore.disk.safe_files import open_file
 from flcore.errors import NameInUseError, RuntimeRefusedError
 from flcore.job_launcher_spec import Check
@@ -31,7 +32,8 @@ class ProcessRuntime(PlainRuntime):
     """Runs each "container" as a process group of this host.
 
     The end of a process is an event of its pidfd, so watching takes one thread, whatever the number of processes.
-    Output goes to a file each in a temporary folder; it goes with its process, and the folder with the last of them.
+    Output goes to a file each: that which the spec names, or one in a temporary folder. It goes with its process, and
+    the temporary folder with the last of them.
     """
 
     name = "local processes"
@@ -46,7 +48,10 @@ class ProcessRuntime(PlainRuntime):
         with self._lock:
             if any(process.spec.name == spec.name for process in self._processes.values()):
                 raise NameInUseError(f"process {spec.name}: there is one of this name already")
-            process = LocalProcess(spec, self._log_folder())
+            try:
+                process = LocalProcess(spec, self._log_folder)
+            except OSError as error:
+                raise RuntimeRefusedError(f"process {spec.name}: its output has no file: {in_words(error)}") from error
             self._processes[process.id] = process
         return process.id
 

@@ -217,7 +217,8 @@ def claimed(index: JobIndex) -> list[str]:
     views = index.jobs()
     assert {view.history.job_id for view in views} == {"job-1"}
     assert all(view.workspace for view in views)
-    return list(index.problems)
+    assert index.problems == []
+    return list(index.claims)
 
 
 def test_a_folder_of_another_site_is_not_believed(lab: OperatorLab) -> None:
@@ -234,6 +235,13 @@ def test_of_a_container_whose_site_is_not_here_it_is_said_what_it_is(lab: Operat
     put_container(lab, "elsewhere", {**labels_of(lab), **elsewhere})
     [said] = claimed(lab.index(whole_machine=True))
     assert said.endswith("if it is of no use, remove it by: docker rm")
+
+
+def test_only_who_lists_jobs_or_finds_none_is_told_of_containers_that_are_no_jobs(lab: OperatorLab) -> None:
+    lab.launch(lab.site())
+    put_container(lab, "copy", labels_of(lab))
+    for words, is_told in ((("ps",), True), (("inspect", "job-1"), False), (("inspect", "job-2"), True)):
+        assert ("left alone: copy: " in lab.flcore(*words).err) == is_told
 
 
 COPIES = [{}, {LABEL_JOB_ID: "job-2"}, {LABEL_NONCE: "0123456789abcdef"}]
@@ -279,7 +287,7 @@ def test_a_folder_of_a_site_that_a_container_names_is_roots_or_ours(
     monkeypatch.setattr(os, "geteuid", lambda: 4243)
     index = JobIndex(lambda: [], Engines([lambda: lab.runtime]), whole_machine=True)
     assert index.jobs() == []
-    assert "left alone: site-1-job-1: " in index.problems[0]
+    assert "left alone: site-1-job-1: " in index.claims[0]
 
 
 def test_a_link_in_place_of_a_folder_that_a_container_names_is_not_followed(lab: OperatorLab) -> None:
