@@ -239,7 +239,7 @@ def test_of_a_container_whose_site_is_not_here_it_is_said_what_it_is(lab: Operat
 
 def test_only_who_lists_jobs_or_finds_none_is_told_of_containers_that_are_no_jobs(lab: OperatorLab) -> None:
     lab.launch(lab.site())
-    put_container(lab, "copy", labels_of(lab))
+    put_container(lab, "copy", {**labels_of(lab), LABEL_JOB_ID: "job-2"})
     for words, is_told in ((("ps",), True), (("inspect", "job-1"), False), (("inspect", "job-2"), True)):
         assert ("left alone: copy: " in lab.flcore(*words).err) == is_told
 
