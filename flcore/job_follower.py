@@ -73,8 +73,10 @@ class JobFollower:
 
     def launch_failed(self, launch: Launch, error: BaseException) -> None:
         """Have a launch be told of that has failed."""
-        self._jobs.failed(launch, error)
-        self._admission.leave(launch)
+        try:
+            self._jobs.failed(launch, error)
+        finally:  # a second interrupt, too, lets others in
+            self._admission.leave(launch)
         try:
             if isinstance(error, Exception):  # an interrupt is about the process, not about the job
                 self._events.tell_of_failed_launch(launch.job_id, error, launch.end_id)

@@ -471,7 +471,9 @@ def test_an_interrupt_ends_the_waiting_and_leaves_the_place_to_others(
         while not interrupted.is_set():
             assert main
             signal.pthread_kill(main, signal.SIGINT)
-            interrupted.wait(1)  # one that comes just before the waiting begins would not be noticed
+            # One that comes just before the waiting begins would not be noticed; a second one too early would interrupt
+            # what the first one has to be cleaned up by.
+            interrupted.wait(TIMEOUT / 2)
 
     interrupting = pool.submit(interrupt)
     with pytest.raises(KeyboardInterrupt):
