@@ -35,8 +35,15 @@ COMMANDS = [
 ]
 
 
+@pytest.fixture(scope="module", autouse=True)
+def collected() -> Iterator[None]:
+    """What these tests leave to be collected is collected where nobody minds the warnings."""
+    yield
+    gc.collect()
+
+
 @pytest.fixture(autouse=True)
-def folder(monkeypatch: pytest.MonkeyPatch, open_folder: Path) -> Iterator[Path]:
+def folder(monkeypatch: pytest.MonkeyPatch, open_folder: Path) -> Path:
     """A folder with a job and a site, which others can reach."""
     path = open_folder
     monkeypatch.chdir(path)
@@ -46,8 +53,7 @@ def folder(monkeypatch: pytest.MonkeyPatch, open_folder: Path) -> Iterator[Path]
     Path("site-1.json").write_text(json.dumps({"site": "site-1", "workspace": "workspace", "components": [launcher]}))
     for name in ("DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH"):
         monkeypatch.delenv(name, raising=False)
-    yield path
-    gc.collect()
+    return path
 
 
 def told(command: list[str], capfd: pytest.CaptureFixture[str]) -> str:

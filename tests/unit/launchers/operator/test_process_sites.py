@@ -63,9 +63,9 @@ def test_a_running_processs_output_is_shown_and_followed_until_its_end(lab: Oper
     until(lambda: flcore(lab, "logs", "job-1").lines == ["one", "two"])
     assert flcore(lab, "logs", "job-1", "--tail", "1").lines == ["two"]
     with ThreadPoolExecutor(1) as pool:
-        following = pool.submit(flcore, lab, "logs", "job-1", "--follow", "--tail", "1")
+        following = pool.submit(flcore, lab, "logs", "job-1", "--follow")
         go_on(lab)
-        assert following.result(TIMEOUT).lines == ["two", "three"]
+        assert following.result(TIMEOUT).lines == ["one", "two", "three"]
     job.wait()
     until(lambda: not lab.records())
     assert flcore(lab, "logs", "job-1").lines == ["one", "two", "three"]
