@@ -72,5 +72,5 @@ def test_a_running_processs_output_is_shown_and_followed_until_its_end(lab: Oper
 
 
 def test_no_engine_is_missed_that_no_job_here_can_be_on(lab: OperatorLab, job: JobHandleSpec) -> None:
+    until(lambda: [row["state"] for row in flcore(lab, "ps", "--json").objects] == ["running"])
     assert flcore(lab, "ps").err == ""
-    assert [row["state"] for row in flcore(lab, "ps", "--json").objects] == ["running"]
