@@ -42,9 +42,10 @@ from .policy import site_args
 from .policy.argv_limits import check_words, split
 from .policy.gpu_ids import ALL_GPUS
 from .policy.job_command import CLIENT_ARGS, SERVER_ARGS, credentials, job_command
-from .policy.job_policy import JobRequest, Resources, SitePolicy, check_policy, container_name, resolve
+from .policy.job_policy import JobRequest, SitePolicy, check_policy, container_name, resolve
 from .policy.launch_origins import AT_LAUNCH, SiteKeys, masked, origins
 from .policy.request_sizes import with_sizes_in_words
+from .policy.resources import Resources
 from .runtime.base import Runtime, whereabouts_of
 from .runtime.engine_traits import UNASKED, EngineTraits
 from .settings import ADOPT, ORPHAN_POLICIES, STOP_GRACE, JobSettings

@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
 from flcore.config.problems import Problems
-from flcore.config.rules import Schema, or_null
-from flcore.config.sizes import UNITS, parse_size, size_in_words, size_schema
+from flcore.config.sizes import UNITS
 from flcore.fl_constant import JobConstants
 from flcore.job_meta import JobMeta, check_metadata, get_deployments, get_job_id, get_object, rejection
 
@@ -24,13 +23,12 @@ from .argv_limits import VARIABLE_NAME, check_words
 from .asked_command import asked_entrypoint, asked_python
 from .image_reference import ImageName, ImageRule, allowed_digests
 from .job_words import Word, read_words
+from .resources import RESOURCE_NAMES, Resources, in_words, parse_asked
 
-MIN_MEMORY = 6 << 20
-"""Bytes. Docker refuses less."""
-
-_FEWEST_CPUS, _MOST_CPUS = 0.01, 4096
 _MAX_GPU_MEMORY = 1 << 20
 """GiB; beyond, nobody means it."""
+_ONLY_IF_ASKED = frozenset({"num_of_gpus"})
+"""What a job gets none of unless it asks or the site has a default; of the others, the limit."""
 _NAME_LENGTH = 63
 _PLAIN_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", re.ASCII)
 _LIKE_OURS = re.compile(r".*-h[0-9a-f]{12}|[0-9a-f]{12,}", re.ASCII)
@@ -39,24 +37,6 @@ _RESERVED_VARIABLE = re.compile(
     r"LD_.*|PATH|PYTHON.*|.*_PROXY|DOCKER_.*|NVFLARE_.*|FLCORE_.*|HOME|IFS|NVIDIA_.*|CUDA_VISIBLE_DEVICES|CUDA_DEVICE_ORDER",
     re.IGNORECASE,
 )
-_DOCKER_S_SIZE = re.compile(r"([0-9]{1,19})(\.[0-9]{1,19})?([kmgt]?)b?", re.ASCII | re.IGNORECASE)
-_AS_DOCKER_SAYS = "^[0-9]{1,19}([.][0-9]{1,19})?[kmgtKMGT]?[bB]?$"
-"""The same for a schema, whose patterns heed capitals."""
-
-_ONLY_IF_ASKED = frozenset({"num_of_gpus"})
-"""What a job gets none of unless it asks or the site has a default; of the others, the limit."""
-
-
-@dataclass(frozen=True, slots=True)
-class Resources:
-    """How much of the host. None is: not said."""
-
-    num_of_cpus: float | None = None
-    memory: int | None = None
-    """Bytes."""
-    shm_size: int | None = None
-    """Bytes."""
-    num_of_gpus: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,20 +138,12 @@ def container_name(name: str) -> str:
     return f"{readable[: _NAME_LENGTH - 14].rstrip('-')}-h{digest}"
 
 
-def parse_resources(config: Mapping[str, Any]) -> Resources:
-    """Return a site's ``limits`` or ``defaults``. Raises ValueError naming the key."""
-    for key in config:
-        if key not in _PARSERS:
-            raise ValueError(f"unknown key {key!r}; known are {', '.join(_PARSERS)}")
-    return Resources(**{key: _checked(key, config.get(key), parse) for key, parse in _PARSERS.items()})
-
-
 def check_policy(policy: SitePolicy) -> None:
     """Raise ValueError for a policy that gives more than it allows, or more GPUs than there are, a line each."""
     problems = Problems()
     problems.lines += [
-        f"defaults.{key} must be no more than limits.{key}, {_said(key, limit)}, got {_said(key, default)}"
-        for key in _PARSERS
+        f"defaults.{key} must be no more than limits.{key}, {in_words(key, limit)}, got {in_words(key, default)}"
+        for key in RESOURCE_NAMES
         if (limit := getattr(policy.limits, key)) is not None
         if (default := getattr(policy.defaults, key)) is not None and default > limit
     ]
@@ -246,37 +218,30 @@ def _check_words(job_meta: JobMeta, path: str, words: list[str], value: Any) -> 
 def _granted(job_meta: JobMeta, words: Mapping[str, Word], policy: SitePolicy) -> Resources:
     """Return what the job asks for, else the site's default, else its limit."""
     given = {}
-    for name, parse in _PARSERS.items():
+    for name in RESOURCE_NAMES:
         limit, default = getattr(policy.limits, name), getattr(policy.defaults, name)
         given[name] = limit if default is None and name not in _ONLY_IF_ASKED else default
         if name in words:
-            asked = _asked(job_meta, words[name], _AS_JOBS_SAY.get(name, parse), limit, name)
+            asked = _asked(job_meta, words[name], name, limit)
             given[name] = given[name] if name == "shm_size" and not asked else asked  # 0 is the default's own word
     return Resources(**given)
 
 
-def _asked(
-    job_meta: JobMeta, word: Word, parse: Callable[[Any], float], limit: float | None, key: str = "num_of_gpus"
-) -> float:
+def _asked(job_meta: JobMeta, word: Word, key: str, limit: float | None) -> float:
     try:
-        wanted = parse(word.value)
+        wanted = parse_asked(key, word.value)
     except ValueError as error:
         raise rejection(job_meta, word.path, str(error), word.value) from error
     if limit is not None and wanted > limit:
-        what = f"more than the site's limit of {_said(key, limit)} ('limits')"
+        what = f"more than the site's limit of {in_words(key, limit)} ('limits')"
         raise rejection(job_meta, word.path, what, word.value)
     return wanted
-
-
-def _said(key: str, value: float) -> str:
-    """Return how a config says the value of one of its keys."""
-    return size_in_words(int(value)) if key in ("memory", "shm_size") else f"{value}"
 
 
 def _check_gpus(job_meta: JobMeta, site: str, words: Sequence[Word], policy: SitePolicy) -> None:
     """Raise JobRejectedError for more GPUs than the site has, in any place, and for places that want different ones."""
     for word in words:
-        wanted = _asked(job_meta, word, _parse_gpus, policy.limits.num_of_gpus)
+        wanted = _asked(job_meta, word, "num_of_gpus", policy.limits.num_of_gpus)
         if policy.gpus is not None and wanted > policy.gpus:
             offer = f"more than the {policy.gpus} GPUs of this site" if policy.gpus else "this site offers no GPUs"
             raise rejection(job_meta, word.path, f"{offer} ('gpu_ids'){_way_out(word, site)}", word.value)
@@ -303,70 +268,3 @@ def _check_gpu_memory(job_meta: JobMeta, word: Word, granted: Resources, policy:
         raise rejection(job_meta, path, "this site does not say how much its GPUs have ('gpu_memory')", value)
     if value * UNITS["Gi"] > policy.gpu_memory:
         raise rejection(job_meta, path, "more than this site's GPUs have ('gpu_memory')", value)
-
-
-def _parse_gpus(value: Any) -> int:
-    if type(value) is not int or value < 0:  # not isinstance: true is an int
-        raise ValueError("must be a number of GPUs")
-    return value
-
-
-def _parse_cpus(value: Any) -> float:
-    if type(value) not in (int, float) or not _FEWEST_CPUS <= value <= _MOST_CPUS:
-        raise ValueError(f"must be a number of processors, {_FEWEST_CPUS} at least")
-    return float(value)
-
-
-def _parse_memory(value: Any) -> int:
-    return parse_size(value, MIN_MEMORY)
-
-
-def _parse_shm_size(value: Any) -> int:
-    """Return bytes, of a text with a binary unit (``8Gi``) or as Docker writes it (``8g``)."""
-    return parse_size(value if (size := _docker_s_size(value)) is None else size)
-
-
-def _parse_jobs_shm_size(value: Any) -> int:
-    """Return bytes as NVIDIA FLARE 2.9 takes them; 0 is Docker's word for what jobs get that do not ask."""
-    if (type(value) is int and value == 0) or _docker_s_size(value) == 0:
-        return 0
-    return _parse_shm_size(value)
-
-
-def _docker_s_size(value: Any) -> int | None:
-    """Return the bytes of a text such as ``8g``, ``512MB``, ``1.5g`` or ``1024b``; None for anything else."""
-    match = _DOCKER_S_SIZE.fullmatch(value) if isinstance(value, str) else None
-    if not match:
-        return None
-    unit = UNITS[f"{match[3].upper()}i" if match[3] else None]
-    return int(float(match[1] + match[2]) * unit) if match[2] else int(match[1]) * unit
-
-
-def _checked(key: str, value: Any, parse: Callable[[Any], float]) -> Any:
-    try:
-        return None if value is None else parse(value)
-    except ValueError as error:
-        raise ValueError(f"{key}: {error}") from error
-
-
-_PARSERS: dict[str, Callable[[Any], float]] = {
-    "num_of_cpus": _parse_cpus,
-    "memory": _parse_memory,
-    "shm_size": _parse_shm_size,
-    "num_of_gpus": _parse_gpus,
-}
-_SHM_SIZE: Schema = {"anyOf": [size_schema(), {"type": "string", "pattern": _AS_DOCKER_SAYS}]}
-_SCHEMAS: dict[str, Schema] = {
-    "num_of_cpus": {"type": "number", "minimum": _FEWEST_CPUS, "maximum": _MOST_CPUS},
-    "memory": size_schema(MIN_MEMORY),
-    "shm_size": _SHM_SIZE,
-    "num_of_gpus": {"type": "integer", "minimum": 0},
-}
-RESOURCES: Schema = {
-    "type": "object",
-    "properties": {name: or_null(_SCHEMAS[name]) for name in _PARSERS},
-    "additionalProperties": False,
-}
-"""What :func:`parse_resources` takes."""
-_AS_JOBS_SAY: dict[str, Callable[[Any], float]] = {"shm_size": _parse_jobs_shm_size}
-"""What a job may say in more ways than a site."""

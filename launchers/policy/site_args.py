@@ -30,7 +30,7 @@ from flcore.config.rules import optional, rule
 from .asked_command import COMMAND, command_words
 from .gpu_ids import ALL_GPUS, GPU_IDS, parse_gpu_ids
 from .image_reference import IMAGE_RULE, ImageRule
-from .job_policy import RESOURCES, Resources, parse_resources
+from .resources import RESOURCES, Resources, parse_resources
 from .secrets import SECRETS, Secret, parse_secrets
 
 __all__ = [

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from flcore.errors import JobRejectedError
 from launchers.policy.image_reference import ImageRule
-from launchers.policy.job_policy import Resources, SitePolicy, names_image, parse_resources, resolve
+from launchers.policy.job_policy import SitePolicy, names_image, resolve
+from launchers.policy.resources import Resources, parse_resources
 from tests.thoroughness import tries
 
 GI = 1 << 30

@@ -8,7 +8,8 @@ import pytest
 
 from flcore.errors import JobRejectedError
 from launchers.policy.image_reference import ImageRule
-from launchers.policy.job_policy import JobRequest, Resources, SitePolicy, names_image, resolve
+from launchers.policy.job_policy import JobRequest, SitePolicy, names_image, resolve
+from launchers.policy.resources import Resources
 
 GI = 1 << 30
 SITE = SitePolicy(image="site:1", images=(ImageRule.parse("*"),), gpus=8, gpu_memory=80 * GI)
