@@ -142,6 +142,8 @@ class JobConstants:
     """In the ``deploy_map``: every site."""
     DEFAULT_RESOURCES = "@default"
     """In the ``resource_spec``: every site that it does not name."""
+    DEFAULT_STUDY = "default"
+    """The study of NVIDIA FLARE's jobs that are of none."""
     SERVER_SITE_NAME = "server"
     """What the server's site is called in metadata; any other is a client."""
 

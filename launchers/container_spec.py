@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+
+from flcore.errors import JobLaunchError
 
 __all__ = [
     "LABEL_IMAGE",
@@ -19,10 +22,13 @@ __all__ = [
     "ContainerSpec",
     "Isolation",
     "Mount",
+    "Secret",
 ]
 
 MASK = "***"
 """What is shown in place of a secret."""
+SECRET_PREFIX = "FLCORE_SECRET_"  # noqa: S105 - a variable's name
+"""What the variables begin with that tell a job where its secrets are."""
 THIS_PROCESS = "this-process"
 """Among a container's hosts: the address at which it reaches this very process."""
 OF_THE_USER = "uid=job,gid=job"
@@ -55,6 +61,36 @@ class Mount:
     """Where the job sees it."""
     read_only: bool = True
     """Whether the job may only read it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Secret:
+    """Where a secret of a job comes from, and where it goes; never what it is."""
+
+    name: str
+    """What the site calls it."""
+    file: str = ""
+    """Its file on this host; or else"""
+    env: str = ""
+    """its variable in the site's own environment."""
+    to_env: str = ""
+    """The job's variable that holds it, beside its file; empty: none does."""
+    target: str = ""
+    """Where a container sees it; empty: with the others, by its name."""
+
+    @property
+    def source(self) -> str:
+        """Where it comes from, in words."""
+        return f"file {self.file}" if self.file else f"variable {self.env} of the site's process"
+
+    @property
+    def path_variable(self) -> str:
+        """The variable that tells a job where the secret's file is."""
+        return SECRET_PREFIX + re.sub(r"[^A-Z0-9]", "_", self.name.upper())
+
+    def error(self, why: str) -> JobLaunchError:
+        """Return the error of a launch that cannot have it."""
+        return JobLaunchError(f"the secret {self.name}: {self.source} {why}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +165,8 @@ class ContainerSpec:
     """How many of them it keeps."""
     image_digests: tuple[str, ...] = ()
     """What the image is must have one of these digests; without any, it may be whatever it is."""
+    secrets: tuple[Secret, ...] = ()
+    """What of the site's secrets it is shown, as files in memory."""
     private_files: Mapping[str, str] = field(default_factory=dict)
     """Files of the site that the job is shown as its secrets: ``path in the container -> path here``."""
     isolation: Isolation = field(default_factory=Isolation)

@@ -237,7 +237,7 @@ class DockerJobLauncher(JobLauncher):
             mounts=(*spec.mounts, *self.mounts),
         )
 
-    def dataset_path(self, name: str) -> str:
+    def dataset_path(self, name: str, source: Path) -> str:  # noqa: ARG002 - each has its place
         return f"{DATASETS_PATH}/{name}"
 
     def _options(self) -> dict[str, Any]:
@@ -247,8 +247,11 @@ class DockerJobLauncher(JobLauncher):
 
     def _find_insecure(self) -> dict[str, str]:
         """Return what of the config is insecure: its keys, and why."""
-        paths = {"datasets": self.datasets.values(), "mounts": [mount.source for mount in self.mounts]}
-        return docker_args.find_insecure(self.isolation, self.user, self.network, self.policy.images or (), paths)
+        studies = [self.policy.study, *(self.policy.studies or {}).values()]
+        data = [path for study in studies for path in study.datasets.values()]
+        paths = {"datasets": data, "mounts": [mount.source for mount in self.mounts]}
+        networks = [self.network, *(study.network for study in studies)]
+        return docker_args.find_insecure(self.isolation, self.user, networks, self.policy.images or (), paths)
 
     def check_engine(self, engine: EngineTraits) -> None:
         super().check_engine(engine)
@@ -290,7 +293,7 @@ class DockerJobLauncher(JobLauncher):
 
     def _check_sources(self, plan: LaunchPlan) -> None:
         """Raise JobLaunchError if what a job is to see leads, by links, to what its site may not show it."""
-        sources = [("datasets", path) for path in self.datasets.values()]
+        sources = [("datasets", path) for path in plan.request.study.datasets.values()]
         sources += [("mounts", mount.source) for mount in self.mounts]
         for key, source in sources:
             place = Path(source).resolve()

@@ -31,6 +31,7 @@ from .keeping.job_keeper import JobKeeper
 from .keeping.job_secrets import JobSecrets
 from .keeping.loans import Loans
 from .keeping.own_users import OwnUsers
+from .keeping.site_data import check_data, data_sources
 from .launch_plan import LaunchPlan, LaunchPlanner
 from .policy.gpu_ids import ALL_GPUS
 from .policy.launch_origins import SiteKeys
@@ -87,7 +88,7 @@ class JobLauncher(LaunchPlanner):
 
     def make_secrets(self) -> JobSecrets:
         """Return what shows the secrets to jobs."""
-        return JobSecrets(self.secrets, self.secrets_dir)
+        return JobSecrets(self.secrets_dir)
 
     def check_engine(self, engine: EngineTraits) -> None:
         """Raise JobLaunchError if no job of this site may, or can, run on such an engine. Touches nothing."""
@@ -113,9 +114,9 @@ class JobLauncher(LaunchPlanner):
         """
         if self.own_users:
             self.own_users.check_right(plan.engine)
-        for name in self.datasets:
-            if not is_there(self.dataset_source(name)):
-                missing = f"the dataset {name} is not there: {self.dataset_source(name)}"
+        for name, source in data_sources(plan.request.study).items():
+            if not is_there(source):
+                missing = f"the dataset {name} is not there: {source}"
                 raise JobLaunchError(f"job {plan.request.job_id}: {missing}")
         folder.make(None if self.own_users else plan.spec.host_user)
 
@@ -222,9 +223,7 @@ class JobLauncher(LaunchPlanner):
             if pulls.policy != NEVER:
                 yield from _checked_images(runtime, self.policy.image, pulls.ahead)
             yield from self._checked_engine(engine)
-        sources = ((name, self.dataset_source(name)) for name in self.datasets)
-        yield from (Check(f"dataset {name}", is_there(source), str(source)) for name, source in sources)
-        yield from self.make_secrets().check()
+        yield from check_data(self.policy, self.make_secrets())
         state_dir = _state_dir(fl_ctx) if fl_ctx else None
         leases = self._gpu_leases(state_dir) if self.gpu_ids else None
         if leases:
@@ -294,7 +293,7 @@ class JobLauncher(LaunchPlanner):
         return self.fit(plan, engine)
 
     def _describe(self, plan: LaunchPlan, image: str = "") -> LaunchRequest:
-        keys = SiteKeys(self.given, self.policy, self.env, self.secrets)
+        keys = SiteKeys(self.given, self.policy.within(plan.request.study), self.env)
         return plan.describe(self._get_runtime(), self.make_secrets(), keys, image)
 
     def _gpu_leases(self, state_dir: Path | None) -> GpuLeases | None:

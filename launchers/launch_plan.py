@@ -38,14 +38,17 @@ from .container_spec import (
     Mount,
 )
 from .keeping.job_secrets import JobSecrets
+from .keeping.site_data import data_sources
 from .policy import site_args
 from .policy.argv_limits import check_words, split
 from .policy.gpu_ids import ALL_GPUS
 from .policy.job_command import CLIENT_ARGS, SERVER_ARGS, credentials, job_command
-from .policy.job_policy import JobRequest, SitePolicy, check_policy, container_name, resolve
+from .policy.job_policy import JobRequest, SitePolicy, check_needs_no_engine, check_policy, container_name, resolve
 from .policy.launch_origins import AT_LAUNCH, SiteKeys, masked, origins
 from .policy.request_sizes import with_sizes_in_words
 from .policy.resources import Resources
+from .policy.studies import Study
+from .policy.study_args import studies as studies_rule
 from .runtime.base import Runtime, whereabouts_of
 from .runtime.engine_traits import UNASKED, EngineTraits
 from .settings import ADOPT, ORPHAN_POLICIES, STOP_GRACE, JobSettings
@@ -125,6 +128,12 @@ class LaunchPlanner(JobLauncherSpec):
         secrets: ``name -> {"file": path}`` or ``{"env": variable of the site's process}``; each job can read each as a
             file in memory, at the path in its variable ``FLCORE_SECRET_<NAME>``. With ``"to_env": variable`` also that
             variable holds it, which whoever may use the engine can see.
+        studies: what the jobs of a study see and get, by the study's name, as ``{"cardio": {"datasets", "secrets",
+            "env", "images", "limits", "network"}}``. A job that names one (``study`` in its metadata) sees the datasets
+            and secrets of that study and no others, has its variables beside ``env``, may name images that both lists
+            have, and is held to both limits. One that names a study which is not here is refused. A job of no study
+            sees ``datasets`` and ``secrets``. Without this key a study is only a word.
+        study_required: a job that names no study is refused.
         limits: the most a job may ask for: ``{"num_of_cpus", "memory", "shm_size",
             "num_of_gpus"}``.
         defaults: what a job gets that does not ask; the limits where they do not say either, and no GPU.
@@ -179,6 +188,8 @@ class LaunchPlanner(JobLauncherSpec):
         job_env_prefixes: Sequence[str] = (),
         datasets: Mapping[str, str] | None = None,
         secrets: Mapping[str, Mapping[str, str]] | None = None,
+        studies: Mapping[str, Mapping[str, Any]] | None = None,
+        study_required: bool = False,
         limits: Mapping[str, Any] | None = None,
         defaults: Mapping[str, Any] | None = None,
         gpu_ids: Sequence[str] = (),
@@ -197,6 +208,11 @@ class LaunchPlanner(JobLauncherSpec):
         checked = problems.attempt
         self.gpu_ids = checked(site_args.gpu_ids, "gpu_ids", gpu_ids) or ()
         rules = checked(site_args.image_rules, "images", images)
+        self.env = checked(or_else(site_args.text_map, dict), "env", env)
+        own = Study(
+            datasets=checked(or_else(site_args.datasets, dict), "datasets", datasets),
+            secrets=checked(or_else(site_args.secrets, tuple), "secrets", secrets, self.env),
+        )
         self.policy = SitePolicy(
             image=checked(optional(site_args.text), "image", image),
             images=rules if self.uses_images else None,
@@ -207,11 +223,11 @@ class LaunchPlanner(JobLauncherSpec):
             python_paths=checked(site_args.texts, "python_paths", python_paths),
             entrypoints=checked(site_args.commands, "entrypoints", entrypoints),
             gpu_memory=checked(optional(site_args.size), "gpu_memory", gpu_memory),
+            study=own,
+            studies=checked(optional(studies_rule), "studies", studies, self.env),
+            study_required=checked(site_args.flag, "study_required", study_required),
         )
         self.gpu_lease_dir = checked(optional(site_args.host_path), "gpu_lease_dir", gpu_lease_dir)
-        self.env = checked(or_else(site_args.text_map, dict), "env", env)
-        self.datasets = checked(or_else(site_args.datasets, dict), "datasets", datasets)
-        self.secrets = checked(or_else(site_args.secrets, tuple), "secrets", secrets, self.env)
         self.job_settings = JobSettings(
             start_timeout=checked(optional(site_args.seconds), "timeout", timeout),
             run_timeout=checked(site_args.optional_seconds, "run_timeout", run_timeout),
@@ -224,6 +240,8 @@ class LaunchPlanner(JobLauncherSpec):
         self.log_max_files = checked(site_args.count, "log_max_files", log_max_files)
         problems.raise_all(ValueError)
         check_policy(self.policy)
+        if not self.uses_images:
+            check_needs_no_engine(self.policy)
 
     def plan(self, job_meta: dict[str, Any], fl_ctx: FLContext) -> LaunchPlan:
         """Return what :meth:`launch_job` would do. Touches nothing. Raises JobRejectedError or JobLaunchError."""
@@ -232,6 +250,7 @@ class LaunchPlanner(JobLauncherSpec):
         name, command = self._checked_command(request.job_id, self.get_command(job_meta, fl_ctx))
         workspace = fl_ctx.get_prop(FLContextKey.WORKSPACE_OBJECT)
         folder = Path(workspace.get_run_dir(request.job_id)) if workspace else None
+        study = request.study
         spec = ContainerSpec(
             name=container_name(name),
             image=request.image or "",
@@ -240,7 +259,8 @@ class LaunchPlanner(JobLauncherSpec):
             environment=self.job_environment(request, fl_ctx),
             secret_variables=frozenset(credentials(self.job_args(fl_ctx))),
             working_dir=self.place(str(folder), fl_ctx) if folder else "/",
-            mounts=self.job_mounts(folder, fl_ctx),
+            mounts=self.job_mounts(request, folder, fl_ctx),
+            secrets=study.secrets,
             labels={LABEL_SITE: site, LABEL_JOB_ID: request.job_id, LABEL_LAUNCHER: self.name},
             cpus=request.resources.num_of_cpus,
             memory=request.resources.memory,
@@ -248,7 +268,8 @@ class LaunchPlanner(JobLauncherSpec):
             log_max_size=self.log_max_size,
             log_max_files=self.log_max_files,
         )
-        return LaunchPlan(request, self.complete(spec), folder)
+        spec = self.complete(spec)
+        return LaunchPlan(request, replace(spec, network=study.network or spec.network), folder)
 
     # What a subclass says: hooks, called with a context that has what NVIDIA FLARE's contexts have at that moment.
 
@@ -302,28 +323,26 @@ class LaunchPlanner(JobLauncherSpec):
 
     def job_environment(self, request: JobRequest, fl_ctx: FLContext) -> dict[str, str]:
         """Return the job's variables: its own first, then the site's, then ours, so that ours win."""
-        ours = {site_args.dataset_variable(name): self.dataset_path(name) for name in self.datasets}
+        sources = data_sources(request.study)
+        ours = {site_args.dataset_variable(name): self.dataset_path(name, path) for name, path in sources.items()}
         workspace = fl_ctx.get_prop(FLContextKey.WORKSPACE_OBJECT)
         if workspace:
             ours["PYTHONPATH"] = self.place(workspace.get_app_custom_dir(request.job_id), fl_ctx)
         with _about(request.job_id):
-            variables = {**request.env, **self.env, **ours, **credentials(self.job_args(fl_ctx))}
+            variables = {**request.env, **self.env, **request.study.env, **ours, **credentials(self.job_args(fl_ctx))}
             check_words(f"{name}={value}" for name, value in variables.items())
         return variables
 
-    def job_mounts(self, folder: Path | None, fl_ctx: FLContext) -> tuple[Mount, ...]:
-        """Return what of this host a job sees: its own folder, and the site's data."""
+    def job_mounts(self, request: JobRequest, folder: Path | None, fl_ctx: FLContext) -> tuple[Mount, ...]:
+        """Return what of this host a job sees: its own folder, and the data of its study."""
         own = [Mount(str(folder), self.place(str(folder), fl_ctx), read_only=False)] if folder else []
-        data = [Mount(str(self.dataset_source(name)), self.dataset_path(name)) for name in self.datasets]
+        sources = data_sources(request.study)
+        data = [Mount(str(path), self.dataset_path(name, path)) for name, path in sources.items()]
         return (*own, *data)
 
-    def dataset_path(self, name: str) -> str:
-        """Return where a job sees a dataset."""
-        return str(self.dataset_source(name))
-
-    def dataset_source(self, name: str) -> Path:
-        """Return where a dataset is on this host, with its links followed."""
-        return Path(self.datasets[name]).resolve()
+    def dataset_path(self, name: str, source: Path) -> str:  # noqa: ARG002 - for subclasses
+        """Return where a job sees a dataset, of which the ``source`` is on this host."""
+        return str(source)
 
     def complete(self, spec: ContainerSpec) -> ContainerSpec:
         """Return the spec with what only this kind of launcher knows."""

@@ -37,7 +37,7 @@ class ProcessJobLauncher(JobLauncher):
         return ProcessRuntime()
 
     def make_secrets(self) -> JobSecrets:
-        return ProcessSecrets(self.secrets)
+        return ProcessSecrets()
 
     def fit(self, plan: LaunchPlan, engine: EngineTraits) -> LaunchPlan:
         plan = super().fit(plan, engine)

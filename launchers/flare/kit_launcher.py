@@ -184,10 +184,10 @@ class KitLauncher(DockerJobLauncher):
             variables["PYTHONPATH"] += f":{self.place(custom, fl_ctx)}"
         return variables
 
-    def job_mounts(self, folder: Path | None, fl_ctx: FLContext) -> tuple[Mount, ...]:
+    def job_mounts(self, request: JobRequest, folder: Path | None, fl_ctx: FLContext) -> tuple[Mount, ...]:
         shared = flare_process.shared_folder(self.job_args(fl_ctx))
         talking = [Mount(shared, shared, read_only=False)] if shared else []
-        return (*super().job_mounts(folder, fl_ctx), *talking)
+        return (*super().job_mounts(request, folder, fl_ctx), *talking)
 
     def check_folder(self, job_meta: JobMeta, folder: Path, fl_ctx: FLContext) -> None:
         """Raise JobRejectedError if it is none that the parent has made for a job: the parent is who makes them."""

@@ -25,8 +25,8 @@ from flcore.disk.safe_files import PASSING, closing, create_file, open_file, ope
 from flcore.errors import JobLaunchError
 from flcore.job_launcher_spec import Check
 
-from ..container_spec import MASK, ContainerSpec, Mount
-from ..policy.secrets import Secret
+from ..container_spec import MASK, ContainerSpec, Mount, Secret
+from ..policy.argv_limits import check_words
 from .job_folder import no_gift, owner
 
 logger = logging.getLogger(__name__)
@@ -44,12 +44,10 @@ class JobSecrets:
     """The secrets of one launcher's containers. Making one touches no disk; safe to use from several threads.
 
     Args:
-        secrets: see there.
         folder: a folder of this host that is in memory. An engine must see it at the same path.
     """
 
-    def __init__(self, secrets: Sequence[Secret], folder: str) -> None:
-        self.secrets = secrets
+    def __init__(self, folder: str) -> None:
         self._folder = folder
         self._left: set[str] = set()
         """Nonces of jobs whose files could not be removed, and should be soon."""
@@ -59,17 +57,17 @@ class JobSecrets:
 
         Raises JobLaunchError; then some may be there, until :meth:`take_back`.
         """
-        secrets = self._of(spec)
+        secrets = _of(spec)
         if not secrets:
             return spec
         values = {secret: read_secret(secret) for secret in secrets}
-        variables = {secret.to_env: secret.as_variable(value) for secret, value in values.items() if secret.to_env}
+        variables = {secret.to_env: _as_variable(secret, value) for secret, value in values.items() if secret.to_env}
         paths = self._make_files(values, spec.host_user, nonce)
         return self._shown_to(spec, paths, variables, nonce)
 
     def describe(self, spec: ContainerSpec, nonce: str) -> ContainerSpec:
         """Return what :meth:`give` would, without making or reading anything."""
-        secrets = self._of(spec)
+        secrets = _of(spec)
         variables = {secret.to_env: MASK for secret in secrets if secret.to_env}
         return self._shown_to(spec, {secret: self._path(secret, nonce) for secret in secrets}, variables, nonce)
 
@@ -97,20 +95,15 @@ class JobSecrets:
             what = "that is tried again" if nonce in self._left else "remove them by hand"
             logger.warning("the secrets in %s cannot be removed; %s: %s", path, what, in_words(error))
 
-    def check(self) -> Iterator[Check]:
+    def check(self, secrets: Sequence[Secret]) -> Iterator[Check]:
         """Say whether all sources can be read, and the folder is in memory."""
-        for secret in self.secrets:
+        for secret in secrets:
             yield _check(f"secret {secret.name}", secret.source, partial(read_secret, secret))
-        if self.secrets:
+        if secrets:
             yield from self._check_place()
 
     def _check_place(self) -> Iterable[Check]:
         yield _check("secrets_dir", self._folder, lambda: os.close(self._open()))
-
-    def _of(self, spec: ContainerSpec) -> tuple[Secret, ...]:
-        """Return the site's secrets and the job's private files, which need no variable that says where they are."""
-        files = spec.private_files.items()
-        return (*self.secrets, *(Secret(f"of-{Path(target).name}", source, target=target) for target, source in files))
 
     def _path(self, secret: Secret, nonce: str) -> str:  # noqa: ARG002 - for processes
         return secret.target or f"{SECRETS_PATH}/{secret.name}"
@@ -165,8 +158,8 @@ class ProcessSecrets(JobSecrets):
     A job that outlives this process keeps what it has opened or read, and can open no more.
     """
 
-    def __init__(self, secrets: Sequence[Secret]) -> None:
-        super().__init__(secrets, "")
+    def __init__(self) -> None:
+        super().__init__("")
         self._files: dict[str, list[int]] = {}
 
     def take_back(self, nonce: str) -> bool:
@@ -191,6 +184,22 @@ class ProcessSecrets(JobSecrets):
             os.fchmod(files[-1], _MODE)
             fcntl(files[-1], F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL)
         return {secret: f"/proc/{os.getpid()}/fd/{file}" for secret, file in zip(values, files, strict=True)}
+
+
+def _of(spec: ContainerSpec) -> tuple[Secret, ...]:
+    """Return a job's secrets and its private files, which need no variable that says where they are."""
+    files = spec.private_files.items()
+    return (*spec.secrets, *(Secret(f"of-{Path(target).name}", source, target=target) for target, source in files))
+
+
+def _as_variable(secret: Secret, value: bytes) -> str:
+    """Return a value as a secret's variable holds it: without a line break at its end. Raises JobLaunchError."""
+    try:
+        text = value.decode().removesuffix("\n")
+        check_words([f"{secret.to_env}={text}"])
+    except ValueError:  # without its cause, which holds the value
+        raise secret.error(f"cannot be put into {secret.to_env}: it is too long, no UTF-8, or holds a NUL") from None
+    return text
 
 
 def read_secret(secret: Secret) -> bytes:

@@ -195,7 +195,7 @@ def insecure_keys(key: str, value: Any) -> frozenset[str]:
 def find_insecure(
     isolation: Isolation,
     who: str,
-    network: str,
+    networks: Iterable[str],
     images: Iterable[ImageRule],
     paths: Mapping[str, Iterable[str]],
 ) -> dict[str, str]:
@@ -206,7 +206,7 @@ def find_insecure(
     found = {
         "images": "'*' lets a job run whatever image it names" if any(rule.allows_any for rule in images) else "",
         "user": f"jobs run as root ({who})" if int(who.partition(":")[0]) == 0 else "",
-        "network": _not_own_network(network),
+        "network": next(filter(None, map(_not_own_network, networks)), ""),
         "cap_add": _listed("these capabilities reach beyond the container", set(isolation.cap_add) - _DOCKER_S_OWN),
         "security_opt": _listed("these turn protection off", filter(_turns_off, isolation.security_opt)),
         "privileged": "jobs may do to the host what root may" if isolation.privileged else "",

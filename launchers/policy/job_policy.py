@@ -10,9 +10,9 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
-from typing import Any
+from typing import Any, Self
 
 from flcore.config.problems import Problems
 from flcore.config.sizes import UNITS
@@ -24,6 +24,7 @@ from .asked_command import asked_entrypoint, asked_python
 from .image_reference import ImageName, ImageRule, allowed_digests
 from .job_words import Word, read_words
 from .resources import RESOURCE_NAMES, Resources, in_words, parse_asked
+from .studies import Study, capped, narrowed, study_of, too_wide
 
 _MAX_GPU_MEMORY = 1 << 20
 """GiB; beyond, nobody means it."""
@@ -64,6 +65,23 @@ class SitePolicy:
     """those that a job may want there, too."""
     options: Mapping[str, Any] = field(default_factory=dict)
     """What it has of a container's options that only a site may set: a job may ask for just that."""
+    study: Study = field(default_factory=Study)
+    """What jobs of no study get; in what :meth:`within` returns, what those of one get."""
+    studies: Mapping[str, Study] | None = None
+    """The site's studies, by name; None: to this site a study is only a word."""
+    study_required: bool = False
+    """A job must name one of them."""
+
+    def within(self, study: Study) -> Self:
+        """Return what holds for the jobs of a study: never more than for those of none."""
+        limits = narrowed(self.limits, study.limits)
+        options = {**self.options, "network": study.network} if study.network else self.options
+        defaults = capped(self.defaults, limits)
+        return replace(self, study=study, limits=limits, defaults=defaults, options=options)
+
+    def key_of_limit(self, resource: str) -> str:
+        """Return the key of the site's config that limits a resource."""
+        return f"studies.{self.study.name}.limits" if resource in self.study.limits.said() else "limits"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +102,8 @@ class JobRequest:
     """Where in the metadata ``image``, a resource or ``env`` comes from; what is not here, the site has decided."""
     passed_over: Mapping[str, str] = field(default_factory=dict)
     """What in the metadata is meant for others, by its path, and why it is passed over."""
+    study: Study = field(default_factory=Study)
+    """What it sees of the site: its study's, or that of jobs of none."""
 
 
 def resolve(job_meta: JobMeta, site: str, policy: SitePolicy, mode: str = "docker") -> JobRequest:
@@ -97,6 +117,8 @@ def resolve(job_meta: JobMeta, site: str, policy: SitePolicy, mode: str = "docke
     :mod:`.job_words` says which version of NVIDIA FLARE has which of them.
     """
     check_metadata(job_meta)
+    study = study_of(job_meta, site, policy.study, policy.studies, required=policy.study_required)
+    policy = policy.within(study)
     launcher_spec, resource_spec, passed_over = read_words(job_meta, site, mode, policy.options)
     gpus = [spec["num_of_gpus"] for spec in (resource_spec, launcher_spec) if "num_of_gpus" in spec]
     _check_gpus(job_meta, site, gpus, policy)
@@ -115,6 +137,7 @@ def resolve(job_meta: JobMeta, site: str, policy: SitePolicy, mode: str = "docke
         entrypoint=_entrypoint(job_meta, launcher_spec, site, policy),
         origins={key: word.path for key, word in {**words, "image": image}.items() if word.path},
         passed_over={**passed_over, **_image_passed_over(image, policy)},
+        study=study,
     )
 
 
@@ -151,6 +174,24 @@ def check_policy(policy: SitePolicy) -> None:
         if policy.gpus is not None and (resources.num_of_gpus or 0) > policy.gpus:
             given = resources.num_of_gpus
             problems.lines.append(f"{key}.num_of_gpus must be no more than the {policy.gpus} of 'gpu_ids', got {given}")
+    for study in (policy.studies or {}).values():
+        problems.lines += too_wide(study, policy.limits)
+        wanted = study.limits.num_of_gpus or 0
+        if policy.gpus is not None and wanted > policy.gpus:
+            where = f"studies.{study.name}.limits.num_of_gpus"
+            problems.lines.append(f"{where} must be no more than the {policy.gpus} of 'gpu_ids', got {wanted}")
+    problems.raise_all(ValueError)
+
+
+def check_needs_no_engine(policy: SitePolicy) -> None:
+    """Raise ValueError for a policy whose studies ask for what local processes cannot have, a line each."""
+    problems = Problems()
+    problems.lines += [
+        f"studies.{study.name}.{key}: jobs of this launcher are local processes, which have none"
+        for study in (policy.studies or {}).values()
+        for key, said in {"images": study.images is not None, "network": study.network}.items()
+        if said
+    ]
     problems.raise_all(ValueError)
 
 
@@ -173,14 +214,31 @@ def _digests(job_meta: JobMeta, word: Word, site: str, policy: SitePolicy) -> tu
     image, path = word
     if policy.images is None or image is None:
         return ()
+    own, theirs = policy.images, policy.study.images
+    digests = _listed(job_meta, word, f"is not on the list of site {site} ('images')", own, policy.image)
+    if theirs is None:
+        return digests
+    study = policy.study.name
+    why = f"is not on the list of the study {study} at site {site} ('studies.{study}.images')"
+    of_study = _listed(job_meta, word, why, theirs)
+    if digests and of_study and not {*digests} & {*of_study}:
+        raise rejection(job_meta, path, f"{why}: it has other digests there than in 'images'", image)
+    return tuple(digest for digest in digests or of_study if not of_study or digest in of_study)
+
+
+def _listed(
+    job_meta: JobMeta, word: Word, why_not: str, rules: Sequence[ImageRule], always: str | None = None
+) -> tuple[str, ...]:
+    """Return the digests by which a list has an image. Raises JobRejectedError if it has not."""
+    image, path = word
     try:
-        digests = allowed_digests(ImageName.parse(image), policy.images)
+        digests = allowed_digests(ImageName.parse(image), rules)
     except ValueError as error:
-        if image == policy.image:  # the site may name an id
+        if image == always:  # the site may name an id
             return ()
         raise rejection(job_meta, path, str(error), image) from error
-    if digests is None and image != policy.image:
-        raise rejection(job_meta, path, f"is not on the list of site {site} ('images')", image)
+    if digests is None and image != always:
+        raise rejection(job_meta, path, why_not, image)
     return digests or ()
 
 
@@ -222,18 +280,19 @@ def _granted(job_meta: JobMeta, words: Mapping[str, Word], policy: SitePolicy) -
         limit, default = getattr(policy.limits, name), getattr(policy.defaults, name)
         given[name] = limit if default is None and name not in _ONLY_IF_ASKED else default
         if name in words:
-            asked = _asked(job_meta, words[name], name, limit)
+            asked = _asked(job_meta, words[name], name, policy)
             given[name] = given[name] if name == "shm_size" and not asked else asked  # 0 is the default's own word
     return Resources(**given)
 
 
-def _asked(job_meta: JobMeta, word: Word, key: str, limit: float | None) -> float:
+def _asked(job_meta: JobMeta, word: Word, key: str, policy: SitePolicy) -> float:
     try:
         wanted = parse_asked(key, word.value)
     except ValueError as error:
         raise rejection(job_meta, word.path, str(error), word.value) from error
+    limit = getattr(policy.limits, key)
     if limit is not None and wanted > limit:
-        what = f"more than the site's limit of {in_words(key, limit)} ('limits')"
+        what = f"more than the site's limit of {in_words(key, limit)} ('{policy.key_of_limit(key)}')"
         raise rejection(job_meta, word.path, what, word.value)
     return wanted
 
@@ -241,7 +300,7 @@ def _asked(job_meta: JobMeta, word: Word, key: str, limit: float | None) -> floa
 def _check_gpus(job_meta: JobMeta, site: str, words: Sequence[Word], policy: SitePolicy) -> None:
     """Raise JobRejectedError for more GPUs than the site has, in any place, and for places that want different ones."""
     for word in words:
-        wanted = _asked(job_meta, word, "num_of_gpus", policy.limits.num_of_gpus)
+        wanted = _asked(job_meta, word, "num_of_gpus", policy)
         if policy.gpus is not None and wanted > policy.gpus:
             offer = f"more than the {policy.gpus} GPUs of this site" if policy.gpus else "this site offers no GPUs"
             raise rejection(job_meta, word.path, f"{offer} ('gpu_ids'){_way_out(word, site)}", word.value)

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ..container_spec import MASK, ContainerSpec
+from ..container_spec import MASK, SECRET_PREFIX, ContainerSpec
 from . import job_home
 from .job_command import CREDENTIAL_VARIABLES
 from .job_policy import JobRequest, SitePolicy
-from .secrets import SECRET_PREFIX, Secret
 from .site_args import DATASET_PREFIX
 
 DEFAULT, FIXED = "default", "fixed"
@@ -36,6 +35,8 @@ _KEYS_OF_A_PART = {
     "HostConfig.CgroupParent": "cgroup_parent",
 }
 """The keys of a site's config that a part of a request may come from."""
+_OF_THE_STUDY = ("datasets", "secrets")
+"""Those that say nothing to jobs of a study, which have their own."""
 _COMMAND = ("Entrypoint", "Cmd")
 _RESOURCES = {
     "HostConfig.NanoCpus": "num_of_cpus",
@@ -56,7 +57,11 @@ class SiteKeys:
     """The keys that it sets."""
     policy: SitePolicy
     env: Mapping[str, str]
-    secrets: Sequence[Secret] = ()
+
+    def key(self, name: str) -> str:
+        """Return the key that says what jobs of this study get, in words: the site's, or the study's."""
+        study = self.policy.study
+        return f"site: studies.{study.name}.{name}" if study.name else f"site: {name}"
 
 
 def masked(spec: ContainerSpec) -> ContainerSpec:
@@ -90,7 +95,10 @@ def _origin_of(path: str, request: JobRequest, site: SiteKeys) -> str:
     asked = [request.origins[key] for key in ("entrypoint", "python_path") if key in request.origins]
     if path in _COMMAND and asked:
         return f"job: {', '.join(asked)}"
-    keys = [key for key in _KEYS_OF_A_PART.get(path, "").split() if key in site.given]
+    study = site.policy.study
+    known = _KEYS_OF_A_PART.get(path, "").split()
+    keys = [key for key in known if key in site.given and not (study.name and key in _OF_THE_STUDY)]
+    keys += [f"studies.{study.name}.{key}" for key in known if study.name and getattr(study, key, None)]
     if keys:
         return f"site: {', '.join(keys)}"
     return DEFAULT if path in _KEYS_OF_A_PART else FIXED
@@ -99,12 +107,15 @@ def _origin_of(path: str, request: JobRequest, site: SiteKeys) -> str:
 def _origin_of_variable(name: str, request: JobRequest, site: SiteKeys) -> str:
     if name in CREDENTIAL_VARIABLES.values():
         return "credential"
-    if any(name in (secret.path_variable, secret.to_env) for secret in site.secrets):
-        return "site: secrets"
+    study = site.policy.study
+    if any(name in (secret.path_variable, secret.to_env) for secret in study.secrets):
+        return site.key("secrets")
+    if name in study.env:
+        return site.key("env")
     if name in site.env:
         return "site: env"
     if name.startswith(DATASET_PREFIX):
-        return "site: datasets"
+        return site.key("datasets")
     if name in request.env:
         return f"job: {request.origins['env']}"
     if name == job_home.HOME and "home" in site.given:
@@ -115,8 +126,9 @@ def _origin_of_variable(name: str, request: JobRequest, site: SiteKeys) -> str:
 def _origin_of_resource(name: str, request: JobRequest, site: SiteKeys) -> str:
     if name in request.origins:
         return f"job: {request.origins[name]}"
-    for key, resources in (("defaults", site.policy.defaults), ("limits", site.policy.limits)):
-        if key in site.given and getattr(resources, name) is not None:
+    key_of_limit = site.policy.key_of_limit(name)
+    for key, resources in (("defaults", site.policy.defaults), (key_of_limit, site.policy.limits)):
+        if key.partition(".")[0] in site.given and getattr(resources, name) is not None:
             return f"site: {key}.{name}"
     return DEFAULT
 

@@ -30,7 +30,7 @@ class Resources:
     """Bytes."""
     num_of_gpus: int | None = None
 
-    def said(self) -> dict[str, float]:
+    def said(self) -> dict[str, Any]:
         """Return what is said, by its key."""
         return {name: value for name in _PARSERS if (value := getattr(self, name)) is not None}
 

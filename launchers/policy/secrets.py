@@ -5,18 +5,15 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
 from flcore.config.argument_rules import ABSOLUTE_PATH
 from flcore.config.rules import Schema, whole
 from flcore.config.strict_json import shown
-from flcore.errors import JobLaunchError
 
-from .argv_limits import VARIABLE_NAME, check_words
-
-SECRET_PREFIX = "FLCORE_SECRET_"  # noqa: S105 - a variable's name
+from ..container_spec import Secret
+from .argv_limits import VARIABLE_NAME
 
 _SECRET_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", re.ASCII)
 _VARIABLE: Schema = {"type": "string", "pattern": whole(VARIABLE_NAME)}
@@ -32,43 +29,6 @@ SECRETS: Schema = {
     "additionalProperties": _SECRET,
 }
 """What :func:`parse_secrets` takes."""
-
-
-@dataclass(frozen=True, slots=True)
-class Secret:
-    """Where a secret comes from, and where it goes; never what it is."""
-
-    name: str
-    file: str = ""
-    """Its file on this host; or else"""
-    env: str = ""
-    """its variable in the site's own environment."""
-    to_env: str = ""
-    """The job's variable that holds it, beside its file; empty: none does."""
-    target: str = ""
-    """Where a container sees it; empty: with the others, by its name."""
-
-    @property
-    def source(self) -> str:
-        return f"file {self.file}" if self.file else f"variable {self.env} of the site's process"
-
-    @property
-    def path_variable(self) -> str:
-        """The variable that tells a job where the secret's file is."""
-        return SECRET_PREFIX + re.sub(r"[^A-Z0-9]", "_", self.name.upper())
-
-    def as_variable(self, value: bytes) -> str:
-        """Return a value as its variable holds it: without a line break at its end. Raises JobLaunchError."""
-        try:
-            text = value.decode().removesuffix("\n")
-            check_words([f"{self.to_env}={text}"])
-        except ValueError:  # without its cause, which holds the value
-            raise self.error(f"cannot be put into {self.to_env}: it is too long, no UTF-8, or holds a NUL") from None
-        return text
-
-    def error(self, why: str) -> JobLaunchError:
-        """Return the error of a launch that cannot have it."""
-        return JobLaunchError(f"the secret {self.name}: {self.source} {why}")
 
 
 def parse_secrets(key: str, value: Any) -> tuple[Secret, ...]:

@@ -27,11 +27,12 @@ from flcore.config.argument_rules import (
 )
 from flcore.config.rules import optional, rule
 
+from ..container_spec import Secret
 from .asked_command import COMMAND, command_words
 from .gpu_ids import ALL_GPUS, GPU_IDS, parse_gpu_ids
 from .image_reference import IMAGE_RULE, ImageRule
 from .resources import RESOURCES, Resources, parse_resources
-from .secrets import SECRETS, Secret, parse_secrets
+from .secrets import SECRETS, parse_secrets
 
 __all__ = [
     "absolute_path",

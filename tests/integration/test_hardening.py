@@ -72,7 +72,7 @@ def programs_of(client: Any, container: str) -> list[str]:
 def datasets_of(federation: Federation, site: str) -> list[Path]:
     (launcher,) = (s.get_component("launcher") for s in federation.sites if s.name == site)
     assert isinstance(launcher, DockerJobLauncher)
-    return [Path(path).resolve() for path in launcher.datasets.values()]
+    return [Path(path).resolve() for path in launcher.policy.study.datasets.values()]
 
 
 @pytest.mark.parametrize("item", CIS)

