@@ -20,6 +20,8 @@ apt_get = DEBIAN_FRONTEND=noninteractive apt-get -qq -y -o DPkg::Lock::Timeout=1
 # else each of them, and each process that a test starts, compiles all of it again.
 unexport PYTHONDONTWRITEBYTECODE
 run_shared = .venv/bin/python -m pytest -n $$(($$(nproc) + 1)) --dist worksteal
+# Federations wait most of their time; those of one file share what it has set up.
+run_two = .venv/bin/python -m pytest -n 2 --dist loadfile
 run_most_tests = FLCORE_TRY=more $(run_shared) tests/unit tests/processes
 
 .PHONY: help demo test test-compat test-deploy test-engines test-libraries test-lowest test-web docs check unit bench faults sweep fuzz engine-stop clean release
@@ -59,7 +61,7 @@ test-compat: $(TOOLS) ## run jobs in real NVIDIA FLARE federations: of its newes
 	@flares=$$(.venv/bin/python -m tests.compat.environments); \
 	while read -ru 3 version python; do \
 		$$python -m pytest -o filterwarnings=default tests/compat/adapter; \
-		DOCKER_HOST=$$(.ci/engine start) NVFLARE=$$version .venv/bin/python -m pytest tests/compat $(COMPAT); \
+		DOCKER_HOST=$$(.ci/engine start) NVFLARE=$$version $(run_two) tests/compat $(COMPAT); \
 	done 3<<< "$$flares"
 
 test-libraries: $(TOOLS) ## run jobs of libraries that keep something at home: matplotlib, huggingface_hub
