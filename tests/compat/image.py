@@ -9,7 +9,6 @@ from pathlib import Path
 from flcore.disk.locks import exclusively
 from launchers.first_site import python_image
 from launchers.runtime.docker import DockerRuntime
-
 from tests.environments import ROOT
 
 from .environments import Flare
