@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, overload
 
@@ -130,6 +130,11 @@ class JobHandleSpec(ABC):
         return None if code == JobReturnCode.UNKNOWN else JobResult(JobReturnCode(code))
 
     @property
+    def study(self) -> str:
+        """The study that the job has named; empty for none, and where a launcher cannot tell."""
+        return ""
+
+    @property
     def end_id(self) -> str:
         """The id of the event of the job's end, to be asked after that; empty for one that nobody tells again.
 
@@ -238,6 +243,10 @@ class JobLauncherSpec(FLComponent, ABC):
 
     def figures(self) -> LauncherFigures | None:
         """Return figures of the launcher's own work; None where it has none to tell. Asks nobody, from any thread."""
+        return None
+
+    def known_studies(self) -> Collection[str] | None:
+        """Return the studies whose jobs it launches, by their names; None where a study is only a word to it."""
         return None
 
     def check(self, fl_ctx: FLContext | None = None) -> Iterable[Check]:  # noqa: ARG002 - for subclasses

@@ -9,7 +9,7 @@ import inspect
 import logging
 import shlex
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -34,6 +34,7 @@ from .container_spec import (
     LABEL_SITE,
     LABEL_SITE_ID,
     LABEL_STATE_DIR,
+    LABEL_STUDY,
     ContainerSpec,
     Mount,
 )
@@ -47,7 +48,7 @@ from .policy.job_policy import JobRequest, SitePolicy, check_needs_no_engine, ch
 from .policy.launch_origins import AT_LAUNCH, SiteKeys, masked, origins
 from .policy.request_sizes import with_sizes_in_words
 from .policy.resources import Resources
-from .policy.studies import Study
+from .policy.studies import Study, named_study
 from .policy.study_args import studies as studies_rule
 from .runtime.base import Runtime, whereabouts_of
 from .runtime.engine_traits import UNASKED, EngineTraits
@@ -243,6 +244,9 @@ class LaunchPlanner(JobLauncherSpec):
         if not self.uses_images:
             check_needs_no_engine(self.policy)
 
+    def known_studies(self) -> Collection[str] | None:
+        return self.policy.studies and tuple(self.policy.studies)
+
     def plan(self, job_meta: dict[str, Any], fl_ctx: FLContext) -> LaunchPlan:
         """Return what :meth:`launch_job` would do. Touches nothing. Raises JobRejectedError or JobLaunchError."""
         site = fl_ctx.get_identity_name()
@@ -251,6 +255,7 @@ class LaunchPlanner(JobLauncherSpec):
         workspace = fl_ctx.get_prop(FLContextKey.WORKSPACE_OBJECT)
         folder = Path(workspace.get_run_dir(request.job_id)) if workspace else None
         study = request.study
+        of_study = {LABEL_STUDY: name_of_study} if (name_of_study := named_study(job_meta)) else {}
         spec = ContainerSpec(
             name=container_name(name),
             image=request.image or "",
@@ -261,7 +266,7 @@ class LaunchPlanner(JobLauncherSpec):
             working_dir=self.place(str(folder), fl_ctx) if folder else "/",
             mounts=self.job_mounts(request, folder, fl_ctx),
             secrets=study.secrets,
-            labels={LABEL_SITE: site, LABEL_JOB_ID: request.job_id, LABEL_LAUNCHER: self.name},
+            labels={LABEL_SITE: site, LABEL_JOB_ID: request.job_id, LABEL_LAUNCHER: self.name, **of_study},
             cpus=request.resources.num_of_cpus,
             memory=request.resources.memory,
             shm_size=request.resources.shm_size,
