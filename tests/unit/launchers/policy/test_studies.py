@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -194,6 +195,7 @@ def test_local_processes_have_no_network_and_no_image_of_a_study() -> None:
 # --- what is told ---
 
 
+@pytest.mark.filterwarnings("ignore::ResourceWarning")  # what does not connect, the SDK leaves to the collector
 def test_what_a_job_would_see_is_told_with_the_keys_that_say_so(tmp_path: Path) -> None:
     study = {"datasets": {"a": str(tmp_path)}, "limits": {"memory": "1Gi"}}
     by = ClientDockerJobLauncher(image="job:1", docker_host="unix:///nowhere", studies={ONE: study})
@@ -202,6 +204,7 @@ def test_what_a_job_would_see_is_told_with_the_keys_that_say_so(tmp_path: Path) 
     assert told["HostConfig.Mounts"] == f"site: studies.{ONE}.datasets"
     assert told["Env.FLCORE_DATASET_A"] == f"site: studies.{ONE}.datasets"
     assert told["HostConfig.Memory"] == f"site: studies.{ONE}.limits.memory"
+    gc.collect()
 
 
 def test_a_check_looks_at_the_data_of_every_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
