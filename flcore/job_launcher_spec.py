@@ -12,6 +12,7 @@ from .fl_component import FLComponent
 from .fl_constant import FLContextKey
 from .fl_context import FLContext
 from .job_reports import ImagePullProgress, JobResult, JobReturnCode, JobStateChange, JobUsage
+from .job_scope import JobScope
 from .job_states import EXITED, RUNNING, wait_to_enter
 from .threads import OwnThread, logged
 
@@ -52,6 +53,8 @@ class LaunchRequest:
     """What in the job's metadata is not meant for this launcher, by its path, and why."""
     engine: str = ""
     """The address of the engine that is asked, without a password; empty where there is none."""
+    scope: JobScope | None = None
+    """What the job would see of the site, and may ask for; None where a launcher cannot tell."""
     notes: tuple[str, ...] = ()
     """What else is to be known of it, a line each."""
 

@@ -46,6 +46,7 @@ from .policy.gpu_ids import ALL_GPUS
 from .policy.job_command import CLIENT_ARGS, SERVER_ARGS, credentials, job_command
 from .policy.job_policy import JobRequest, SitePolicy, check_needs_no_engine, check_policy, container_name, resolve
 from .policy.launch_origins import AT_LAUNCH, SiteKeys, masked, origins
+from .policy.launch_scope import scope_of
 from .policy.request_sizes import with_sizes_in_words
 from .policy.resources import Resources
 from .policy.studies import Study, named_study
@@ -100,12 +101,21 @@ class LaunchPlan:
             labels=self.spec.labels | labels,
             gpu_ids=(AT_LAUNCH,) * self.gpus,
         )
-        body = runtime.describe(masked(secrets.describe(spec, AT_LAUNCH)))
+        spec = masked(secrets.describe(spec, AT_LAUNCH))
+        body = runtime.describe(spec)
         decided = origins(body, self.request, keys)
         address, to_read = runtime.address(self.spec.name), with_sizes_in_words(body)
         where = whereabouts_of(runtime).engine
         engine = where.docker_host if where else ""
-        return LaunchRequest(address, body, decided, to_read, self.request.passed_over, engine)
+        sources = data_sources(self.request.study)
+        scope = scope_of(replace(spec, image=self.spec.image), keys.policy, sources, self._other_mounts(sources))
+        return LaunchRequest(address, body, decided, to_read, self.request.passed_over, engine, scope)
+
+    def _other_mounts(self, datasets: Mapping[str, Path]) -> list[Mount]:
+        """Return what the job sees of the host that is neither of its study nor in the site's workspace."""
+        data, workspace = set(map(str, datasets.values())), self.folder and self.folder.parent
+        others = [mount for mount in self.spec.mounts if mount.source not in data]
+        return [mount for mount in others if not (workspace and Path(mount.source).is_relative_to(workspace))]
 
 
 class LaunchPlanner(JobLauncherSpec):
