@@ -140,10 +140,10 @@ class LaunchPlanner(JobLauncherSpec):
             file in memory, at the path in its variable ``FLCORE_SECRET_<NAME>``. With ``"to_env": variable`` also that
             variable holds it, which whoever may use the engine can see.
         studies: what the jobs of a study see and get, by the study's name, as ``{"cardio": {"datasets", "secrets",
-            "env", "images", "limits", "network"}}``. A job that names one (``study`` in its metadata) sees the datasets
-            and secrets of that study and no others, has its variables beside ``env``, may name images that both lists
-            have, and is held to both limits. One that names a study which is not here is refused. A job of no study
-            sees ``datasets`` and ``secrets``. Without this key a study is only a word.
+            "env", "image", "images", "limits", "network"}}``. A job that names one (``study`` in its metadata) sees the
+            datasets and secrets of that study and no others, has its variables beside ``env``, may name images that
+            both lists have, and is held to both limits. One that names a study which is not here is refused. A job
+            of no study sees ``datasets`` and ``secrets``. Without this key a study is only a word.
         study_required: a job that names no study is refused.
         limits: the most a job may ask for: ``{"num_of_cpus", "memory", "shm_size",
             "num_of_gpus"}``.
@@ -338,8 +338,8 @@ class LaunchPlanner(JobLauncherSpec):
 
     def job_environment(self, request: JobRequest, fl_ctx: FLContext) -> dict[str, str]:
         """Return the job's variables: its own first, then the site's, then ours, so that ours win."""
-        sources = data_sources(request.study)
-        ours = {site_args.dataset_variable(name): self.dataset_path(name, path) for name, path in sources.items()}
+        data = self._data_of(request.study)
+        ours = {site_args.dataset_variable(name): mount.target for name, mount in data.items()}
         workspace = fl_ctx.get_prop(FLContextKey.WORKSPACE_OBJECT)
         if workspace:
             ours["PYTHONPATH"] = self.place(workspace.get_app_custom_dir(request.job_id), fl_ctx)
@@ -351,9 +351,12 @@ class LaunchPlanner(JobLauncherSpec):
     def job_mounts(self, request: JobRequest, folder: Path | None, fl_ctx: FLContext) -> tuple[Mount, ...]:
         """Return what of this host a job sees: its own folder, and the data of its study."""
         own = [Mount(str(folder), self.place(str(folder), fl_ctx), read_only=False)] if folder else []
-        sources = data_sources(request.study)
-        data = [Mount(str(path), self.dataset_path(name, path)) for name, path in sources.items()]
-        return (*own, *data)
+        return (*own, *self._data_of(request.study).values())
+
+    def _data_of(self, study: Study) -> dict[str, Mount]:
+        """Return the datasets of a study as its jobs see them, by their names."""
+        sources = data_sources(study)
+        return {name: Mount(str(path), self.dataset_path(study.folder + name, path)) for name, path in sources.items()}
 
     def dataset_path(self, name: str, source: Path) -> str:  # noqa: ARG002 - for subclasses
         """Return where a job sees a dataset, of which the ``source`` is on this host."""

@@ -149,6 +149,28 @@ def test_limits_of_both_hold_and_a_default_is_no_more_than_they_are() -> None:
         planned(by, ONE, resource_spec={"site-1": {"num_of_cpus": 5}})
 
 
+def test_a_study_s_own_image_is_for_its_jobs_that_name_none_and_always_allowed() -> None:
+    by = launcher(studies={ONE: {"image": "cardio:1", "images": ["team/*"]}, OTHER: {}})
+    assert [planned(by, study).image for study in (ONE, OTHER, None)] == ["cardio:1", "job:1", "job:1"]
+
+
+@pytest.mark.parametrize(("study", "volunteers"), [(ONE, True), (OTHER, False), (None, False), ("unknown", False)])
+def test_a_launcher_volunteers_for_jobs_of_a_study_that_has_an_image(study: str | None, volunteers: bool) -> None:
+    by = launcher(image=None, studies={ONE: {"image": "cardio:1"}, OTHER: {}})
+    assert by.can_launch({"job_id": "j1", "study": study}, FakeFLContext(job_args=ARGS)) is volunteers
+
+
+def test_a_check_looks_for_the_networks_and_images_of_studies() -> None:
+    by = launcher(datasets={}, secrets={}, studies={ONE: {"image": "cardio:1", "network": "cardio-net"}})
+    told = {(found.what, found.detail.partition(" ")[0]) for found in by.check()}
+    assert {
+        ("image", "job:1"),
+        ("image", "cardio:1"),
+        ("network", "nvflare-network"),
+        ("network", "cardio-net"),
+    } <= told
+
+
 # --- the site's config ---
 
 
