@@ -34,6 +34,7 @@ from .keeping.own_users import OwnUsers
 from .keeping.site_data import check_data, data_sources
 from .launch_plan import LaunchPlan, LaunchPlanner
 from .policy.gpu_ids import ALL_GPUS
+from .policy.job_policy import SitePolicy
 from .policy.launch_origins import SiteKeys
 from .records.gpu_leases import GpuLeases
 from .records.job_record import RecordStore, check_records
@@ -221,8 +222,10 @@ class JobLauncher(LaunchPlanner):
         with suppress(RuntimeUnavailableError):  # which has just been told
             engine = runtime.traits()
             if pulls.policy != NEVER:
-                yield from _checked_images(runtime, self.policy.image, pulls.ahead)
+                images = [self.policy.image, *self.policy.study_images()]
+                yield from _checked_images(runtime, images, pulls.ahead)
             yield from self._checked_engine(engine)
+            yield from _checked_of_studies(runtime, self.policy, with_images=pulls.policy == NEVER)
         yield from check_data(self.policy, self.make_secrets())
         state_dir = _state_dir(fl_ctx) if fl_ctx else None
         leases = self._gpu_leases(state_dir) if self.gpu_ids else None
@@ -361,9 +364,17 @@ class ServerJobLauncher(JobLauncher):
         return f"server-{get_job_id(job_meta)}", self.server_command(fl_ctx)
 
 
-def _checked_images(runtime: Runtime, image: str | None, ahead: Collection[str]) -> Iterable[Check]:
+def _checked_of_studies(runtime: Runtime, policy: SitePolicy, *, with_images: bool) -> Iterable[Check]:
+    """Say whether the networks of studies are there, and the images, where none is pulled."""
+    for network in policy.study_networks():
+        yield from (found for found in runtime.check(None, network) if found.what == "network")
+    for image in policy.study_images() if with_images else ():
+        yield from (found for found in runtime.check(image, None) if found.what == "image")
+
+
+def _checked_images(runtime: Runtime, images: Iterable[str | None], ahead: Collection[str]) -> Iterable[Check]:
     """Say of images that are pulled which are there, and when the others come."""
-    for name in dict.fromkeys(filter(None, (image, *ahead))):
+    for name in dict.fromkeys(filter(None, (*images, *ahead))):
         when = "at the site's start ('prepull')" if name in ahead else "for the first job that wants it ('pull_policy')"
         missing = not runtime.find_image(name)
         yield Check("image", True, f"{name} is not there; it is pulled {when}" if missing else name, warning=missing)

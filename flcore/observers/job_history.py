@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from ..event_ids import EventId
 from ..job_launcher_spec import JobResult, JobUsage
+from ..job_meta import study_in
 
 
 class StateEntry(NamedTuple):
@@ -182,7 +183,7 @@ class SiteHistory:
     def _take_in_job(self, event: str, job: JobHistory, line: Mapping[str, Any]) -> None:
         if event == "launching":
             job.launching_at, job.name, job.parent = line["time"], line["name"], line["parent"]
-            job.study = str(line.get("study", ""))  # an older version wrote none
+            job.study = study_in(line)  # an older version wrote none, or NVIDIA FLARE's word for that
         elif event == "launched":
             job.request, job.engine = line["request"], str(line.get("engine", ""))
         elif event == "recovered":

@@ -11,7 +11,7 @@ job has its ``job_id``.
 ==================  ====================================================================================
 event               further fields
 ==================  ====================================================================================
-launching           ``name`` and ``study`` in the job's metadata, ``parent``: BEFORE_JOB_LAUNCH was fired
+launching           ``name`` and ``study`` by the job's metadata, ``parent``: BEFORE_JOB_LAUNCH was fired
 launched            ``request``: what the runtime was asked for, secrets masked; ``engine``: the address
 recovered           a job of an earlier process was found again, by ``parent``
 state_change        those of ``JobStateChange``; the last one of a job has its ``result``
@@ -49,6 +49,7 @@ from ..fl_component import FLComponent
 from ..fl_constant import FLContextKey, JobMetaKey
 from ..fl_context import FLContext
 from ..job_launcher_spec import ImagePullProgress, JobResult, JobStateChange, JobUsage, LaunchRequest
+from ..job_meta import study_in
 from ..workspace import STATE_DIR
 
 JOURNAL_NAME = "journal.jsonl"
@@ -135,7 +136,7 @@ class JobJournal(FLComponent):
 
     def _launching(self, fl_ctx: FLContext) -> None:
         job_meta = fl_ctx.get_prop(FLContextKey.JOB_META) or {}
-        name, study = (str(job_meta.get(key, ""))[:NAME_LENGTH] for key in (JobMetaKey.JOB_NAME, JobMetaKey.STUDY))
+        name, study = (text[:NAME_LENGTH] for text in (str(job_meta.get(JobMetaKey.JOB_NAME, "")), study_in(job_meta)))
         self._write("launching", fl_ctx, name=name, study=study, parent=self._parent_id())
 
     def _launched(self, fl_ctx: FLContext) -> None:

@@ -27,6 +27,7 @@ from ..container_spec import (
     LABEL_PARENT,
     LABEL_SITE_ID,
     LABEL_STATE_DIR,
+    LABEL_STUDY,
     ContainerSpec,
     hidden,
 )
@@ -140,7 +141,8 @@ class JobKeeper:
         to be asked for; ``confirm`` last before the start, with the job's user on the host; ``make_handle`` after it.
         Raises JobLaunchError; then there is no container, or (OutcomeUnknownError) none that will stay.
         """
-        who = JobIdentity(launch.job_id, self._site, spec.name, nonce=secrets.token_hex(8))
+        study = spec.labels.get(LABEL_STUDY, "")
+        who = JobIdentity(launch.job_id, self._site, spec.name, nonce=secrets.token_hex(8), study=study)
         job = TrackedJob(who, self._hooks(who.job_id))
         with self._under_way(launch, job) as steps:
             self._wait_for_clean_up_of(spec.name)
