@@ -54,6 +54,10 @@ class LaunchRequest:
     """The address of the engine that is asked, without a password; empty where there is none."""
     notes: tuple[str, ...] = ()
     """What else is to be known of it, a line each."""
+    image_id: str = ""
+    """What the job is made from, as the engine knows it; empty where that is not known, or no image."""
+    datasets: tuple[str, ...] = ()
+    """The names of those that the job sees."""
 
     @classmethod
     def of(cls, fl_ctx: FLContext) -> LaunchRequest | None:

@@ -74,6 +74,8 @@ class LaunchPlan:
     """The job's own folder on this host."""
     engine: EngineTraits = UNASKED
     """What will run it."""
+    image_id: str = ""
+    """What it was made from, once it is launched."""
 
     @property
     def gpus(self) -> int:
@@ -104,7 +106,9 @@ class LaunchPlan:
         address, to_read = runtime.address(self.spec.name), with_sizes_in_words(body)
         where = whereabouts_of(runtime).engine
         engine = where.docker_host if where else ""
-        return LaunchRequest(address, body, decided, to_read, self.request.passed_over, engine)
+        datasets, image_id = tuple(sorted(self.request.study.datasets)), image or self.image_id
+        passed_over = self.request.passed_over
+        return LaunchRequest(address, body, decided, to_read, passed_over, engine, image_id=image_id, datasets=datasets)
 
 
 class LaunchPlanner(JobLauncherSpec):
