@@ -181,7 +181,8 @@ class JobLauncher(LaunchPlanner):
 
             steps = prepare, partial(_deploy, launch, folder)
             handle = keeper.launch(launch, plan.spec, *steps, partial(self._handle, keeper), plan.gpus)
-        fl_ctx.set_prop(FLContextKey.LAUNCH_REQUEST, partial(self._describe, plan), private=True, sticky=False)
+        asked = partial(self._describe, replace(plan, image_id=launch.image_id))
+        fl_ctx.set_prop(FLContextKey.LAUNCH_REQUEST, asked, private=True, sticky=False)
         return handle
 
     def describe_launch(self, job_meta: dict[str, Any], fl_ctx: FLContext) -> LaunchRequest:
@@ -380,11 +381,12 @@ def _checked_images(runtime: Runtime, images: Iterable[str | None], ahead: Colle
         yield Check("image", True, f"{name} is not there; it is pulled {when}" if missing else name, warning=missing)
 
 
-def _deploy(launch: Launch, folder: JobFolder, user: str) -> None:
+def _deploy(launch: Launch, folder: JobFolder, made: ContainerSpec) -> None:
     """Put a job's files into its folder, as late as can be: nothing but the start may fail any more."""
+    launch.image_id = made.image
     folder.confirm()
     if launch.deploy() or folder.must_be_given:
-        folder.give(user)
+        folder.give(made.host_user)
         folder.confirm()
 
 

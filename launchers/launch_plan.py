@@ -76,6 +76,8 @@ class LaunchPlan:
     """The job's own folder on this host."""
     engine: EngineTraits = UNASKED
     """What will run it."""
+    image_id: str = ""
+    """What it was made from, once it is launched."""
 
     @property
     def gpus(self) -> int:
@@ -109,7 +111,8 @@ class LaunchPlan:
         engine = where.docker_host if where else ""
         sources = data_sources(self.request.study)
         scope = scope_of(replace(spec, image=self.spec.image), keys.policy, sources, self._other_mounts(sources))
-        return LaunchRequest(address, body, decided, to_read, self.request.passed_over, engine, scope)
+        image_id, passed_over = image or self.image_id, self.request.passed_over
+        return LaunchRequest(address, body, decided, to_read, passed_over, engine, scope, image_id=image_id)
 
     def _other_mounts(self, datasets: Mapping[str, Path]) -> list[Mount]:
         """Return what the job sees of the host that is neither of its study nor in the site's workspace."""
