@@ -31,7 +31,7 @@ from .keeping.job_keeper import JobKeeper
 from .keeping.job_secrets import JobSecrets
 from .keeping.loans import Loans
 from .keeping.own_users import OwnUsers
-from .keeping.site_data import check_data, data_sources
+from .keeping.site_data import check_data, check_disk, data_sources
 from .launch_plan import LaunchPlan, LaunchPlanner
 from .policy.gpu_ids import ALL_GPUS
 from .policy.launch_origins import SiteKeys
@@ -224,6 +224,7 @@ class JobLauncher(LaunchPlanner):
                 yield from _checked_images(runtime, self.policy.image, pulls.ahead)
             yield from self._checked_engine(engine)
         yield from check_data(self.policy, self.make_secrets())
+        yield from check_disk(self.policy, self.beside_the_folder())
         state_dir = _state_dir(fl_ctx) if fl_ctx else None
         leases = self._gpu_leases(state_dir) if self.gpu_ids else None
         if leases:

@@ -23,8 +23,8 @@ flcore_untold_events                   gauge      launcher     Events that wait 
 
 All labels have a few values only, whatever jobs there are. ``state``: launching, created, running, paused, restarting,
 removing, other. ``outcome``: launched, failed. ``return_code``: as in a ``JobResult``. ``reason``: exit_code, signal,
-out_of_memory, timeout, lost, refused, busy, image, not_started, aborted, engine, other. Counts begin with the site's
-process.
+out_of_memory, timeout, disk, lost, refused, busy, image, not_started, aborted, engine, other. Counts begin with the
+site's process.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from flcore.disk.os_errors import in_words
 from flcore.errors import JobLaunchError, NameInUseError
@@ -33,9 +33,11 @@ from ..docker_state import ContainerState
 from ..records.end_marks import EndMarks
 from ..records.job_record import JobIdentity, JobRecord, RecordStore
 from ..records.known_engines import EngineNote
+from ..records.known_job import known_disk
 from ..runtime.base import ContainerSummary, FoundImage, Runtime, whereabouts_of
 from ..runtime.engine_traits import EngineTraits
 from ..settings import JobSettings
+from ..tracking.job_disk import JobDisk
 from ..tracking.state_tracker import StateTracker
 from ..tracking.tracked_job import CleanUpDelayedError, JobHooks, TrackedJob
 from .ended_job import keep_output, take_folder_back
@@ -138,7 +140,7 @@ class JobKeeper:
         Raises JobLaunchError; then there is no container, or (OutcomeUnknownError) none that will stay.
         """
         who = JobIdentity(launch.job_id, self._site, spec.name, nonce=secrets.token_hex(8))
-        job = TrackedJob(who, self._hooks(who.job_id))
+        job = TrackedJob(who, self._hooks(who.job_id, disk=spec.disk))
         with self._under_way(launch, job) as steps:
             self._wait_for_clean_up_of(spec.name)
             engine = steps.ask_what_it_is()
@@ -224,7 +226,7 @@ class JobKeeper:
         if not self._store:
             return None
         on_recovered = self._listener.job_recovered
-        return JobRecovery(self._launcher, self._store, self._jobs, self._hooks, on_recovered, self._settings)
+        return JobRecovery(self._launcher, self._store, self._jobs, self._hooks_of_found, on_recovered, self._settings)
 
     def _on_unknown(self, summaries: list[ContainerSummary]) -> bool:
         return self._recovery is not None and self._recovery.deal_with(summaries, self.runtime, self.tracker)
@@ -285,7 +287,9 @@ class JobKeeper:
             self._store.open()
             if engine and self._engine_note:
                 self._engine_note.make(engine)
-            more = {"engine": engine.as_args()} if engine else {}
+            more: dict[str, Any] = {"engine": engine.as_args()} if engine else {}
+            if job.hooks.disk:
+                more["disk"] = job.hooks.disk.limit
             record = self._store.add(self._launcher, who, stop_grace=self._settings.stop_grace, **more)
         except OSError as error:
             raise JobLaunchError(
@@ -308,10 +312,18 @@ class JobKeeper:
 
     # Cleaning up
 
-    def _hooks(self, job_id: str, record: JobRecord | None = None, end_unstarted: str = "") -> JobHooks:
+    def _hooks_of_found(self, job_id: str, record: JobRecord | None, end_unstarted: str) -> JobHooks:
+        disk = known_disk(record.fields) if record else None
+        return self._hooks(job_id, record, end_unstarted, self._settings.disk if disk is None else disk)
+
+    def _hooks(
+        self, job_id: str, record: JobRecord | None = None, end_unstarted: str = "", disk: int | None = None
+    ) -> JobHooks:
+        log_path = self.log_path(job_id)
         return JobHooks(
             on_change=self._listener.job_changed,
-            clean_up=partial(self._clean_up, self.log_path(job_id)),
+            clean_up=partial(self._clean_up, log_path),
+            disk=JobDisk(log_path.parent, disk) if log_path and disk else None,
             record=record,
             settings=self._settings,
             end_unstarted=end_unstarted,

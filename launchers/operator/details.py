@@ -114,7 +114,8 @@ class Report:
             return ""
         last = self._view.history.usage[-1]
         most = max(used.memory for used in self._view.history.usage)
-        return f"{last.cpu_seconds:.1f} s of processor time, {most / (1 << 20):.0f} MiB of memory at most"
+        disk = "" if last.disk is None else f", {last.disk / (1 << 20):.0f} MiB in its folder"
+        return f"{last.cpu_seconds:.1f} s of processor time, {most / (1 << 20):.0f} MiB of memory at most{disk}"
 
     def _moment(self, moment: float) -> str:
         return f"{as_time(moment)}, {as_age(self._now - moment)} ago" if moment else ""
