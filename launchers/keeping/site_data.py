@@ -35,4 +35,4 @@ def check_disk(policy: SitePolicy, beside: Iterable[str]) -> Iterator[Check]:
     limits = [policy.limits, policy.defaults, *(study.limits for study in (policy.studies or {}).values())]
     places = ", ".join(beside)
     if places and any(limit.disk for limit in limits):
-        yield Check("disk", True, f"it is limited of a job's folder; without limit it can write to {places}", True)
+        yield Check("disk", True, f"'disk' limits a job's folder; without limit it can write to {places}", True)

@@ -71,8 +71,10 @@ class DiskWatch:
         if look.is_over:
             why = f"its folder holds more than the {size_in_words(look.disk.limit)} that it may"
             self._end_for(look.job, why)
+        elif look.is_in_doubt:
+            self._waiting.appendleft(look)
         elif look.goes_on:
-            self._enqueue(look)
+            self._waiting.append(look)
         else:
             self._loop.after(look.seconds_to_next(), partial(self._enqueue, look))
 
@@ -82,7 +84,8 @@ class DiskWatch:
         if isinstance(error, OSError) and error.errno not in PASSING:
             self._end_for(look.job, f"nobody can find out how much its folder holds: {in_words(error)}")
             return
-        logger.warning("%s: its folder is not looked at this time: %s", look.job.identity, error)
+        bug = None if isinstance(error, OSError) else error
+        logger.warning("%s: its folder is not looked at this time: %s", look.job.identity, error, exc_info=bug)
         self._loop.after(LATEST, partial(self._enqueue, look))
 
     def _rest(self, seconds: float) -> None:
@@ -107,6 +110,7 @@ class _Look:
         self.disk = disk
         self._sizes: Generator[int] | None = None
         """The look that is under way."""
+        self._held = 0
         self._times_over = 0
 
     @property
@@ -116,8 +120,13 @@ class _Look:
 
     @property
     def goes_on(self) -> bool:
-        """Whether another turn should come, as soon as it may."""
-        return self._sizes is not None or self._times_over > 0
+        """Whether there was more to see than fits into a turn."""
+        return self._sizes is not None
+
+    @property
+    def is_in_doubt(self) -> bool:
+        """Whether its folder seemed to hold too much, and nobody has looked again."""
+        return self._times_over == 1 and self._sizes is None
 
     @property
     def is_over(self) -> bool:
@@ -129,19 +138,18 @@ class _Look:
         began = time.monotonic()
         self._sizes = self._sizes or sizes_so_far(self.disk.folder)
         for held in self._sizes:
+            self._held = held
             if held > self.disk.limit:
-                self._times_over += 1
-                self._note(held)
+                self._note(self._times_over + 1)
                 break
             if time.monotonic() - began >= TURN:
                 break
         else:
-            self._times_over = 0
-            self._note(held)
+            self._note(0)
         return time.monotonic() - began
 
-    def _note(self, held: int) -> None:
-        self.disk.used = held
+    def _note(self, times_over: int) -> None:
+        self.disk.used, self._times_over = self._held, times_over
         self.close()
 
     def close(self) -> None:

@@ -28,7 +28,7 @@ def test_where_a_job_can_write_without_limit_is_said() -> None:
     mounts = [{"source": "/srv/out", "target": "/out", "read_only": False}, {"source": "/srv/in", "target": "/in"}]
     places = "the files of its image ('read_only'), /out ('mounts')"
     assert warnings(docker(limits=LIMIT, read_only=False, mounts=mounts)) == [
-        f"it is limited of a job's folder; without limit it can write to {places}"
+        f"'disk' limits a job's folder; without limit it can write to {places}"
     ]
 
 

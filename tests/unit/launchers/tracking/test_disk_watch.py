@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -107,6 +108,21 @@ def test_a_folder_that_takes_many_turns_holds_up_no_other(bench: Bench, monkeypa
     one, two = bench.running(1 << 30, "one"), bench.running(MI, "two")
     assert "1Mi" in reason(two)
     assert one.result is None
+
+
+def test_what_a_folder_holds_is_known_however_many_turns_that_takes(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(disk_watch, "TURN", 0.0)
+    for number in range(500):
+        os.mknod(bench.folder() / f"{number}")
+    job = bench.running(1 << 30)
+    deadline = time.monotonic() + TIMEOUT
+    while not (job.hooks.disk and job.hooks.disk.used):
+        assert time.monotonic() < deadline
+        job.wait(0.01)
+    assert job.hooks.disk.used >= 500 * 4096
+    assert not caplog.records
 
 
 def test_many_empty_files_fill_a_folder_too(bench: Bench) -> None:
