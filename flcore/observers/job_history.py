@@ -223,7 +223,10 @@ class SiteHistory:
         elif event == "federated_failure":
             job.federation = str(line["status"])
         elif event == "usage":
-            job.usage.append(JobUsage(job.job_id, job.site, line["time"], line["cpu_seconds"], line["memory"]))
+            of_disk = line.get("disk"), line.get("disk_limit")  # an older version wrote none
+            job.usage.append(
+                JobUsage(job.job_id, job.site, line["time"], line["cpu_seconds"], line["memory"], *of_disk)
+            )
 
     def _take_in_pull(self, site: str, line: Mapping[str, Any]) -> None:
         """Note a pull with all runs that may have waited for it: one pull serves many, and does not say which.
