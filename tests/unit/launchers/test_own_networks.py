@@ -17,6 +17,8 @@ from flcore.errors import (
     RuntimeUnavailableError,
 )
 from launchers.container_spec import LABEL_NONCE, ContainerSpec
+from launchers.keeping.launch_steps import LaunchSteps
+from launchers.keeping.loans import Loans
 from launchers.process_launcher import ClientProcessJobLauncher
 from launchers.runtime.fake import FakeRuntime
 from launchers.runtime.fake_networks import FakeJobNetworks
@@ -178,7 +180,8 @@ def test_of_a_launch_that_was_cut_off_before_its_container_it_goes_at_the_next_s
 
     with monkeypatch.context() as patched:
         patched.setattr(lab.runtime, "create", die)
-        patched.setattr("launchers.keeping.job_keeper.JobKeeper._give_up", lambda *_: None)
+        patched.setattr(LaunchSteps, "give_up", lambda *_: False)
+        patched.setattr(Loans, "take_back", lambda *_: False)
         with pytest.raises(Killed):
             first.launcher.launch_job({"job_id": "job-1"}, first.ctx)
     assert lab.runtime.job_networks.names() == [NETWORK]
