@@ -10,6 +10,7 @@ from typing import Any
 from flcore.job_launcher_spec import Check
 
 from ..container_spec import JobNetwork, OwnNetwork
+from ..runtime.docker_dialect import PODMAN
 from ..runtime.docker_job_networks import BRIDGES
 from ..runtime.engine_traits import LEAK, EngineTraits, leaks_names
 from .inside import ANSWERED, REACHED, REFUSED, SILENT
@@ -123,7 +124,7 @@ def _host(tried: Tried) -> Iterator[Check]:
             "jobs reach what listens on this host's loopback: they share its network; name another in 'network'"
         )
     here = tried.is_of_this_host
-    reached = answers.which(asked.host, REACHED) + ([] if here else answers.which(tried.at_gateway, *ANY))
+    reached = answers.which(asked.host, REACHED) + answers.which(tried.at_gateway, *((REACHED,) if here else ANY))
     where = "this host" if here else "the engine's host"
     if not reached:
         yield _closed(f"jobs do not reach {where} ({_count(tried)})")
@@ -147,6 +148,8 @@ def _why(tried: Tried) -> str:
         return ""
     if tried.asked.parent:
         return f", for {tried.engine} closes none of it to who is to reach a parent there"
+    if tried.engine.name == PODMAN.name:
+        return f", of which {tried.engine} closes nothing"
     return f", which {tried.engine} leaves open to who may have a parent there; 'parent': 'none' in 'network' closes it"
 
 

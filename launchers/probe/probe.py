@@ -71,9 +71,10 @@ class Probe:
         host, addresses = stack.enter_context(listening()), own_addresses()  # that in the network, too
         asked = self._asked(host, addresses, other)
         container_id = stack.enter_context(self._running(_told(spec, asked.as_json())))
+        is_here = is_interface(bridge_of(spec.labels[LABEL_NONCE]))  # of some engines, it goes when the container ends
         of_host = Answers.of(inside.try_all(outside()))
         answers = Answers.of(self._heard(container_id))
-        is_here = answers.gateway in addresses or is_interface(bridge_of(spec.labels[LABEL_NONCE]))
+        is_here |= answers.gateway in addresses
         return Tried(asked, answers, self.spec.own_network or self.spec.network, self.engine, is_here, of_host)
 
     def _asked(self, host: Listening, addresses: list[str], other: Mapping[str, Any]) -> Asked:
