@@ -68,6 +68,10 @@ class ContainerJobHandle(JobHandleSpec):
         return self._job.identity
 
     @property
+    def study(self) -> str:
+        return self.identity.study
+
+    @property
     def state(self) -> DOCKER_STATE | None:
         """The container's state as it was seen last."""
         return self._job.state

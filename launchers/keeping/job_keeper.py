@@ -26,6 +26,7 @@ from ..container_spec import (
     LABEL_PARENT,
     LABEL_SITE_ID,
     LABEL_STATE_DIR,
+    LABEL_STUDY,
     ContainerSpec,
     hidden,
 )
@@ -129,17 +130,18 @@ class JobKeeper:
         launch: Launch,
         spec: ContainerSpec,
         prepare: Callable[[EngineTraits], ContainerSpec],
-        confirm: Callable[[str], None],
+        confirm: Callable[[ContainerSpec], None],
         make_handle: Callable[[TrackedJob], Handle],
         gpus: int = 0,
     ) -> Handle:
         """Create, track and start a job's container, with so many GPUs of its own, and return its handle.
 
         ``prepare`` is called first, when nothing of an earlier job is in the way any more, and says what this engine is
-        to be asked for; ``confirm`` last before the start, with the job's user on the host; ``make_handle`` after it.
+        to be asked for; ``confirm`` last before the start, with what was made; ``make_handle`` after it.
         Raises JobLaunchError; then there is no container, or (OutcomeUnknownError) none that will stay.
         """
-        who = JobIdentity(launch.job_id, self._site, spec.name, nonce=secrets.token_hex(8))
+        study = spec.labels.get(LABEL_STUDY, "")
+        who = JobIdentity(launch.job_id, self._site, spec.name, nonce=secrets.token_hex(8), study=study)
         job = TrackedJob(who, self._hooks(who.job_id, disk=spec.disk))
         with self._under_way(launch, job) as steps:
             self._wait_for_clean_up_of(spec.name)
@@ -150,12 +152,12 @@ class JobKeeper:
             image = steps.find_image(spec)
             spec = self._loans.lend_user(job, spec, engine)
             spec = self._loans.lend_gpus(job, spec, gpus, self.runtime.remembers)
-            spec = self._loans.lend_secrets(job, spec)
+            spec = self._labelled(self._loans.lend_secrets(job, spec), who, image)
             with _hiding(job.hooks.secrets):
-                self._create(steps, job, self._labelled(spec, who, image))
+                self._create(steps, job, spec)
                 job.note(container_id=job.identity.container_id)
                 self.tracker.watch_unstarted(job)  # before the start, so that no end is too quick to be seen
-                confirm(spec.host_user)
+                confirm(spec)
                 steps.start()
                 handle = make_handle(job)
                 launch.note_handle(handle)

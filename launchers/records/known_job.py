@@ -43,7 +43,8 @@ def known_job(fields: Mapping[str, Any]) -> KnownJob:
 
     What a newer version says beside what is known here is passed over.
     """
-    who = JobIdentity(fields["job_id"], fields["site"], fields["name"], fields["container_id"], fields["nonce"])
+    study = _checked("study", fields.get("study", ""), _is_text)
+    who = JobIdentity(fields["job_id"], fields["site"], fields["name"], fields["container_id"], fields["nonce"], study)
     return KnownJob(
         who=who,
         asked_at=fields["time"],
