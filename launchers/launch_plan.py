@@ -11,6 +11,7 @@ import shlex
 from abc import abstractmethod
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any, Self
 
@@ -190,7 +191,7 @@ class LaunchPlanner(JobLauncherSpec):
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         # which arguments are given, to tell apart what a site has set and what is a default
         launcher = super().__new__(cls)
-        named = inspect.signature(cls.__init__).bind_partial(launcher, *args, **kwargs).arguments
+        named = _signature_of(cls).bind_partial(launcher, *args, **kwargs).arguments
         launcher.given = frozenset({*named, *kwargs})
         return launcher
 
@@ -368,3 +369,8 @@ class LaunchPlanner(JobLauncherSpec):
     def complete(self, spec: ContainerSpec) -> ContainerSpec:
         """Return the spec with what only this kind of launcher knows."""
         return spec
+
+
+@cache
+def _signature_of(cls: type[LaunchPlanner]) -> inspect.Signature:
+    return inspect.signature(cls.__init__)
