@@ -57,6 +57,13 @@ class LaunchRequest:
     """What the job would see of the site, and may ask for; None where a launcher cannot tell."""
     notes: tuple[str, ...] = ()
     """What else is to be known of it, a line each."""
+    image_id: str = ""
+    """What the job is made from, as the engine knows it; empty where that is not known, or no image."""
+
+    @property
+    def datasets(self) -> tuple[str, ...]:
+        """The names of those that the job sees."""
+        return tuple(sorted(one.name for one in self.scope.datasets)) if self.scope else ()
 
     @classmethod
     def of(cls, fl_ctx: FLContext) -> LaunchRequest | None:

@@ -156,6 +156,8 @@ class ContainerSpec:
     """Bytes, of memory and swap together; None is no limit."""
     shm_size: int | None = None
     """Bytes of /dev/shm; None is the engine's default."""
+    disk: int | None = None
+    """Bytes that the job's folder may hold; None is no limit. No runtime holds it to that, but the tracker."""
     gpu_ids: tuple[str, ...] = ()
     """Indices or UUIDs of the GPUs that the job sees; it sees no other."""
     inherited: tuple[int, ...] = ()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -235,6 +235,11 @@ class DockerJobLauncher(JobLauncher):
             isolation=self.isolation,
             mounts=(*spec.mounts, *self.mounts),
         )
+
+    def beside_the_folder(self) -> Iterable[str]:
+        if not self.isolation.read_only:
+            yield "the files of its image ('read_only')"
+        yield from (f"{mount.target} ('mounts')" for mount in self.mounts if not mount.read_only)
 
     def dataset_path(self, name: str, source: Path) -> str:  # noqa: ARG002 - each has its place
         return f"{DATASETS_PATH}/{name}"

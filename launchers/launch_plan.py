@@ -9,7 +9,7 @@ import inspect
 import logging
 import shlex
 from abc import abstractmethod
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -76,6 +76,8 @@ class LaunchPlan:
     """The job's own folder on this host."""
     engine: EngineTraits = UNASKED
     """What will run it."""
+    image_id: str = ""
+    """What it was made from, once it is launched."""
 
     @property
     def gpus(self) -> int:
@@ -109,7 +111,8 @@ class LaunchPlan:
         engine = where.docker_host if where else ""
         sources = data_sources(self.request.study)
         scope = scope_of(replace(spec, image=self.spec.image), keys.policy, sources, self._other_mounts(sources))
-        return LaunchRequest(address, body, decided, to_read, self.request.passed_over, engine, scope)
+        image_id, passed_over = image or self.image_id, self.request.passed_over
+        return LaunchRequest(address, body, decided, to_read, passed_over, engine, scope, image_id=image_id)
 
     def _other_mounts(self, datasets: Mapping[str, Path]) -> list[Mount]:
         """Return what the job sees of the host that is neither of its study nor in the site's workspace."""
@@ -145,8 +148,8 @@ class LaunchPlanner(JobLauncherSpec):
             both lists have, and is held to both limits. One that names a study which is not here is refused. A job
             of no study sees ``datasets`` and ``secrets``. Without this key a study is only a word.
         study_required: a job that names no study is refused.
-        limits: the most a job may ask for: ``{"num_of_cpus", "memory", "shm_size",
-            "num_of_gpus"}``.
+        limits: the most a job may ask for: ``{"num_of_cpus", "memory", "shm_size", "num_of_gpus", "disk"}``. The last
+            is what its own folder may hold: it is looked at now and then, and a job that exceeds it is ended.
         defaults: what a job gets that does not ask; the limits where they do not say either, and no GPU.
         gpu_ids: the GPUs that jobs may have: a list of UUIDs (``"GPU-…"``, as ``nvidia-smi -L`` says; better, as an
             index may change) or of indices, or ``"all"`` that can be found, which are no MIG devices. Each is leased to
@@ -251,6 +254,7 @@ class LaunchPlanner(JobLauncherSpec):
         self.log_max_files = checked(site_args.count, "log_max_files", log_max_files)
         problems.raise_all(ValueError)
         check_policy(self.policy)
+        self.job_settings = replace(self.job_settings, disk=self.policy.limits.disk)
         if not self.uses_images:
             check_needs_no_engine(self.policy)
 
@@ -280,6 +284,7 @@ class LaunchPlanner(JobLauncherSpec):
             cpus=request.resources.num_of_cpus,
             memory=request.resources.memory,
             shm_size=request.resources.shm_size,
+            disk=request.resources.disk,
             log_max_size=self.log_max_size,
             log_max_files=self.log_max_files,
         )
@@ -361,6 +366,10 @@ class LaunchPlanner(JobLauncherSpec):
     def dataset_path(self, name: str, source: Path) -> str:  # noqa: ARG002 - for subclasses
         """Return where a job sees a dataset, of which the ``source`` is on this host."""
         return str(source)
+
+    def beside_the_folder(self) -> Iterable[str]:
+        """Return where a job can write beside its folder, without any limit of ``disk``."""
+        return ()
 
     def complete(self, spec: ContainerSpec) -> ContainerSpec:
         """Return the spec with what only this kind of launcher knows."""

@@ -44,7 +44,7 @@ _OF_LAUNCHES: Mapping[type[Exception] | tuple[type[Exception], ...], str] = {
     JobAbortedError: "aborted",
     (RuntimeUnavailableError, RuntimeRefusedError): "engine",
 }
-_OF_ENDS = ("exit_code", "signal", "out_of_memory", "timeout", "lost")
+_OF_ENDS = ("exit_code", "signal", "out_of_memory", "timeout", "disk", "lost")
 REASONS = (*_OF_ENDS, *_OF_LAUNCHES.values(), OTHER)
 """Why jobs fail."""
 
@@ -54,7 +54,9 @@ EXIT_BOUNDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0)
 KEPT_ENDED = 1000
 """How many ended jobs are kept in mind, the newest: of some, more may be told."""
 _A_TIMEOUT = re.compile(r"\('\w*timeout'\)")
-"""How the errors and requests of launchers name the key of the site's config that sets a time limit."""
+"""How the errors and requests of launchers name the key of the site's config that sets a time limit,"""
+_OF_THE_DISK = re.compile(r"\('disk'\)")
+"""or how much a job's folder may hold."""
 
 
 class Distribution(NamedTuple):
@@ -243,7 +245,7 @@ def failure_reason(result: JobResult, launch_error: Exception | None = None) -> 
     if result.succeeded:
         return ""
     if result.return_code is JobReturnCode.ABORTED:
-        return "timeout" if _A_TIMEOUT.search(result.ended_by) else "aborted"
+        return _reason_of_abort(result.ended_by)
     if result.oom_killed:
         return "out_of_memory"
     if result.signal:
@@ -251,6 +253,12 @@ def failure_reason(result: JobResult, launch_error: Exception | None = None) -> 
     if result.exit_code is None:
         return "lost" if result.return_code is JobReturnCode.INFRASTRUCTURE_ERROR else "exit_code"
     return "exit_code" if result.started_at else "not_started"
+
+
+def _reason_of_abort(ended_by: str) -> str:
+    if _A_TIMEOUT.search(ended_by):
+        return "timeout"
+    return "disk" if _OF_THE_DISK.search(ended_by) else "aborted"
 
 
 def _reason_of_launch(error: Exception) -> str:

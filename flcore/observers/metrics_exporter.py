@@ -26,9 +26,9 @@ flcore_untold_events                   gauge      launcher     Events that wait 
 
 All labels have a few values only, whatever jobs there are. ``state``: launching, created, running, paused, restarting,
 removing, other. ``outcome``: launched, failed. ``return_code``: as in a ``JobResult``. ``reason``: exit_code, signal,
-out_of_memory, timeout, lost, refused, busy, image, not_started, aborted, engine, other. ``study``: those that the
-site's launchers list (``studies``), empty for jobs of none, and other for a word that no launcher lists, whoever made
-it up. Counts begin with the site's process.
+out_of_memory, timeout, disk, lost, refused, busy, image, not_started, aborted, engine, other. ``study``: those that
+the site's launchers list (``studies``), empty for jobs of none, and other for a word that no launcher lists, whoever
+made it up. Counts begin with the site's process.
 """
 
 from __future__ import annotations

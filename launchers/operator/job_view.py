@@ -83,8 +83,8 @@ class JobView:
 
     @property
     def running_output(self) -> Path | None:
-        """The file that it writes to while it runs, as a local process does; None where that is not there."""
-        path = running_output(self.workspace / self.history.job_id) if self.workspace and self.is_active else None
+        """The file that it writes to as a local process, until that is kept as its log; None where it is not there."""
+        path = running_output(self.workspace / self.history.job_id) if self.workspace else None
         return path if path and is_there(path) else None
 
 

@@ -233,6 +233,8 @@ MISSING["the parent starts in another network than its jobs"] = (
 def test_a_broken_set_up_is_told_with_the_way_out(
     break_it: Break, line: str, kit: Kit, engine: SmallEngine, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    if line.startswith("metrics:"):
+        pytest.importorskip("prometheus_client", reason="of the extra [metrics]")
     break_it(kit, engine)
     capsys.readouterr()
     assert check(kit) == 1

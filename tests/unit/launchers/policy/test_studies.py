@@ -246,6 +246,16 @@ def test_a_mount_of_data_is_read_only() -> None:
     assert Mount("/data/hearts", "/data/hearts", read_only=True) in planned(launcher(), ONE).mounts
 
 
+def test_the_folder_of_a_studys_job_may_hold_no_more_than_the_study_allows() -> None:
+    by = launcher(limits={"disk": "10Gi"}, studies={ONE: {"limits": {"disk": "1Gi"}}, OTHER: {}})
+    assert planned(by, ONE).disk == 1 << 30
+    assert planned(by, OTHER).disk == 10 << 30
+    with pytest.raises(JobRejectedError, match=rf"'studies.{ONE}.limits'"):
+        planned(by, ONE, resource_spec={"site-1": {"disk": "2Gi"}})
+    with pytest.raises(ValueError, match=rf"studies.{ONE}.limits.disk must be no more than limits.disk, 10Gi, got 1Ti"):
+        launcher(limits={"disk": "10Gi"}, studies={ONE: {"limits": {"disk": "1Ti"}}})
+
+
 # --- what its container says ---
 
 
