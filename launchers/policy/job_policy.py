@@ -82,13 +82,14 @@ class SitePolicy:
         return replace(self, image=image, study=study, limits=limits, defaults=defaults, options=options)
 
     def study_networks(self) -> tuple[JobNetwork, ...]:
-        """Return the networks that jobs of studies join, in place of the site's own."""
-        return tuple(dict.fromkeys(study.network for study in (self.studies or {}).values() if study.network))
+        """Return the networks that jobs of studies join, beside the site's own."""
+        of_studies = dict.fromkeys(study.network for study in (self.studies or {}).values())
+        return tuple(name for name in of_studies if name not in ("", self.options.get("network")))
 
     def study_images(self) -> tuple[str, ...]:
-        """Return the images of jobs that name none, of those studies that have one of their own."""
-        studies = (self.study, *(self.studies or {}).values())
-        return tuple(dict.fromkeys(study.image for study in studies if study.image))
+        """Return the images that studies have for jobs that name none, beside the site's own."""
+        of_studies = dict.fromkeys(study.image for study in (self.study, *(self.studies or {}).values()))
+        return tuple(name for name in of_studies if name and name != self.image)
 
     def key_of_limit(self, resource: str) -> str:
         """Return the key of the site's config that limits a resource."""
