@@ -34,7 +34,7 @@ def journals_of(args: argparse.Namespace) -> list[SiteFiles]:
     if not sites:
         where = Path(args.folder or args.workspace or "workspace").absolute()
         raise ConfigError(f"there is no site in {where}; name one by --site CONFIG, --workspace DIR, or its folder")
-    return sites
+    return list({site.journal: site for site in sites}.values())  # several sites may write one
 
 
 def kept_heads(text: str | None, journals: int) -> Heads:

@@ -79,18 +79,17 @@ def _add_export(commands: Commands) -> None:
 
 
 def _begin(text: str) -> float:
-    return _moment(text).timestamp()
+    return _moment(text, 0)
 
 
 def _end(text: str) -> float:
     """Return the moment at which what is meant is over."""
-    is_day = len(text) == len("2026-01-31")
-    return (_moment(text) + timedelta(days=is_day)).timestamp()
+    return _moment(text, 1 if len(text) == len("2026-01-31") else 0)
 
 
-def _moment(text: str) -> datetime:
+def _moment(text: str, days_later: int) -> float:
     try:
-        return datetime.fromisoformat(text)
-    except ValueError as error:
+        return (datetime.fromisoformat(text) + timedelta(days_later)).timestamp()
+    except (ValueError, OverflowError) as error:
         words = f"must be a date or a time such as 2026-01-31 or 2026-01-31T18:00+01:00, got {text!r}"
         raise argparse.ArgumentTypeError(words) from error

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from flcore.cli import main
 from flcore.disk.journal_check import check_journal, heads_in
 from flcore.disk.journal_file import JournalFile
 from flcore.errors import ConfigError
@@ -56,7 +55,9 @@ def test_the_journals_are_those_of_the_sites_in_the_workspace(folder: Path) -> N
 def test_a_sites_config_names_its_journal(folder: Path) -> None:
     config = {"site": "site-1", "components": [{"id": "j", "name": "JobJournal", "args": {"path": str(folder / "j")}}]}
     (folder / "site-1.json").write_text(json.dumps(config))
-    assert [site.journal for site in journals_of(args(site=["site-1.json"]))] == [folder / "j"]
+    (folder / "site-2.json").write_text(json.dumps(config | {"site": "site-2"}))
+    for configs in (["site-1.json"], ["site-1.json", "site-2.json"]):  # which write the same one
+        assert [site.journal for site in journals_of(args(site=configs))] == [folder / "j"]
 
 
 @pytest.mark.parametrize(
@@ -103,10 +104,12 @@ def test_what_is_no_head_is_told(folder: Path, text: str, journals: int, said: s
     assert str(raised.value) == said
 
 
-def test_a_slip_in_the_groups_commands_is_answered(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit):
-        main(["audit", "verfy"])
-    assert capsys.readouterr().err.endswith("there is no command 'verfy'; did you mean 'verify'?\n")
+def test_a_kits_journal_is_where_its_config_says(folder: Path) -> None:
+    for name in ("startup", "local", ".flcore"):
+        (folder / "kit" / name).mkdir(parents=True)
+    journal = {"id": "j", "path": "flcore.observers.JobJournal", "args": {"path": str(folder / "j")}}
+    (folder / "kit/local/flcore__p_resources.json").write_text(json.dumps({"components": [journal]}))
+    assert [site.journal for site in journals_of(args(folder="kit"))] == [folder / "j"]
 
 
 def test_a_journal_that_is_written_meanwhile_holds(folder: Path) -> None:

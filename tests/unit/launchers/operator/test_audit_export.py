@@ -172,10 +172,3 @@ def test_of_a_broken_chain_all_is_exported_and_said_with_each_line(
     out, err = capsys.readouterr()
     assert (json.loads(out)["chain_holds"], json.loads(out)["datasets"]) == (False, ["ekg", "labels"])
     assert "journal.jsonl:3: it was changed" in err
-
-
-@pytest.mark.parametrize("option", ["--from", "--to"])
-def test_what_is_no_date_is_refused(option: str, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit):
-        main(["audit", "export", option, "yesterday"])
-    assert "must be a date or a time such as 2026-01-31 or" in capsys.readouterr().err
