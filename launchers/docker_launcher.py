@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -197,8 +197,7 @@ class DockerJobLauncher(JobLauncher):
         self.policy = replace(self.policy, entrypoint=self.entrypoint, options=self._options())
         self.home = job_home.home("home", home, self.env, self.isolation, self.mounts)
         self.policy = _with_memory_limit(self.policy)
-        self.insecure = self._find_insecure()
-        docker_args.check_allowed(self.insecure, self.allow_insecure)
+        self.insecure = self.find_insecure()
 
     @abstractmethod
     def get_command(self, job_meta: dict[str, Any], fl_ctx: FLContext) -> NamedCommand:
@@ -237,6 +236,11 @@ class DockerJobLauncher(JobLauncher):
             mounts=(*spec.mounts, *self.mounts),
         )
 
+    def beside_the_folder(self) -> Iterable[str]:
+        if not self.isolation.read_only:
+            yield "the files of its image ('read_only')"
+        yield from (f"{mount.target} ('mounts')" for mount in self.mounts if not mount.read_only)
+
     def dataset_path(self, name: str, source: Path) -> str:  # noqa: ARG002 - each has its place
         return f"{DATASETS_PATH}/{name}"
 
@@ -245,13 +249,15 @@ class DockerJobLauncher(JobLauncher):
         isolation = {name: getattr(self.isolation, name) for name in _SIMPLE_OPTIONS}
         return {"network": self.network, "init": self.init, **isolation}
 
-    def _find_insecure(self) -> dict[str, str]:
-        """Return what of the config is insecure: its keys, and why."""
+    def find_insecure(self) -> dict[str, str]:
+        """Return what of the config is insecure, and allowed: its keys, and why. Raises ValueError for the rest."""
         studies = [self.policy.study, *(self.policy.studies or {}).values()]
         data = [path for study in studies for path in study.datasets.values()]
         paths = {"datasets": data, "mounts": [mount.source for mount in self.mounts]}
         networks = [self.network, *(study.network for study in studies)]
-        return docker_args.find_insecure(self.isolation, self.user, networks, self.policy.images or (), paths)
+        found = docker_args.find_insecure(self.isolation, self.user, networks, self.policy.images or (), paths)
+        docker_args.check_allowed(found, self.allow_insecure)
+        return found
 
     def check_engine(self, engine: EngineTraits) -> None:
         super().check_engine(engine)

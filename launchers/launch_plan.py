@@ -9,7 +9,7 @@ import inspect
 import logging
 import shlex
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -34,6 +34,7 @@ from .container_spec import (
     LABEL_SITE,
     LABEL_SITE_ID,
     LABEL_STATE_DIR,
+    LABEL_STUDY,
     ContainerSpec,
     Mount,
 )
@@ -45,9 +46,10 @@ from .policy.gpu_ids import ALL_GPUS
 from .policy.job_command import CLIENT_ARGS, SERVER_ARGS, credentials, job_command
 from .policy.job_policy import JobRequest, SitePolicy, check_needs_no_engine, check_policy, container_name, resolve
 from .policy.launch_origins import AT_LAUNCH, SiteKeys, masked, origins
+from .policy.launch_scope import scope_of
 from .policy.request_sizes import with_sizes_in_words
 from .policy.resources import Resources
-from .policy.studies import Study
+from .policy.studies import Study, named_study
 from .policy.study_args import studies as studies_rule
 from .runtime.base import Runtime, whereabouts_of
 from .runtime.engine_traits import UNASKED, EngineTraits
@@ -101,14 +103,22 @@ class LaunchPlan:
             labels=self.spec.labels | labels,
             gpu_ids=(AT_LAUNCH,) * self.gpus,
         )
-        body = runtime.describe(masked(secrets.describe(spec, AT_LAUNCH)))
+        spec = masked(secrets.describe(spec, AT_LAUNCH))
+        body = runtime.describe(spec)
         decided = origins(body, self.request, keys)
         address, to_read = runtime.address(self.spec.name), with_sizes_in_words(body)
         where = whereabouts_of(runtime).engine
         engine = where.docker_host if where else ""
-        datasets, image_id = tuple(sorted(self.request.study.datasets)), image or self.image_id
-        passed_over = self.request.passed_over
-        return LaunchRequest(address, body, decided, to_read, passed_over, engine, image_id=image_id, datasets=datasets)
+        sources = data_sources(self.request.study)
+        scope = scope_of(replace(spec, image=self.spec.image), keys.policy, sources, self._other_mounts(sources))
+        image_id, passed_over = image or self.image_id, self.request.passed_over
+        return LaunchRequest(address, body, decided, to_read, passed_over, engine, scope, image_id=image_id)
+
+    def _other_mounts(self, datasets: Mapping[str, Path]) -> list[Mount]:
+        """Return what the job sees of the host that is neither of its study nor in the site's workspace."""
+        data, workspace = set(map(str, datasets.values())), self.folder and self.folder.parent
+        others = [mount for mount in self.spec.mounts if mount.source not in data]
+        return [mount for mount in others if not (workspace and Path(mount.source).is_relative_to(workspace))]
 
 
 class LaunchPlanner(JobLauncherSpec):
@@ -133,13 +143,13 @@ class LaunchPlanner(JobLauncherSpec):
             file in memory, at the path in its variable ``FLCORE_SECRET_<NAME>``. With ``"to_env": variable`` also that
             variable holds it, which whoever may use the engine can see.
         studies: what the jobs of a study see and get, by the study's name, as ``{"cardio": {"datasets", "secrets",
-            "env", "images", "limits", "network"}}``. A job that names one (``study`` in its metadata) sees the datasets
-            and secrets of that study and no others, has its variables beside ``env``, may name images that both lists
-            have, and is held to both limits. One that names a study which is not here is refused. A job of no study
-            sees ``datasets`` and ``secrets``. Without this key a study is only a word.
+            "env", "image", "images", "limits", "network"}}``. A job that names one (``study`` in its metadata) sees the
+            datasets and secrets of that study and no others, has its variables beside ``env``, may name images that
+            both lists have, and is held to both limits. One that names a study which is not here is refused. A job
+            of no study sees ``datasets`` and ``secrets``. Without this key a study is only a word.
         study_required: a job that names no study is refused.
-        limits: the most a job may ask for: ``{"num_of_cpus", "memory", "shm_size",
-            "num_of_gpus"}``.
+        limits: the most a job may ask for: ``{"num_of_cpus", "memory", "shm_size", "num_of_gpus", "disk"}``. The last
+            is what its own folder may hold: it is looked at now and then, and a job that exceeds it is ended.
         defaults: what a job gets that does not ask; the limits where they do not say either, and no GPU.
         gpu_ids: the GPUs that jobs may have: a list of UUIDs (``"GPU-…"``, as ``nvidia-smi -L`` says; better, as an
             index may change) or of indices, or ``"all"`` that can be found, which are no MIG devices. Each is leased to
@@ -244,8 +254,12 @@ class LaunchPlanner(JobLauncherSpec):
         self.log_max_files = checked(site_args.count, "log_max_files", log_max_files)
         problems.raise_all(ValueError)
         check_policy(self.policy)
+        self.job_settings = replace(self.job_settings, disk=self.policy.limits.disk)
         if not self.uses_images:
             check_needs_no_engine(self.policy)
+
+    def known_studies(self) -> Collection[str] | None:
+        return self.policy.studies and tuple(self.policy.studies)
 
     def plan(self, job_meta: dict[str, Any], fl_ctx: FLContext) -> LaunchPlan:
         """Return what :meth:`launch_job` would do. Touches nothing. Raises JobRejectedError or JobLaunchError."""
@@ -255,6 +269,7 @@ class LaunchPlanner(JobLauncherSpec):
         workspace = fl_ctx.get_prop(FLContextKey.WORKSPACE_OBJECT)
         folder = Path(workspace.get_run_dir(request.job_id)) if workspace else None
         study = request.study
+        of_study = {LABEL_STUDY: name_of_study} if (name_of_study := named_study(job_meta)) else {}
         spec = ContainerSpec(
             name=container_name(name),
             image=request.image or "",
@@ -265,10 +280,11 @@ class LaunchPlanner(JobLauncherSpec):
             working_dir=self.place(str(folder), fl_ctx) if folder else "/",
             mounts=self.job_mounts(request, folder, fl_ctx),
             secrets=study.secrets,
-            labels={LABEL_SITE: site, LABEL_JOB_ID: request.job_id, LABEL_LAUNCHER: self.name},
+            labels={LABEL_SITE: site, LABEL_JOB_ID: request.job_id, LABEL_LAUNCHER: self.name, **of_study},
             cpus=request.resources.num_of_cpus,
             memory=request.resources.memory,
             shm_size=request.resources.shm_size,
+            disk=request.resources.disk,
             log_max_size=self.log_max_size,
             log_max_files=self.log_max_files,
         )
@@ -327,8 +343,8 @@ class LaunchPlanner(JobLauncherSpec):
 
     def job_environment(self, request: JobRequest, fl_ctx: FLContext) -> dict[str, str]:
         """Return the job's variables: its own first, then the site's, then ours, so that ours win."""
-        sources = data_sources(request.study)
-        ours = {site_args.dataset_variable(name): self.dataset_path(name, path) for name, path in sources.items()}
+        data = self._data_of(request.study)
+        ours = {site_args.dataset_variable(name): mount.target for name, mount in data.items()}
         workspace = fl_ctx.get_prop(FLContextKey.WORKSPACE_OBJECT)
         if workspace:
             ours["PYTHONPATH"] = self.place(workspace.get_app_custom_dir(request.job_id), fl_ctx)
@@ -340,13 +356,20 @@ class LaunchPlanner(JobLauncherSpec):
     def job_mounts(self, request: JobRequest, folder: Path | None, fl_ctx: FLContext) -> tuple[Mount, ...]:
         """Return what of this host a job sees: its own folder, and the data of its study."""
         own = [Mount(str(folder), self.place(str(folder), fl_ctx), read_only=False)] if folder else []
-        sources = data_sources(request.study)
-        data = [Mount(str(path), self.dataset_path(name, path)) for name, path in sources.items()]
-        return (*own, *data)
+        return (*own, *self._data_of(request.study).values())
+
+    def _data_of(self, study: Study) -> dict[str, Mount]:
+        """Return the datasets of a study as its jobs see them, by their names."""
+        sources = data_sources(study)
+        return {name: Mount(str(path), self.dataset_path(study.folder + name, path)) for name, path in sources.items()}
 
     def dataset_path(self, name: str, source: Path) -> str:  # noqa: ARG002 - for subclasses
         """Return where a job sees a dataset, of which the ``source`` is on this host."""
         return str(source)
+
+    def beside_the_folder(self) -> Iterable[str]:
+        """Return where a job can write beside its folder, without any limit of ``disk``."""
+        return ()
 
     def complete(self, spec: ContainerSpec) -> ContainerSpec:
         """Return the spec with what only this kind of launcher knows."""

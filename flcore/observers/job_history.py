@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from ..event_ids import EventId
 from ..job_launcher_spec import JobResult, JobUsage
+from ..job_meta import study_in
 
 
 class StateEntry(NamedTuple):
@@ -212,10 +213,8 @@ class SiteHistory:
         _take_in_approval(job, line)
         if event == "launching":
             job.launching_at, job.name, job.parent = line["time"], line["name"], line["parent"]
-            job.study, job.submitter = (
-                str(line.get("study", "")),
-                str(line.get("submitter", "")),
-            )  # older ones have none
+            job.study = study_in(line)  # an older version wrote none, or NVIDIA FLARE's word for that
+            job.submitter = str(line.get("submitter", ""))
         elif event == "launched":
             job.request, job.engine = line["request"], str(line.get("engine", ""))
             job.image_id, job.datasets = str(line.get("image_id", "")), _texts(line.get("datasets"))
@@ -228,7 +227,10 @@ class SiteHistory:
         elif event == "federated_failure":
             job.federation = str(line["status"])
         elif event == "usage":
-            job.usage.append(JobUsage(job.job_id, job.site, line["time"], line["cpu_seconds"], line["memory"]))
+            of_disk = line.get("disk"), line.get("disk_limit")  # an older version wrote none
+            job.usage.append(
+                JobUsage(job.job_id, job.site, line["time"], line["cpu_seconds"], line["memory"], *of_disk)
+            )
 
     def _take_in_pull(self, site: str, line: Mapping[str, Any]) -> None:
         """Note a pull with all runs that may have waited for it: one pull serves many, and does not say which.

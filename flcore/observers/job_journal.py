@@ -12,7 +12,7 @@ job has its ``job_id``.
 event               further fields
 ==================  ====================================================================================
 opened              a process of the site begins to write: ``parent``, ``user`` who runs it, ``version`` of flcore
-launching           ``name``, ``study`` and ``submitter`` in the job's metadata, ``parent``: BEFORE_JOB_LAUNCH was fired
+launching           ``name``, ``study`` and ``submitter`` by the job's metadata, ``parent``: BEFORE_JOB_LAUNCH was fired
 launched            ``request``: what the runtime was asked for, secrets masked; ``engine``: the address; ``image_id``:
                     what the image's name meant; ``datasets``: the names of those that the job sees
 recovered           a job of an earlier process was found again, by ``parent``
@@ -54,6 +54,7 @@ from ..fl_component import FLComponent
 from ..fl_constant import FLContextKey, JobMetaKey
 from ..fl_context import FLContext
 from ..job_launcher_spec import ImagePullProgress, JobResult, JobStateChange, JobUsage, LaunchRequest
+from ..job_meta import study_in
 from ..workspace import STATE_DIR
 from .audit_head import AuditHead, head_keepers
 
@@ -171,7 +172,8 @@ class JobJournal(FLComponent):
 
     def _launching(self, fl_ctx: FLContext) -> None:
         job_meta = fl_ctx.get_prop(FLContextKey.JOB_META) or {}
-        said: dict[str, Any] = {name: str(job_meta.get(key, ""))[:NAME_LENGTH] for name, key in _SAID.items()}
+        said: dict[str, Any] = {name: str(job_meta.get(key, "")) for name, key in _SAID.items()}
+        said = {name: text[:NAME_LENGTH] for name, text in {**said, "study": study_in(job_meta)}.items()}
         self._write("launching", fl_ctx, **said, parent=self._parent_id())
 
     def _launched(self, fl_ctx: FLContext) -> None:

@@ -78,6 +78,17 @@ def test_it_says_of_which_study_a_job_is(tmp_path: Path, runtime: FakeRuntime) -
     assert [history_of(tmp_path, job_id).study for job_id in ("job-1", "job-2")] == ["brain", ""]
 
 
+@pytest.mark.parametrize("study", ["default", "", None, 7, ["brain"]])
+def test_what_is_no_study_to_nvidia_flare_is_none_here(study: object, tmp_path: Path, runtime: FakeRuntime) -> None:
+    with make_site(tmp_path, runtime) as site:
+        fl_ctx = site.new_context()
+        fl_ctx.set_prop(FLContextKey.CURRENT_RUN, "job-1", private=False, sticky=False)
+        fl_ctx.set_prop(FLContextKey.JOB_META, META | {"study": study}, private=True, sticky=False)
+        site.fire_event(EventType.BEFORE_JOB_LAUNCH, fl_ctx)
+
+    assert history_of(tmp_path).study == ""
+
+
 def test_of_an_older_journal_no_job_is_of_a_study() -> None:
     line = {"event": "launching", "time": 1.0, "site": "site-1", "job_id": "job-1", "name": "digits", "parent": "p"}
 
