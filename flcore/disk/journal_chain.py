@@ -22,7 +22,7 @@ from hashlib import sha256
 from typing import NamedTuple, Self
 
 _FIELDS = r"([0-9a-f]{8}):([0-9]{1,18}):([0-9]{1,18}):([0-9a-f]{64})"
-_KEPT = re.compile(rf"(?:\bhead of ([\w.-]+): )?\b{_FIELDS}\b(?!:)", re.ASCII)
+_KEPT = re.compile(rf"\bflcore audit head of ([\w.-]+): {_FIELDS}\b(?!:)|^()\s*{_FIELDS}\s*$", re.ASCII)
 LINK = rf'(?:, "chain": "{_FIELDS.replace("(", "(?:")}(?::[0-9]{{1,18}})?")?'
 """What a line may end with, before its last brace; a pattern without groups."""
 _LINK = re.compile(rf', "chain": "{_FIELDS}(?::([0-9]{{1,18}}))?"\}}\n'.encode())
@@ -67,9 +67,11 @@ class KeptHead(NamedTuple):
 
     @classmethod
     def of(cls, text: str) -> Self | None:
-        """Return the first one that stands in a text, such as a line of a log; None if there is none."""
-        found = _KEPT.search(text)
-        return cls(found[1] or "", Link(found[2], int(found[3]), int(found[4]), found[5])) if found else None
+        """Return the first one that stands in a text, such as a line of a log, or is all of it; else None."""
+        if found := _KEPT.search(text):
+            site, chain, file, line, own = (part for part in found.groups() if part is not None)
+            return cls(site, Link(chain, int(file), int(line), own))
+        return None
 
 
 def head_of(line: bytes) -> Link:

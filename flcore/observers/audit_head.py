@@ -61,6 +61,8 @@ class HeadSyslog(NamedTuple):
 
 
 class _Syslog(SysLogHandler):
+    ident = "flcore: "
+
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: ARG002, N802 - its base's
         raise  # it is called where an error is dealt with
 

@@ -123,6 +123,8 @@ class SiteHistory:
         """As they were told: one of a process that did not survive it has no end here."""
         self.containers: dict[str, tuple[str, str, str]] = {}
         """Of all runs: the name, the site and the job, by the container's id."""
+        self.users: dict[str, str] = {}
+        """As whom a process ran, by its id; of one that is not here, that is not known."""
         self._heard_of: dict[str, float] = {}
         """When a process was heard of last, by its id."""
         self._told: dict[str, int] = {}
@@ -143,6 +145,8 @@ class SiteHistory:
         match line.get("event"):
             case "engine_unreachable" | "engine_reachable" as event:
                 self._take_in_outage(event == "engine_reachable", site, line)
+            case "opened":
+                self.users[str(line["parent"])] = str(line.get("user", ""))
             case "image_pulled":
                 self._take_in_pull(site, line)
             case str(event) if job_id:

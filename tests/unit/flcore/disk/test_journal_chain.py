@@ -60,3 +60,7 @@ def test_a_head_is_found_in_the_line_of_a_log_that_has_it() -> None:
     assert KeptHead.of(f"Nov 29 21:00:00 host flcore[1]: {kept}\n") == kept
     assert KeptHead.of(str(kept.head)) == KeptHead("", kept.head)
     assert KeptHead.of("Nov 29 21:00:00 host sshd[1]: something else") is None
+
+
+def test_the_link_of_a_line_which_has_the_hash_of_another_is_no_head() -> None:
+    assert KeptHead.of(next_line(b'{"n": 0}', head_of(b""))[0].decode()) is None

@@ -445,7 +445,7 @@ def test_the_head_goes_to_syslog_by_its_socket_or_to_another_host(tmp_path: Path
         with make_site(tmp_path / "site", audit_head={"syslog": address}):
             text = log.recv(1000).decode()
 
-    assert text.startswith("<38>flcore audit head of site-1: ")
+    assert text.startswith("<38>flcore: flcore audit head of site-1: ")
     [line] = heads_in([text])
     assert check_journal(journal_of(tmp_path / "site"), [line]).holds
 
