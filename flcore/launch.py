@@ -52,6 +52,8 @@ class Launch:
         self.job_id = job_id
         self.end_id = ""
         """By what id its failure is told, if a launcher, or its next process, may have to tell of that end again."""
+        self.plan_wanted_by = ""
+        """The component that must hear what will run (JOB_LAUNCH_PLANNED), or nothing may; empty where none must."""
         self._thread = threading.get_ident()
         self._state = LaunchState.WAITING
         self._ended_by: str | None = None

@@ -39,6 +39,7 @@ _OTHERS_WAIT_FOR = frozenset(
         EventType.SYSTEM_START,
         EventType.SYSTEM_END,
         EventType.BEFORE_JOB_LAUNCH,
+        EventType.JOB_LAUNCH_PLANNED,
         EventType.AFTER_JOB_LAUNCH,
         EventType.JOB_RECOVERED,
         EventType.JOB_STATE_CHANGED,

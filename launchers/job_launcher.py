@@ -20,6 +20,7 @@ from flcore.forks import OwnProcess
 from flcore.job_launcher_spec import Check, LauncherFigures, LaunchRequest, add_launcher
 from flcore.job_meta import JobMeta, get_job_id
 from flcore.launch import Launch
+from flcore.launcher_choice import tell_plan
 from flcore.workspace import STATE_DIR, check_run_dir
 
 from .container_spec import ContainerSpec
@@ -37,7 +38,7 @@ from .policy.gpu_ids import ALL_GPUS
 from .policy.launch_origins import SiteKeys
 from .records.gpu_leases import GpuLeases
 from .records.job_record import RecordStore, check_records
-from .runtime.base import Runtime
+from .runtime.base import FoundImage, Runtime
 from .runtime.engine_traits import UNASKED, EngineTraits
 from .settings import NEVER
 from .tracking.tracked_job import TrackedJob
@@ -57,6 +58,7 @@ class JobLauncher(LaunchPlanner):
     """
 
     deploys = True
+    tells_plan = True
     require: Collection[str] = ()
     """What the engine must have, of ``launchers.runtime.engine_traits.TRAITS``."""
     own_users: OwnUsers | None = None
@@ -178,7 +180,12 @@ class JobLauncher(LaunchPlanner):
                 self.prepare(plan, folder)
                 return plan.spec
 
-            steps = prepare, partial(_deploy, launch, folder)
+            def tell(image: FoundImage) -> None:
+                nonlocal plan
+                plan = replace(plan, image_id=image.id)
+                tell_plan(self, job_id, fl_ctx, partial(self._describe, plan))
+
+            steps = prepare, tell, partial(_deploy, launch, folder)
             handle = keeper.launch(launch, plan.spec, *steps, partial(self._handle, keeper), plan.gpus)
         fl_ctx.set_prop(FLContextKey.LAUNCH_REQUEST, partial(self._describe, plan), private=True, sticky=False)
         return handle
@@ -222,7 +229,7 @@ class JobLauncher(LaunchPlanner):
             engine = runtime.traits()
             if pulls.policy != NEVER:
                 yield from _checked_images(runtime, self.policy.image, pulls.ahead)
-            yield from self._checked_engine(engine)
+            yield from _checked_engine(self.check_engine, engine)
         yield from check_data(self.policy, self.make_secrets())
         state_dir = _state_dir(fl_ctx) if fl_ctx else None
         leases = self._gpu_leases(state_dir) if self.gpu_ids else None
@@ -232,13 +239,6 @@ class JobLauncher(LaunchPlanner):
             yield self.own_users.check(engine)
         if state_dir:
             yield from check_records(state_dir)
-
-    def _checked_engine(self, engine: EngineTraits) -> Iterable[Check]:
-        """Say why no job can run on an engine that answers, if so it is."""
-        try:
-            self.check_engine(engine)
-        except JobLaunchError as error:
-            yield Check("engine", False, str(error))
 
     def _tell_if_none_can_run(self, fl_ctx: FLContext) -> None:
         try:
@@ -359,6 +359,14 @@ class ServerJobLauncher(JobLauncher):
     def get_command(self, job_meta: dict[str, Any], fl_ctx: FLContext) -> tuple[str, str]:
         """Return ``server-<job id>`` and the command of the server's job process."""
         return f"server-{get_job_id(job_meta)}", self.server_command(fl_ctx)
+
+
+def _checked_engine(check: Callable[[EngineTraits], None], engine: EngineTraits) -> Iterable[Check]:
+    """Say why no job can run on an engine that answers, if so it is."""
+    try:
+        check(engine)
+    except JobLaunchError as error:
+        yield Check("engine", False, str(error))
 
 
 def _checked_images(runtime: Runtime, image: str | None, ahead: Collection[str]) -> Iterable[Check]:

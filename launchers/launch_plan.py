@@ -11,7 +11,7 @@ import shlex
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -44,6 +44,7 @@ from .policy.argv_limits import check_words, split
 from .policy.gpu_ids import ALL_GPUS
 from .policy.job_command import CLIENT_ARGS, SERVER_ARGS, credentials, job_command
 from .policy.job_policy import JobRequest, SitePolicy, check_needs_no_engine, check_policy, container_name, resolve
+from .policy.launch_asks import asks_of, lasting_words, with_image
 from .policy.launch_origins import AT_LAUNCH, SiteKeys, masked, origins
 from .policy.request_sizes import with_sizes_in_words
 from .policy.resources import Resources
@@ -74,6 +75,10 @@ class LaunchPlan:
     """The job's own folder on this host."""
     engine: EngineTraits = UNASKED
     """What will run it."""
+    image_id: str = ""
+    """What its image is; empty before the runtime was asked."""
+    asks: Mapping[str, Any] = field(default_factory=dict)
+    """What the job asks for and gets, but for the image's id: see ``LaunchRequest.asks``."""
 
     @property
     def gpus(self) -> int:
@@ -104,7 +109,8 @@ class LaunchPlan:
         address, to_read = runtime.address(self.spec.name), with_sizes_in_words(body)
         where = whereabouts_of(runtime).engine
         engine = where.docker_host if where else ""
-        return LaunchRequest(address, body, decided, to_read, self.request.passed_over, engine)
+        asks = with_image(self.asks, image or self.image_id)
+        return LaunchRequest(address, body, decided, to_read, self.request.passed_over, engine, asks=asks)
 
 
 class LaunchPlanner(JobLauncherSpec):
@@ -166,6 +172,8 @@ class LaunchPlanner(JobLauncherSpec):
     """The network that jobs join; none where a runtime has no networks."""
     python = "python3"
     """The interpreter of a job's process."""
+    mounts: tuple[Mount, ...] = ()
+    """More of the host for every job."""
     secrets_dir = "/dev/shm"  # noqa: S108 - nothing is made there by a name that can be guessed
     """Where the secrets of jobs' containers are made."""
 
@@ -269,7 +277,10 @@ class LaunchPlanner(JobLauncherSpec):
             log_max_files=self.log_max_files,
         )
         spec = self.complete(spec)
-        return LaunchPlan(request, replace(spec, network=study.network or spec.network), folder)
+        spec = replace(spec, network=study.network or spec.network)
+        words = lasting_words(spec.command, self.job_args(fl_ctx), request.job_id, name)
+        asks = asks_of(request, spec, words, data_sources(study), self.mounts)
+        return LaunchPlan(request, spec, folder, asks=asks)
 
     # What a subclass says: hooks, called with a context that has what NVIDIA FLARE's contexts have at that moment.
 

@@ -130,6 +130,7 @@ class JobKeeper:
         launch: Launch,
         spec: ContainerSpec,
         prepare: Callable[[EngineTraits], ContainerSpec],
+        tell_plan: Callable[[FoundImage], None],
         confirm: Callable[[str], None],
         make_handle: Callable[[TrackedJob], Handle],
         gpus: int = 0,
@@ -137,7 +138,8 @@ class JobKeeper:
         """Create, track and start a job's container, with so many GPUs of its own, and return its handle.
 
         ``prepare`` is called first, when nothing of an earlier job is in the way any more, and says what this engine is
-        to be asked for; ``confirm`` last before the start, with the job's user on the host; ``make_handle`` after it.
+        to be asked for; ``tell_plan`` when that and the image are known, and nothing is lent or made yet; ``confirm``
+        last before the start, with the job's user on the host; ``make_handle`` after it.
         Raises JobLaunchError; then there is no container, or (OutcomeUnknownError) none that will stay.
         """
         who = JobIdentity(launch.job_id, self._site, spec.name, nonce=secrets.token_hex(8))
@@ -149,6 +151,7 @@ class JobKeeper:
             self._record(job)  # on disk before the engine is asked for anything: a kill from here on forgets nothing
             self._jobs[who.nonce] = job
             image = steps.find_image(spec)
+            tell_plan(image)
             spec = self._loans.lend_user(job, spec, engine)
             spec = self._loans.lend_gpus(job, spec, gpus, self.runtime.remembers)
             spec = self._loans.lend_secrets(job, spec)
