@@ -60,6 +60,11 @@ class EventType:
     ``LaunchRequest.of`` describes it. Fired by launchers whose ``tells_plan`` says so, in the launching thread and the
     launch's own context; a refusal is as at BEFORE_JOB_LAUNCH.
     """
+    JOB_HELD = "_job_held"
+    """A launch waits outside of the site's admission, for what a component says (``errors.Hold``); EVENT_DATA is that.
+
+    A BEFORE_JOB_LAUNCH follows when it is tried again, from the beginning; or the end.
+    """
     JOB_STATE_CHANGED = "_job_state_changed"
     """A job's container entered another state; ``FLContextKey.JOB_STATE_CHANGE`` has the ``JobStateChange``."""
     JOB_RECOVERED = "_job_recovered"

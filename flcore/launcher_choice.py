@@ -12,6 +12,13 @@ from .fl_context import FLContext
 from .job_launcher_spec import JobLauncherSpec, LaunchRequest
 
 
+def ask_launchers(fl_ctx: FLContext, components: Mapping[str, FLComponent]) -> None:
+    """Have those of the components that are launchers volunteer, of which others hear nothing."""
+    for component in components.values():
+        if isinstance(component, JobLauncherSpec):
+            component.handle_event(EventType.BEFORE_JOB_LAUNCH, fl_ctx)
+
+
 def choose_launcher(fl_ctx: FLContext, components: Mapping[str, FLComponent], *, strict: bool) -> JobLauncherSpec:
     """Return the first that volunteered at the BEFORE_JOB_LAUNCH of this context.
 

@@ -12,7 +12,10 @@ job has its ``job_id``.
 event               further fields
 ==================  ====================================================================================
 launching           ``name`` and ``study`` in the job's metadata, ``parent``: BEFORE_JOB_LAUNCH was fired
-launched            ``request``: what the runtime was asked for, secrets masked; ``engine``: the address
+held                ``reason``: the launch waits for that, and begins anew
+launched            ``request``: what the runtime was asked for, secrets masked; ``engine``: the address;
+                    ``approval``: the ``fingerprint`` of what runs, and ``by`` whom it was approved, where
+                    a JobApproval asks
 recovered           a job of an earlier process was found again, by ``parent``
 state_change        those of ``JobStateChange``; the last one of a job has its ``result``
 completed, aborted  ``result``: the job has ended, or (aborted) could not be launched
@@ -85,6 +88,7 @@ class JobJournal(FLComponent):
         self._lock = threading.Lock()
         self._writers: Mapping[str, Callable[[FLContext], None]] = {
             EventType.BEFORE_JOB_LAUNCH: self._launching,
+            EventType.JOB_HELD: self._held,
             EventType.AFTER_JOB_LAUNCH: self._launched,
             EventType.JOB_RECOVERED: self._recovered,
             EventType.JOB_STATE_CHANGED: self._changed,
@@ -138,11 +142,17 @@ class JobJournal(FLComponent):
         name, study = (str(job_meta.get(key, ""))[:NAME_LENGTH] for key in (JobMetaKey.JOB_NAME, JobMetaKey.STUDY))
         self._write("launching", fl_ctx, name=name, study=study, parent=self._parent_id())
 
+    def _held(self, fl_ctx: FLContext) -> None:
+        self._write("held", fl_ctx, reason=str(fl_ctx.get_prop(FLContextKey.EVENT_DATA, "")))
+
     def _launched(self, fl_ctx: FLContext) -> None:
         asked = None
         with suppress(FLCoreError):
             asked = LaunchRequest.of(fl_ctx)
         where: dict[str, Any] = {"engine": asked.engine} if asked and asked.engine else {}
+        approval = fl_ctx.get_prop(FLContextKey.LAUNCH_APPROVAL)
+        if approval:
+            where["approval"] = dict(approval)
         self._write("launched", fl_ctx, request=asked and asked.request, **where)
 
     def _recovered(self, fl_ctx: FLContext) -> None:

@@ -53,8 +53,8 @@ _JOB_MANAGER, _STATUS, _FINISHED, _COMPLETED = "job_manager", "status", "FINISHE
 """NVIDIA FLARE's words: a server's component, a key of what that knows of a job, how ends begin, and the good one."""
 _OWN_KEYS = frozenset({*vars(ReservedKey).values(), FLContextKey.EXCEPTIONS})
 """What no context takes over from another: which engine it is of, and what was raised where else."""
-_SAID_OF_A_PLAN = (FLContextKey.EXCEPTIONS, FLContextKey.JOB_BLOCK_REASON)
-"""What these components say of a job at JOB_LAUNCH_PLANNED, which its launch is to heed."""
+_SAID_OF_A_PLAN = (FLContextKey.EXCEPTIONS, FLContextKey.JOB_BLOCK_REASON, FLContextKey.LAUNCH_APPROVAL)
+"""What these components say of a job at JOB_LAUNCH_PLANNED, which its launch is to heed, or to tell."""
 Handle = TypeVar("Handle", bound=JobHandleSpec)
 _READ_BY_JOBS = "local/resources.json"
 _PACKAGE = "launchers.nvflare_launcher"
@@ -142,8 +142,8 @@ class KitSite:
         finally:
             with self._lock:
                 self._launching -= 1
-        request = fl_ctx.get_prop(FLContextKey.LAUNCH_REQUEST)
-        ours.put(FLContextKey.LAUNCH_REQUEST, request, private=True, sticky=False)
+        for key in (FLContextKey.LAUNCH_REQUEST, FLContextKey.LAUNCH_APPROVAL):
+            ours.put(key, fl_ctx.get_prop(key), private=True, sticky=False)
         self._events.tell_of_launch(handle, ours)
         self._follow(job_id, handle)
         return handle
