@@ -86,9 +86,9 @@ def test_it_says_what_an_auditor_asks_and_no_more(journal: Path, capsys: pytest.
 def test_who_has_approved_a_job_and_what_is_said_where_a_line_says_so(
     journal: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    approval = {"fingerprint": "f00d", "by": ["ana", "ben"]}
     lines = run_lines("a", BEGIN)
-    approved = {"event": "approved", "time": BEGIN, "site": "site-1", "job_id": "a", "fingerprint": "f00d"}
-    write(journal, lines[0], approved | {"approved_by": ["ana", "ben"]}, *lines[1:])
+    write(journal, *(line | ({"approval": approval} if line["event"] == "launched" else {}) for line in lines))
     [entry] = export(capsys)
     assert (entry["fingerprint"], entry["approved_by"]) == ("f00d", ["ana", "ben"])
 
