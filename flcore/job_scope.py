@@ -11,7 +11,8 @@ __all__ = ["JobScope", "SeenDataset"]
 
 _MAY_NAME = ("may name", "and of these")
 """What the lists of a study and its site are, or the site's alone."""
-_WORDS = {"num_of_cpus": "processors", "memory": "memory", "shm_size": "shared memory", "num_of_gpus": "GPUs"}
+_WORDS = {"num_of_cpus": "processors", "shm_size": "shared memory", "num_of_gpus": "GPUs"}
+"""What a resource is called, if not as its key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +81,8 @@ class JobScope:
         if self.images is not None:
             yield "image", self.image
             yield from zip(_MAY_NAME, (", ".join(patterns) or "no other" for patterns in self.images), strict=False)
-        yield "at most", ", ".join(f"{most} {_WORDS[name]}" for name, most in self.limits.items()) or "no limits"
+        limits = (f"{most} {_WORDS.get(name, name)}" for name, most in self.limits.items())
+        yield "at most", ", ".join(limits) or "no limits"
         if self.network:
             yield "network", self.network
 

@@ -34,6 +34,7 @@ from .keeping.own_users import OwnUsers
 from .keeping.site_data import check_data, check_disk, data_sources
 from .keeping.site_gpus import SiteGpus
 from .launch_plan import LaunchPlan, LaunchPlanner
+from .policy.job_network import name_of_shared
 from .policy.job_policy import SitePolicy
 from .policy.launch_origins import SiteKeys
 from .records.job_record import RecordStore, check_records
@@ -186,7 +187,7 @@ class JobLauncher(LaunchPlanner):
 
     def describe_launch(self, job_meta: dict[str, Any], fl_ctx: FLContext) -> LaunchRequest:
         """Return what :meth:`launch_job` would ask the runtime for. Asks the engine what it is, and the image's id."""
-        plan, runtime = self.plan(job_meta, fl_ctx), self._get_runtime()
+        plan, runtime = self.plan(job_meta, fl_ctx), self.get_runtime()
         try:
             engine, found = runtime.traits(), runtime.find_image(plan.spec.image)
         except RuntimeUnavailableError:
@@ -216,8 +217,8 @@ class JobLauncher(LaunchPlanner):
 
     def check(self, fl_ctx: FLContext | None = None) -> Iterable[Check]:
         """Say whether the runtime, image, network, datasets and secrets are there, who has which GPU, what is bad."""
-        runtime, pulls = self._get_runtime(), self.job_settings.pull
-        yield from runtime.check(self.policy.image if pulls.policy == NEVER else None, self.network)
+        runtime, pulls = self.get_runtime(), self.job_settings.pull
+        yield from runtime.check(self.policy.image if pulls.policy == NEVER else None, name_of_shared(self.network))
         engine = UNASKED
         with suppress(RuntimeUnavailableError):  # which has just been told
             engine = runtime.traits()
@@ -246,7 +247,7 @@ class JobLauncher(LaunchPlanner):
 
     def _tell_if_none_can_run(self, fl_ctx: FLContext) -> None:
         try:
-            self.check_engine(self._get_runtime().traits())
+            self.check_engine(self.get_runtime().traits())
         except RuntimeUnavailableError:
             pass  # which any launch tells
         except JobLaunchError as error:
@@ -258,7 +259,7 @@ class JobLauncher(LaunchPlanner):
         Raises RuntimeUnavailableError between the system's end and its next start.
         """
         self.note_site(fl_ctx)
-        runtime = self._get_runtime()
+        runtime = self.get_runtime()
         with self._lock:
             if self._system_has_ended:
                 raise RuntimeUnavailableError(f"{self}: the site is closed", reached=False)
@@ -282,7 +283,8 @@ class JobLauncher(LaunchPlanner):
     def __str__(self) -> str:
         return f"launcher {self.name}"
 
-    def _get_runtime(self) -> Runtime:
+    def get_runtime(self) -> Runtime:
+        """Return where jobs run, made when it is first needed."""
         self._process.claim()
         with self._lock:
             self._runtime = self._runtime or self.make_runtime()
@@ -298,10 +300,10 @@ class JobLauncher(LaunchPlanner):
 
     def _describe(self, plan: LaunchPlan, image: str = "") -> LaunchRequest:
         keys = SiteKeys(self.given, self.policy.within(plan.request.study), self.env)
-        return plan.describe(self._get_runtime(), self.make_secrets(), keys, image)
+        return plan.describe(self.get_runtime(), self.make_secrets(), keys, image)
 
     def _gpus(self) -> SiteGpus:
-        return SiteGpus(self.gpu_ids, self.gpu_lease_dir, self._get_runtime)
+        return SiteGpus(self.gpu_ids, self.gpu_lease_dir, self.get_runtime)
 
     def _make_keeper(self, runtime: Runtime, fl_ctx: FLContext) -> JobKeeper:
         state_dir, log_path = _state_dir(fl_ctx), _log_paths(fl_ctx)
@@ -356,7 +358,7 @@ class ServerJobLauncher(JobLauncher):
 
 def _checked_of_studies(runtime: Runtime, policy: SitePolicy, *, with_images: bool) -> Iterable[Check]:
     """Say whether the networks of studies are there, and the images, where none is pulled."""
-    for network in policy.study_networks():
+    for network in filter(None, map(name_of_shared, policy.study_networks())):
         yield from (found for found in runtime.check(None, network) if found.what == "network")
     for image in policy.study_images() if with_images else ():
         yield from (found for found in runtime.check(image, None) if found.what == "image")

@@ -9,16 +9,14 @@ import inspect
 import logging
 import shlex
 from abc import abstractmethod
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any, Self
 
 from flcore.config.problems import Problems
 from flcore.config.rules import optional, or_else
-from flcore.config.strict_json import shown
-from flcore.errors import JobLaunchError
 from flcore.fl_constant import FLContextKey, JobProcessArgs
 from flcore.fl_context import FLContext
 from flcore.job_launcher_spec import JobArgs, JobLauncherSpec, LaunchRequest
@@ -35,15 +33,19 @@ from .container_spec import (
     LABEL_SITE_ID,
     LABEL_STATE_DIR,
     LABEL_STUDY,
+    THIS_PROCESS,
     ContainerSpec,
+    JobNetwork,
     Mount,
 )
 from .keeping.job_secrets import JobSecrets
 from .keeping.site_data import data_sources
+from .launch_command import NamedCommand, Words, about, checked_command
 from .policy import site_args
-from .policy.argv_limits import check_words, split
+from .policy.argv_limits import check_words
 from .policy.gpu_ids import ALL_GPUS
 from .policy.job_command import CLIENT_ARGS, SERVER_ARGS, credentials, job_command
+from .policy.job_network import joined
 from .policy.job_policy import JobRequest, SitePolicy, check_needs_no_engine, check_policy, container_name, resolve
 from .policy.launch_origins import AT_LAUNCH, SiteKeys, masked, origins
 from .policy.launch_scope import scope_of
@@ -58,10 +60,6 @@ from .settings import ADOPT, ORPHAN_POLICIES, STOP_GRACE, JobSettings
 __all__ = ["LaunchPlanner"]
 
 logger = logging.getLogger(__name__)
-
-Words = tuple[str, ...]
-NamedCommand = tuple[str, str | Sequence[str]]
-"""A container's name, and its launch command: the words, or a text that is split into them as by a shell."""
 
 _KNOWN_AT_LAUNCH = (LABEL_NONCE, LABEL_SITE_ID, LABEL_PARENT, LABEL_STATE_DIR)
 
@@ -102,6 +100,7 @@ class LaunchPlan:
             image=image or self.spec.image,
             labels=self.spec.labels | labels,
             gpu_ids=(AT_LAUNCH,) * self.gpus,
+            hosts=self._hosts_to_tell(),
         )
         spec = masked(secrets.describe(spec, AT_LAUNCH))
         body = runtime.describe(spec)
@@ -119,6 +118,12 @@ class LaunchPlan:
         data, workspace = set(map(str, datasets.values())), self.folder and self.folder.parent
         others = [mount for mount in self.spec.mounts if mount.source not in data]
         return [mount for mount in others if not (workspace and Path(mount.source).is_relative_to(workspace))]
+
+    def _hosts_to_tell(self) -> Mapping[str, str]:
+        """Return the hosts that the job's container knows; a network of its own gets its addresses as it is made."""
+        if not self.spec.own_network:
+            return self.spec.hosts
+        return {name: AT_LAUNCH if host == THIS_PROCESS else host for name, host in self.spec.hosts.items()}
 
 
 class LaunchPlanner(JobLauncherSpec):
@@ -176,7 +181,7 @@ class LaunchPlanner(JobLauncherSpec):
     """Whether jobs run in images; where not, an image that a job names is meant for other sites."""
     service_host = "127.0.0.1"
     """The address on which a server's job listens if its arguments do not say."""
-    network = ""
+    network: JobNetwork = ""
     """The network that jobs join; none where a runtime has no networks."""
     python = "python3"
     """The interpreter of a job's process."""
@@ -186,7 +191,7 @@ class LaunchPlanner(JobLauncherSpec):
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         # which arguments are given, to tell apart what a site has set and what is a default
         launcher = super().__new__(cls)
-        named = inspect.signature(cls.__init__).bind_partial(launcher, *args, **kwargs).arguments
+        named = _signature_of(cls).bind_partial(launcher, *args, **kwargs).arguments
         launcher.given = frozenset({*named, *kwargs})
         return launcher
 
@@ -265,7 +270,7 @@ class LaunchPlanner(JobLauncherSpec):
         """Return what :meth:`launch_job` would do. Touches nothing. Raises JobRejectedError or JobLaunchError."""
         site = fl_ctx.get_identity_name()
         request = resolve(job_meta, site, replace(self.policy, python=self.python), self.mode)
-        name, command = self._checked_command(request.job_id, self.get_command(job_meta, fl_ctx))
+        name, command = checked_command(request.job_id, type(self), self.get_command(job_meta, fl_ctx))
         workspace = fl_ctx.get_prop(FLContextKey.WORKSPACE_OBJECT)
         folder = Path(workspace.get_run_dir(request.job_id)) if workspace else None
         study = request.study
@@ -289,7 +294,7 @@ class LaunchPlanner(JobLauncherSpec):
             log_max_files=self.log_max_files,
         )
         spec = self.complete(spec)
-        return LaunchPlan(request, replace(spec, network=study.network or spec.network), folder)
+        return LaunchPlan(request, joined(spec, study.network) if study.network else spec, folder)
 
     # What a subclass says: hooks, called with a context that has what NVIDIA FLARE's contexts have at that moment.
 
@@ -300,16 +305,6 @@ class LaunchPlanner(JobLauncherSpec):
         A text is split as a shell would split it, and run without a shell. Called once for each launch, and for each
         description of one.
         """
-
-    def _checked_command(self, job_id: str, returned: Any) -> tuple[str, Words]:
-        """Return the name and the words of what :meth:`get_command` has returned."""
-        match returned:
-            case (str(name), str(command)) if isinstance(returned, tuple):  # a list would be a command without a name
-                return name, _checked_words(job_id, command)
-            case (str(name), list() | tuple() as words) if all(isinstance(word, str) for word in words):
-                return name, _checked_words(job_id, words)
-        wanted = "must return (name, command): a tuple of two strings, or of a string and a list of strings"
-        raise JobLaunchError(f"job {job_id}: {type(self).__qualname__}.get_command {wanted}; got {shown(returned)}")
 
     def _with_python(self, job_meta: dict[str, Any], request: JobRequest, command: Words) -> Words:
         """Return the command with the interpreter that the job has named."""
@@ -338,7 +333,7 @@ class LaunchPlanner(JobLauncherSpec):
 
     def process_command(self, fl_ctx: FLContext, job_args: JobArgs, names: Sequence[str]) -> str:
         """Return the command of a job's process with those of its arguments that have these names, in their order."""
-        with _about(fl_ctx.get_job_id()):
+        with about(fl_ctx.get_job_id()):
             return shlex.join(job_command(self.python, job_args, tuple(names), lambda path: self.place(path, fl_ctx)))
 
     def job_environment(self, request: JobRequest, fl_ctx: FLContext) -> dict[str, str]:
@@ -348,7 +343,7 @@ class LaunchPlanner(JobLauncherSpec):
         workspace = fl_ctx.get_prop(FLContextKey.WORKSPACE_OBJECT)
         if workspace:
             ours["PYTHONPATH"] = self.place(workspace.get_app_custom_dir(request.job_id), fl_ctx)
-        with _about(request.job_id):
+        with about(request.job_id):
             variables = {**request.env, **self.env, **request.study.env, **ours, **credentials(self.job_args(fl_ctx))}
             check_words(f"{name}={value}" for name, value in variables.items())
         return variables
@@ -376,19 +371,6 @@ class LaunchPlanner(JobLauncherSpec):
         return spec
 
 
-def _checked_words(job_id: str, command: str | Sequence[str]) -> Words:
-    with _about(f"{job_id}: its launch command"):
-        words = tuple(split(command) if isinstance(command, str) else command)
-        check_words(words)
-    if not words:
-        raise JobLaunchError(f"job {job_id}: its launch command is empty")
-    return words
-
-
-@contextmanager
-def _about(job: str) -> Iterator[None]:
-    """Have a ValueError become the error of a launch that names the job."""
-    try:
-        yield
-    except ValueError as error:
-        raise JobLaunchError(f"job {job}: {error}") from error
+@cache
+def _signature_of(cls: type[LaunchPlanner]) -> inspect.Signature:
+    return inspect.signature(cls.__init__)

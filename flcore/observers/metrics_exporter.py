@@ -12,8 +12,8 @@ flcore_launch_duration_seconds         histogram               Time from BEFORE_
 flcore_job_ends_total                  counter    return_code  Jobs that have ended or could not be launched.
 flcore_job_failures_total              counter    reason       Jobs that did not succeed, or could not be launched.
 flcore_study_jobs                      gauge      study        Jobs of a study that are launched or run now.
-flcore_study_job_ends_total            counter    study        Those that have ended or could not be launched.
-flcore_study_job_failures_total        counter    study        Of these, those that did not succeed.
+flcore_study_job_ends_total            counter    study        Jobs of a study that have ended, launched or not.
+flcore_study_job_failures_total        counter    study        Jobs of a study that did not succeed.
 flcore_exit_detection_seconds          histogram               Time from the end of a process to the event of it.
 flcore_jobs_cpu_seconds_total          counter                 Processor time of jobs, if a ResourceMonitor measures.
 flcore_jobs_memory_bytes               gauge                   Memory that jobs use, if a ResourceMonitor measures.
@@ -85,10 +85,10 @@ METRICS: Mapping[str, Metric] = {
     ),
     "study_jobs": Metric("flcore_study_jobs", "gauge", "Jobs of a study that are launched or run now.", ("study",)),
     "study_ends": Metric(
-        "flcore_study_job_ends_total", "counter", "Those that have ended or could not be launched.", ("study",)
+        "flcore_study_job_ends_total", "counter", "Jobs of a study that have ended, launched or not.", ("study",)
     ),
     "study_failures": Metric(
-        "flcore_study_job_failures_total", "counter", "Of these, those that did not succeed.", ("study",)
+        "flcore_study_job_failures_total", "counter", "Jobs of a study that did not succeed.", ("study",)
     ),
     "exit_seconds": Metric(
         "flcore_exit_detection_seconds", "histogram", "Time from the end of a process to the event of it."

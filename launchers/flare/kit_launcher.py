@@ -106,7 +106,7 @@ class KitLauncher(DockerJobLauncher):
         if JobProcessArgs.PARENT_URL in job_args:
             flag, url = job_args[JobProcessArgs.PARENT_URL]
             network = fl_ctx.get_prop(_NETWORK) or self.network
-            job_args[JobProcessArgs.PARENT_URL] = (flag, flare_process.reachable(str(url), network))
+            job_args[JobProcessArgs.PARENT_URL] = (flag, flare_process.reachable(str(url), str(network)))
         return job_args
 
     def read_studies(self, fl_ctx: FLContext) -> None:
@@ -139,6 +139,8 @@ class KitLauncher(DockerJobLauncher):
         job_args = self.job_args(fl_ctx)
         hosts, environment = flare_process.parent_hosts(job_args), plan.spec.environment
         alone = not self.private_key.why(job_meta)
+        if plan.spec.own_network:
+            flare_process.check_leads_to_parent(plan.request.job_id, job_args, plan.spec.own_network, alone=alone)
         if alone:
             environment = {**flare_process.PARENT_ALONE, **environment}
         else:

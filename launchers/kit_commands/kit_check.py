@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -18,10 +18,13 @@ from flcore.job_launcher_spec import Check, LaunchRequest
 from flcore.submitted_job import SubmittedJob
 from flcore.workspace import Workspace
 
+from ..container_spec import THIS_PROCESS, JobNetwork
 from ..docker_launcher import DockerJobLauncher
 from ..flare.kit_layout import KitLayout
 from ..flare.parent_config import KIT_ARGUMENTS, OURS, KitComponent, ParentConfig
+from ..flare.process import PARENT_HOST
 from ..flare.study_file import take_in_studies
+from ..probe.targets import Called
 from ..runtime.docker import DockerRuntime
 from ..runtime.docker_clients import default_address
 from ..runtime.docker_networks import Network
@@ -32,6 +35,7 @@ from .kit_job import check_can_tell, launch_of
 from .launcher_findings import CLASSES, launcher_findings
 from .listener_findings import address_finding, listener_findings
 from .parent_python import ParentPython, without_nvflare
+from .parents import EVERY_ADDRESS
 from .study_findings import kit_studies_findings, study_findings
 from .verdicts import missing, warned
 
@@ -74,6 +78,15 @@ class KitCheck:
         yield from study_findings(self.layout)
         if problems:
             raise ConfigError("\n".join(problems))
+
+    def reach_checks(self) -> Iterator[Check]:
+        """Yield what its jobs reach. What is wrong with its files has been told."""
+        config = ParentConfig.read(self.layout)
+        with suppress(ConfigError):
+            for component in config.own_launchers[:1]:
+                with closing(build(component, self.layout.role)) as launcher:
+                    for found in launcher.check_reach(self._context(), _called_in(config)):
+                        yield replace(found, what=f"{component.id}: {found.what}")
 
     def launch_of(self, job: SubmittedJob) -> LaunchRequest | FLCoreError | str:
         """Return what a job would be launched with, why it would be refused, or why it is not launched there.
@@ -119,8 +132,9 @@ class KitCheck:
                 yield missing("engine", str(error))
 
     def _without_launcher(self, config: ParentConfig, component: KitComponent) -> Iterator[Check]:
-        network = str(component.args.get("network", ""))
-        yield from listener_findings(config, network, None, self.others)
+        network = component.args.get("network", "")
+        if isinstance(network, str):
+            yield from listener_findings(config, network, None, self.others)
 
     def _context(self) -> FLContext:
         fl_ctx = FLContext()
@@ -148,6 +162,16 @@ def build(component: KitComponent, role: str) -> DockerJobLauncher:
     return next(launcher for launcher in built if isinstance(launcher, DockerJobLauncher))
 
 
+def _called_in(config: ParentConfig) -> Called:
+    """Return where jobs call their parent, if they do so by the network."""
+    listener = config.listener
+    if not listener.port or not listener.host:
+        return Called()
+    if listener.host in EVERY_ADDRESS:
+        return Called((PARENT_HOST, listener.port), {PARENT_HOST: THIS_PROCESS})
+    return Called((listener.host, listener.port))
+
+
 def _image_findings(launcher: DockerJobLauncher, nvflare: str) -> Iterator[Check]:
     """Say what the image of jobs that name none has; whether it is there, has been told."""
     image, python = launcher.policy.image, launcher.python
@@ -167,10 +191,11 @@ def _image_findings(launcher: DockerJobLauncher, nvflare: str) -> Iterator[Check
         yield warned("image", f"which NVIDIA FLARE {image} has is not told: {error}")
 
 
-def _found(launcher: DockerJobLauncher, network: str) -> Network | None:
+def _found(launcher: DockerJobLauncher, network: JobNetwork) -> Network | None:
     """Return what the engine says of a network of jobs; None if nothing: why, has been told."""
-    with suppress(JobLaunchError), closing(_engine_of(launcher)) as engine:
-        return engine.networks.find(network)
+    if isinstance(network, str):
+        with suppress(JobLaunchError), closing(_engine_of(launcher)) as engine:
+            return engine.networks.find(network)
     return None
 
 

@@ -19,6 +19,7 @@ from flcore.config.sizes import UNITS
 from flcore.fl_constant import JobConstants
 from flcore.job_meta import JobMeta, check_metadata, get_deployments, get_job_id, get_object, rejection, study_in
 
+from ..container_spec import JobNetwork
 from .argv_limits import VARIABLE_NAME, check_words
 from .asked_command import asked_entrypoint, asked_python
 from .image_reference import ImageName, ImageRule, allowed_digests
@@ -75,19 +76,20 @@ class SitePolicy:
     def within(self, study: Study) -> Self:
         """Return what holds for the jobs of a study: never more than for those of none."""
         limits = narrowed(self.limits, study.limits)
-        options = {**self.options, "network": study.network} if study.network else self.options
+        options = {**self.options, "network": str(study.network)} if study.network else self.options
         defaults = capped(self.defaults, limits)
         image = study.image or self.image
         return replace(self, image=image, study=study, limits=limits, defaults=defaults, options=options)
 
-    def study_networks(self) -> tuple[str, ...]:
-        """Return the networks that jobs of studies join, in place of the site's own."""
-        return tuple(dict.fromkeys(study.network for study in (self.studies or {}).values() if study.network))
+    def study_networks(self) -> tuple[JobNetwork, ...]:
+        """Return the networks that jobs of studies join, beside the site's own."""
+        of_studies = dict.fromkeys(study.network for study in (self.studies or {}).values())
+        return tuple(name for name in of_studies if name not in ("", self.options.get("network")))
 
     def study_images(self) -> tuple[str, ...]:
-        """Return the images of jobs that name none, of those studies that have one of their own."""
-        studies = (self.study, *(self.studies or {}).values())
-        return tuple(dict.fromkeys(study.image for study in studies if study.image))
+        """Return the images that studies have for jobs that name none, beside the site's own."""
+        of_studies = dict.fromkeys(study.image for study in (self.study, *(self.studies or {}).values()))
+        return tuple(name for name in of_studies if name and name != self.image)
 
     def key_of_limit(self, resource: str) -> str:
         """Return the key of the site's config that limits a resource."""

@@ -87,7 +87,7 @@ def _test(trial: Trial, interpreter: Path, tests: Path) -> None:
     began = time.monotonic()
     shared = ("-q", "-n", str(processes), "--dist", "worksteal")
     others = [f"--ignore={folder}" for folder in _OF_THE_CHECKOUT]
-    command: list[str | Path] = [interpreter, "-m", "pytest", *shared, *others, "tests/unit"]
+    command: list[str | Path] = [interpreter, "-m", "pytest", *shared, *others, "tests/unit", "tests/lives"]
     done = subprocess.run(command, cwd=tests, capture_output=True, text=True, check=False)
     trial.seconds = time.monotonic() - began
     last = done.stdout.splitlines()[-1:]

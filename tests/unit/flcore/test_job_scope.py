@@ -15,7 +15,7 @@ def test_all_that_a_job_sees_is_said_in_words() -> None:
         secrets={"db": "file /etc/db"},
         image="job:1",
         images=(("job",), ("job", "team/*")),
-        limits={"memory": "1Gi", "num_of_gpus": "0"},
+        limits={"memory": "1Gi", "disk": "10Gi", "num_of_gpus": "0"},
         network="net",
     )
     assert list(scope.facts()) == [
@@ -27,7 +27,7 @@ def test_all_that_a_job_sees_is_said_in_words() -> None:
         ("image", "job:1"),
         ("may name", "job"),
         ("and of these", "job, team/*"),
-        ("at most", "1Gi memory, 0 GPUs"),
+        ("at most", "1Gi memory, 10Gi disk, 0 GPUs"),
         ("network", "net"),
     ]
 

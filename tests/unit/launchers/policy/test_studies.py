@@ -160,6 +160,11 @@ def test_a_launcher_volunteers_for_jobs_of_a_study_that_has_an_image(study: str 
     assert by.can_launch({"job_id": "j1", "study": study}, FakeFLContext(job_args=ARGS)) is volunteers
 
 
+def test_what_studies_share_with_the_site_is_looked_for_once() -> None:
+    by = launcher(network="net", studies={ONE: {"image": "job:1", "network": "net"}})
+    assert (by.policy.study_networks(), by.policy.study_images()) == ((), ())
+
+
 def test_a_check_looks_for_the_networks_and_images_of_studies() -> None:
     by = launcher(datasets={}, secrets={}, studies={ONE: {"image": "cardio:1", "network": "cardio-net"}})
     told = {(found.what, found.detail.partition(" ")[0]) for found in by.check()}
