@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import re
 
 import pytest
 
+from launchers.operator.details import Report
+from launchers.operator.terminal import Terminal
 from launchers.runtime.docker_request import create_request
-from tests.operator_lab import OperatorLab, until
+from tests.operator_lab import OperatorLab, until, view_of
 
 NAME = "site-1-job-1"
 
@@ -70,3 +73,10 @@ def test_inspect_has_a_line_for_each_variable_and_each_path_of_the_host(
     out = lab.flcore("inspect", "job-1").out
     assert re.search(r'^  {3,}"A=b"$|^  Env +"A=b"$', out, re.MULTILINE)
     assert re.search(r'^  HostConfig\.Mounts +"/\S+job-1( -> \S+)?, writable"$', out, re.MULTILINE)
+
+
+def test_inspect_says_by_whom_what_ran_was_approved(lab: OperatorLab) -> None:
+    view = view_of("job-1", error="")
+    view.history.approval = {"fingerprint": "3f2a9c1b04d7" + "0" * 52, "by": ["alice (uid 1001)", "bob (uid 1002)"]}
+    out = list(Report(Terminal(io.StringIO()), view, 2000.0).lines())
+    assert any("by alice (uid 1001), bob (uid 1002): flcore show 3f2a9c1b04d7" in line for line in out)
