@@ -79,8 +79,8 @@ class FLContextKey:
     """A function that returns the ``LaunchRequest`` of a JOB_LAUNCH_PLANNED or AFTER_JOB_LAUNCH event's job, where its
     launcher tells."""
     LAUNCH_APPROVAL = "__launch_approval__"
-    """Of a launch that a JobApproval has let go on: a mapping with the ``fingerprint``, ``by`` whom it was approved (a
-    text for each), and the digest of the ``app``."""
+    """Of a launch that a JobApproval has let go on: a mapping with the ``fingerprint``, by whom it was approved (a
+    list, ``approved_by``), and the digest of the ``app``."""
     JOB_USAGE = "__job_usage__"
     """The ``JobUsage`` of a JOB_USAGE event."""
     IMAGE_PULL_PROGRESS = "__image_pull_progress__"
@@ -109,6 +109,8 @@ class JobMetaKey(StrEnum):
     """What its author calls it."""
     STUDY = "study"
     """The study that it is of, as its server says; NVIDIA FLARE knows it from 2.8 on."""
+    SUBMITTER_NAME = "submitter_name"
+    """Who has submitted it: NVIDIA FLARE's server says so, by the certificate of the session."""
     DEPLOY_MAP = "deploy_map"
     """``app -> [sites]``: who runs which app."""
     RESOURCE_SPEC = "resource_spec"

@@ -17,11 +17,13 @@ __all__ = [
     "LABEL_SITE",
     "LABEL_SITE_ID",
     "LABEL_STATE_DIR",
+    "LABEL_STUDY",
     "OF_THE_USER",
     "THIS_PROCESS",
     "ContainerSpec",
     "Isolation",
     "Mount",
+    "OwnNetwork",
     "Secret",
 ]
 
@@ -37,6 +39,8 @@ LABEL_SITE = "flcore.site"
 """The site that launched the container."""
 LABEL_JOB_ID = "flcore.job_id"
 """The id of the job that runs in it."""
+LABEL_STUDY = "flcore.study"
+"""The study that the job names; not there for a job of none."""
 LABEL_LAUNCHER = "flcore.launcher"
 """The id of the launcher at that site."""
 LABEL_SITE_ID = "flcore.site_id"
@@ -118,6 +122,28 @@ class Isolation:
 
 
 @dataclass(frozen=True, slots=True)
+class OwnNetwork:
+    """How the network is made that a job has for itself: none of its addresses is another job's, and no way leads out.
+
+    What is left is the engine's host, by the network's gateway: where a job's parent is.
+    """
+
+    pools: tuple[str, ...] = ()
+    """Subnets, each of which is cut into networks; none: the engine has its own."""
+    subnet_size: int = 28
+    """The length of a network's prefix that is cut from a pool."""
+    reaches_host: bool = True
+    """Whether the engine's host has an address in it."""
+
+    def __str__(self) -> str:
+        return "one of each job's own"
+
+
+JobNetwork = str | OwnNetwork
+"""Which network a job joins: its name, or how one of its own is made."""
+
+
+@dataclass(frozen=True, slots=True)
 class ContainerSpec:
     """One job's container. What is not named here is the same, and safe, for every job."""
 
@@ -137,6 +163,8 @@ class ContainerSpec:
     """What of the host the job sees; nothing else."""
     network: str = ""
     """The network that it joins; empty where a runtime has none."""
+    own_network: OwnNetwork | None = None
+    """How that network is made for it, before it, and goes with it; None: it is there already, and stays."""
     hosts: Mapping[str, str] = field(default_factory=dict)
     """Names that resolve in the container, beside those that the engine knows: ``name -> address``."""
     labels: dict[str, str] = field(default_factory=dict)
@@ -153,6 +181,8 @@ class ContainerSpec:
     """Bytes, of memory and swap together; None is no limit."""
     shm_size: int | None = None
     """Bytes of /dev/shm; None is the engine's default."""
+    disk: int | None = None
+    """Bytes that the job's folder may hold; None is no limit. No runtime holds it to that, but the tracker."""
     gpu_ids: tuple[str, ...] = ()
     """Indices or UUIDs of the GPUs that the job sees; it sees no other."""
     inherited: tuple[int, ...] = ()

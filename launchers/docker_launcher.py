@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -13,25 +13,29 @@ from typing import Any
 from flcore.config.problems import Problems
 from flcore.config.rules import checks_by_rules, optional, or_else
 from flcore.errors import JobLaunchError
-from flcore.fl_constant import FLContextKey
+from flcore.fl_constant import FLContextKey, JobProcessArgs
 from flcore.fl_context import FLContext
+from flcore.job_launcher_spec import Check
 from flcore.job_meta import JobMeta
 
-from .container_spec import LABEL_SITE, ContainerSpec, Isolation
+from .container_spec import LABEL_SITE, THIS_PROCESS, ContainerSpec, Isolation, JobNetwork, OwnNetwork
 from .docker_state import DOCKER_STATE
 from .job_handle import DockerJobHandle, Tracking
 from .job_launcher import ClientJobLauncher, JobLauncher, ServerJobLauncher
 from .keeping.job_folder import JobFolder
 from .keeping.own_users import OwnUsers
-from .launch_plan import LaunchPlan, NamedCommand
+from .launch_command import NamedCommand
+from .launch_plan import LaunchPlan
 from .policy import docker_args, job_home, site_args
-from .policy.image_reference import named_alone
+from .policy.job_network import job_network, joined
 from .policy.job_policy import SitePolicy, names_image
 from .policy.launch_origins import AT_LAUNCH
+from .probe.probe import probed
+from .probe.targets import Called
 from .runtime.base import Runtime
 from .runtime.docker_parent import ALL_USERS
 from .runtime.engine_traits import NO_SHIFT, ROOTLESS_USER, TRAITS, EngineTraits
-from .settings import NEVER, PULL_POLICIES, PullSettings
+from .settings import PULL_POLICIES, PullSettings
 
 __all__ = [
     "DOCKER_STATE",
@@ -60,7 +64,10 @@ class DockerJobLauncher(JobLauncher):
 
     Args:
         mount_path: where a container sees the site's workspace.
-        network: the user-defined network that the containers join.
+        network: the user-defined network that the containers join, or how each job gets one of its own, which goes with
+            it: ``{"per_job": true}``, perhaps with ``pools``, a list of subnets of which networks are cut, their
+            ``subnet_size`` (28), and ``parent``: ``"host"``, or ``"none"`` for jobs that call nobody: then the host has
+            no address in them. No way leads out of such a network but to the host, by its gateway.
         timeout: seconds a container may take to run; None is for ever.
         user: ``uid:gid`` of the job's process; by default the site's own, or nobody's where that is root. Only root can
             run jobs as another one: it gives them their files. On a rootless engine it is always the engine's user 0,
@@ -120,7 +127,7 @@ class DockerJobLauncher(JobLauncher):
     def __init__(
         self,
         mount_path: str = "/workspace",
-        network: str = "nvflare-network",
+        network: str | Mapping[str, Any] = "nvflare-network",
         timeout: float | None = None,
         *,
         user: str | None = None,
@@ -156,7 +163,7 @@ class DockerJobLauncher(JobLauncher):
         checked = problems.attempt
         checked(super().__init__, timeout=timeout, **kwargs)
         self.mount_path = checked(site_args.absolute_path, "mount_path", mount_path)
-        self.network = checked(docker_args.network, "network", network)
+        self.network = checked(job_network, "network", network) or ""
         self.user = checked(optional(docker_args.user), "user", user) or _default_user()
         self.own_users = checked(_own_users, user_range, user_lease_dir, user)
         if self.own_users:  # any of them, for what must be known before it is known which
@@ -192,13 +199,12 @@ class DockerJobLauncher(JobLauncher):
         checked(site_args.flag, "prepull", prepull)
         problems.raise_all(ValueError)
         if prepull:
-            ahead = _pulled_ahead(pull.policy, self.policy.image, kwargs.get("images", ()))
+            ahead = docker_args.pulled_ahead(pull.policy, self.policy.image, kwargs.get("images", ()))
             self.job_settings = replace(self.job_settings, pull=replace(pull, ahead=ahead))
         self.policy = replace(self.policy, entrypoint=self.entrypoint, options=self._options())
         self.home = job_home.home("home", home, self.env, self.isolation, self.mounts)
         self.policy = _with_memory_limit(self.policy)
-        self.insecure = self._find_insecure()
-        docker_args.check_allowed(self.insecure, self.allow_insecure)
+        self.insecure = self.find_insecure()
 
     @abstractmethod
     def get_command(self, job_meta: dict[str, Any], fl_ctx: FLContext) -> NamedCommand:
@@ -228,14 +234,18 @@ class DockerJobLauncher(JobLauncher):
 
     def complete(self, spec: ContainerSpec) -> ContainerSpec:
         return replace(
-            spec,
+            joined(spec, self.network),
             command=(*self.entrypoint, *spec.command),
-            network=self.network,
             user=AT_LAUNCH if self.own_users else self.user,
             init=self.init,
             isolation=self.isolation,
             mounts=(*spec.mounts, *self.mounts),
         )
+
+    def beside_the_folder(self) -> Iterable[str]:
+        if not self.isolation.read_only:
+            yield "the files of its image ('read_only')"
+        yield from (f"{mount.target} ('mounts')" for mount in self.mounts if not mount.read_only)
 
     def dataset_path(self, name: str, source: Path) -> str:  # noqa: ARG002 - each has its place
         return f"{DATASETS_PATH}/{name}"
@@ -243,15 +253,17 @@ class DockerJobLauncher(JobLauncher):
     def _options(self) -> dict[str, Any]:
         """Return what every job has of the options that only a site may set."""
         isolation = {name: getattr(self.isolation, name) for name in _SIMPLE_OPTIONS}
-        return {"network": self.network, "init": self.init, **isolation}
+        return {"network": str(self.network), "init": self.init, **isolation}
 
-    def _find_insecure(self) -> dict[str, str]:
-        """Return what of the config is insecure: its keys, and why."""
+    def find_insecure(self) -> dict[str, str]:
+        """Return what of the config is insecure, and allowed: its keys, and why. Raises ValueError for the rest."""
         studies = [self.policy.study, *(self.policy.studies or {}).values()]
         data = [path for study in studies for path in study.datasets.values()]
         paths = {"datasets": data, "mounts": [mount.source for mount in self.mounts]}
-        networks = [self.network, *(study.network for study in studies)]
-        return docker_args.find_insecure(self.isolation, self.user, networks, self.policy.images or (), paths)
+        networks = map(str, [self.network, *(study.network for study in studies)])
+        found = docker_args.find_insecure(self.isolation, self.user, networks, self.policy.images or (), paths)
+        docker_args.check_allowed(found, self.allow_insecure)
+        return found
 
     def check_engine(self, engine: EngineTraits) -> None:
         super().check_engine(engine)
@@ -276,6 +288,9 @@ class DockerJobLauncher(JobLauncher):
     def fit(self, plan: LaunchPlan, engine: EngineTraits) -> LaunchPlan:
         plan = super().fit(plan, engine)
         spec = plan.spec
+        if engine.is_rootless and spec.own_network and THIS_PROCESS in spec.hosts.values():
+            where = "the gateway of a network is none of its host's addresses, at which jobs would find their parent"
+            raise JobLaunchError(f"'network.per_job' cannot be had of {engine}, which is rootless: there {where}")
         if not self.own_users:
             user = ROOTLESS_USER if engine.is_rootless else self.user
             spec = replace(spec, user=user, host_user=engine.on_host(user))
@@ -302,6 +317,16 @@ class DockerJobLauncher(JobLauncher):
                 meant = f"if that is meant, add '{key}' to 'allow_insecure'"
                 raise JobLaunchError(f"job {plan.request.job_id}: {key}: {source} leads to {place}, {why}; {meant}")
 
+    def check_reach(self, fl_ctx: FLContext | None = None, called: Called | None = None) -> Iterator[Check]:
+        """Say what jobs reach by each network that they may join; ``called``: whom they are to reach.
+
+        Tried by containers like theirs, of which nothing stays.
+        """
+        labels = {LABEL_SITE: fl_ctx.get_identity_name() if fl_ctx else ""}
+        job = self.complete(ContainerSpec("probe", self.policy.image or "", (), user=self.user, labels=labels))
+        own = [study.network for study in (self.policy.studies or {}).values() if study.network]
+        return probed(self.get_runtime(), replace(job, user=self.user), [self.network, *own], self.python, called)
+
     def make_handle(self, tracking: Tracking, log_path: Path | None) -> DockerJobHandle:
         return DockerJobHandle(None, self.job_settings.start_timeout, tracking=tracking, log_path=log_path)
 
@@ -309,9 +334,33 @@ class DockerJobLauncher(JobLauncher):
 class ClientDockerJobLauncher(ClientJobLauncher, DockerJobLauncher):
     """Runs a client's job process in a container named ``<site>-<job id>``."""
 
+    def plan(self, job_meta: dict[str, Any], fl_ctx: FLContext) -> LaunchPlan:
+        plan = super().plan(job_meta, fl_ctx)
+        server = self.job_args(fl_ctx).get(JobProcessArgs.TARGET)
+        if plan.spec.own_network and server:
+            way_out = "name a network that the jobs of both join in 'network', or in that of the study"
+            where = f"the server's job at {server[1]}, where no network of a job's own ('network.per_job') leads"
+            raise JobLaunchError(f"job {plan.request.job_id}: it is to call {where}: {way_out}")
+        return plan
+
+    def check(self, fl_ctx: FLContext | None = None) -> Iterator[Check]:
+        yield from super().check(fl_ctx)
+        yield from _alone(self.network)
+
 
 class ServerDockerJobLauncher(ServerJobLauncher, DockerJobLauncher):
     """Runs the server's job process in a container named ``server-<job id>``."""
+
+    def check(self, fl_ctx: FLContext | None = None) -> Iterator[Check]:
+        yield from super().check(fl_ctx)
+        yield from _alone(self.network)
+
+
+def _alone(network: JobNetwork) -> Iterator[Check]:
+    """Say what jobs cannot do each of which has a network of its own."""
+    if isinstance(network, OwnNetwork):
+        who = "a server's job and its clients' (flcore run) do not find each other; for those, name one that they share"
+        yield Check("network", True, f"{network}: {who}", warning=True)
 
 
 def _own_users(user_range: Any, lease_dir: Any, user: Any) -> OwnUsers | None:
@@ -328,16 +377,6 @@ def _own_users(user_range: Any, lease_dir: Any, user: Any) -> OwnUsers | None:
         shared = "that all sites of this host share whose ranges overlap, as in '/var/lib/flcore/users'"
         raise ValueError(f"user_range needs 'user_lease_dir': a folder {shared}")
     return OwnUsers(uids, Path(folder))
-
-
-def _pulled_ahead(policy: str, image: str | None, images: Sequence[str]) -> tuple[str, ...]:
-    """Return the images that are pulled at the site's start."""
-    if policy == NEVER:
-        raise ValueError("prepull: 'pull_policy' is 'never', so nothing would be pulled; set it to 'if-missing'")
-    ahead = dict.fromkeys(filter(None, (image, *named_alone(images))))
-    if not ahead:
-        raise ValueError("prepull: neither 'image' nor 'images' names an image by a tag or a digest, without globs")
-    return tuple(ahead)
 
 
 def _default_user() -> str:

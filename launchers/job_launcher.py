@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from abc import abstractmethod
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -32,11 +32,12 @@ from .keeping.job_keeper import JobKeeper
 from .keeping.job_secrets import JobSecrets
 from .keeping.loans import Loans
 from .keeping.own_users import OwnUsers
-from .keeping.site_data import check_data, data_sources
+from .keeping.site_data import check_data, check_disk, data_sources
+from .keeping.site_gpus import SiteGpus
 from .launch_plan import LaunchPlan, LaunchPlanner
-from .policy.gpu_ids import ALL_GPUS
+from .policy.job_network import name_of_shared
+from .policy.job_policy import SitePolicy
 from .policy.launch_origins import SiteKeys
-from .records.gpu_leases import GpuLeases
 from .records.job_record import RecordStore, check_records
 from .runtime.base import FoundImage, Runtime
 from .runtime.engine_traits import UNASKED, EngineTraits
@@ -192,7 +193,7 @@ class JobLauncher(LaunchPlanner):
 
     def describe_launch(self, job_meta: dict[str, Any], fl_ctx: FLContext) -> LaunchRequest:
         """Return what :meth:`launch_job` would ask the runtime for. Asks the engine what it is, and the image's id."""
-        plan, runtime = self.plan(job_meta, fl_ctx), self._get_runtime()
+        plan, runtime = self.plan(job_meta, fl_ctx), self.get_runtime()
         try:
             engine, found = runtime.traits(), runtime.find_image(plan.spec.image)
         except RuntimeUnavailableError:
@@ -222,17 +223,20 @@ class JobLauncher(LaunchPlanner):
 
     def check(self, fl_ctx: FLContext | None = None) -> Iterable[Check]:
         """Say whether the runtime, image, network, datasets and secrets are there, who has which GPU, what is bad."""
-        runtime, pulls = self._get_runtime(), self.job_settings.pull
-        yield from runtime.check(self.policy.image if pulls.policy == NEVER else None, self.network)
+        runtime, pulls = self.get_runtime(), self.job_settings.pull
+        yield from runtime.check(self.policy.image if pulls.policy == NEVER else None, name_of_shared(self.network))
         engine = UNASKED
         with suppress(RuntimeUnavailableError):  # which has just been told
             engine = runtime.traits()
             if pulls.policy != NEVER:
-                yield from _checked_images(runtime, self.policy.image, pulls.ahead)
+                images = [self.policy.image, *self.policy.study_images()]
+                yield from _checked_images(runtime, images, pulls.ahead)
             yield from _checked_engine(self.check_engine, engine)
+            yield from _checked_of_studies(runtime, self.policy, with_images=pulls.policy == NEVER)
         yield from check_data(self.policy, self.make_secrets())
+        yield from check_disk(self.policy, self.beside_the_folder())
         state_dir = _state_dir(fl_ctx) if fl_ctx else None
-        leases = self._gpu_leases(state_dir) if self.gpu_ids else None
+        leases = self._gpus().leases(state_dir) if self.gpu_ids else None
         if leases:
             yield leases.check()
         if self.own_users:
@@ -242,7 +246,7 @@ class JobLauncher(LaunchPlanner):
 
     def _tell_if_none_can_run(self, fl_ctx: FLContext) -> None:
         try:
-            self.check_engine(self._get_runtime().traits())
+            self.check_engine(self.get_runtime().traits())
         except RuntimeUnavailableError:
             pass  # which any launch tells
         except JobLaunchError as error:
@@ -254,7 +258,7 @@ class JobLauncher(LaunchPlanner):
         Raises RuntimeUnavailableError between the system's end and its next start.
         """
         self.note_site(fl_ctx)
-        runtime = self._get_runtime()
+        runtime = self.get_runtime()
         with self._lock:
             if self._system_has_ended:
                 raise RuntimeUnavailableError(f"{self}: the site is closed", reached=False)
@@ -278,7 +282,8 @@ class JobLauncher(LaunchPlanner):
     def __str__(self) -> str:
         return f"launcher {self.name}"
 
-    def _get_runtime(self) -> Runtime:
+    def get_runtime(self) -> Runtime:
+        """Return where jobs run, made when it is first needed."""
         self._process.claim()
         with self._lock:
             self._runtime = self._runtime or self.make_runtime()
@@ -294,21 +299,10 @@ class JobLauncher(LaunchPlanner):
 
     def _describe(self, plan: LaunchPlan, image: str = "") -> LaunchRequest:
         keys = SiteKeys(self.given, self.policy.within(plan.request.study), self.env)
-        return plan.describe(self._get_runtime(), self.make_secrets(), keys, image)
+        return plan.describe(self.get_runtime(), self.make_secrets(), keys, image)
 
-    def _gpu_leases(self, state_dir: Path | None) -> GpuLeases | None:
-        """Return where GPUs are leased: None for a context without a workspace, unless the site's config says where."""
-        folder = Path(self.gpu_lease_dir) if self.gpu_lease_dir else state_dir and state_dir / "gpus"
-        return GpuLeases(folder, self._find_gpus) if folder else None
-
-    def _find_gpus(self) -> Sequence[str]:
-        if self.gpu_ids != ALL_GPUS:
-            return self.gpu_ids
-        runtime = self._get_runtime()
-        found = runtime.find_gpus()
-        if not found:
-            raise JobLaunchError(f"neither nvidia-smi nor {runtime.name} names any GPU; list them in 'gpu_ids'")
-        return found
+    def _gpus(self) -> SiteGpus:
+        return SiteGpus(self.gpu_ids, self.gpu_lease_dir, self.get_runtime)
 
     def _make_keeper(self, runtime: Runtime, fl_ctx: FLContext) -> JobKeeper:
         state_dir, log_path = _state_dir(fl_ctx), _log_paths(fl_ctx)
@@ -318,7 +312,7 @@ class JobLauncher(LaunchPlanner):
             RecordStore(state_dir) if state_dir else None,
             log_path,
             self.job_settings,
-            Loans(self.make_secrets(), self._gpu_leases(state_dir), self.own_users),
+            Loans(self.make_secrets(), self._gpus().leases(state_dir), self.own_users),
             self._events,
             end_of=lambda job_id, seen: self.end_of(log_path(job_id), seen),
         )
@@ -369,19 +363,27 @@ def _checked_engine(check: Callable[[EngineTraits], None], engine: EngineTraits)
         yield Check("engine", False, str(error))
 
 
-def _checked_images(runtime: Runtime, image: str | None, ahead: Collection[str]) -> Iterable[Check]:
+def _checked_of_studies(runtime: Runtime, policy: SitePolicy, *, with_images: bool) -> Iterable[Check]:
+    """Say whether the networks of studies are there, and the images, where none is pulled."""
+    for network in filter(None, map(name_of_shared, policy.study_networks())):
+        yield from (found for found in runtime.check(None, network) if found.what == "network")
+    for image in policy.study_images() if with_images else ():
+        yield from (found for found in runtime.check(image, None) if found.what == "image")
+
+
+def _checked_images(runtime: Runtime, images: Iterable[str | None], ahead: Collection[str]) -> Iterable[Check]:
     """Say of images that are pulled which are there, and when the others come."""
-    for name in dict.fromkeys(filter(None, (image, *ahead))):
+    for name in dict.fromkeys(filter(None, (*images, *ahead))):
         when = "at the site's start ('prepull')" if name in ahead else "for the first job that wants it ('pull_policy')"
         missing = not runtime.find_image(name)
         yield Check("image", True, f"{name} is not there; it is pulled {when}" if missing else name, warning=missing)
 
 
-def _deploy(launch: Launch, folder: JobFolder, user: str) -> None:
+def _deploy(launch: Launch, folder: JobFolder, made: ContainerSpec) -> None:
     """Put a job's files into its folder, as late as can be: nothing but the start may fail any more."""
     folder.confirm()
     if launch.deploy() or folder.must_be_given:
-        folder.give(user)
+        folder.give(made.host_user)
         folder.confirm()
 
 

@@ -14,6 +14,7 @@ from flcore.approvals.fingerprint import SHORT
 from flcore.cli.command import EXIT_OK
 from flcore.disk.os_errors import in_words
 from flcore.errors import FLCoreError
+from flcore.observers.job_history import JobHistory
 from flcore.plain_text import harmless
 
 from ..policy.request_sizes import with_sizes_in_words
@@ -71,7 +72,7 @@ class Report:
         view, history = self._view, self._view.history
         yield "name", history.name
         yield "study", history.study
-        yield "approved", _approval(history.approval)
+        yield "approved", _approval(history)
         yield "status", self._status()
         yield "reason", note_of(view)
         yield "began", self._moment(history.began_at)
@@ -116,7 +117,10 @@ class Report:
             return ""
         last = self._view.history.usage[-1]
         most = max(used.memory for used in self._view.history.usage)
-        return f"{last.cpu_seconds:.1f} s of processor time, {most / (1 << 20):.0f} MiB of memory at most"
+        used = f"{last.cpu_seconds:.1f} s of processor time, {_in_mib(most)} MiB of memory at most"
+        if last.disk is None or last.disk_limit is None:
+            return used
+        return f"{used}, {_in_mib(last.disk)} of {_in_mib(last.disk_limit)} MiB in its folder"
 
     def _moment(self, moment: float) -> str:
         return f"{as_time(moment)}, {as_age(self._now - moment)} ago" if moment else ""
@@ -158,10 +162,10 @@ def _lines_of(path: str, value: Any) -> Iterator[tuple[str, str]]:
     yield from (("", json.dumps(other, ensure_ascii=False)) for other in others)
 
 
-def _approval(approval: Mapping[str, Any]) -> str:
+def _approval(history: JobHistory) -> str:
     """Return by whom what ran was approved; empty where nobody asked."""
-    by = ", ".join(map(str, approval.get("by", ())))
-    return f"by {by}: flcore show {str(approval.get('fingerprint', ''))[:SHORT]}" if by else ""
+    by = ", ".join(history.approved_by)
+    return f"by {by}: flcore show {history.fingerprint[:SHORT]}" if by else ""
 
 
 def _follower(view: JobView) -> str:
@@ -189,3 +193,7 @@ def _output_lines(terminal: Terminal, last: list[str], why_none: str) -> Iterato
     yield from ("", "last output")
     for line in last or [why_none]:
         yield f"  {harmless(line)}" if last else terminal.styled(f"  {harmless(line)}", "dim")
+
+
+def _in_mib(size: int) -> str:
+    return f"{size / (1 << 20):.0f}"

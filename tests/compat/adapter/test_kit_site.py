@@ -194,8 +194,8 @@ def test_what_nobody_has_approved_is_refused_and_runs_when_somebody_has(kit: Pat
     ApprovalsFile(kit / ".flcore").add(Approval(APPROVE, fingerprint, 1001, "alice", 1.0))
     assert run_job(parent).poll() == 0
     (launched,) = (line for line in parent.journal() if line["event"] == "launched")
-    assert launched["approval"]["fingerprint"] == fingerprint
-    assert launched["approval"]["by"] == ["alice (uid 1001)"]
+    assert launched["fingerprint"] == fingerprint
+    assert launched["approved_by"] == ["alice (uid 1001)"]
 
 
 def test_a_changed_app_of_a_kits_job_asks_again(kit: Path) -> None:

@@ -34,6 +34,7 @@ COMMANDS = [
         for scope in ([], BY_SITE[:2])
         for command in (["approvals"], ["show", "a"], ["approve", "a"])
     ),
+    *(["audit", *command, *scope] for scope in ([], BY_SITE) for command in (["verify"], ["export", "--json"])),
     ["report", "-o", "-"],
     ["report", "-o", "work/server/page.html"],
     ["completion", "bash"],

@@ -102,3 +102,12 @@ def test_a_job_that_waits_for_somebody_says_for_whom() -> None:
     assert line.endswith("  waits for approval: flcore approve 3f2a9c1b04d7")
     view.state = LOST
     assert "waits" not in table_lines([view], Terminal(io.StringIO()), 2000)[1]
+
+
+def test_a_study_s_name_takes_no_more_room_than_a_name_does_and_does_nothing_to_a_terminal() -> None:
+    views = [view_of(f"job-{number}", error="") for number in range(len(HOSTILE))]
+    for view, text in zip(views, HOSTILE, strict=True):
+        view.history.study = text * 10
+    lines = table_lines(views, Terminal(io.StringIO()), 2000)
+    assert all(line.isprintable() for line in lines)
+    assert max(map(width_of, lines)) < 120
