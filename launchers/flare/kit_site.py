@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Protocol, TypeVar, runtime_checkable
@@ -53,6 +53,8 @@ _JOB_MANAGER, _STATUS, _FINISHED, _COMPLETED = "job_manager", "status", "FINISHE
 """NVIDIA FLARE's words: a server's component, a key of what that knows of a job, how ends begin, and the good one."""
 _OWN_KEYS = frozenset({*vars(ReservedKey).values(), FLContextKey.EXCEPTIONS})
 """What no context takes over from another: which engine it is of, and what was raised where else."""
+_SAID_OF_A_PLAN = (FLContextKey.EXCEPTIONS, FLContextKey.JOB_BLOCK_REASON, FLContextKey.LAUNCH_APPROVAL)
+"""What these components say of a job at JOB_LAUNCH_PLANNED, which its launch is to heed, or to tell."""
 Handle = TypeVar("Handle", bound=JobHandleSpec)
 _READ_BY_JOBS = "local/resources.json"
 _PACKAGE = "launchers.nvflare_launcher"
@@ -112,6 +114,8 @@ class KitSite:
             return
         ours = fl_ctx.get_prop(_FROM_HERE) or self._taken_over(fl_ctx, _job_id_of(event_type, fl_ctx))
         self._bus.fire(event_type, ours)
+        if event_type == EventType.JOB_LAUNCH_PLANNED:
+            _take_back(_SAID_OF_A_PLAN, ours, fl_ctx)
         handle = ours.get_prop(FLContextKey.JOB_HANDLE)
         if event_type == EventType.JOB_RECOVERED and isinstance(handle, JobHandleSpec):
             self._follow(ours.get_job_id(), handle)
@@ -138,8 +142,8 @@ class KitSite:
         finally:
             with self._lock:
                 self._launching -= 1
-        request = fl_ctx.get_prop(FLContextKey.LAUNCH_REQUEST)
-        ours.put(FLContextKey.LAUNCH_REQUEST, request, private=True, sticky=False)
+        for key in (FLContextKey.LAUNCH_REQUEST, FLContextKey.LAUNCH_APPROVAL):
+            ours.put(key, fl_ctx.get_prop(key), private=True, sticky=False)
         self._events.tell_of_launch(handle, ours)
         self._follow(job_id, handle)
         return handle
@@ -314,6 +318,13 @@ def _props_of(fl_ctx: Any) -> dict[str, Prop]:
     """Return what a context says, of whatever framework, as that of one event; not which engine it is of."""
     details = {key: fl_ctx.get_prop_detail(key) for key in fl_ctx.get_prop_keys() if key not in _OWN_KEYS}
     return {key: (detail["value"], (detail["private"], False)) for key, detail in details.items() if detail}
+
+
+def _take_back(keys: Iterable[str], ours: FLContext, fl_ctx: Any) -> None:
+    """Have a context of NVIDIA FLARE's say what is said in one of ours."""
+    for key in keys:
+        if value := ours.get_prop(key):
+            fl_ctx.set_prop(key, value, private=True, sticky=False)
 
 
 def _named_in(workspace: Any) -> set[str]:

@@ -45,5 +45,10 @@ def as_full_dict(view: JobView, now: float) -> dict[str, Any]:
     request = view.history.request
     recovered = view.history.recovered
     asked = view.record.get("end_request")
-    more = {"request": request and dict(request), "usage": usage, "recovered": recovered, "end_request": asked}
-    return as_dict(view, now) | more
+    return as_dict(view, now) | {
+        "approval": dict(view.history.approval) or None,
+        "request": request and dict(request),
+        "usage": usage,
+        "recovered": recovered,
+        "end_request": asked,
+    }

@@ -9,6 +9,9 @@ from typing import Any
 
 from ..docker_state import DOCKER_STATE
 
+BRIDGES = "flj-"
+"""What the names of the interfaces on the host begin with that are of jobs' own networks: for rules of a firewall."""
+
 Words = re.Pattern[str]
 
 _TOOLKIT = "install the NVIDIA Container Toolkit on its host"

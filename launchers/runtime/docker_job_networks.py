@@ -17,12 +17,10 @@ from ..container_spec import LABEL_NONCE, THIS_PROCESS, ContainerSpec, OwnNetwor
 from .base import NetworkSummary
 from .docker_answer import OF_A_REMOVAL, NothingToDoError, epoch_seconds
 from .docker_clients import DockerClients
-from .docker_dialect import Dialect
+from .docker_dialect import BRIDGES, Dialect
 from .docker_networks import as_network
 from .docker_parent import Parent
 
-BRIDGES = "flj-"
-"""What the names of these networks' interfaces on the host begin with, by which a firewall tells them from others."""
 _BRIDGE_LENGTH = 15
 """The kernel's limit."""
 _ATTEMPTS = 20

@@ -83,14 +83,14 @@ def test_it_says_what_an_auditor_asks_and_no_more(journal: Path, capsys: pytest.
     ]
 
 
-def test_who_has_approved_a_job_and_what_is_said_where_a_line_says_so(
-    journal: Path, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(("by", "found"), [(["ana", "ben"], ["ana", "ben"]), ("a rule", ["a rule"])])
+def test_what_was_approved_and_by_whom_is_told_where_the_journal_says_so(
+    journal: Path, by: str | list[str], found: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    lines = run_lines("a", BEGIN)
-    approved = {"event": "approved", "time": BEGIN, "site": "site-1", "job_id": "a", "fingerprint": "f00d"}
-    write(journal, lines[0], approved | {"approved_by": ["ana", "ben"]}, *lines[1:])
+    launching, launched, end = run_lines("a", BEGIN)
+    write(journal, launching, launched | {"approval": {"fingerprint": "f00d", "by": by}}, end)
     [entry] = export(capsys)
-    assert (entry["fingerprint"], entry["approved_by"]) == ("f00d", ["ana", "ben"])
+    assert (entry["fingerprint"], entry["approved_by"]) == ("f00d", found)
 
 
 def test_each_run_of_an_id_counts_and_one_that_was_refused_too(
