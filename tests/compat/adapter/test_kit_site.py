@@ -95,8 +95,8 @@ def run_job(parent: KitParent, exit_code: int = 0) -> Any:
 
 
 def told(parent: KitParent) -> list[str]:
-    """Return what the journal tells. Another thread tells of changes, perhaps before the launch is told."""
-    events = [line["event"] for line in parent.journal()]
+    """Return what the journal tells of jobs. Another thread tells of changes, perhaps before the launch is told."""
+    events = [line["event"] for line in parent.journal() if "job_id" in line]
     return sorted(events, key=["launching", "launched", "state_change", "recovered", "completed", "aborted"].index)
 
 
