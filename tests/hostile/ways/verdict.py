@@ -1,0 +1,175 @@
+"""What came of the ways out: which are closed, and which of those that are open have been named, with the reason."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from launchers.runtime.docker_dialect import PODMAN, dialect_of
+from launchers.runtime.engine_traits import as_traits
+
+from .internet import Outside
+
+MUST = "its parent"
+"""Not a way out, but whom a job must reach."""
+
+
+class Network(StrEnum):
+    """What a site gives its jobs as network."""
+
+    NAMED = "a named bridge"
+    INTERNAL = "an internal bridge, icc off"
+    FIREWALLED = "the same behind a firewall"
+    PER_JOB = "a network per job"
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a job tried."""
+
+    network: Network
+    version: Sequence[int]
+    is_podman: bool = False
+    is_rootless: bool = False
+    has_control_groups: bool = True
+    plays_outside: bool = True
+    """Whether there is a server outside to be reached, which takes root."""
+    plays_names: bool = True
+    """Whether what the engine asks for names is ours."""
+    plays_cloud: bool = True
+
+    @classmethod
+    def of(cls, client: Any, network: Network, outside: Outside | None) -> Place:
+        version, info = client.version(), client.info()
+        is_rootless = "rootless" in as_traits(version, info).has
+        numbers = tuple(map(int, re.findall(r"\d+", version["Version"])[:3]))
+        groups = info.get("CgroupDriver") != "none" and not (is_rootless and info.get("CgroupVersion") == "1")
+        has_names, has_metadata = (outside.has_names, outside.has_metadata) if outside else (False, False)
+        is_podman = dialect_of(version) is PODMAN
+        return cls(network, numbers, is_podman, is_rootless, groups, outside is not None, has_names, has_metadata)
+
+
+@dataclass(frozen=True)
+class Named:
+    """A way that is known to be open at some places."""
+
+    way: str
+    where: Callable[[Place], bool]
+    why: str
+    """With what closes it."""
+    how: str = ".*"
+    """What is said of it, as a pattern."""
+
+
+def _reaches_its_host(place: Place) -> bool:
+    """Whether an internal network leads to the host: Docker has another mode of its gateway from 27.1 on."""
+    has_isolated = not place.is_podman and list(place.version) >= [27, 1]
+    return place.network is Network.INTERNAL or (place.network is Network.PER_JOB and not has_isolated)
+
+
+def _is_podman(place: Place) -> bool:
+    return place.is_podman
+
+
+def _has_traffic(place: Place) -> bool:
+    return place.is_podman and place.network in (Network.INTERNAL, Network.FIREWALLED)
+
+
+def _docker(*before: int) -> Callable[[Place], bool]:
+    return lambda place: not place.is_podman and list(place.version) < list(before)
+
+
+_OF_A_BRIDGE = "a bridge leads wherever the host does: take a network per job"
+_OF_INTERNAL = (
+    "an internal network reaches the host's own addresses, whatever else is closed: "
+    "iptables -I INPUT -i BRIDGE -j DROP, and before it an ACCEPT of the parent's port"
+)
+_OF_PODMAN = "Podman's seccomp profile lets a job make user name spaces"
+_PROFILE = "name a stricter profile (security_opt)"
+_OUTSIDE = ("a server outside, by IPv4", "the cloud's metadata address")
+_OTHER_JOBS = ("a job of the same study", "a job of another study", "whoever is on its network")
+_THE_HOST = (
+    "the host, by its network's gateway",
+    "the host, by its other addresses",
+    "the host, by IPv6",
+    "the host, by a name",
+    "other ports of the parent",
+    "the engine, by TCP",
+)
+NAMES = "names outside, by the engine's DNS"
+
+KNOWN: Sequence[Named] = (
+    *(
+        Named(way, lambda place: place.network is Network.NAMED, _OF_A_BRIDGE)
+        for way in (*_OUTSIDE, *_OTHER_JOBS, *_THE_HOST, NAMES)
+    ),
+    *(Named(way, _reaches_its_host, _OF_INTERNAL) for way in _THE_HOST),
+    *(Named(way, _has_traffic, "Podman heeds no 'enable_icc': take a network per job") for way in _OTHER_JOBS),
+    Named(
+        "mounts and name spaces",
+        _is_podman,
+        f"{_OF_PODMAN}, in which it owns nothing of the host: {_PROFILE}",
+        "a user namespace",
+    ),
+    Named("rare system calls", _is_podman, f"{_OF_PODMAN}, and call keyctl: {_PROFILE}", "keyctl"),
+    Named(
+        "rare system calls",
+        _docker(25),
+        "Docker's seccomp profile before 25 lets jobs use io_uring: sysctl kernel.io_uring_disabled=2, or a profile",
+        "io_uring_setup",
+    ),
+)
+
+
+def unnamed(found: Mapping[str, Sequence[str]], place: Place) -> list[str]:
+    """Return what got out that nobody has said would."""
+    return [
+        f"{way}: {how}" for way, said in found.items() if way != MUST for how in said if reason(way, how, place) is None
+    ]
+
+
+def reason(way: str, how: str, place: Place) -> str | None:
+    """Return why a way is open at a place; None if it should not be."""
+    known = (one for one in KNOWN if one.way == way and one.where(place) and re.fullmatch(one.how, how))
+    return next((one.why for one in known), None)
+
+
+def table(columns: Mapping[str, tuple[Place, Mapping[str, Sequence[str]]]]) -> Iterator[str]:
+    """Yield the lines of a table of all ways, with a column for each place, and then why those are open that are."""
+    yield f"| way | {' | '.join(columns)} |"
+    yield "|---" * (len(columns) + 1) + "|"
+    ways = next(iter(columns.values()))[1]
+    for way in ways:
+        yield f"| {way} | {' | '.join(_cell(way, *column) for column in columns.values())} |"
+    for name, (place, found) in columns.items():
+        out = [way for way in found if way != MUST and found[way]]
+        yield ""
+        yield f"{name}: {len(ways) - 1 - len(out)} of {len(ways) - 1} closed"
+        yield from (f"  {way}: {'; '.join(found[way])[:200]}: {_why(way, found[way], place)}" for way in out)
+
+
+def _cell(way: str, place: Place, found: Mapping[str, Sequence[str]]) -> str:
+    if not_tried(way, place):
+        return "not tried"
+    if way == MUST:
+        return "reached" if found[way] else "NOT REACHED"
+    if not found[way]:
+        return "closed"
+    return "open" if all(reason(way, how, place) for how in found[way]) else "OPEN, UNNAMED"
+
+
+def _why(way: str, said: Sequence[str], place: Place) -> str:
+    return "; ".join(dict.fromkeys(reason(way, how, place) or "NOBODY HAS NAMED THIS" for how in said))
+
+
+def not_tried(way: str, place: Place) -> bool:
+    """Whether nobody could get out there, for there is no outside."""
+    outside = ("a server outside, by IPv4", "a server outside, by IPv6")
+    return (
+        (way in outside and not place.plays_outside)
+        or (way == NAMES and not place.plays_names)
+        or (way == "the cloud's metadata address" and not place.plays_cloud)
+    )
