@@ -19,6 +19,7 @@ from tests.engines.engine import until
 
 from .app.custom.ways_out.reach import own_addresses
 from .internet import NAME, PORT, Greeter, Outside
+from .verdict import NAMES, OUTPUT
 
 APP = Path(__file__).with_name("app")
 JOB_PORT = 7077
@@ -27,7 +28,6 @@ PROCESSES = 1024
 HOST_NAMES = ("host.docker.internal", "gateway.docker.internal", "host.containers.internal", "host.lima.internal")
 _LOG_MOST = 32 << 20
 _TIMEOUT = 120.0
-_DNS, _OUTPUT = "names outside, by the engine's DNS", "the host's disk, by its output"
 
 
 @dataclass(frozen=True)
@@ -155,11 +155,11 @@ class Scene:
         if not ways.exists():
             raise AssertionError(f"the hostile job ended: {handle.result}: {handle.logs()[-2000:]}")
         found: dict[str, list[str]] = json.loads(ways.read_text())
-        found[_OUTPUT] += self._logged(handle)
+        found[OUTPUT] += kept_output(self._client.api, handle.container.id)
         (folder / "seen").touch()
         handle.wait()
         if self._around.internet and self._around.words.data in self._around.internet.asked_for:
-            found[_DNS].append("a word of the data arrived outside, as a name")
+            found[NAMES].append("a word of the data arrived outside, as a name")
         return found
 
     def _launch(self, module: str, study: str, app: Path) -> tuple[DockerJobHandle, Path]:
@@ -176,9 +176,10 @@ class Scene:
         networks = inspected["NetworkSettings"]["Networks"].values()
         return [inspected["Name"].lstrip("/"), *filter(None, (network["IPAddress"] for network in networks))]
 
-    def _logged(self, handle: DockerJobHandle) -> list[str]:
-        """Say how much of the output is kept, if that is too much."""
-        path = Path(self._client.api.inspect_container(handle.container.id).get("LogPath") or "/nowhere")
-        parts = list(path.parent.glob(f"{path.name}*")) if path.exists() else []
-        kept = sum(part.stat().st_size for part in parts) if parts else len(handle.logs())
-        return [f"{kept >> 20} MiB of output are kept"] if kept > _LOG_MOST else []
+
+def kept_output(api: Any, container: str) -> list[str]:
+    """Say how much of a container's output its engine keeps, if that is too much."""
+    path = Path(api.inspect_container(container).get("LogPath") or "/nowhere")
+    parts = list(path.parent.glob(f"{path.name}*")) if path.exists() else []
+    kept = sum(part.stat().st_size for part in parts) if parts else len(api.logs(container))
+    return [f"{kept >> 20} MiB of output are kept"] if kept > _LOG_MOST else []

@@ -89,6 +89,9 @@ _OF_INTERNAL = (
 )
 _OF_PODMAN = "Podman's seccomp profile lets a job make user name spaces"
 _PROFILE = "name a stricter profile (security_opt)"
+_NO_LIMITS = (
+    'without root on cgroup v1 no engine has limits: "require": ["memory_limit", "pids_limit"] launches nothing'
+)
 _OUTSIDE = ("a server outside, by IPv4", "the cloud's metadata address")
 _OTHER_JOBS = ("a job of the same study", "a job of another study", "whoever is on its network")
 _THE_HOST = (
@@ -100,6 +103,7 @@ _THE_HOST = (
     "the engine, by TCP",
 )
 NAMES = "names outside, by the engine's DNS"
+OUTPUT = "the host's disk, by its output"
 
 KNOWN: Sequence[Named] = (
     *(
@@ -107,6 +111,10 @@ KNOWN: Sequence[Named] = (
         for way in (*_OUTSIDE, *_OTHER_JOBS, *_THE_HOST, NAMES)
     ),
     *(Named(way, _reaches_its_host, _OF_INTERNAL) for way in _THE_HOST),
+    *(
+        Named(way, lambda place: not place.has_control_groups, _NO_LIMITS)
+        for way in ("more processes than it may have", "more memory than it may have")
+    ),
     *(Named(way, _has_traffic, "Podman heeds no 'enable_icc': take a network per job") for way in _OTHER_JOBS),
     Named(
         "mounts and name spaces",
