@@ -22,6 +22,7 @@ __all__ = [
     "ContainerSpec",
     "Isolation",
     "Mount",
+    "OwnNetwork",
     "Secret",
 ]
 
@@ -118,6 +119,28 @@ class Isolation:
 
 
 @dataclass(frozen=True, slots=True)
+class OwnNetwork:
+    """How the network is made that a job has for itself: none of its addresses is another job's, and no way leads out.
+
+    What is left is the engine's host, by the network's gateway: where a job's parent is.
+    """
+
+    pools: tuple[str, ...] = ()
+    """Subnets, each of which is cut into networks; none: the engine has its own."""
+    subnet_size: int = 28
+    """The length of a network's prefix that is cut from a pool."""
+    reaches_host: bool = True
+    """Whether the engine's host has an address in it."""
+
+    def __str__(self) -> str:
+        return "one of each job's own"
+
+
+JobNetwork = str | OwnNetwork
+"""Which network a job joins: its name, or how one of its own is made."""
+
+
+@dataclass(frozen=True, slots=True)
 class ContainerSpec:
     """One job's container. What is not named here is the same, and safe, for every job."""
 
@@ -137,6 +160,8 @@ class ContainerSpec:
     """What of the host the job sees; nothing else."""
     network: str = ""
     """The network that it joins; empty where a runtime has none."""
+    own_network: OwnNetwork | None = None
+    """How that network is made for it, before it, and goes with it; None: it is there already, and stays."""
     hosts: Mapping[str, str] = field(default_factory=dict)
     """Names that resolve in the container, beside those that the engine knows: ``name -> address``."""
     labels: dict[str, str] = field(default_factory=dict)

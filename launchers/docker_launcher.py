@@ -17,7 +17,7 @@ from flcore.fl_constant import FLContextKey
 from flcore.fl_context import FLContext
 from flcore.job_meta import JobMeta
 
-from .container_spec import LABEL_SITE, ContainerSpec, Isolation
+from .container_spec import LABEL_SITE, THIS_PROCESS, ContainerSpec, Isolation
 from .docker_state import DOCKER_STATE
 from .job_handle import DockerJobHandle, Tracking
 from .job_launcher import ClientJobLauncher, JobLauncher, ServerJobLauncher
@@ -26,6 +26,7 @@ from .keeping.own_users import OwnUsers
 from .launch_plan import LaunchPlan, NamedCommand
 from .policy import docker_args, job_home, site_args
 from .policy.image_reference import named_alone
+from .policy.job_network import job_network, joined
 from .policy.job_policy import SitePolicy, names_image
 from .policy.launch_origins import AT_LAUNCH
 from .runtime.base import Runtime
@@ -60,7 +61,10 @@ class DockerJobLauncher(JobLauncher):
 
     Args:
         mount_path: where a container sees the site's workspace.
-        network: the user-defined network that the containers join.
+        network: the user-defined network that the containers join, or how each job gets one of its own, which goes with
+            it: ``{"per_job": true}``, perhaps with ``pools``, a list of subnets of which networks are cut, their
+            ``subnet_size`` (28), and ``parent``: ``"host"``, or ``"none"`` for jobs that call nobody: then the host has
+            no address in them. No way leads out of such a network but to the host, by its gateway.
         timeout: seconds a container may take to run; None is for ever.
         user: ``uid:gid`` of the job's process; by default the site's own, or nobody's where that is root. Only root can
             run jobs as another one: it gives them their files. On a rootless engine it is always the engine's user 0,
@@ -120,7 +124,7 @@ class DockerJobLauncher(JobLauncher):
     def __init__(
         self,
         mount_path: str = "/workspace",
-        network: str = "nvflare-network",
+        network: str | Mapping[str, Any] = "nvflare-network",
         timeout: float | None = None,
         *,
         user: str | None = None,
@@ -156,7 +160,7 @@ class DockerJobLauncher(JobLauncher):
         checked = problems.attempt
         checked(super().__init__, timeout=timeout, **kwargs)
         self.mount_path = checked(site_args.absolute_path, "mount_path", mount_path)
-        self.network = checked(docker_args.network, "network", network)
+        self.network = checked(job_network, "network", network) or ""
         self.user = checked(optional(docker_args.user), "user", user) or _default_user()
         self.own_users = checked(_own_users, user_range, user_lease_dir, user)
         if self.own_users:  # any of them, for what must be known before it is known which
@@ -228,9 +232,8 @@ class DockerJobLauncher(JobLauncher):
 
     def complete(self, spec: ContainerSpec) -> ContainerSpec:
         return replace(
-            spec,
+            joined(spec, self.network),
             command=(*self.entrypoint, *spec.command),
-            network=self.network,
             user=AT_LAUNCH if self.own_users else self.user,
             init=self.init,
             isolation=self.isolation,
@@ -243,14 +246,14 @@ class DockerJobLauncher(JobLauncher):
     def _options(self) -> dict[str, Any]:
         """Return what every job has of the options that only a site may set."""
         isolation = {name: getattr(self.isolation, name) for name in _SIMPLE_OPTIONS}
-        return {"network": self.network, "init": self.init, **isolation}
+        return {"network": str(self.network), "init": self.init, **isolation}
 
     def _find_insecure(self) -> dict[str, str]:
         """Return what of the config is insecure: its keys, and why."""
         studies = [self.policy.study, *(self.policy.studies or {}).values()]
         data = [path for study in studies for path in study.datasets.values()]
         paths = {"datasets": data, "mounts": [mount.source for mount in self.mounts]}
-        networks = [self.network, *(study.network for study in studies)]
+        networks = map(str, [self.network, *(study.network for study in studies)])
         return docker_args.find_insecure(self.isolation, self.user, networks, self.policy.images or (), paths)
 
     def check_engine(self, engine: EngineTraits) -> None:
@@ -276,6 +279,9 @@ class DockerJobLauncher(JobLauncher):
     def fit(self, plan: LaunchPlan, engine: EngineTraits) -> LaunchPlan:
         plan = super().fit(plan, engine)
         spec = plan.spec
+        if engine.is_rootless and spec.own_network and THIS_PROCESS in spec.hosts.values():
+            where = "the gateway of a network is none of its host's addresses, at which jobs would find their parent"
+            raise JobLaunchError(f"'network.per_job' cannot be had of {engine}, which is rootless: there {where}")
         if not self.own_users:
             user = ROOTLESS_USER if engine.is_rootless else self.user
             spec = replace(spec, user=user, host_user=engine.on_host(user))

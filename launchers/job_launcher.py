@@ -216,7 +216,8 @@ class JobLauncher(LaunchPlanner):
     def check(self, fl_ctx: FLContext | None = None) -> Iterable[Check]:
         """Say whether the runtime, image, network, datasets and secrets are there, who has which GPU, what is bad."""
         runtime, pulls = self._get_runtime(), self.job_settings.pull
-        yield from runtime.check(self.policy.image if pulls.policy == NEVER else None, self.network)
+        network = self.network if isinstance(self.network, str) else None  # else there is none before a job
+        yield from runtime.check(self.policy.image if pulls.policy == NEVER else None, network)
         engine = UNASKED
         with suppress(RuntimeUnavailableError):  # which has just been told
             engine = runtime.traits()

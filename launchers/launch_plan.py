@@ -34,7 +34,9 @@ from .container_spec import (
     LABEL_SITE,
     LABEL_SITE_ID,
     LABEL_STATE_DIR,
+    THIS_PROCESS,
     ContainerSpec,
+    JobNetwork,
     Mount,
 )
 from .keeping.job_secrets import JobSecrets
@@ -43,6 +45,7 @@ from .policy import site_args
 from .policy.argv_limits import check_words, split
 from .policy.gpu_ids import ALL_GPUS
 from .policy.job_command import CLIENT_ARGS, SERVER_ARGS, credentials, job_command
+from .policy.job_network import joined
 from .policy.job_policy import JobRequest, SitePolicy, check_needs_no_engine, check_policy, container_name, resolve
 from .policy.launch_origins import AT_LAUNCH, SiteKeys, masked, origins
 from .policy.request_sizes import with_sizes_in_words
@@ -98,6 +101,7 @@ class LaunchPlan:
             image=image or self.spec.image,
             labels=self.spec.labels | labels,
             gpu_ids=(AT_LAUNCH,) * self.gpus,
+            hosts=self._hosts_to_tell(),
         )
         body = runtime.describe(masked(secrets.describe(spec, AT_LAUNCH)))
         decided = origins(body, self.request, keys)
@@ -105,6 +109,12 @@ class LaunchPlan:
         where = whereabouts_of(runtime).engine
         engine = where.docker_host if where else ""
         return LaunchRequest(address, body, decided, to_read, self.request.passed_over, engine)
+
+    def _hosts_to_tell(self) -> Mapping[str, str]:
+        """Return the hosts that the job's container knows; a network of its own gets its addresses as it is made."""
+        if not self.spec.own_network:
+            return self.spec.hosts
+        return {name: AT_LAUNCH if host == THIS_PROCESS else host for name, host in self.spec.hosts.items()}
 
 
 class LaunchPlanner(JobLauncherSpec):
@@ -162,7 +172,7 @@ class LaunchPlanner(JobLauncherSpec):
     """Whether jobs run in images; where not, an image that a job names is meant for other sites."""
     service_host = "127.0.0.1"
     """The address on which a server's job listens if its arguments do not say."""
-    network = ""
+    network: JobNetwork = ""
     """The network that jobs join; none where a runtime has no networks."""
     python = "python3"
     """The interpreter of a job's process."""
@@ -269,7 +279,7 @@ class LaunchPlanner(JobLauncherSpec):
             log_max_files=self.log_max_files,
         )
         spec = self.complete(spec)
-        return LaunchPlan(request, replace(spec, network=study.network or spec.network), folder)
+        return LaunchPlan(request, joined(spec, study.network) if study.network else spec, folder)
 
     # What a subclass says: hooks, called with a context that has what NVIDIA FLARE's contexts have at that moment.
 

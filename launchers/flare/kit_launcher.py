@@ -100,7 +100,7 @@ class KitLauncher(DockerJobLauncher):
         job_args = dict(super().job_args(fl_ctx))
         if JobProcessArgs.PARENT_URL in job_args:
             flag, url = job_args[JobProcessArgs.PARENT_URL]
-            job_args[JobProcessArgs.PARENT_URL] = (flag, flare_process.reachable(str(url), self.network))
+            job_args[JobProcessArgs.PARENT_URL] = (flag, flare_process.reachable(str(url), str(self.network)))
         return job_args
 
     def plan(self, job_meta: dict[str, Any], fl_ctx: FLContext) -> LaunchPlan:
@@ -108,6 +108,8 @@ class KitLauncher(DockerJobLauncher):
         job_args = self.job_args(fl_ctx)
         hosts, environment = flare_process.parent_hosts(job_args), plan.spec.environment
         alone = not self.private_key.why(job_meta)
+        if plan.spec.own_network:
+            flare_process.check_leads_to_parent(plan.request.job_id, job_args, plan.spec.own_network, alone=alone)
         if alone:
             environment = {**flare_process.PARENT_ALONE, **environment}
         else:

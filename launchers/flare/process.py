@@ -14,7 +14,7 @@ from flcore.errors import JobLaunchError
 from flcore.fl_constant import JobProcessArgs
 from flcore.job_launcher_spec import JobArgs
 
-from ..container_spec import THIS_PROCESS
+from ..container_spec import THIS_PROCESS, OwnNetwork
 from ..docker_state import ContainerState
 from ..policy.job_command import CREDENTIAL_VARIABLES
 
@@ -58,6 +58,28 @@ def reachable(url: str, network: str) -> str:
             "of local/comm_config.json"
         )
     return urlunsplit(parts._replace(netloc=f"{host}:{parts.port}"))
+
+
+def check_leads_to_parent(job_id: str, job_args: JobArgs, own_network: OwnNetwork, *, alone: bool) -> None:
+    """Raise JobLaunchError if a job does not find what it calls from a network of its own.
+
+    ``alone``: it calls nobody but its parent.
+    """
+    parts = urlsplit(value_of(job_args, JobProcessArgs.PARENT_URL))
+    why = ""
+    if not alone:
+        why = "it calls the server itself ('private_key'), and finds no way out of a network of its own"
+    elif parts.scheme == _SHARED_FILE:
+        return
+    elif not own_network.reaches_host:
+        why = "jobs of NVIDIA FLARE call their parent, and 'parent' of 'network' is 'none'"
+    elif parts.hostname not in (PARENT_HOST, None):
+        why = (
+            f"the site listens for its jobs on {parts.hostname}, where no network of a job's own leads: name 0.0.0.0 "
+            "as the host in 'internal' of local/comm_config.json, as flcore nvflare install does"
+        )
+    if why:
+        raise JobLaunchError(f"job {job_id}: {why}")
 
 
 def value_of(job_args: JobArgs, name: str) -> str:

@@ -149,11 +149,10 @@ class JobKeeper:
             self._record(job)  # on disk before the engine is asked for anything: a kill from here on forgets nothing
             self._jobs[who.nonce] = job
             image = steps.find_image(spec)
-            spec = self._loans.lend_user(job, spec, engine)
-            spec = self._loans.lend_gpus(job, spec, gpus, self.runtime.remembers)
-            spec = self._loans.lend_secrets(job, spec)
+            spec = self._loans.lend(job, self._labelled(spec, who, image), engine, gpus, self.runtime)
             with _hiding(job.hooks.secrets):
-                self._create(steps, job, self._labelled(spec, who, image))
+                spec = steps.patiently(partial(self._loans.lend_network, job, spec, self.runtime))
+                self._create(steps, job, spec)
                 job.note(container_id=job.identity.container_id)
                 self.tracker.watch_unstarted(job)  # before the start, so that no end is too quick to be seen
                 confirm(spec.host_user)
@@ -255,7 +254,7 @@ class JobKeeper:
                 del self._launching[launch.job_id]
 
     def _give_up(self, launch: Launch, job: TrackedJob, steps: LaunchSteps, error: BaseException) -> None:
-        has_loans, record = not self._loans.take_secrets_back(job), job.hooks.record
+        has_loans, record = not self._loans.take_back(job, self.runtime), job.hooks.record
         if record:  # first: who sees to what is left may be another process, which tells of it, too
             launch.end_id = str(EventId.of_one_event())
             job.note_end_id(launch.end_id)
@@ -316,6 +315,7 @@ class JobKeeper:
             on_change=self._listener.job_changed,
             clean_up=partial(self._clean_up, self.log_path(job_id)),
             record=record,
+            may_have_network=record is not None,  # of a job that was found again, it is found out
             settings=self._settings,
             end_unstarted=end_unstarted,
             end_of=partial(self._end_of, job_id),
@@ -331,6 +331,7 @@ class JobKeeper:
             if not self._settings.keep:  # last, and only when the rest is on the disk: the engine forgets all of it
                 self.runtime.remove(job.identity.container_id)
             self._take_folder_back(log_path, job)  # before its user can become another job's
+        self._loans.take_network_back(job, self.runtime)
         if job.hooks.record and (self._settings.keep or not job.identity.container_id):
             job.hooks.record.keep()  # of what was asked for and is not there yet, too: an engine may be very late
         self._drop(job)

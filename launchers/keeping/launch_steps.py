@@ -78,11 +78,11 @@ class LaunchSteps:
 
     def ask_what_it_is(self) -> EngineTraits:
         """Return what the engine is that will be asked for the container."""
-        return self._patiently(self._pad.runtime.traits)
+        return self.patiently(self._pad.runtime.traits)
 
     def find_image(self, spec: ContainerSpec) -> FoundImage:
         """Have the image there, if the site's config lets it be pulled, and return which one it is."""
-        found = self._patiently(lambda: self._find_image(spec.image))
+        found = self.patiently(lambda: self._find_image(spec.image))
         if found is None:
             raise ImageError(f"image {spec.image} is not there; pull or build it first, or set 'pull_policy'")
         if spec.image_digests and found.digests.isdisjoint(spec.image_digests):
@@ -95,7 +95,7 @@ class LaunchSteps:
         self._launch.raise_if_ended()
         return self._pad.runtime.find_image(image)
 
-    def _patiently(self, ask: Callable[[], _Answer]) -> _Answer:
+    def patiently(self, ask: Callable[[], _Answer]) -> _Answer:
         """Ask again, for a while, what may be asked twice, while an engine that answered before does not."""
         give_up_at: float | None = None
         while True:

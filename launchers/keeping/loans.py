@@ -1,20 +1,24 @@
-"""What a job is lent while it lives: a user and GPUs of its own, and the site's secrets."""
+"""What a job is lent while it lives: a user, GPUs and a network of its own, and the site's secrets."""
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from flcore.errors import JobLaunchError
+from flcore.errors import JobLaunchError, RuntimeUnavailableError
 
 from ..container_spec import ContainerSpec
+from ..policy.job_network import own_network_name
 from ..records.gpu_leases import GpuLeases
 from ..records.job_record import JobIdentity
-from ..runtime.base import Runtime
+from ..runtime.base import Runtime, job_networks_of
 from ..runtime.engine_traits import EngineTraits
 from ..tracking.tracked_job import TrackedJob
 from .job_secrets import JobSecrets
 from .own_users import OwnUsers
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +31,32 @@ class Loans:
     users: OwnUsers | None = None
     """None: all jobs have the one user that their specs name."""
 
-    def lend_user(self, job: TrackedJob, spec: ContainerSpec, engine: EngineTraits) -> ContainerSpec:
+    def lend(
+        self, job: TrackedJob, spec: ContainerSpec, engine: EngineTraits, gpus: int, runtime: Runtime
+    ) -> ContainerSpec:
+        """Return a spec with all that a job is lent on this host. Raises JobLaunchError.
+
+        To be called when the job is on record: so all of it is found again, whatever happens.
+        """
+        spec = self._lend_user(job, spec, engine)
+        spec = self._lend_gpus(job, spec, gpus, runtime.remembers)
+        return self._lend_secrets(job, spec)
+
+    def take_back(self, job: TrackedJob, runtime: Runtime) -> bool:
+        """Take back what a job was lent whose launch failed. Idempotent; what goes wrong is logged. False: try again.
+
+        The network of one that has a container goes after that.
+        """
+        taken = self.take_secrets_back(job)
+        try:
+            if not job.identity.container_id:
+                self.take_network_back(job, runtime)
+        except JobLaunchError as error:
+            logger.warning("%s: its network will be removed when that can be: %s", job.identity, error)
+            return False
+        return taken
+
+    def _lend_user(self, job: TrackedJob, spec: ContainerSpec, engine: EngineTraits) -> ContainerSpec:
         """Return a spec with a user of its own, if jobs have such. Raises JobLaunchError."""
         if self.users is None:
             return spec
@@ -64,7 +93,7 @@ class Loans:
         """Return how many GPUs there are, and how many of them are free. Raises JobLaunchError."""
         return self.gpus.count() if self.gpus else (0, 0)
 
-    def lend_gpus(self, job: TrackedJob, spec: ContainerSpec, count: int, is_found_again: bool) -> ContainerSpec:
+    def _lend_gpus(self, job: TrackedJob, spec: ContainerSpec, count: int, is_found_again: bool) -> ContainerSpec:
         """Return a spec with so many GPUs, which are the job's as long as there is its record.
 
         ``is_found_again``: the job outlives this process, so that only its record can tell who has them. A job without
@@ -82,17 +111,40 @@ class Loans:
         inherited = (lease.lock.descriptor,) if lease.lock else ()
         return replace(spec, gpu_ids=lease.names, inherited=inherited)
 
-    def lend_secrets(self, job: TrackedJob, spec: ContainerSpec) -> ContainerSpec:
-        """Make the files of a job's secrets, and return a spec that shows them to it. Raises JobLaunchError.
-
-        To be called when the job is on record: its nonce stands there, so whatever happens the files are found again.
-        """
+    def _lend_secrets(self, job: TrackedJob, spec: ContainerSpec) -> ContainerSpec:
+        """Make the files of a job's secrets, and return a spec that shows them to it. Raises JobLaunchError."""
         try:
             spec = self.secrets.give(spec, job.identity.nonce)
         except JobLaunchError as error:
             raise JobLaunchError(f"job {job.identity.job_id}: {error}") from error
         job.hooks = replace(job.hooks, secrets=spec.secret_values())
         return spec
+
+    def lend_network(self, job: TrackedJob, spec: ContainerSpec, runtime: Runtime) -> ContainerSpec:
+        """Make a job's own network, if it is to have one, and return a spec that has it. Raises JobLaunchError.
+
+        To be called when the job is on record, by whose nonce the network is found again. May be done twice.
+        """
+        if not spec.own_network:
+            return spec
+        networks = job_networks_of(runtime)
+        if networks is None:
+            why = f"{runtime.name} makes no networks of jobs' own ('network.per_job')"
+            raise JobLaunchError(f"job {job.identity.job_id}: {why}")
+        job.hooks = replace(job.hooks, may_have_network=True)
+        try:
+            return networks.make(spec)
+        except RuntimeUnavailableError:
+            raise
+        except JobLaunchError as error:
+            error.args = (f"job {job.identity.job_id}: {error}",)
+            raise
+
+    def take_network_back(self, job: TrackedJob, runtime: Runtime) -> None:
+        """Remove a job's own network, when its container has gone. Idempotent. Raises JobLaunchError: try again."""
+        networks = job_networks_of(runtime)
+        if networks and job.hooks.may_have_network:
+            networks.remove(job.identity.nonce, own_network_name(job.identity.container_name))
 
     def take_secrets_back(self, job: TrackedJob) -> bool:
         """Remove the files of a job's secrets. Idempotent; what goes wrong is logged. False: try again."""

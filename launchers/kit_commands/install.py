@@ -91,6 +91,8 @@ def _host(args: argparse.Namespace, config: ParentConfig, launcher: Mapping[str,
         return str(args.address)
     if launcher["network"] == HOST_NETWORK:
         return "" if is_of_host(config.listener.host) else LOOPBACK[0]
+    if not isinstance(launcher["network"], str):  # one of each job's own, at whose gateway the parent is
+        return EVERY_ADDRESS[0]
     if args.in_container or config.layout.starts_in_container:
         gateways.ensure(launcher)
         return EVERY_ADDRESS[0]

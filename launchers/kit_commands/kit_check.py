@@ -105,8 +105,9 @@ class KitCheck:
                 yield missing("engine", str(error))
 
     def _without_launcher(self, config: ParentConfig, component: KitComponent) -> Iterator[Check]:
-        network = str(component.args.get("network", ""))
-        yield from listener_findings(config, network, None, self.others)
+        network = component.args.get("network", "")
+        if isinstance(network, str):
+            yield from listener_findings(config, network, None, self.others)
 
     def _context(self) -> FLContext:
         fl_ctx = FLContext()
@@ -155,8 +156,9 @@ def _image_findings(launcher: DockerJobLauncher, nvflare: str) -> Iterator[Check
 
 def _found(launcher: DockerJobLauncher) -> Network | None:
     """Return what the engine says of the jobs' network; None if nothing: why, has been told."""
-    with suppress(JobLaunchError), closing(_engine_of(launcher)) as engine:
-        return engine.networks.find(launcher.network)
+    if isinstance(launcher.network, str):
+        with suppress(JobLaunchError), closing(_engine_of(launcher)) as engine:
+            return engine.networks.find(launcher.network)
     return None
 
 

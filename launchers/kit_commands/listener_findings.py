@@ -8,6 +8,7 @@ from pathlib import Path
 
 from flcore.job_launcher_spec import Check
 
+from ..container_spec import JobNetwork, OwnNetwork
 from ..flare.kit_layout import KitLayout
 from ..flare.parent_config import Listener, ParentConfig
 from ..flare.wanted_files import HOST_NETWORK
@@ -28,7 +29,7 @@ _BY_FILES = "shared-file"
 
 
 def listener_findings(
-    config: ParentConfig, network: str, found: Network | None, others: Sequence[Path]
+    config: ParentConfig, network: JobNetwork, found: Network | None, others: Sequence[Path]
 ) -> Iterator[Check]:
     """Say whether jobs in a network find the parent; ``found`` is what the engine says of that, if it says anything."""
     if not config.knows_listener:
@@ -40,7 +41,7 @@ def listener_findings(
 
 
 def address_finding(
-    config: ParentConfig, network: str, found: Network | None, is_of_this_host: Callable[[str], bool] = is_here
+    config: ParentConfig, network: JobNetwork, found: Network | None, is_of_this_host: Callable[[str], bool] = is_here
 ) -> Check:
     """Say whether containers of a network reach the parent where it listens."""
     listener, root = config.listener, config.layout.root
@@ -48,6 +49,8 @@ def address_finding(
     install = f"flcore nvflare install {root} mends it"
     if listener.scheme == _BY_FILES:
         return well(_WHAT, "jobs share a folder with the parent")
+    if isinstance(network, OwnNetwork):
+        return _against_own(listener, network, said, install)
     if network == HOST_NETWORK:
         if is_of_host(listener.host):
             return well(_WHAT, "jobs share this host's network with the parent")
@@ -58,6 +61,14 @@ def address_finding(
     if listener.host in EVERY_ADDRESS or found is None or not _is_address(listener.host):
         return well(_WHAT, said)
     return _against(listener, found, said, install, is_of_this_host)
+
+
+def _against_own(listener: Listener, network: OwnNetwork, said: str, install: str) -> Check:
+    if not network.reaches_host:
+        return missing(_WHAT, f"{said}, and 'network.parent' is 'none': leave that out")
+    if listener.host not in EVERY_ADDRESS:
+        return missing(_WHAT, f"{said}, where no network of a job's own leads: {EVERY_ADDRESS[0]}; {install}")
+    return well(_WHAT, f"{said}: each finds it at the gateway of its own network")
 
 
 def _against(
@@ -90,9 +101,12 @@ def _file_findings(config: ParentConfig) -> Iterator[Check]:
             yield warned(_WHAT, f"{told}; move it out of the kit")
 
 
-def _container_findings(layout: KitLayout, network: str) -> Iterator[Check]:
+def _container_findings(layout: KitLayout, network: JobNetwork) -> Iterator[Check]:
     own = layout.container_network
-    if own and own != network:
+    if own and isinstance(network, OwnNetwork):
+        told = "startup/start_docker.sh starts the parent in a container, where no network of a job's own leads"
+        yield missing("network", f"{told}: name one of both in 'network', or run the parent on the host itself")
+    elif own and own != network:
         told = f"startup/start_docker.sh starts the parent in the network {own}, and its jobs are in {network}"
         yield missing("network", f"{told}: flcore nvflare install {layout.root} --network {own}")
 

@@ -75,7 +75,7 @@ class SitePolicy:
     def within(self, study: Study) -> Self:
         """Return what holds for the jobs of a study: never more than for those of none."""
         limits = narrowed(self.limits, study.limits)
-        options = {**self.options, "network": study.network} if study.network else self.options
+        options = {**self.options, "network": str(study.network)} if study.network else self.options
         defaults = capped(self.defaults, limits)
         return replace(self, study=study, limits=limits, defaults=defaults, options=options)
 

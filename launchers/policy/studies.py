@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from flcore.fl_constant import JobConstants, JobMetaKey
 from flcore.job_meta import JobMeta, is_identifier, rejection
 
-from ..container_spec import Secret
+from ..container_spec import JobNetwork, Secret
 from .image_reference import ImageRule
 from .resources import Resources, in_words
 
@@ -33,7 +33,7 @@ class Study:
     """Which images they may name, of those that the site allows; None: all of these."""
     limits: Resources = field(default_factory=Resources)
     """The most that they may ask for; what is not said here, the site says."""
-    network: str = ""
+    network: JobNetwork = ""
     """The network that they join; empty: the site's own."""
 
     def titled(self, name: str) -> str:

@@ -11,7 +11,8 @@ from flcore.config.strict_json import shown
 from flcore.fl_constant import JobConstants
 from flcore.job_meta import IDENTIFIER, is_identifier
 
-from . import docker_args, site_args
+from . import site_args
+from .job_network import job_network
 from .resources import Resources
 from .studies import Study
 
@@ -21,7 +22,7 @@ _RULES: dict[str, Rule[..., Any]] = {
     "env": site_args.text_map,
     "images": site_args.image_rules,
     "limits": site_args.resources,
-    "network": docker_args.network,
+    "network": job_network,
 }
 """What may be said of a study, and by which rule."""
 _STUDIES: Schema = {

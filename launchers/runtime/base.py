@@ -20,6 +20,8 @@ __all__ = [
     "ContainerUsage",
     "EventStream",
     "FoundImage",
+    "JobNetworks",
+    "NetworkSummary",
     "OutputChunk",
     "OutputStream",
     "PullProgress",
@@ -263,6 +265,42 @@ class Runtime(Protocol):
     def close(self) -> None:
         """Let go of all connections and threads; containers go on. Idempotent."""
         ...
+
+
+class NetworkSummary(NamedTuple):
+    """One line of a list of networks."""
+
+    name: str
+    labels: Mapping[str, str]
+    created_at: float | None = None
+    """Seconds since the epoch; None where the runtime does not say."""
+
+
+class JobNetworks(Protocol):
+    """The networks of jobs' own: what not every runtime has an answer to. Every method may raise JobLaunchError."""
+
+    def make(self, spec: ContainerSpec) -> ContainerSpec:
+        """Have the network be there that a spec wants for its container alone; return it with its parent's address.
+
+        Idempotent, by the nonce in the spec's labels, which are the network's, too.
+        """
+        ...
+
+    def remove(self, nonce: str, name: str) -> None:
+        """Remove the network of this name that was made for the job with this nonce. Idempotent.
+
+        Whoever is still in it is put out of it.
+        """
+        ...
+
+    def all_of(self, label: str) -> Sequence[NetworkSummary]:
+        """Return the networks that have a label."""
+        ...
+
+
+def job_networks_of(runtime: Runtime) -> JobNetworks | None:
+    """Return what makes networks of jobs' own in a runtime: its ``job_networks``, if it has such."""
+    return getattr(runtime, "job_networks", None)
 
 
 class Whereabouts(NamedTuple):

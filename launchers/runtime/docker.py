@@ -56,6 +56,7 @@ from .docker_check import network_checks, there
 from .docker_clients import DockerClients, ask_what_it_is, default_address
 from .docker_container import inspection_of, lacks_its_gpus, list_of, remove, send_signal, small_file, wait_until_gone
 from .docker_images import DockerImages
+from .docker_job_networks import DockerJobNetworks
 from .docker_labels import ImageLabels
 from .docker_networks import DockerNetworks
 from .docker_output import output_as_it_comes, output_so_far, time_of_last_output
@@ -116,6 +117,7 @@ class DockerRuntime:
         self._clients = DockerClients(docker_host, tls, client)
         self._labels = ImageLabels(self._image_labels)
         self.networks = DockerNetworks(self._clients, self._errors)
+        self.job_networks = DockerJobNetworks(self._clients, self._errors, self._parent)
         self.images = DockerImages(self._clients, self._errors)
         self._gives_gpus = False
         """Whether it was asked to: then each container is looked at before its start."""
@@ -346,8 +348,7 @@ class DockerRuntime:
         except RuntimeUnavailableError as error:
             yield Check("engine", False, str(error))
             return
-        yield Check("engine", True, traits.title())
-        yield from warnings(traits)
+        yield from (Check("engine", True, traits.title()), *warnings(traits))
         command, api = self._clients.dialect.command, self._clients.looks.api
         errors = partial(self._errors, refusals=OF_A_CHECK, no_image=ImageError)
         if network:

@@ -56,6 +56,20 @@ class Dialect:
     no_gpus: Words = re.compile(r"could not select device driver|failed to discover GPU vendor from CDI")
     """It has nothing to give GPUs with. Docker says so until 28, and from 29 on."""
     gpus_way_out: str = f"{_TOOLKIT}, {_NO_GPUS_WANTED}"
+    own_network: Mapping[str, str] = field(
+        default_factory=lambda: {
+            "com.docker.network.bridge.enable_icc": "false",
+            "com.docker.network.bridge.name": "{bridge}",
+        }
+    )
+    """The options of a job's own network, whose interface on the host is called so."""
+    without_host: Mapping[str, str] | None = field(
+        default_factory=lambda: {
+            "com.docker.network.bridge.inhibit_ipv4": "true",  # until 27.0; both together do no harm
+            "com.docker.network.bridge.gateway_mode_ipv4": "isolated",
+        }
+    )
+    """Those by which the host gets no address in it, either; None: there are none."""
     dropped_gpus_way_out: str = f"{_TOOLKIT}, {_NO_GPUS_WANTED}"
     """Where it says nothing of what it has not understood."""
 
@@ -137,6 +151,8 @@ PODMAN = Dialect(
     gpu_driver="cdi",
     gpu_prefix="nvidia.com/gpu=",
     gpus_shown_as="Devices",
+    own_network={"com.docker.network.bridge.name": "{bridge}", "isolate": "true"},
+    without_host=None,
     init_path="/v4.0.0/libpod/containers/{id}/init",
     no_gpus=re.compile(r"setting up CDI devices: unresolvable CDI devices"),
     gpus_way_out=f"{_TOOLKIT} and have it name them: nvidia-ctk cdi generate --output=/etc/cdi/nvidia.yaml; "

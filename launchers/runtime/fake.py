@@ -34,6 +34,7 @@ from ..docker_state import DOCKER_STATE, GONE, ContainerState
 from .base import ContainerSummary, ContainerUsage, FoundImage, OutputChunk, PullStatus
 from .engine_traits import TRAITS, EngineTraits, warnings
 from .fake_container import FakeContainer
+from .fake_networks import FakeJobNetworks
 from .fake_pull import FakePull
 
 __all__ = ["FakeContainer", "FakePull", "FakeRuntime"]
@@ -59,6 +60,7 @@ class FakeRuntime:
         self.image_ids: dict[str, str] = {}
         """By name, what an image is now, where that is not its name."""
         self.networks = networks
+        self.job_networks = FakeJobNetworks(self._answer)
         self.registry = set(registry)
         self.engine = EngineTraits(self.name, has=frozenset(TRAITS) - {"rootless", "userns"})
         """What it says that it is."""
@@ -190,7 +192,7 @@ class FakeRuntime:
                 raise RuntimeRefusedError(f"container {container_id[:12]}: there is none")
             if container.has_process:
                 return
-            if self.networks is not None and container.spec.network not in self.networks:
+            if not _has_network_of(self, container.spec):
                 self._fail_start(container, NetworkError(f"network {container.spec.network} not found"))
             if self.start_error:
                 error, self.start_error = self.start_error, ""
@@ -342,6 +344,12 @@ class FakeRuntime:
 
 def _unavailable(runtime: FakeRuntime) -> RuntimeUnavailableError:
     return RuntimeUnavailableError(f"{runtime.name} does not answer")
+
+
+def _has_network_of(runtime: FakeRuntime, spec: ContainerSpec) -> bool:
+    if spec.own_network:
+        return spec.network in runtime.job_networks.names()
+    return runtime.networks is None or spec.network in runtime.networks
 
 
 def _checks(runtime: FakeRuntime, image: str | None, network: str | None) -> Iterator[Check]:

@@ -41,6 +41,8 @@ class JobHooks:
     """On whose request a container is ended that is found created: nobody else will start it. Empty: one may."""
     lock: JobLock | None = None
     """What the job has and must give back, where no record says so."""
+    may_have_network: bool = False
+    """A network of its own may be there, to be removed after its container."""
     secrets: tuple[str, ...] = ()
     """What no result may show; unknown of a job that another process has launched."""
     end_of: Callable[[ContainerState], ContainerState] = lambda seen: seen
