@@ -35,7 +35,7 @@ from ..topologies import Topology
 EXECUTOR = Path(__file__).with_name("ways_executor.py")
 STUDY, DEFAULT = "onco-2026", "default"
 HOSTILE = "site-1"
-_TIMEOUT = 180.0
+_TIMEOUT = 90.0
 _OTHER_PORT = 7078
 
 
@@ -88,7 +88,12 @@ class Attack:
     def _attack(self, job: WaysJob) -> dict[str, list[str]]:
         job_id = self._federation.submit(job)
         ways = self._federation.folder / HOSTILE / job_id / "ways.json"
-        until(ways.exists, _TIMEOUT, "the hostile job", 0.2)
+        try:
+            until(ways.exists, _TIMEOUT, "the hostile job", 0.2)
+        except TimeoutError:
+            errors = (self._federation.folder / HOSTILE / job_id / "ways_out.err").read_text()
+            print(self._federation.story(), *self._federation.containers(), errors, sep="\n", file=sys.stderr)
+            raise
         found: dict[str, list[str]] = json.loads(ways.read_text())
         with api_of(self._federation.engine) as api:
             name = next(name for name in self._federation.containers(job_id) if HOSTILE in name)
@@ -135,10 +140,13 @@ class Attack:
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.compat.ways", description=__doc__)
     parser.add_argument("--nvflare", default=NEWEST, metavar="VERSION", help="default: the newest")
+    parser.add_argument("--launcher", action="append", choices=["nvflare", "flcore"], help="default: both")
     options = parser.parse_args(arguments)
     version = flare(options.nvflare)
+    ours = Launcher.flcore(limits={"num_of_cpus": 1, "memory": MEMORY})
+    launchers = {"nvflare": Launcher.nvflare_docker(version), "flcore": ours}
     columns = {}
-    for launcher in (Launcher.nvflare_docker(version), Launcher.flcore(limits={"num_of_cpus": 1, "memory": MEMORY})):
+    for launcher in (launchers[name] for name in options.launcher or launchers):
         with ExitStack() as stack:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
             outside = None if why_not() else stack.enter_context(Internet(folder)).outside

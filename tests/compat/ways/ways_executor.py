@@ -48,4 +48,5 @@ class WaysOut(Executor):  # type: ignore[misc]  # its base is not there for mypy
         workspace = fl_ctx.get_engine().get_workspace()
         folder: Any = workspace.get_run_dir(fl_ctx.get_job_id())
         environment = os.environ | {"PYTHONPATH": str(CODE), "PYTHONDONTWRITEBYTECODE": "1"}
-        return subprocess.Popen([sys.executable, "-m", module], cwd=folder, env=environment)
+        with Path(folder, f"{module}.err").open("wb") as errors:
+            return subprocess.Popen([sys.executable, "-m", module], cwd=folder, env=environment, stderr=errors)

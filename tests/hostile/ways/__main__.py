@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import docker
 
@@ -25,7 +26,7 @@ from tests.engines.visit import Visitor
 
 from .internet import Internet, Outside, why_not
 from .site import try_ways
-from .verdict import MUST, NAMES, Network, Place, table, unnamed
+from .verdict import MUST, NAMES, Network, Place, misses, table, unnamed
 
 Found = Mapping[str, Sequence[str]]
 _TIMEOUT = 300
@@ -52,7 +53,7 @@ def main() -> int:
     if args.json:
         args.json.write_text(json.dumps({name: [vars(place), found] for name, (place, found) in columns.items()}))
     wrong = [f"{name}: {line}" for name, (place, found) in columns.items() for line in unnamed(found, place)]
-    wrong += [f"{name}: {MUST} is not reached" for name, (_, found) in columns.items() if not found[MUST]]
+    wrong += [f"{name}: {MUST}: {found[MUST]}" for name, (place, found) in columns.items() if misses(found, place)]
     print(*wrong, sep="\n", file=sys.stderr)
     return 1 if wrong else 0
 
@@ -67,14 +68,21 @@ def _here(networks: Sequence[Network], outside: Outside | None) -> dict[str, tup
         if outside is None and not why_not():
             outside = stack.enter_context(Internet(folder)).outside
         for network in networks:
-            if network is Network.FIREWALLED and os.geteuid():
-                continue  # only root has a firewall
+            if _is_left_out(network, client, outside):
+                continue
             (folder / network.name).mkdir()
             found = try_ways(client, network, outside, folder / network.name)
             if network is Network.NAMED and not found[NAMES] and outside:
                 outside = replace(outside, has_names=False)  # where a bridge leads nowhere by names, nobody can say
             columns[network.value] = Place.of(client, network, outside), found
     return columns
+
+
+def _is_left_out(network: Network, client: Any, outside: Outside | None) -> bool:
+    """Whether a network cannot be tried: a firewall is for root, and for a host that is nobody else's."""
+    if network is Network.FIREWALLED:
+        return os.geteuid() != 0 or outside is None or not outside.has_metadata
+    return network is Network.SEALED and Place.of(client, network, outside).is_podman
 
 
 def _by_visit(program: Program, networks: Sequence[Network]) -> dict[str, tuple[Place, Found]]:

@@ -63,7 +63,10 @@ class Surroundings:
     def targets(
         self, neighbours: Mapping[str, Sequence[str]], parent: Sequence[str], folders: Sequence[Path]
     ) -> dict[str, Any]:
-        """Return what the hostile job is told: all that it could have found out."""
+        """Return what the hostile job is told: all that it could have found out.
+
+        ``parent``: by which addresses jobs find it; by those of the host in their network, where none is said.
+        """
         internet = self.internet
         ipv6 = [line.split() for line in Path("/proc/net/if_inet6").read_text().splitlines()]
         host_ipv6 = [
@@ -124,12 +127,10 @@ class Scene:
 
     Args:
         client: docker-py's.
-        parent: by which addresses jobs find their site, where they do.
     """
 
-    def __init__(self, client: Any, site: Site, around: Surroundings, folder: Path, parent: Sequence[str] = ()) -> None:
+    def __init__(self, client: Any, site: Site, around: Surroundings, folder: Path) -> None:
         self._client, self._site, self._around, self._folder = client, site, around, folder
-        self._parent = parent
 
     def play(self, study: str, other: str) -> dict[str, list[str]]:
         """Return by which ways a job of one study got out, and how."""
@@ -142,7 +143,7 @@ class Scene:
             until(lambda: all("ready" in handle.logs() for handle in handles.values()), _TIMEOUT, "other jobs")
             neighbours = {name: self._addresses(handle) for name, handle in handles.items()}
             root = Path(self._site.workspace.get_root_dir())
-            targets = self._around.targets(neighbours, self._parent, [root, self._folder])
+            targets = self._around.targets(neighbours, (), [root, self._folder])
             return self._hostile(study, app_in(self._folder, "targets", targets))
         finally:
             for handle in handles.values():

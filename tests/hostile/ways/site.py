@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 from flcore import Site
 from launchers.docker_launcher import ClientDockerJobLauncher
-from launchers.runtime.docker_networks import as_network
+from launchers.runtime.docker_job_networks import BRIDGES
 
 from .internet import Outside, run
 from .scene import MEMORY, PROCESSES, Scene, Surroundings, Words
@@ -17,38 +17,37 @@ from .verdict import Network
 
 STUDY, OTHER = "cardio-2026", "onco-2026"
 IMAGE = "flcore-demo:latest"
-_BRIDGE_NAME = "com.docker.network.bridge.name"
-_NO_TRAFFIC = {"com.docker.network.bridge.enable_icc": "false"}
+_OWN: Mapping[Network, Mapping[str, Any]] = {
+    Network.PER_JOB: {"per_job": True},
+    Network.FIREWALLED: {"per_job": True},
+    Network.SEALED: {"per_job": True, "parent": "none"},
+}
 
 
 def try_ways(client: Any, network: Network, outside: Outside | None, folder: Path) -> dict[str, list[str]]:
     """Return by which ways a job got out, at a site of this engine."""
     with ExitStack() as stack:
         around = Surroundings(folder, stack, outside)
-        gateway = stack.enter_context(_network(client, network, around.mark))
+        wanted = _OWN.get(network) or stack.enter_context(_bridge(client, around.mark))
         if network is Network.FIREWALLED:
-            stack.enter_context(_firewall(around.mark, around.ports["parent"]))
-        site = stack.enter_context(_site(folder, around.mark, around.words))
-        return Scene(client, site, around, folder, [gateway]).play(STUDY, OTHER)
+            stack.enter_context(_firewall(around.ports["parent"]))
+        site = stack.enter_context(_site(folder, wanted, around.words))
+        return Scene(client, site, around, folder).play(STUDY, OTHER)
 
 
 @contextmanager
-def _network(client: Any, network: Network, name: str) -> Iterator[str]:
-    """Yield the address of the host in a network that is made for this."""
-    is_internal = network in (Network.INTERNAL, Network.FIREWALLED)
-    options = {_BRIDGE_NAME: name, **(_NO_TRAFFIC if is_internal else {})}
-    client.api.create_network(name, driver="bridge", internal=is_internal, options=options)
+def _bridge(client: Any, name: str) -> Iterator[str]:
+    client.api.create_network(name, driver="bridge")
     try:
-        found = as_network(client.api.inspect_network(name))
-        yield found.gateways[0]
+        yield name
     finally:
         client.api.remove_network(name)
 
 
 @contextmanager
-def _firewall(bridge: str, port: int) -> Iterator[None]:
-    """Close the host to a bridge, but for one port: what the page on security says to do."""
-    rules = [f"INPUT -i {bridge} -j DROP", f"INPUT -i {bridge} -p tcp --dport {port} -j ACCEPT"]
+def _firewall(port: int) -> Iterator[None]:
+    """Close the host to all networks of jobs' own, but for one port: what the page on security says to do."""
+    rules = [f"INPUT -i {BRIDGES}+ -j DROP", f"INPUT -i {BRIDGES}+ -p tcp --dport {port} -j ACCEPT"]
     with ExitStack() as stack:
         for rule in rules:
             run("iptables", "-w", "-I", *rule.split())
@@ -56,7 +55,7 @@ def _firewall(bridge: str, port: int) -> Iterator[None]:
         yield
 
 
-def _site(folder: Path, network: str, words: Words) -> Site:
+def _site(folder: Path, network: Any, words: Words) -> Site:
     """Return a site whose other study has data and a secret, and which has keys of its own."""
     keys = folder / "site/startup/client.key"
     keys.parent.mkdir(parents=True)

@@ -21,9 +21,9 @@ class Network(StrEnum):
     """What a site gives its jobs as network."""
 
     NAMED = "a named bridge"
-    INTERNAL = "an internal bridge, icc off"
-    FIREWALLED = "the same behind a firewall"
     PER_JOB = "a network per job"
+    FIREWALLED = "the same behind a firewall"
+    SEALED = "a network per job without the host"
 
 
 @dataclass(frozen=True)
@@ -65,17 +65,12 @@ class Named:
 
 
 def _reaches_its_host(place: Place) -> bool:
-    """Whether an internal network leads to the host: Docker has another mode of its gateway from 27.1 on."""
-    has_isolated = not place.is_podman and list(place.version) >= [27, 1]
-    return place.network is Network.INTERNAL or (place.network is Network.PER_JOB and not has_isolated)
+    """Whether a job's own network leads to the host, since the parent is there."""
+    return place.network is Network.PER_JOB
 
 
 def _is_podman(place: Place) -> bool:
     return place.is_podman
-
-
-def _has_traffic(place: Place) -> bool:
-    return place.is_podman and place.network in (Network.INTERNAL, Network.FIREWALLED)
 
 
 def _docker(*before: int) -> Callable[[Place], bool]:
@@ -84,8 +79,8 @@ def _docker(*before: int) -> Callable[[Place], bool]:
 
 _OF_A_BRIDGE = "a bridge leads wherever the host does: take a network per job"
 _OF_INTERNAL = (
-    "an internal network reaches the host's own addresses, whatever else is closed: "
-    "iptables -I INPUT -i BRIDGE -j DROP, and before it an ACCEPT of the parent's port"
+    "an internal network reaches what listens on all of the host's addresses: "
+    "iptables -I INPUT -i flj-+ -j DROP, and before it an ACCEPT of the parent's port"
 )
 _OF_PODMAN = "Podman's seccomp profile lets a job make user name spaces"
 _PROFILE = "name a stricter profile (security_opt)"
@@ -115,7 +110,6 @@ KNOWN: Sequence[Named] = (
         Named(way, lambda place: not place.has_control_groups, _NO_LIMITS)
         for way in ("more processes than it may have", "more memory than it may have")
     ),
-    *(Named(way, _has_traffic, "Podman heeds no 'enable_icc': take a network per job") for way in _OTHER_JOBS),
     Named(
         "mounts and name spaces",
         _is_podman,
@@ -137,6 +131,11 @@ def unnamed(found: Mapping[str, Sequence[str]], place: Place) -> list[str]:
     return [
         f"{way}: {how}" for way, said in found.items() if way != MUST for how in said if reason(way, how, place) is None
     ]
+
+
+def misses(found: Mapping[str, Sequence[str]], place: Place) -> bool:
+    """Whether a job does not reach its parent that should, or does that should not."""
+    return bool(found[MUST]) is (place.network is Network.SEALED)
 
 
 def reason(way: str, how: str, place: Place) -> str | None:
@@ -163,7 +162,7 @@ def _cell(way: str, place: Place, found: Mapping[str, Sequence[str]]) -> str:
     if not_tried(way, place):
         return "not tried"
     if way == MUST:
-        return "reached" if found[way] else "NOT REACHED"
+        return "reached" if found[way] else "not reached"
     if not found[way]:
         return "closed"
     return "open" if all(reason(way, how, place) for how in found[way]) else "OPEN, UNNAMED"
