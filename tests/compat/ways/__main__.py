@@ -1,7 +1,7 @@
 """Has the same hostile job try its ways out in a real federation: by NVIDIA FLARE's launcher for Docker, and by ours.
 
-Prints the table of ``python -m tests.hostile.ways``. The parents are containers, which is all that NVIDIA FLARE's own
-launcher can do. Status 0 if the job came to its end by each.
+Prints the table of ``python -m tests.hostile.ways``. The parents are containers on one bridge with the jobs, which is
+all that NVIDIA FLARE's own launcher can do.
 """
 
 from __future__ import annotations
@@ -9,11 +9,12 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
+import signal
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from tests.engines.engine import api_of, until
 from tests.hostile.ways.app.custom.ways_out import greeter
 from tests.hostile.ways.internet import Internet, why_not
 from tests.hostile.ways.scene import APP, MEMORY, Surroundings, kept_output, neighbour_places
-from tests.hostile.ways.verdict import OUTPUT, Network, Place, table
+from tests.hostile.ways.verdict import MUST, OUTPUT, Network, Place, table
 
 from ..environments import NEWEST, flare
 from ..federation import Federation
@@ -35,7 +36,7 @@ from ..topologies import Topology
 EXECUTOR = Path(__file__).with_name("ways_executor.py")
 STUDY, DEFAULT = "onco-2026", "default"
 HOSTILE = "site-1"
-_TIMEOUT = 90.0
+_TIMEOUT = 180.0
 _OTHER_PORT = 7078
 
 
@@ -78,8 +79,7 @@ class Attack:
         try:
             around = {"same_study": self._addresses(other), "other_study": []}
             targets = self._around.targets(around, [HOSTILE], [self._federation.folder])
-            port = self._port()
-            files = {**greeting, "targets.json": {**targets, "parent_port": port, "parent_other_port": _OTHER_PORT}}
+            files = {**greeting, "targets.json": {**targets, "parent_other_port": _OTHER_PORT}}
             return self._attack(WaysJob(hostile=HOSTILE, files=files))
         finally:
             self._federation.abort(other)
@@ -98,6 +98,7 @@ class Attack:
         with api_of(self._federation.engine) as api:
             name = next(name for name in self._federation.containers(job_id) if HOSTILE in name)
             found[OUTPUT] += kept_output(api, name)
+        del found[MUST]  # it has got to its parent, or it would not run
         (ways.parent / "seen").touch()
         print(self._federation.wait(job_id).status, file=sys.stderr)
         return found
@@ -119,12 +120,6 @@ class Attack:
             words_of_it = ["python3", "-c", code, "the parent", f"tcp/0.0.0.0/{_OTHER_PORT}"]
             api.exec_start(api.exec_create(parent, words_of_it)["Id"], detach=True)
 
-    def _port(self) -> int:
-        """Return where the parent listens for its jobs, as one of them is told."""
-        kit = self._federation.folder / HOSTILE / "local/comm_config.json"
-        resources = json.loads(kit.read_text())["internal"]["resources"]
-        return int(resources.get("port", 8102))
-
     def _of_clients(self, job_id: str) -> list[str]:
         return [name for name in self._federation.containers(job_id) if any(site in name for site in CLIENTS)]
 
@@ -140,8 +135,10 @@ class Attack:
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.compat.ways", description=__doc__)
     parser.add_argument("--nvflare", default=NEWEST, metavar="VERSION", help="default: the newest")
+    parser.add_argument("--user", type=int, metavar="UID", help="the user that the parents run as (default: root)")
     parser.add_argument("--launcher", action="append", choices=["nvflare", "flcore"], help="default: both")
     options = parser.parse_args(arguments)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that all is cleaned up
     version = flare(options.nvflare)
     ours = Launcher.flcore(limits={"num_of_cpus": 1, "memory": MEMORY})
     launchers = {"nvflare": Launcher.nvflare_docker(version), "flcore": ours}
@@ -150,9 +147,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with ExitStack() as stack:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
             outside = None if why_not() else stack.enter_context(Internet(folder)).outside
-            federation = stack.enter_context(Federation(version, launcher, Topology.CONTAINERS))
+            federation = stack.enter_context(Federation(version, launcher, Topology.CONTAINERS, user=options.user))
             found = Attack(federation, Surroundings(folder, stack, outside)).play()
             place = Place.of(docker.DockerClient(federation.engine), Network.NAMED, outside)
+            place = replace(place, plays_studies=False, is_ours=launcher is ours)
             columns[f"{launcher.name}, NVIDIA FLARE {version.version}"] = place, found
     print(*table(columns), sep="\n")
     return 0

@@ -40,6 +40,10 @@ class Place:
     plays_names: bool = True
     """Whether what the engine asks for names is ours."""
     plays_cloud: bool = True
+    plays_studies: bool = True
+    """Whether there is a job of another study."""
+    is_ours: bool = True
+    """Whether it is of this project that it is tried: else nobody has to name what is open."""
 
     @classmethod
     def of(cls, client: Any, network: Network, outside: Outside | None) -> Place:
@@ -154,8 +158,9 @@ def table(columns: Mapping[str, tuple[Place, Mapping[str, Sequence[str]]]]) -> I
     for name, (place, found) in columns.items():
         out = [way for way in found if way != MUST and found[way]]
         yield ""
-        yield f"{name}: {len(ways) - 1 - len(out)} of {len(ways) - 1} closed"
-        yield from (f"  {way}: {'; '.join(found[way])[:200]}: {_why(way, found[way], place)}" for way in out)
+        tried = [way for way in ways if way != MUST and not not_tried(way, place)]
+        yield f"{name}: {len(tried) - len(out)} of {len(tried)} closed"
+        yield from (f"  {way}: {'; '.join(found[way])[:200]}{_why(way, found[way], place)}" for way in out)
 
 
 def _cell(way: str, place: Place, found: Mapping[str, Sequence[str]]) -> str:
@@ -165,11 +170,13 @@ def _cell(way: str, place: Place, found: Mapping[str, Sequence[str]]) -> str:
         return "reached" if found[way] else "not reached"
     if not found[way]:
         return "closed"
-    return "open" if all(reason(way, how, place) for how in found[way]) else "OPEN, UNNAMED"
+    is_known = not place.is_ours or all(reason(way, how, place) for how in found[way])
+    return "open" if is_known else "OPEN, UNNAMED"
 
 
 def _why(way: str, said: Sequence[str], place: Place) -> str:
-    return "; ".join(dict.fromkeys(reason(way, how, place) or "NOBODY HAS NAMED THIS" for how in said))
+    reasons = dict.fromkeys(reason(way, how, place) or "NOBODY HAS NAMED THIS" for how in said)
+    return f": {'; '.join(reasons)}" if place.is_ours else ""
 
 
 def not_tried(way: str, place: Place) -> bool:
@@ -179,4 +186,5 @@ def not_tried(way: str, place: Place) -> bool:
         (way in outside and not place.plays_outside)
         or (way == NAMES and not place.plays_names)
         or (way == "the cloud's metadata address" and not place.plays_cloud)
+        or (way == "a job of another study" and not place.plays_studies)
     )
