@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
@@ -33,15 +33,26 @@ class Tried:
     found: dict[str, list[str]]
 
 
-@pytest.fixture(scope="module", params=[Network.NAMED, Network.PER_JOB], ids=lambda network: network.name.lower())
-def tried(
-    request: pytest.FixtureRequest, docker_client: Any, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Tried]:
+NETWORKS = (Network.NAMED, Network.PER_JOB)
+
+
+@pytest.fixture(scope="module")
+def tries(docker_client: Any, tmp_path_factory: pytest.TempPathFactory) -> dict[Network, Tried]:
+    """What came of it on both, at the same time: most of it is waiting for nobody's answer."""
     folder = tmp_path_factory.mktemp("ways")
-    with ExitStack() as stack:
+    with ExitStack() as stack, ThreadPoolExecutor(len(NETWORKS)) as pool:
         outside = None if why_not() else stack.enter_context(Internet(folder)).outside
-        found = try_ways(docker_client, request.param, outside, folder)
-        yield Tried(Place.of(docker_client, request.param, outside), found)
+
+        def tried_on(network: Network) -> Tried:
+            found = try_ways(docker_client, network, outside, folder / network.name)
+            return Tried(Place.of(docker_client, network, outside), found)
+
+        return dict(zip(NETWORKS, pool.map(tried_on, NETWORKS), strict=True))
+
+
+@pytest.fixture(params=NETWORKS, ids=lambda network: network.name.lower())
+def tried(request: pytest.FixtureRequest, tries: dict[Network, Tried]) -> Tried:
+    return tries[request.param]
 
 
 def test_it_tries_thirty_ways(tried: Tried) -> None:

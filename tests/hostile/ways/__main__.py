@@ -70,7 +70,6 @@ def _here(networks: Sequence[Network], outside: Outside | None) -> dict[str, tup
         for network in networks:
             if _is_left_out(network, client, outside):
                 continue
-            (folder / network.name).mkdir()
             found = try_ways(client, network, outside, folder / network.name)
             if network is Network.NAMED and not found[NAMES] and outside:
                 outside = replace(outside, has_names=False)  # where a bridge leads nowhere by names, nobody can say

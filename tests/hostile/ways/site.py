@@ -26,6 +26,7 @@ _OWN: Mapping[Network, Mapping[str, Any]] = {
 
 def try_ways(client: Any, network: Network, outside: Outside | None, folder: Path) -> dict[str, list[str]]:
     """Return by which ways a job got out, at a site of this engine."""
+    folder.mkdir(exist_ok=True)
     with ExitStack() as stack:
         around = Surroundings(folder, stack, outside)
         wanted = _OWN.get(network) or stack.enter_context(_bridge(client, around.mark))

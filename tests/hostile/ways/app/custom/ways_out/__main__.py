@@ -17,6 +17,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -340,7 +341,7 @@ def to_host(which: str) -> list[str]:
     return any_of(talks(set(targets[which]) - set(gateways()), [targets["host_port"]]))
 
 
-WAYS: dict[str, Callable[[], list[str]]] = {
+REACH: dict[str, Callable[[], list[str]]] = {
     "a server outside, by IPv4": outside,
     "a server outside, by IPv6": lambda: any_of(talks(targets["outside"]["ipv6"], [targets["outside"]["port"]])),
     "names outside, by the engine's DNS": names,
@@ -357,6 +358,8 @@ WAYS: dict[str, Callable[[], list[str]]] = {
     "a job of the same study": lambda: to_jobs("same_study"),
     "a job of another study": lambda: to_jobs("other_study"),
     "whoever is on its network": lambda: scanned(targets["job_port"]),
+}
+TAKE: dict[str, Callable[[], list[str]]] = {
     "raw packets": raw_packets,
     "other jobs' memory and queues": shared,
     "other jobs' processes": other_processes,
@@ -377,7 +380,9 @@ WAYS: dict[str, Callable[[], list[str]]] = {
 def main() -> None:
     """Try them all, and last until somebody has looked at what that has left, or nobody comes."""
     os.environ["RES_OPTIONS"] = "timeout:1 attempts:2"  # of the C library: who asks for a name waits no longer
-    found = {name: way() for name, way in WAYS.items()}
+    with ThreadPoolExecutor(len(REACH)) as pool:  # they wait for answers that will not come
+        found = dict(zip(REACH, pool.map(lambda way: way(), REACH.values()), strict=True))
+    found |= {name: way() for name, way in TAKE.items()}
     found[MUST] = any_of(talks(parent(), [targets["parent_port"]]))
     for name, how in found.items():
         print(f"{'OUT' if how else 'no'}: {name}{': ' if how else ''}{'; '.join(how)[:500]}", flush=True)

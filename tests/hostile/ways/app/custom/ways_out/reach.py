@@ -61,7 +61,7 @@ def ask(nameserver: str, name: str) -> str:
     """Return what a nameserver says of a name."""
     labels = b"".join(bytes([len(label)]) + label.encode() for label in name.split("."))
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
-        sender.settimeout(3 * PATIENCE)
+        sender.settimeout(2 * PATIENCE)
         question = struct.pack("!HHHHHH", os.getpid() & 0xFFFF, 0x0100, 1, 0, 0, 0) + labels + b"\0\0\1\0\1"
         sender.sendto(question, (nameserver, 53))
         answer = sender.recv(512)
