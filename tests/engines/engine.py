@@ -58,6 +58,7 @@ export PATH=/usr/sbin:/usr/bin:/sbin:/bin
 umount -l .
 mount --make-rshared /
 """
+_BIND_OVER = '[[ -e $1 ]] || : > "$1"; mount --bind "$0" "$1"'
 # SIOCSIFFLAGS, and IFF_UP, IFF_LOOPBACK, IFF_RUNNING: what `ip link set lo up` does, where there is no `ip`.
 _LOOPBACK_UP = """
 import fcntl, socket, struct
@@ -184,6 +185,12 @@ class Engine:
         if self.blind and (not live_restore or self.program.forgets_while_away):
             # It has just stopped what ran on, and asked nobody how the rest had ended.
             self.blind[-1] = (self.blind[-1][0], time.time())
+
+    def ask_nameserver(self, address: str) -> None:
+        """Have the next daemon find this nameserver where the host names its own."""
+        file = self.folder / "resolv.conf"
+        file.write_text(f"nameserver {address}\n")
+        self._namespaces.run("bash", "-ec", _BIND_OVER, str(file), "/etc/resolv.conf")
 
     def prepare(self) -> None:
         """Make the image and the network that jobs need."""
@@ -329,12 +336,17 @@ class Engine:
 
 
 @contextmanager
-def running(program: Program) -> Iterator[Engine]:
-    """Yield an engine that runs, and has what jobs need; at the end nothing of it stays but its root file system."""
+def running(program: Program, nameserver: str = "") -> Iterator[Engine]:
+    """Yield an engine that runs, and has what jobs need; at the end nothing of it stays but its root file system.
+
+    Its host asks ``nameserver`` for names, in place of whom this machine asks.
+    """
     with own_folder() as folder:
         if program.root:
             program.root.make()
         with Engine(folder / "e", program=program) as engine:
+            if nameserver:
+                engine.ask_nameserver(nameserver)
             engine.start()
             engine.prepare()
             yield engine

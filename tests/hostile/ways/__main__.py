@@ -24,7 +24,7 @@ from tests.engines.engine import running
 from tests.engines.programs import PROGRAMS, Program
 from tests.engines.visit import Visitor
 
-from .internet import Internet, Outside, why_not
+from .internet import RESOLVER, Internet, Outside, why_not
 from .site import try_ways
 from .verdict import MUST, NAMES, Network, Place, misses, table, unnamed
 
@@ -90,7 +90,10 @@ def _by_visit(program: Program, networks: Sequence[Network]) -> dict[str, tuple[
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         folder.chmod(0o755)
         internet = Internet(folder, is_cloud=True, has_names=True)
-        engine = stack.enter_context(running(_asking(program, internet.ipv4)))
+        is_root = program.user == 0
+        engine = stack.enter_context(
+            running(program, RESOLVER) if is_root else running(_asking(program, internet.ipv4))
+        )
         internet.beside(engine.daemon_pid())
         stack.enter_context(internet)
         visitor = stack.enter_context(Visitor(engine))
@@ -108,7 +111,7 @@ def _by_visit(program: Program, networks: Sequence[Network]) -> dict[str, tuple[
 
 
 def _asking(program: Program, nameserver: str) -> Program:
-    """Return an engine that asks a nameserver for names."""
+    """Return an engine without root, which does not see the host's resolver, that asks a nameserver for names."""
     if not program.is_podman:
         return replace(program, settings={**program.settings, "dns": [nameserver]})
     containers = f'{program.files["containers.conf"]}dns_servers = ["{nameserver}"]\n'

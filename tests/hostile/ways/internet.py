@@ -7,6 +7,7 @@ import random
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,8 @@ from .app.custom.ways_out import greeter
 
 PORT = 8099
 NAME = "outside.example"
+RESOLVER = "127.0.0.1"
+"""Where the engine's host has a nameserver of its own, which asks outside."""
 METADATA = "169.254.169.254"
 """Where clouds answer with keys of the machine."""
 
@@ -53,8 +56,8 @@ class Outside:
 
     ipv4: str
     ipv6: str
-    log: str
-    """The path of what its nameserver says."""
+    logs: Sequence[str]
+    """The paths of what nameservers say."""
     has_metadata: bool = False
     has_names: bool = False
     """Whether the engine asks its nameserver."""
@@ -62,7 +65,7 @@ class Outside:
     @property
     def asked_for(self) -> str:
         """For which names its nameserver was asked."""
-        return Path(self.log).read_text()
+        return "".join(Path(log).read_text() for log in self.logs)
 
 
 class Internet:
@@ -71,7 +74,7 @@ class Internet:
     Args:
         folder: for its log.
         is_cloud: the metadata address is played, too. For networks that are nobody else's.
-        has_names: the engine asks its nameserver for names, which is told to whoever tries.
+        has_names: the engine asks its nameserver for names, or that at :data:`RESOLVER`, as many hosts have one.
     """
 
     def __init__(self, folder: Path, *, is_cloud: bool = False, has_names: bool = False) -> None:
@@ -79,7 +82,7 @@ class Internet:
         self._near, self.ipv4 = f"198.18.{one}.{two + 1}", f"198.18.{one}.{two + 2}"
         self._near6, self.ipv6 = (f"2001:db8:{one:x}:{two:x}::{last}" for last in (1, 2))
         self.is_cloud, self._has_names = is_cloud, has_names
-        self._log = folder / "internet.log"
+        self._log, self._log_of_resolver = folder / "internet.log", folder / "resolver.log"
         self._near_it: tuple[str, ...] = ()
         self._link = f"flw{os.getpid()}"
         self._stack = ExitStack()
@@ -90,7 +93,8 @@ class Internet:
 
     @property
     def outside(self) -> Outside:
-        return Outside(self.ipv4, self.ipv6, str(self._log), self.is_cloud, self._has_names)
+        logs = [str(log) for log in (self._log, self._log_of_resolver) if log.exists()]
+        return Outside(self.ipv4, self.ipv6, logs, self.is_cloud, self._has_names)
 
     def __enter__(self) -> Self:
         try:
@@ -133,6 +137,10 @@ class Internet:
         places = [f"tcp/{self.ipv4}/{PORT}", f"udp/{self.ipv4}/{PORT}", f"tcp/{self.ipv6}/{PORT}"]
         places += [f"dns/{self.ipv4}/53/{self.ipv4}", *([f"tcp/{METADATA}/80"] if self.is_cloud else [])]
         self._stack.callback(Greeter(self._log, "the internet", *places, within=inside).close)
+        if self._has_names:
+            place = f"dns/{RESOLVER}/53/{self.ipv4}"
+            resolver = Greeter(self._log_of_resolver, "the host", place, within=self._near_it)
+            self._stack.callback(resolver.close)
 
     def _ip(self, command: str) -> None:
         run(*self._near_it, "ip", *command.split())

@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Any
 
 from launchers.runtime.docker_dialect import PODMAN, dialect_of
-from launchers.runtime.engine_traits import as_traits
+from launchers.runtime.engine_traits import as_traits, leaks_names
 
 from .internet import Outside
 
@@ -40,6 +40,8 @@ class Place:
     plays_names: bool = True
     """Whether what the engine asks for names is ours."""
     plays_cloud: bool = True
+    leaks_names: bool = False
+    """Whether it is one with CVE-2024-29018."""
     plays_studies: bool = True
     """Whether there is a job of another study."""
     is_ours: bool = True
@@ -48,12 +50,22 @@ class Place:
     @classmethod
     def of(cls, client: Any, network: Network, outside: Outside | None) -> Place:
         version, info = client.version(), client.info()
-        is_rootless = "rootless" in as_traits(version, info).has
+        traits = as_traits(version, info)
+        is_rootless = "rootless" in traits.has
         numbers = tuple(map(int, re.findall(r"\d+", version["Version"])[:3]))
         groups = info.get("CgroupDriver") != "none" and not (is_rootless and info.get("CgroupVersion") == "1")
         has_names, has_metadata = (outside.has_names, outside.has_metadata) if outside else (False, False)
-        is_podman = dialect_of(version) is PODMAN
-        return cls(network, numbers, is_podman, is_rootless, groups, outside is not None, has_names, has_metadata)
+        return cls(
+            network=network,
+            version=numbers,
+            is_podman=dialect_of(version) is PODMAN,
+            is_rootless=is_rootless,
+            has_control_groups=groups,
+            plays_outside=outside is not None,
+            plays_names=has_names,
+            plays_cloud=has_metadata,
+            leaks_names=leaks_names(traits),
+        )
 
 
 @dataclass(frozen=True)
@@ -86,6 +98,10 @@ _OF_INTERNAL = (
     "an internal network reaches what listens on all of the host's addresses: "
     "iptables -I INPUT -i flj-+ -j DROP, and before it an ACCEPT of the parent's port"
 )
+_OF_NAMES = (
+    "CVE-2024-29018: for internal networks, too, Docker before 23.0.11, 25.0.5 and 26.0 asks a nameserver at the host's "
+    'loopback: take a newer one, or name others in "dns" of its daemon.json'
+)
 _OF_PODMAN = "Podman's seccomp profile lets a job make user name spaces"
 _PROFILE = "name a stricter profile (security_opt)"
 _NO_LIMITS = (
@@ -114,6 +130,7 @@ KNOWN: Sequence[Named] = (
         Named(way, lambda place: not place.has_control_groups, _NO_LIMITS)
         for way in ("more processes than it may have", "more memory than it may have")
     ),
+    Named(NAMES, lambda place: place.leaks_names and place.network is not Network.NAMED, _OF_NAMES),
     Named(
         "mounts and name spaces",
         _is_podman,
