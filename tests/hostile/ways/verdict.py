@@ -99,8 +99,8 @@ _OF_INTERNAL = (
     "iptables -I INPUT -i flj-+ -j DROP, and before it an ACCEPT of the parent's port"
 )
 _OF_NAMES = (
-    "CVE-2024-29018: for internal networks, too, Docker before 23.0.11, 25.0.5 and 26.0 asks a nameserver at the host's "
-    'loopback: take a newer one, or name others in "dns" of its daemon.json'
+    "CVE-2024-29018: Docker before 23.0.11, 25.0.5 and 26.0 asks a nameserver at the host's loopback for internal "
+    'networks, too: take a newer one, or name others in "dns" of its daemon.json'
 )
 _OF_PODMAN = "Podman's seccomp profile lets a job make user name spaces"
 _PROFILE = "name a stricter profile (security_opt)"

@@ -57,13 +57,13 @@ def talks(addresses: Iterable[str], ports: Iterable[int]) -> list[Try]:
     return [partial(talk, *where) for where in product(addresses, ports)]
 
 
-def ask(nameserver: str, name: str) -> str:
+def ask(nameserver: str, name: str, port: int = 53) -> str:
     """Return what a nameserver says of a name."""
     labels = b"".join(bytes([len(label)]) + label.encode() for label in name.split("."))
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
         sender.settimeout(2 * PATIENCE)
         question = struct.pack("!HHHHHH", os.getpid() & 0xFFFF, 0x0100, 1, 0, 0, 0) + labels + b"\0\0\1\0\1"
-        sender.sendto(question, (nameserver, 53))
+        sender.sendto(question, (nameserver, port))
         answer = sender.recv(512)
     count = int.from_bytes(answer[6:8], "big")
     return f"{nameserver} says that {name} is {socket.inet_ntoa(answer[-4:])}" if count else ""
