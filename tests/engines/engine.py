@@ -58,7 +58,7 @@ export PATH=/usr/sbin:/usr/bin:/sbin:/bin
 umount -l .
 mount --make-rshared /
 """
-_BIND_OVER = '[[ -e $1 ]] || : > "$1"; mount --bind "$0" "$1"'
+_BIND_OVER = 'export PATH=/usr/sbin:/usr/bin:/sbin:/bin; [[ -e $1 ]] || : > "$1"; mount --bind "$0" "$1"'
 # SIOCSIFFLAGS, and IFF_UP, IFF_LOOPBACK, IFF_RUNNING: what `ip link set lo up` does, where there is no `ip`.
 _LOOPBACK_UP = """
 import fcntl, socket, struct

@@ -88,12 +88,7 @@ class Attack:
     def _attack(self, job: WaysJob) -> dict[str, list[str]]:
         job_id = self._federation.submit(job)
         ways = self._federation.folder / HOSTILE / job_id / "ways.json"
-        try:
-            until(ways.exists, _TIMEOUT, "the hostile job", 0.2)
-        except TimeoutError:
-            errors = (self._federation.folder / HOSTILE / job_id / "ways_out.err").read_text()
-            print(self._federation.story(), *self._federation.containers(), errors, sep="\n", file=sys.stderr)
-            raise
+        until(ways.exists, _TIMEOUT, "the hostile job", 0.2)
         found: dict[str, list[str]] = json.loads(ways.read_text())
         with api_of(self._federation.engine) as api:
             name = next(name for name in self._federation.containers(job_id) if HOSTILE in name)
@@ -148,7 +143,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
             outside = None if why_not() else stack.enter_context(Internet(folder)).outside
             federation = stack.enter_context(Federation(version, launcher, Topology.CONTAINERS, user=options.user))
-            found = Attack(federation, Surroundings(folder, stack, outside)).play()
+            try:
+                found = Attack(federation, Surroundings(folder, stack, outside)).play()
+            except BaseException:
+                print(federation.story(), file=sys.stderr)
+                raise
             place = Place.of(docker.DockerClient(federation.engine), Network.NAMED, outside)
             place = replace(place, plays_studies=False, is_ours=launcher is ours)
             columns[f"{launcher.name}, NVIDIA FLARE {version.version}"] = place, found
