@@ -247,6 +247,10 @@ class JobLauncherSpec(FLComponent, ABC):
         """
         return ()
 
+    def check_reach(self, fl_ctx: FLContext | None = None) -> Iterable[Check]:  # noqa: ARG002 - for subclasses
+        """Say what its jobs reach of the network: tried by something like a job, of which nothing stays."""
+        return ()
+
     def close(self) -> None:
         """Let go of what was opened, such as the connection of a :meth:`check`; jobs go on. Idempotent.
 

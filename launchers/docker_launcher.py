@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -13,11 +13,12 @@ from typing import Any
 from flcore.config.problems import Problems
 from flcore.config.rules import checks_by_rules, optional, or_else
 from flcore.errors import JobLaunchError
-from flcore.fl_constant import FLContextKey
+from flcore.fl_constant import FLContextKey, JobProcessArgs
 from flcore.fl_context import FLContext
+from flcore.job_launcher_spec import Check
 from flcore.job_meta import JobMeta
 
-from .container_spec import LABEL_SITE, THIS_PROCESS, ContainerSpec, Isolation
+from .container_spec import LABEL_SITE, THIS_PROCESS, ContainerSpec, Isolation, JobNetwork, OwnNetwork
 from .docker_state import DOCKER_STATE
 from .job_handle import DockerJobHandle, Tracking
 from .job_launcher import ClientJobLauncher, JobLauncher, ServerJobLauncher
@@ -29,6 +30,8 @@ from .policy.image_reference import named_alone
 from .policy.job_network import job_network, joined
 from .policy.job_policy import SitePolicy, names_image
 from .policy.launch_origins import AT_LAUNCH
+from .probe.probe import probed
+from .probe.targets import Called
 from .runtime.base import Runtime
 from .runtime.docker_parent import ALL_USERS
 from .runtime.engine_traits import NO_SHIFT, ROOTLESS_USER, TRAITS, EngineTraits
@@ -308,6 +311,16 @@ class DockerJobLauncher(JobLauncher):
                 meant = f"if that is meant, add '{key}' to 'allow_insecure'"
                 raise JobLaunchError(f"job {plan.request.job_id}: {key}: {source} leads to {place}, {why}; {meant}")
 
+    def check_reach(self, fl_ctx: FLContext | None = None, called: Called | None = None) -> Iterator[Check]:
+        """Say what jobs reach by each network that they may join; ``called``: whom they are to reach.
+
+        Tried by containers like theirs, of which nothing stays.
+        """
+        labels = {LABEL_SITE: fl_ctx.get_identity_name() if fl_ctx else ""}
+        job = self.complete(ContainerSpec("probe", self.policy.image or "", (), user=self.user, labels=labels))
+        own = [study.network for study in (self.policy.studies or {}).values() if study.network]
+        return probed(self.get_runtime(), replace(job, user=self.user), [self.network, *own], self.python, called)
+
     def make_handle(self, tracking: Tracking, log_path: Path | None) -> DockerJobHandle:
         return DockerJobHandle(None, self.job_settings.start_timeout, tracking=tracking, log_path=log_path)
 
@@ -315,9 +328,33 @@ class DockerJobLauncher(JobLauncher):
 class ClientDockerJobLauncher(ClientJobLauncher, DockerJobLauncher):
     """Runs a client's job process in a container named ``<site>-<job id>``."""
 
+    def plan(self, job_meta: dict[str, Any], fl_ctx: FLContext) -> LaunchPlan:
+        plan = super().plan(job_meta, fl_ctx)
+        server = self.job_args(fl_ctx).get(JobProcessArgs.TARGET)
+        if plan.spec.own_network and server:
+            way_out = "name a network that the jobs of both join in 'network', or in that of the study"
+            where = f"the server's job at {server[1]}, where no network of a job's own ('network.per_job') leads"
+            raise JobLaunchError(f"job {plan.request.job_id}: it is to call {where}: {way_out}")
+        return plan
+
+    def check(self, fl_ctx: FLContext | None = None) -> Iterator[Check]:
+        yield from super().check(fl_ctx)
+        yield from _alone(self.network)
+
 
 class ServerDockerJobLauncher(ServerJobLauncher, DockerJobLauncher):
     """Runs the server's job process in a container named ``server-<job id>``."""
+
+    def check(self, fl_ctx: FLContext | None = None) -> Iterator[Check]:
+        yield from super().check(fl_ctx)
+        yield from _alone(self.network)
+
+
+def _alone(network: JobNetwork) -> Iterator[Check]:
+    """Say what jobs cannot do each of which has a network of its own."""
+    if isinstance(network, OwnNetwork):
+        who = "a server's job and its clients' (flcore run) do not find each other; for those, name one that they share"
+        yield Check("network", True, f"{network}: {who}", warning=True)
 
 
 def _own_users(user_range: Any, lease_dir: Any, user: Any) -> OwnUsers | None:

@@ -34,6 +34,7 @@ from .keeping.own_users import OwnUsers
 from .keeping.site_data import check_data, data_sources
 from .launch_plan import LaunchPlan, LaunchPlanner
 from .policy.gpu_ids import ALL_GPUS
+from .policy.job_network import name_of_shared
 from .policy.launch_origins import SiteKeys
 from .records.gpu_leases import GpuLeases
 from .records.job_record import RecordStore, check_records
@@ -185,7 +186,7 @@ class JobLauncher(LaunchPlanner):
 
     def describe_launch(self, job_meta: dict[str, Any], fl_ctx: FLContext) -> LaunchRequest:
         """Return what :meth:`launch_job` would ask the runtime for. Asks the engine what it is, and the image's id."""
-        plan, runtime = self.plan(job_meta, fl_ctx), self._get_runtime()
+        plan, runtime = self.plan(job_meta, fl_ctx), self.get_runtime()
         try:
             engine, found = runtime.traits(), runtime.find_image(plan.spec.image)
         except RuntimeUnavailableError:
@@ -215,9 +216,8 @@ class JobLauncher(LaunchPlanner):
 
     def check(self, fl_ctx: FLContext | None = None) -> Iterable[Check]:
         """Say whether the runtime, image, network, datasets and secrets are there, who has which GPU, what is bad."""
-        runtime, pulls = self._get_runtime(), self.job_settings.pull
-        network = self.network if isinstance(self.network, str) else None  # else there is none before a job
-        yield from runtime.check(self.policy.image if pulls.policy == NEVER else None, network)
+        runtime, pulls = self.get_runtime(), self.job_settings.pull
+        yield from runtime.check(self.policy.image if pulls.policy == NEVER else None, name_of_shared(self.network))
         engine = UNASKED
         with suppress(RuntimeUnavailableError):  # which has just been told
             engine = runtime.traits()
@@ -243,7 +243,7 @@ class JobLauncher(LaunchPlanner):
 
     def _tell_if_none_can_run(self, fl_ctx: FLContext) -> None:
         try:
-            self.check_engine(self._get_runtime().traits())
+            self.check_engine(self.get_runtime().traits())
         except RuntimeUnavailableError:
             pass  # which any launch tells
         except JobLaunchError as error:
@@ -255,7 +255,7 @@ class JobLauncher(LaunchPlanner):
         Raises RuntimeUnavailableError between the system's end and its next start.
         """
         self.note_site(fl_ctx)
-        runtime = self._get_runtime()
+        runtime = self.get_runtime()
         with self._lock:
             if self._system_has_ended:
                 raise RuntimeUnavailableError(f"{self}: the site is closed", reached=False)
@@ -279,7 +279,8 @@ class JobLauncher(LaunchPlanner):
     def __str__(self) -> str:
         return f"launcher {self.name}"
 
-    def _get_runtime(self) -> Runtime:
+    def get_runtime(self) -> Runtime:
+        """Return where jobs run, made when it is first needed."""
         self._process.claim()
         with self._lock:
             self._runtime = self._runtime or self.make_runtime()
@@ -295,7 +296,7 @@ class JobLauncher(LaunchPlanner):
 
     def _describe(self, plan: LaunchPlan, image: str = "") -> LaunchRequest:
         keys = SiteKeys(self.given, self.policy.within(plan.request.study), self.env)
-        return plan.describe(self._get_runtime(), self.make_secrets(), keys, image)
+        return plan.describe(self.get_runtime(), self.make_secrets(), keys, image)
 
     def _gpu_leases(self, state_dir: Path | None) -> GpuLeases | None:
         """Return where GPUs are leased: None for a context without a workspace, unless the site's config says where."""
@@ -305,7 +306,7 @@ class JobLauncher(LaunchPlanner):
     def _find_gpus(self) -> Sequence[str]:
         if self.gpu_ids != ALL_GPUS:
             return self.gpu_ids
-        runtime = self._get_runtime()
+        runtime = self.get_runtime()
         found = runtime.find_gpus()
         if not found:
             raise JobLaunchError(f"neither nvidia-smi nor {runtime.name} names any GPU; list them in 'gpu_ids'")

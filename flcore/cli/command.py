@@ -48,6 +48,10 @@ class FolderCheck(Protocol):
         """Yield what was found. May raise ConfigError at the end, with a line for each thing that is wrong."""
         ...
 
+    def reach_checks(self) -> Iterable[Check]:
+        """Yield what its jobs reach of the network: tried, by something like a job."""
+        ...
+
     def launch_of(self, job: SubmittedJob) -> LaunchRequest | FLCoreError | str:
         """Return what a job would be launched with, why it would be refused, or why it is not launched there.
 

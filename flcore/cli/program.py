@@ -14,6 +14,7 @@ from contextlib import ExitStack, closing
 from functools import cache
 from importlib.metadata import version
 from importlib.util import find_spec
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -202,7 +203,7 @@ def check(args: argparse.Namespace) -> int:
             if path in folders:
                 with disk_in_words():
                     checked[path] = check_of_folder(Path(path), list(map(Path, folders)))
-                    complete &= _check_folder(path, checked[path])
+                    complete &= _check_folder(path, checked[path], args.network)
                 continue
             site = Site.from_config(read_config(path))
         except ConfigError as error:
@@ -211,7 +212,7 @@ def check(args: argparse.Namespace) -> int:
         sites.append(site)
         print(f"{path}: site {site.name}, {len(site.components())} components")
         complete &= _check_workspace(site)
-        complete &= _check_launchers(site)
+        complete &= _check_launchers(site, args.network)
     if wrong:
         raise ConfigError("\n".join(map(str, wrong))) from wrong[0]
     if args.job:
@@ -250,11 +251,11 @@ def _launchers(site: Site) -> dict[str, JobLauncherSpec]:
     return {key: c for key, c in site.components().items() if isinstance(c, JobLauncherSpec)}
 
 
-def _check_folder(path: str, checked: FolderCheck) -> bool:
+def _check_folder(path: str, checked: FolderCheck, network: bool) -> bool:
     """Say the same of a site whose config is a folder, as NVIDIA FLARE's are."""
     complete = True
     print(f"{visible(path)}: {visible(checked.title)}")
-    for found in checked.checks():
+    for found in chain(checked.checks(), checked.reach_checks() if network else ()):
         print(f"  {_level_of(found)}  {visible(f'{found.what}: {found.detail}')}")
         complete &= found.ok
     return complete
@@ -267,7 +268,7 @@ def _check_workspace(site: Site) -> bool:
     return not hindrance
 
 
-def _check_launchers(site: Site) -> bool:
+def _check_launchers(site: Site, network: bool) -> bool:
     from ..fl_constant import FLContextKey
 
     launchers = _launchers(site)
@@ -278,7 +279,7 @@ def _check_launchers(site: Site) -> bool:
     fl_ctx.set_prop(FLContextKey.WORKSPACE_OBJECT, site.workspace, private=True, sticky=False)
     for name, launcher in launchers.items():
         with closing(launcher):
-            for found in launcher.check(fl_ctx):
+            for found in chain(launcher.check(fl_ctx), launcher.check_reach(fl_ctx) if network else ()):
                 print(f"  {_level_of(found)}  {name}: {visible(f'{found.what}: {found.detail}')}")
                 complete &= found.ok
     return complete
@@ -391,4 +392,9 @@ def _add_check(commands: Commands) -> None:
         "--job",
         metavar="JOB_DIR",
         help="also print what a job on these sites would be launched with, and what of it is passed over",
+    )
+    parser.add_argument(
+        "--network",
+        action="store_true",
+        help="also try what a job reaches of the network, by containers like a job's, which takes some seconds",
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -17,9 +17,12 @@ from flcore.job_launcher_spec import Check, LaunchRequest
 from flcore.submitted_job import SubmittedJob
 from flcore.workspace import Workspace
 
+from ..container_spec import THIS_PROCESS
 from ..docker_launcher import DockerJobLauncher
 from ..flare.kit_layout import KitLayout
 from ..flare.parent_config import KIT_ARGUMENTS, OURS, KitComponent, ParentConfig
+from ..flare.process import PARENT_HOST
+from ..probe.targets import Called
 from ..runtime.docker import DockerRuntime
 from ..runtime.docker_clients import default_address
 from ..runtime.docker_networks import Network
@@ -30,6 +33,7 @@ from .kit_job import check_can_tell, launch_of
 from .launcher_findings import CLASSES, launcher_findings
 from .listener_findings import listener_findings
 from .parent_python import ParentPython, without_nvflare
+from .parents import EVERY_ADDRESS
 from .verdicts import missing, warned
 
 _CLASSES = {"client": f"{OURS}.ClientKitLauncher", "server": f"{OURS}.ServerKitLauncher"}
@@ -70,6 +74,15 @@ class KitCheck:
         yield from study_findings(self.layout)
         if problems:
             raise ConfigError("\n".join(problems))
+
+    def reach_checks(self) -> Iterator[Check]:
+        """Yield what its jobs reach. What is wrong with its files has been told."""
+        config = ParentConfig.read(self.layout)
+        with suppress(ConfigError):
+            for component in config.own_launchers[:1]:
+                with closing(build(component, self.layout.role)) as launcher:
+                    for found in launcher.check_reach(self._context(), _called_in(config)):
+                        yield replace(found, what=f"{component.id}: {found.what}")
 
     def launch_of(self, job: SubmittedJob) -> LaunchRequest | FLCoreError | str:
         """Return what a job would be launched with, why it would be refused, or why it is not launched there.
@@ -133,6 +146,16 @@ def build(component: KitComponent, role: str) -> DockerJobLauncher:
     config: Mapping[str, Any] = {"id": component.id or "launcher", "path": path, "args": args}
     built = ComponentBuilder(str(component.file)).build_all([config]).values()
     return next(launcher for launcher in built if isinstance(launcher, DockerJobLauncher))
+
+
+def _called_in(config: ParentConfig) -> Called:
+    """Return where jobs call their parent, if they do so by the network."""
+    listener = config.listener
+    if not listener.port or not listener.host:
+        return Called()
+    if listener.host in EVERY_ADDRESS:
+        return Called((PARENT_HOST, listener.port), {PARENT_HOST: THIS_PROCESS})
+    return Called((listener.host, listener.port))
 
 
 def _image_findings(launcher: DockerJobLauncher, nvflare: str) -> Iterator[Check]:

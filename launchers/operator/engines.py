@@ -55,6 +55,12 @@ class Engines:
         self._unanswered = [(engine, answer) for engine, answer in told if isinstance(answer, FLCoreError)]
         return [one for _, answer in told if not isinstance(answer, FLCoreError) for one in answer]
 
+    def answered(self) -> list[Runtime]:
+        """Return those that have answered the last time."""
+        silent = [engine.key for engine, _ in self._unanswered]
+        made = [engine for engine in self._made.values() if engine.runtime.remembers]
+        return [engine.runtime for engine in made if engine.key not in silent]
+
     def problems(self, in_use: Iterable[EngineAddress], *, guess_matters: bool = True) -> list[str]:
         """Return what the last list could not find out, a line each.
 

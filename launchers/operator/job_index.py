@@ -23,6 +23,7 @@ from ..settings import EngineAddress
 from .engines import Engines
 from .job_view import JobView, Listed, join, view_of_folder
 from .last_jobs import tell_of_the_last
+from .left_networks import LeftNetwork, left_networks
 from .site_files import FollowedHistory, FoundRecord, SiteFiles, UnparsedHistory
 
 
@@ -127,6 +128,15 @@ class JobIndex:
             )
             mine = [one for one in listed if self._whole_machine or one.site_id in sites]
             return [_holding(one, sites.get(one.site_id)) for one in mine]
+
+    def left_networks(self) -> list[LeftNetwork]:
+        """Return the networks of jobs' own of which the sites here, and their engines, have no job any more."""
+        with self._lock:
+            listed = self._list()
+            sites = {site.id: site for site in self._read_sites(listed, None)}
+            nonces = {one.summary.nonce for one in listed}
+            nonces |= {record.fields.get("nonce", "") for site in sites.values() for record in site.records}
+            return list(left_networks(self._engines.answered(), sites, nonces, self._problems))
 
     def unreadable_records(self) -> list[Path]:
         """Return the records that no start of their site could read, of the sites that are there now."""

@@ -17,8 +17,12 @@ from ..docker_state import DOCKER_STATE, TERMINAL_STATES, ContainerState, effect
 from .durations import as_age
 from .hints import where_looked
 from .job_index import Holding, claim
+from .left_networks import LeftNetwork
 from .scope import index_of
 from .terminal import Terminal, warn
+
+_STYLES = {"failed": "bad", "left": "dim"}
+"""Of what is said to be done; the rest is good."""
 
 
 class Decision(NamedTuple):
@@ -67,14 +71,16 @@ def run(args: argparse.Namespace) -> int:
     """Remove leftovers, a line for each; return the exit status."""
     with index_of(args) as index:
         terminal = Terminal()
-        holdings, records = index.holdings(), index.unreadable_records()
-        complete = clear(holdings, Rules(args.older_than, time.time()), terminal, dry=args.dry_run)
+        holdings, records, networks = index.holdings(), index.unreadable_records(), index.left_networks()
+        rules = Rules(args.older_than, time.time())
+        complete = clear(holdings, rules, terminal, dry=args.dry_run)
+        complete &= clear_networks(networks, rules, terminal, dry=args.dry_run)
         for record in records:
             what = "a job's record, which could not be read: look at it, and remove it when the job is over"
             terminal.print(f"{terminal.styled('left', 'dim')}  {harmless(str(record))}: {what}")
         for problem in index.problems:
             warn(problem)
-        if not (holdings or records or index.problems):
+        if not (holdings or records or networks or index.problems):
             terminal.print(f"nothing is left over: {visible(where_looked(index))}")
     return EXIT_OK if complete and not index.problems else EXIT_FAILED
 
@@ -100,6 +106,23 @@ def _deal_with(holding: Holding, rules: Rules, terminal: Terminal, *, dry: bool)
     return True
 
 
+def clear_networks(networks: Iterable[LeftNetwork], rules: Rules, terminal: Terminal, *, dry: bool) -> bool:
+    """Do the same with networks that jobs have had for themselves."""
+    complete = True
+    for network in networks:
+        done, why = "left", "is no job's, and not old enough"
+        if network.is_old(rules.older_than, rules.now):
+            done, why = "would remove" if dry else "removed", "is no job's any more"
+            try:
+                if not dry:
+                    network.remove()
+            except FLCoreError as error:
+                done, why, complete = "failed", str(error), False
+        style = _STYLES.get(done, "good")
+        terminal.print(f"{terminal.styled(done, style)}  network {harmless(network.summary.name)}: {harmless(why)}")
+    return complete
+
+
 def _forget(holding: Holding) -> None:
     if holding.note:
         with suppress(OSError):
@@ -107,7 +130,7 @@ def _forget(holding: Holding) -> None:
 
 
 def _say(terminal: Terminal, done: str, holding: Holding, why: str) -> None:
-    style = {"failed": "bad", "left": "dim"}.get(done, "good")
+    style = _STYLES.get(done, "good")
     terminal.print(
         f"{terminal.styled(done, style)}  {harmless(holding.summary.name)} ({holding.summary.id[:12]}): {harmless(why)}"
     )

@@ -60,6 +60,11 @@ def joined(spec: ContainerSpec, network: JobNetwork) -> ContainerSpec:
     return replace(spec, network=network, own_network=None)
 
 
+def name_of_shared(network: JobNetwork) -> str | None:
+    """Return the name of a network that is there before any job; None if there is none."""
+    return network if isinstance(network, str) else None
+
+
 def own_network_name(container: str) -> str:
     """Return the name of a job's own network, by that of its container."""
     return container + _SUFFIX

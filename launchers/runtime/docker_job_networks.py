@@ -173,10 +173,14 @@ class DockerJobNetworks:
                     api.disconnect_container_from_network(named, network_id, force=True)
 
 
+def bridge_of(nonce: str) -> str:
+    """Return the name of the interface, on the host, of a job's own network."""
+    return (BRIDGES + nonce)[:_BRIDGE_LENGTH]
+
+
 def own_network_options(dialect: Dialect, how: OwnNetwork, nonce: str) -> dict[str, str]:
     """Return what an engine is asked for beside that a network is internal."""
-    bridge = (BRIDGES + nonce)[:_BRIDGE_LENGTH]
-    options = {name: value.format(bridge=bridge) for name, value in dialect.own_network.items()}
+    options = {name: value.format(bridge=bridge_of(nonce)) for name, value in dialect.own_network.items()}
     if how.reaches_host:
         return options
     if dialect.without_host is None:

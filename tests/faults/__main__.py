@@ -90,8 +90,9 @@ class Batch:
 class Run:
     """Plays batches on several engines at once."""
 
-    def __init__(self, folder: Path, seed: int, keep: bool) -> None:
+    def __init__(self, folder: Path, seed: int, keep: bool, per_job: bool) -> None:
         self._folder = folder
+        self._per_job = per_job
         self._seed = seed
         self._keep = keep
         self._lock = threading.Lock()
@@ -152,7 +153,8 @@ class Run:
         began = time.monotonic()
         seed = f"{self._seed}/{fault.name}/{repeat}"
         folder = self._folder / f"{fault.name}-{repeat}"
-        outcome = play(fault, Lab(engine.host, folder, IMAGE, engine, seed), self._keep)
+        lab = Lab(engine.host, folder, IMAGE, engine, seed, per_job=self._per_job)
+        outcome = play(fault, lab, self._keep)
         with self._lock:
             self.rows[fault.name].seconds += time.monotonic() - began
         return outcome
@@ -214,6 +216,7 @@ def main() -> int:
     parser.add_argument("--at-once", type=int, default=3, help="repeats at a time on one engine (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=random.randrange(1 << 16), help="of all random times; default: any")
     parser.add_argument("--keep", action="store_true", help="leave the files of the sites for which it went wrong")
+    parser.add_argument("--per-job", action="store_true", help="each job has a network of its own")
     parser.add_argument("--list", action="store_true", help="print the names of all faults")
     args = parser.parse_args()
     faults = chosen(args.only)
@@ -229,7 +232,7 @@ def main() -> int:
 
 def play_and_report(faults: Sequence[Fault], args: argparse.Namespace) -> int:
     folder = Path(tempfile.mkdtemp(prefix="flf-"))  # short: there are sockets in it
-    run = Run(folder, args.seed, args.keep)
+    run = Run(folder, args.seed, args.keep, args.per_job)
     print(f"{len(faults)} faults, seed {args.seed}, files in {folder}", file=sys.stderr)
     try:
         run.play_all(list(batches_of(faults, args.repeats, args.at_once)), args.engines)

@@ -25,6 +25,10 @@ MOMENTS = {
     "after-remove": ("remove", "after"),
     "before-signal": ("send_signal", "before"),
     "after-signal": ("send_signal", "after"),
+    "before-network": ("job_networks.make", "before"),
+    "after-network": ("job_networks.make", "after"),
+    "before-network-goes": ("job_networks.remove", "before"),
+    "after-network-goes": ("job_networks.remove", "after"),
 }
 """Where the parent can be told to die: at a call to its runtime. ``end-seen``: an inspection says that a job ended."""
 
@@ -46,15 +50,24 @@ class Moment:
 
 
 class DyingRuntime:
-    """A runtime that is another one, but for one moment."""
+    """A runtime that is another one, but for one moment.
 
-    def __init__(self, runtime: Runtime, moment: Moment) -> None:
+    Args:
+        runtime: the other, or a part of it.
+        moment: what comes.
+        method: where it comes: a method's name, or that of a part and one of its methods.
+    """
+
+    def __init__(self, runtime: Any, moment: Moment, method: str) -> None:
         self._runtime = runtime
         self._moment = moment
+        self._part, _, self._method = method.rpartition(".")
 
     def __getattr__(self, name: str) -> Any:
         value = getattr(self._runtime, name)
-        return self._dying(value) if name == self._moment.method else value
+        if self._part:
+            return DyingRuntime(value, self._moment, self._method) if name == self._part else value
+        return self._dying(value) if name == self._method else value
 
     def _dying(self, method: Callable[..., Any]) -> Callable[..., Any]:
         def call(*args: Any, **kwargs: Any) -> Any:
@@ -81,4 +94,7 @@ class ScriptLauncher(DockerJobLauncher):
 
     def make_runtime(self) -> Runtime:
         runtime = super().make_runtime()
-        return cast(Runtime, DyingRuntime(runtime, Moment(self.die_at))) if self.die_at else runtime
+        if not self.die_at:
+            return runtime
+        moment = Moment(self.die_at)
+        return cast(Runtime, DyingRuntime(runtime, moment, moment.method))

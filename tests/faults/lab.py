@@ -29,10 +29,21 @@ class Lab:
 
     Args:
         engine: a private one; None where ``host`` names one that is others', too.
+        per_job: each job has a network of its own.
     """
 
-    def __init__(self, host: str, folder: Path, image: str, engine: Engine | None = None, seed: str = "") -> None:
+    def __init__(
+        self,
+        host: str,
+        folder: Path,
+        image: str,
+        engine: Engine | None = None,
+        seed: str = "",
+        *,
+        per_job: bool = False,
+    ) -> None:
         self.host = host
+        self._network: Any = {"per_job": True, "pools": ["10.210.0.0/16"]} if per_job else NETWORK
         self.engine = engine
         self.rng = random.Random(seed)
         self.image = image
@@ -46,7 +57,7 @@ class Lab:
 
     def party(self, direct: bool = False, workspace: Path | None = None, **launcher_args: Any) -> Party:
         """Make a site; its parent is started by whoever wants it. ``direct``: no proxy before the engine's socket."""
-        args = {"image": self.image, "network": NETWORK, "stop_grace": 2, **launcher_args}
+        args = {"image": self.image, "network": self._network, "stop_grace": 2, **launcher_args}
         engine = (self.engine.blind, self.engine.program.user) if self.engine else ((), os.geteuid())
         party = Party(self.folder, self.host, direct, args, workspace, *engine)
         self._parties.append(party)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 from .lab import Fault, Lab
 from .verdict import ABORTED, NATURAL, NEVER_RAN, Job
@@ -11,9 +12,9 @@ CUT_OFF = frozenset({NATURAL, NEVER_RAN})
 """How a job may end whose launch was cut off: it is finished or removed."""
 
 
-def dies_at(moment: str, lab: Lab) -> None:
+def dies_at(moment: str, lab: Lab, **launcher_args: Any) -> None:
     """The parent kills itself at a call to the engine, for one of several jobs that are launched or end at a time."""
-    party = lab.party()
+    party = lab.party(**launcher_args)
     party.start(die_at=f"{moment}:{lab.rng.randint(1, 3)}")
     party.launch(*lab.jobs(may_end=CUT_OFF))
     party.until_dead()
@@ -64,11 +65,20 @@ def _dies(name: str, title: str, moment: str) -> Fault:
     return Fault(f"parent-{name}", f"parent SIGKILLed {title}", partial(dies_at, moment))
 
 
+def _dies_of_own_network(moment: str, title: str) -> Fault:
+    play = partial(dies_at, moment, network={"per_job": True, "pools": ["10.210.0.0/16"]})
+    return Fault(f"parent-{moment}", f"parent SIGKILLed {title}", play)
+
+
 FAULTS = (
     _dies("before-create", "before create", "before-create"),
     _dies("after-create", "between create and start", "before-start"),
     _dies("after-start", "just after start", "after-start"),
     Fault("parent-while-running", "parent SIGKILLed while running", dies_while_running),
+    _dies_of_own_network("before-network", "before its job's own network is made"),
+    _dies_of_own_network("after-network", "when that is made, and no container"),
+    _dies_of_own_network("before-network-goes", "when the container is gone, and that is not"),
+    _dies_of_own_network("after-network-goes", "when that is gone, and the record is not"),
     _dies("at-end", "while the job ends", "end-seen"),
     _dies("before-drain", "before the output is kept", "before-drain"),
     _dies("before-remove", "before the removal", "before-remove"),

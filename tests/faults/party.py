@@ -48,7 +48,7 @@ class Outcome:
     jobs: int = 0
     right: int = 0
     left: list[str] = field(default_factory=list)
-    """What of the jobs is still there: containers, volumes, records."""
+    """What of the jobs is still there: containers, networks, volumes, records."""
     problems: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     ends: Counter[str] = field(default_factory=Counter)
@@ -264,9 +264,12 @@ class Party:
         return Outcome(jobs, jobs - len(wrong), problems=problems, ends=Counter(natural=jobs - len(wrong)))
 
     def _left(self) -> list[str]:
-        containers = [f"container {container[:12]}" for container in self.containers()]
+        left = [f"container {container[:12]}" for container in self.containers()]
+        with api_of(self._host) as api:
+            networks = api.networks(filters={"label": [f"{LABEL_SITE}={self.name}"]})
+        left += [f"network {entry['Name']}" for entry in networks]
         records = self.workspace / ".flcore" / "jobs"
-        return containers + [f"record {path.name}" for path in (records.iterdir() if records.is_dir() else ())]
+        return left + [f"record {path.name}" for path in (records.iterdir() if records.is_dir() else ())]
 
     def _troubles(self) -> Iterator[str]:
         """Yield what is wrong with the parent, whatever came of its jobs."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +17,17 @@ from flcore.errors import (
     NetworkError,
     RuntimeUnavailableError,
 )
-from launchers.container_spec import LABEL_NONCE, ContainerSpec
+from flcore.testing import FakeFLContext
+from launchers.container_spec import LABEL_NONCE, THIS_PROCESS, ContainerSpec
+from launchers.docker_launcher import ClientDockerJobLauncher, ServerDockerJobLauncher
+from launchers.keeping.launch_steps import LaunchSteps
+from launchers.keeping.loans import Loans
 from launchers.process_launcher import ClientProcessJobLauncher
 from launchers.runtime.fake import FakeRuntime
-from launchers.runtime.fake_networks import FakeJobNetworks
-from tests.unit.launchers.keeping.test_job_recovery import NAME, TIMEOUT, Lab
+from launchers.runtime.fake_networks import GATEWAY, FakeJobNetworks
+from tests.unit.launchers.keeping.test_job_recovery import NAME, TIMEOUT, Lab, SleepLauncher
 
-PER_JOB = {"network": {"per_job": True}}
+PER_JOB: dict[str, Any] = {"network": {"per_job": True}}
 NETWORK = f"{NAME}.net"
 
 
@@ -178,7 +183,8 @@ def test_of_a_launch_that_was_cut_off_before_its_container_it_goes_at_the_next_s
 
     with monkeypatch.context() as patched:
         patched.setattr(lab.runtime, "create", die)
-        patched.setattr("launchers.keeping.job_keeper.JobKeeper._give_up", lambda *_: None)
+        patched.setattr(LaunchSteps, "give_up", lambda *_: False)
+        patched.setattr(Loans, "take_back", lambda *_: False)
         with pytest.raises(Killed):
             first.launcher.launch_job({"job_id": "job-1"}, first.ctx)
     assert lab.runtime.job_networks.names() == [NETWORK]
@@ -217,3 +223,44 @@ def test_local_processes_have_none() -> None:
     arguments: dict[str, Any] = PER_JOB
     with pytest.raises(TypeError, match="network"):
         ClientProcessJobLauncher(**arguments)
+
+
+def test_a_clients_job_that_is_to_call_the_servers_is_told_that_it_cannot() -> None:
+    by = ClientDockerJobLauncher(image="job:1", runtime=FakeRuntime(), network={"per_job": True})
+    args = {"exe_module": ("-m", "train"), "target": ("-g", "server-j1:8000")}
+    with pytest.raises(JobLaunchError, match=r"job j1: it is to call the server's job at server-j1:8000, where no net"):
+        by.plan({"job_id": "j1"}, FakeFLContext(job_args=args))
+
+
+@pytest.mark.parametrize("kind", [ClientDockerJobLauncher, ServerDockerJobLauncher])
+def test_a_check_says_what_jobs_with_one_each_cannot_do(kind: type[ClientDockerJobLauncher]) -> None:
+    said = [found for found in kind(image="job:1", runtime=FakeRuntime(), **PER_JOB).check() if found.what == "network"]
+    assert [(found.ok, found.warning) for found in said] == [(True, True)]
+    assert "(flcore run) do not find each other" in said[0].detail
+    assert not any(found.warning for found in kind(image="job:1", runtime=FakeRuntime()).check())
+
+
+class CallsParent(SleepLauncher):
+    """Its jobs call their parent."""
+
+    def complete(self, spec: ContainerSpec) -> ContainerSpec:
+        return replace(super().complete(spec), hosts={"parent": THIS_PROCESS})
+
+
+def test_the_parent_is_at_the_gateway_which_is_known_at_the_launch(lab: Lab) -> None:
+    life = lab.life(**PER_JOB)
+    by = CallsParent(image="job:1", runtime=lab.runtime, **PER_JOB)
+    assert by.describe_launch({"job_id": "job-1"}, life.ctx).request["hosts"] == {"parent": "(at launch)"}
+    by.launch_job({"job_id": "job-1"}, life.ctx)
+    assert lab.runtime.container(NAME).spec.hosts == {"parent": GATEWAY}
+    lab.runtime.exit(NAME)
+    by.close()
+
+
+def test_a_rootless_engine_has_no_gateway_at_which_a_parent_is(lab: Lab) -> None:
+    runtime = FakeRuntime()
+    runtime.engine = replace(runtime.engine, has=runtime.engine.has | {"rootless"})
+    by = CallsParent(image="job:1", runtime=runtime, **PER_JOB)
+    plan = by.plan({"job_id": "j1"}, lab.life().ctx)
+    with pytest.raises(JobLaunchError, match=r"'network\.per_job' cannot be had of fake runtime, which is rootless"):
+        by.fit(plan, runtime.engine)

@@ -13,11 +13,12 @@ import pytest
 
 from flcore.errors import JobLaunchError
 from flcore.job_launcher_spec import JobReturnCode
-from launchers.container_spec import THIS_PROCESS
+from launchers.container_spec import THIS_PROCESS, OwnNetwork
 from launchers.docker_state import DOCKER_STATE, ContainerState, EndRequest, result_of
 from launchers.flare.process import (
     PARENT_HOST,
     RETURN_CODE_FILE,
+    check_leads_to_parent,
     counted_end,
     credential_flags,
     forget_written_code,
@@ -225,3 +226,33 @@ def test_what_a_job_has_written_down_can_be_forgotten(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("job_args", "value"), [({}, ""), ({"a": ("-a", None)}, ""), ({"a": ("-a", 1)}, "1")])
 def test_a_missing_argument_is_an_empty_one(job_args: dict[str, Any], value: str) -> None:
     assert value_of(job_args, "a") == value
+
+
+# --- from a network of its own ---
+
+
+def url(host: str) -> dict[str, tuple[str, str]]:
+    return {"parent_url": ("-p", f"tcp://{host}:8102")}
+
+
+@pytest.mark.parametrize("args", [url(PARENT_HOST), {}, {"parent_url": ("-p", "shared-file://0/srv/shared")}])
+def test_from_a_network_of_its_own_a_job_finds_a_parent_that_listens_everywhere(args: Any) -> None:
+    check_leads_to_parent("j1", args, OwnNetwork(), alone=True)
+
+
+@pytest.mark.parametrize(
+    ("args", "how", "alone", "why"),
+    [
+        (url("172.30.0.1"), OwnNetwork(), True, r"listens for its jobs on 172\.30\.0\.1, .* name 0\.0\.0\.0"),
+        (
+            url(PARENT_HOST),
+            OwnNetwork(reaches_host=False),
+            True,
+            "call their parent, and 'parent' of 'network' is 'none'",
+        ),
+        (url(PARENT_HOST), OwnNetwork(), False, r"calls the server itself \('private_key'\), and finds no way out"),
+    ],
+)
+def test_a_job_that_would_not_find_whom_it_calls_is_told_why(args: Any, how: OwnNetwork, alone: bool, why: str) -> None:
+    with pytest.raises(JobLaunchError, match=f"^job j1: .*{why}"):
+        check_leads_to_parent("j1", args, how, alone=alone)

@@ -589,3 +589,52 @@ def test_of_the_look_into_an_image_nothing_is_left(kit: Kit, engine: SmallEngine
     asked = [request.partition(" ")[2] for request in engine.asked if "/containers/" in request]
     assert (asked[0], asked[-1]) == ("POST /containers/create", "DELETE /containers/0123")
     assert "POST /containers/0123/start" not in asked
+
+
+# --- networks of jobs' own ---
+
+
+def own_network(kit: Kit, host: str = "0.0.0.0", **how: Any) -> None:
+    kit.change(args={**kit.read(OWN_FILE)["components"][0]["args"], "network": {"per_job": True, **how}})
+    config = kit.read(COMM_CONFIG)
+    config["internal"]["resources"]["host"] = host
+    kit.write(COMM_CONFIG, config)
+
+
+def test_jobs_find_a_parent_that_listens_everywhere_each_at_its_own_networks_gateway(
+    kit: Kit, capsys: pytest.CaptureFixture[str]
+) -> None:
+    own_network(kit)
+    main(["check", str(kit.root)])
+    out = capsys.readouterr().out
+    assert "has jobs find their parent at 0.0.0.0: each finds it at the gateway of its own network" in out
+    assert "docker network create" not in out
+
+
+@pytest.mark.parametrize(
+    ("host", "how", "said"),
+    [
+        ("172.30.0.1", {}, "at 172.30.0.1, where no network of a job's own leads: 0.0.0.0; flcore nvflare install"),
+        ("0.0.0.0", {"parent": "none"}, "at 0.0.0.0, and 'network.parent' is 'none': leave that out"),
+    ],
+)
+def test_a_parent_where_no_network_of_a_jobs_own_leads_is_told(
+    kit: Kit, host: str, how: dict[str, str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    own_network(kit, host, **how)
+    assert main(["check", str(kit.root)]) == 1
+    assert said in capsys.readouterr().out
+
+
+def test_install_has_such_a_parent_listen_everywhere(kit: Kit, capsys: pytest.CaptureFixture[str]) -> None:
+    own_network(kit, "172.30.0.1")
+    assert main(["nvflare", "install", str(kit.root)]) == 0
+    assert "the network" not in capsys.readouterr().out
+    assert kit.read(COMM_CONFIG)["internal"]["resources"]["host"] == "0.0.0.0"
+    assert kit.read(OWN_FILE)["components"][0]["args"]["network"] == {"per_job": True}
+
+
+def test_what_a_kits_jobs_reach_is_tried_if_that_is_asked_for(kit: Kit, capsys: pytest.CaptureFixture[str]) -> None:
+    """The small engine makes no container, and says so: what is found of real ones is tried on a real engine."""
+    main(["check", "--network", str(kit.root)])
+    assert "reach: what jobs reach cannot be tried" in capsys.readouterr().out
