@@ -58,7 +58,6 @@ export PATH=/usr/sbin:/usr/bin:/sbin:/bin
 umount -l .
 mount --make-rshared /
 """
-_BIND_OVER = 'export PATH=/usr/sbin:/usr/bin:/sbin:/bin; [[ -e $1 ]] || : > "$1"; mount --bind "$0" "$1"'
 # SIOCSIFFLAGS, and IFF_UP, IFF_LOOPBACK, IFF_RUNNING: what `ip link set lo up` does, where there is no `ip`.
 _LOOPBACK_UP = """
 import fcntl, socket, struct
@@ -190,7 +189,9 @@ class Engine:
         """Have the next daemon find this nameserver where the host names its own."""
         file = self.folder / "resolv.conf"
         file.write_text(f"nameserver {address}\n")
-        self._namespaces.run("bash", "-ec", _BIND_OVER, str(file), "/etc/resolv.conf")
+        root = self.program.root.path if self.program.root else Path("/")
+        (root / "etc/resolv.conf").touch()
+        self._namespaces.run("/usr/bin/mount", "--bind", str(file), "/etc/resolv.conf")
 
     def prepare(self) -> None:
         """Make the image and the network that jobs need."""

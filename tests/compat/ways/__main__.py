@@ -1,7 +1,7 @@
 """Has the same hostile job try its ways out in a real federation: by NVIDIA FLARE's launcher for Docker, and by ours.
 
 Prints the table of ``python -m tests.hostile.ways``. The parents are containers on one bridge with the jobs, which is
-all that NVIDIA FLARE's own launcher can do.
+all that NVIDIA FLARE's own launcher can do, and are root, since as another user's its jobs end as they start.
 """
 
 from __future__ import annotations
@@ -130,7 +130,6 @@ class Attack:
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.compat.ways", description=__doc__)
     parser.add_argument("--nvflare", default=NEWEST, metavar="VERSION", help="default: the newest")
-    parser.add_argument("--user", type=int, metavar="UID", help="the user that the parents run as (default: root)")
     parser.add_argument("--launcher", action="append", choices=["nvflare", "flcore"], help="default: both")
     options = parser.parse_args(arguments)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that all is cleaned up
@@ -142,7 +141,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with ExitStack() as stack:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
             outside = None if why_not() else stack.enter_context(Internet(folder)).outside
-            federation = stack.enter_context(Federation(version, launcher, Topology.CONTAINERS, user=options.user))
+            federation = stack.enter_context(Federation(version, launcher, Topology.CONTAINERS))
             try:
                 found = Attack(federation, Surroundings(folder, stack, outside)).play()
             except BaseException:
