@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -102,7 +101,7 @@ def _by_visit(program: Program, networks: Sequence[Network]) -> dict[str, tuple[
         words += [word for network in networks for word in ("--network", network.name.lower())]
         done = visitor.run("python", *words, timeout=_TIMEOUT)
         if not report.exists():
-            raise subprocess.CalledProcessError(done.returncode, words, done.stdout, done.stderr)
+            raise RuntimeError(f"{program.name}: status {done.returncode}: {done.stderr[-2000:]}")
         found = json.loads(report.read_text())
     return {
         f"{program.name}, {name}": (replace(Place(**place), network=Network(place["network"])), ways)
