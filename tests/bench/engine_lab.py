@@ -47,7 +47,7 @@ class BenchLauncher(DockerJobLauncher):
 class EngineLab:
     """Use as a context manager: whatever it made is gone at the end."""
 
-    def __init__(self, network: str = NETWORK, docker_host: str | None = None, **launcher_args: Any) -> None:
+    def __init__(self, network: Any = NETWORK, docker_host: str | None = None, **launcher_args: Any) -> None:
         self._stack = ExitStack()
         self._run = uuid.uuid4().hex[:6]
         """Sets what is made here apart from what others make on the engine."""
@@ -89,12 +89,13 @@ class EngineLab:
         self.api.wait(container_id)
         self.api.remove_container(container_id, v=True)
 
-    def run(self, command: str) -> str:
+    def run(self, command: str, network: str = "") -> str:
         """Create and start the like of a job's container by two calls of docker-py; return its id."""
         spec = self.launcher.spec
         assert spec is not None
         words = command.split()
         request = create_request(spec) | {"Entrypoint": words[:1], "Cmd": words[1:], "Labels": {LABEL: self._run}}
+        request["HostConfig"] |= {"NetworkMode": network} if network else {}
         created = self.api.create_container_from_config(request, f"bench-{uuid.uuid4().hex[:12]}")
         container_id = str(created["Id"])
         self.api.start(container_id)

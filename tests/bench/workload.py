@@ -26,7 +26,7 @@ def a_nap(durations: random.Random) -> str:
     return f"sleep {durations.uniform(0.1, 0.5):.3f}"
 
 
-def by(threads: int, call: Callable[[int], T]) -> list[T]:
+def by(threads: int, call: Callable[[int], T], jobs: int = JOBS) -> list[T]:
     """Call for each of the jobs, in so many threads."""
     with ThreadPoolExecutor(threads) as pool:
-        return list(pool.map(call, range(JOBS)))
+        return list(pool.map(call, range(jobs)))

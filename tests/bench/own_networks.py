@@ -1,0 +1,81 @@
+"""Networks of jobs' own: what one adds to a launch and to a job's end, and a hundred of them in one go."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+from launchers.container_spec import LABEL_NONCE
+
+from .engine_lab import EngineLab
+from .framework import OURS, Contest, bench, over_floor
+from .launches import FLOOR
+from .workload import FOR_EVER, TIMEOUT, by
+
+OWN: dict[str, Any] = {"per_job": True, "pools": ["10.231.0.0/16"]}
+SHARED = "flcore, one network for all"
+BY_HAND = "docker-py network + create + start"
+HUNDRED = 100
+
+
+@bench(rounds=15)
+def launch_with_own_network() -> Iterator[Contest]:
+    """One launch, until it is known that the process runs, and its end, until nothing is left."""
+    with EngineLab() as shared, EngineLab(network=OWN) as own:
+        measures = {
+            OURS: partial(_life, own),
+            SHARED: partial(_life, shared),
+            BY_HAND: partial(_by_hand, shared),
+            FLOOR: partial(_without, shared),
+        }
+        yield Contest(measures, floor=BY_HAND, targets={"ms": over_floor(60), "ms, end": over_floor(150)})
+
+
+@bench(rounds=1)
+def hundred_own_networks() -> Iterator[Contest]:
+    """A hundred jobs at the same time, by eight threads: until all run, and until nothing is left of them."""
+    with EngineLab() as shared, EngineLab(network=OWN) as own:
+        yield Contest({OURS: partial(_hundred, own), SHARED: partial(_hundred, shared)}, floor=SHARED)
+
+
+def _life(lab: EngineLab) -> dict[str, float]:
+    began = time.perf_counter()
+    handle = lab.launch(FOR_EVER)
+    runs = time.perf_counter()
+    lab.finish(handle)
+    return {"ms": (runs - began) * 1e3, "ms, end": (time.perf_counter() - runs) * 1e3}
+
+
+def _by_hand(lab: EngineLab) -> dict[str, float]:
+    """Do what must be done: three calls of docker-py, and three to end it."""
+    name = f"bench-{secrets.token_hex(6)}"
+    began = time.perf_counter()
+    lab.api.create_network(name, driver="bridge", internal=True, check_duplicate=True)
+    container_id = lab.run(FOR_EVER, network=name)
+    runs = time.perf_counter()
+    lab.remove(container_id)
+    lab.api.remove_network(name)
+    return {"ms": (runs - began) * 1e3, "ms, end": (time.perf_counter() - runs) * 1e3}
+
+
+def _without(lab: EngineLab) -> dict[str, float]:
+    began = time.perf_counter()
+    container_id = lab.run(FOR_EVER)
+    runs = time.perf_counter()
+    lab.remove(container_id)
+    return {"ms": (runs - began) * 1e3, "ms, end": (time.perf_counter() - runs) * 1e3}
+
+
+def _hundred(lab: EngineLab) -> dict[str, float]:
+    began = time.perf_counter()
+    handles = by(8, lambda _: lab.launch(FOR_EVER), HUNDRED)
+    ran = time.perf_counter() - began
+    by(8, lambda number: lab.finish(handles[number]), HUNDRED)
+    ended = time.perf_counter() - began - ran
+    for handle in handles:
+        handle.wait_for_clean_up(TIMEOUT)
+    left = lab.api.networks(filters={"label": [LABEL_NONCE, f"flcore.site={lab.site.name}"]})
+    return {"s": ran, "s, end": ended, "networks left": float(len(left))}
