@@ -19,7 +19,7 @@ from typing import Any
 
 import docker
 
-from tests.engines.engine import running
+from tests.engines.engine import running, why_no_engine
 from tests.engines.programs import PROGRAMS, Program
 from tests.engines.visit import Visitor
 
@@ -40,6 +40,10 @@ def main() -> int:
     parser.add_argument("--outside", type=json.loads, help=argparse.SUPPRESS)
     parser.add_argument("--json", type=Path, help="write there what came of it, too")
     args = parser.parse_args()
+    if args.names and (missing := why_not() or why_no_engine()):
+        parser.error(f"no private engine can be tried: {missing}")
+    if unknown := [name for name in args.names if name not in {program.name for program in PROGRAMS}]:
+        parser.error(f"no such engine: {', '.join(unknown)}")
     networks = [Network[name.upper()] for name in args.network or [one.name for one in Network]]
     columns: dict[str, tuple[Place, Found]] = {}
     if args.names:

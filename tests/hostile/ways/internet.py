@@ -30,7 +30,7 @@ def why_not() -> str | None:
     """Say why it cannot be played here; None if it can."""
     if os.geteuid() != 0:
         return "only root can make a network that plays the internet"
-    return None if shutil.which("ip") and shutil.which("nsenter") else "no program 'ip' to make networks with"
+    return None if shutil.which("ip") and shutil.which("nsenter") else "no program 'ip' (apt-get install iproute2)"
 
 
 class Greeter:
