@@ -59,7 +59,7 @@ class WaysJob(Job):
             (job / "app/custom" / name).write_text(json.dumps(content))
         return job
 
-    def _training(self) -> dict[str, Any]:
+    def training(self) -> dict[str, Any]:
         executor = {"path": "ways_executor.WaysOut", "args": {"site": self.hostile}}
         return {"tasks": ["train"], "executor": executor}
 
