@@ -191,7 +191,7 @@ class Engine:
         file.write_text(f"nameserver {address}\n")
         root = self.program.root.path if self.program.root else Path("/")
         (root / "etc/resolv.conf").touch()
-        self._namespaces.run("/usr/bin/mount", "--bind", str(file), "/etc/resolv.conf")
+        self._namespaces.run("mount", "--bind", str(file), "/etc/resolv.conf")
 
     def prepare(self) -> None:
         """Make the image and the network that jobs need."""
