@@ -22,7 +22,7 @@ unexport PYTHONDONTWRITEBYTECODE
 run_shared = .venv/bin/python -m pytest -n $$(($$(nproc) + 1)) --dist worksteal
 # Federations wait most of their time; those of one file share what it has set up.
 run_two = .venv/bin/python -m pytest -n 2 --dist loadfile
-run_most_tests = FLCORE_TRY=more $(run_shared) tests/unit tests/processes
+run_most_tests = FLCORE_TRY=more $(run_shared) tests/unit tests/lives tests/processes
 
 .PHONY: help demo test test-compat test-deploy test-engines test-libraries test-lowest test-web docs check unit bench faults sweep fuzz ways-out engine-stop clean release
 
@@ -119,7 +119,7 @@ test-engines: $(TOOLS) ## try it all on each engine that sites have, as root, in
 	@exec .venv/bin/python -m tests.engines $(ENGINES)
 
 sweep: $(TOOLS) ## fail each call of a disk, an engine or for a thread in a site's lives, and play 2,000 made-up lives, in ten minutes
-	@FLCORE_TRY=all exec .venv/bin/python -m pytest $(addprefix tests/unit/launchers/test_,one_fault_at_a_time.py random_faults.py bad_things.py) -n $$(nproc)
+	@FLCORE_TRY=all exec .venv/bin/python -m pytest tests/lives -n $$(nproc)
 
 fuzz: $(TOOLS) ## make up hostile metadata for ten minutes, or MINUTES=1
 	@exec .venv/bin/python -m tests.hostile.fuzz --minutes $(or $(MINUTES),10)

@@ -105,6 +105,8 @@ class JobMetaKey(StrEnum):
     """What its author calls it."""
     STUDY = "study"
     """The study that it is of, as its server says; NVIDIA FLARE knows it from 2.8 on."""
+    SUBMITTER_NAME = "submitter_name"
+    """Who has submitted it: NVIDIA FLARE's server says so, by the certificate of the session."""
     DEPLOY_MAP = "deploy_map"
     """``app -> [sites]``: who runs which app."""
     RESOURCE_SPEC = "resource_spec"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, overload
 
@@ -12,6 +12,7 @@ from .fl_component import FLComponent
 from .fl_constant import FLContextKey
 from .fl_context import FLContext
 from .job_reports import ImagePullProgress, JobResult, JobReturnCode, JobStateChange, JobUsage
+from .job_scope import JobScope
 from .job_states import EXITED, RUNNING, wait_to_enter
 from .threads import OwnThread, logged
 
@@ -52,8 +53,17 @@ class LaunchRequest:
     """What in the job's metadata is not meant for this launcher, by its path, and why."""
     engine: str = ""
     """The address of the engine that is asked, without a password; empty where there is none."""
+    scope: JobScope | None = None
+    """What the job would see of the site, and may ask for; None where a launcher cannot tell."""
     notes: tuple[str, ...] = ()
     """What else is to be known of it, a line each."""
+    image_id: str = ""
+    """What the job is made from, as the engine knows it; empty where that is not known, or no image."""
+
+    @property
+    def datasets(self) -> tuple[str, ...]:
+        """The names of those that the job sees."""
+        return tuple(sorted(one.name for one in self.scope.datasets)) if self.scope else ()
 
     @classmethod
     def of(cls, fl_ctx: FLContext) -> LaunchRequest | None:
@@ -128,6 +138,11 @@ class JobHandleSpec(ABC):
         """Why the job ended; None while it runs."""
         code = self.poll()
         return None if code == JobReturnCode.UNKNOWN else JobResult(JobReturnCode(code))
+
+    @property
+    def study(self) -> str:
+        """The study that the job has named; empty for none, and where a launcher cannot tell."""
+        return ""
 
     @property
     def end_id(self) -> str:
@@ -238,6 +253,10 @@ class JobLauncherSpec(FLComponent, ABC):
 
     def figures(self) -> LauncherFigures | None:
         """Return figures of the launcher's own work; None where it has none to tell. Asks nobody, from any thread."""
+        return None
+
+    def known_studies(self) -> Collection[str] | None:
+        """Return the studies whose jobs it launches, by their names; None where a study is only a word to it."""
         return None
 
     def check(self, fl_ctx: FLContext | None = None) -> Iterable[Check]:  # noqa: ARG002 - for subclasses

@@ -86,6 +86,15 @@ def get_job_id(job_meta: JobMeta) -> str:
     return job_id
 
 
+def study_in(job_meta: JobMeta) -> str:
+    """Return the study that a job names; empty if that is none, by NVIDIA FLARE's word too, or no text.
+
+    Other parties made it up. Never raises.
+    """
+    study = job_meta.get(JobMetaKey.STUDY)
+    return study if isinstance(study, str) and study != JobConstants.DEFAULT_STUDY else ""
+
+
 def get_deployments(job_meta: JobMeta) -> tuple[Deployment, ...]:
     """Return the entries of ``deploy_map`` in their order.
 

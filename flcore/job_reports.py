@@ -149,6 +149,10 @@ class JobUsage:
     """Of all processors, since the job's start."""
     memory: int
     """Bytes in use, without what is only cached."""
+    disk: int | None = None
+    """Bytes that its folder held when that was looked at last; None where nobody has: without a limit, nobody does."""
+    disk_limit: int | None = None
+    """Bytes that it may hold; None is no limit."""
 
     @classmethod
     def of(cls, fl_ctx: FLContext) -> JobUsage:

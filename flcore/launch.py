@@ -52,6 +52,8 @@ class Launch:
         self.job_id = job_id
         self.end_id = ""
         """By what id its failure is told, if a launcher, or its next process, may have to tell of that end again."""
+        self.image_id = ""
+        """What the job is made from, as the engine knows it, where a launcher says so."""
         self._thread = threading.get_ident()
         self._state = LaunchState.WAITING
         self._ended_by: str | None = None

@@ -17,6 +17,7 @@ __all__ = [
     "LABEL_SITE",
     "LABEL_SITE_ID",
     "LABEL_STATE_DIR",
+    "LABEL_STUDY",
     "OF_THE_USER",
     "THIS_PROCESS",
     "ContainerSpec",
@@ -38,6 +39,8 @@ LABEL_SITE = "flcore.site"
 """The site that launched the container."""
 LABEL_JOB_ID = "flcore.job_id"
 """The id of the job that runs in it."""
+LABEL_STUDY = "flcore.study"
+"""The study that the job names; not there for a job of none."""
 LABEL_LAUNCHER = "flcore.launcher"
 """The id of the launcher at that site."""
 LABEL_SITE_ID = "flcore.site_id"
@@ -178,6 +181,8 @@ class ContainerSpec:
     """Bytes, of memory and swap together; None is no limit."""
     shm_size: int | None = None
     """Bytes of /dev/shm; None is the engine's default."""
+    disk: int | None = None
+    """Bytes that the job's folder may hold; None is no limit. No runtime holds it to that, but the tracker."""
     gpu_ids: tuple[str, ...] = ()
     """Indices or UUIDs of the GPUs that the job sees; it sees no other."""
     inherited: tuple[int, ...] = ()

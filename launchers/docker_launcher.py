@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -24,9 +24,9 @@ from .job_handle import DockerJobHandle, Tracking
 from .job_launcher import ClientJobLauncher, JobLauncher, ServerJobLauncher
 from .keeping.job_folder import JobFolder
 from .keeping.own_users import OwnUsers
-from .launch_plan import LaunchPlan, NamedCommand
+from .launch_command import NamedCommand
+from .launch_plan import LaunchPlan
 from .policy import docker_args, job_home, site_args
-from .policy.image_reference import named_alone
 from .policy.job_network import job_network, joined
 from .policy.job_policy import SitePolicy, names_image
 from .policy.launch_origins import AT_LAUNCH
@@ -35,7 +35,7 @@ from .probe.targets import Called
 from .runtime.base import Runtime
 from .runtime.docker_parent import ALL_USERS
 from .runtime.engine_traits import NO_SHIFT, ROOTLESS_USER, TRAITS, EngineTraits
-from .settings import NEVER, PULL_POLICIES, PullSettings
+from .settings import PULL_POLICIES, PullSettings
 
 __all__ = [
     "DOCKER_STATE",
@@ -199,13 +199,12 @@ class DockerJobLauncher(JobLauncher):
         checked(site_args.flag, "prepull", prepull)
         problems.raise_all(ValueError)
         if prepull:
-            ahead = _pulled_ahead(pull.policy, self.policy.image, kwargs.get("images", ()))
+            ahead = docker_args.pulled_ahead(pull.policy, self.policy.image, kwargs.get("images", ()))
             self.job_settings = replace(self.job_settings, pull=replace(pull, ahead=ahead))
         self.policy = replace(self.policy, entrypoint=self.entrypoint, options=self._options())
         self.home = job_home.home("home", home, self.env, self.isolation, self.mounts)
         self.policy = _with_memory_limit(self.policy)
-        self.insecure = self._find_insecure()
-        docker_args.check_allowed(self.insecure, self.allow_insecure)
+        self.insecure = self.find_insecure()
 
     @abstractmethod
     def get_command(self, job_meta: dict[str, Any], fl_ctx: FLContext) -> NamedCommand:
@@ -243,6 +242,11 @@ class DockerJobLauncher(JobLauncher):
             mounts=(*spec.mounts, *self.mounts),
         )
 
+    def beside_the_folder(self) -> Iterable[str]:
+        if not self.isolation.read_only:
+            yield "the files of its image ('read_only')"
+        yield from (f"{mount.target} ('mounts')" for mount in self.mounts if not mount.read_only)
+
     def dataset_path(self, name: str, source: Path) -> str:  # noqa: ARG002 - each has its place
         return f"{DATASETS_PATH}/{name}"
 
@@ -251,13 +255,15 @@ class DockerJobLauncher(JobLauncher):
         isolation = {name: getattr(self.isolation, name) for name in _SIMPLE_OPTIONS}
         return {"network": str(self.network), "init": self.init, **isolation}
 
-    def _find_insecure(self) -> dict[str, str]:
-        """Return what of the config is insecure: its keys, and why."""
+    def find_insecure(self) -> dict[str, str]:
+        """Return what of the config is insecure, and allowed: its keys, and why. Raises ValueError for the rest."""
         studies = [self.policy.study, *(self.policy.studies or {}).values()]
         data = [path for study in studies for path in study.datasets.values()]
         paths = {"datasets": data, "mounts": [mount.source for mount in self.mounts]}
         networks = map(str, [self.network, *(study.network for study in studies)])
-        return docker_args.find_insecure(self.isolation, self.user, networks, self.policy.images or (), paths)
+        found = docker_args.find_insecure(self.isolation, self.user, networks, self.policy.images or (), paths)
+        docker_args.check_allowed(found, self.allow_insecure)
+        return found
 
     def check_engine(self, engine: EngineTraits) -> None:
         super().check_engine(engine)
@@ -371,16 +377,6 @@ def _own_users(user_range: Any, lease_dir: Any, user: Any) -> OwnUsers | None:
         shared = "that all sites of this host share whose ranges overlap, as in '/var/lib/flcore/users'"
         raise ValueError(f"user_range needs 'user_lease_dir': a folder {shared}")
     return OwnUsers(uids, Path(folder))
-
-
-def _pulled_ahead(policy: str, image: str | None, images: Sequence[str]) -> tuple[str, ...]:
-    """Return the images that are pulled at the site's start."""
-    if policy == NEVER:
-        raise ValueError("prepull: 'pull_policy' is 'never', so nothing would be pulled; set it to 'if-missing'")
-    ahead = dict.fromkeys(filter(None, (image, *named_alone(images))))
-    if not ahead:
-        raise ValueError("prepull: neither 'image' nor 'images' names an image by a tag or a digest, without globs")
-    return tuple(ahead)
 
 
 def _default_user() -> str:

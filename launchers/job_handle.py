@@ -68,6 +68,10 @@ class ContainerJobHandle(JobHandleSpec):
         return self._job.identity
 
     @property
+    def study(self) -> str:
+        return self.identity.study
+
+    @property
     def state(self) -> DOCKER_STATE | None:
         """The container's state as it was seen last."""
         return self._job.state
@@ -130,7 +134,11 @@ class ContainerJobHandle(JobHandleSpec):
         """
         ended = self._job.wait(timeout=0)
         used = None if ended else self._runtime.usage(self.identity.container_id)
-        return JobUsage(self.identity.job_id, self.identity.site, time.time(), *used) if used else None
+        if not used:
+            return None
+        disk = self._job.hooks.disk
+        of_disk = (disk.used, disk.limit) if disk else ()
+        return JobUsage(self.identity.job_id, self.identity.site, time.time(), *used, *of_disk)
 
     @overload
     def logs(self, tail: int | None = None, follow: Literal[False] = False) -> str: ...

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from abc import abstractmethod
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -31,12 +31,12 @@ from .keeping.job_keeper import JobKeeper
 from .keeping.job_secrets import JobSecrets
 from .keeping.loans import Loans
 from .keeping.own_users import OwnUsers
-from .keeping.site_data import check_data, data_sources
+from .keeping.site_data import check_data, check_disk, data_sources
+from .keeping.site_gpus import SiteGpus
 from .launch_plan import LaunchPlan, LaunchPlanner
-from .policy.gpu_ids import ALL_GPUS
 from .policy.job_network import name_of_shared
+from .policy.job_policy import SitePolicy
 from .policy.launch_origins import SiteKeys
-from .records.gpu_leases import GpuLeases
 from .records.job_record import RecordStore, check_records
 from .runtime.base import Runtime
 from .runtime.engine_traits import UNASKED, EngineTraits
@@ -181,7 +181,8 @@ class JobLauncher(LaunchPlanner):
 
             steps = prepare, partial(_deploy, launch, folder)
             handle = keeper.launch(launch, plan.spec, *steps, partial(self._handle, keeper), plan.gpus)
-        fl_ctx.set_prop(FLContextKey.LAUNCH_REQUEST, partial(self._describe, plan), private=True, sticky=False)
+        asked = partial(self._describe, replace(plan, image_id=launch.image_id))
+        fl_ctx.set_prop(FLContextKey.LAUNCH_REQUEST, asked, private=True, sticky=False)
         return handle
 
     def describe_launch(self, job_meta: dict[str, Any], fl_ctx: FLContext) -> LaunchRequest:
@@ -222,11 +223,14 @@ class JobLauncher(LaunchPlanner):
         with suppress(RuntimeUnavailableError):  # which has just been told
             engine = runtime.traits()
             if pulls.policy != NEVER:
-                yield from _checked_images(runtime, self.policy.image, pulls.ahead)
+                images = [self.policy.image, *self.policy.study_images()]
+                yield from _checked_images(runtime, images, pulls.ahead)
             yield from self._checked_engine(engine)
+            yield from _checked_of_studies(runtime, self.policy, with_images=pulls.policy == NEVER)
         yield from check_data(self.policy, self.make_secrets())
+        yield from check_disk(self.policy, self.beside_the_folder())
         state_dir = _state_dir(fl_ctx) if fl_ctx else None
-        leases = self._gpu_leases(state_dir) if self.gpu_ids else None
+        leases = self._gpus().leases(state_dir) if self.gpu_ids else None
         if leases:
             yield leases.check()
         if self.own_users:
@@ -298,19 +302,8 @@ class JobLauncher(LaunchPlanner):
         keys = SiteKeys(self.given, self.policy.within(plan.request.study), self.env)
         return plan.describe(self.get_runtime(), self.make_secrets(), keys, image)
 
-    def _gpu_leases(self, state_dir: Path | None) -> GpuLeases | None:
-        """Return where GPUs are leased: None for a context without a workspace, unless the site's config says where."""
-        folder = Path(self.gpu_lease_dir) if self.gpu_lease_dir else state_dir and state_dir / "gpus"
-        return GpuLeases(folder, self._find_gpus) if folder else None
-
-    def _find_gpus(self) -> Sequence[str]:
-        if self.gpu_ids != ALL_GPUS:
-            return self.gpu_ids
-        runtime = self.get_runtime()
-        found = runtime.find_gpus()
-        if not found:
-            raise JobLaunchError(f"neither nvidia-smi nor {runtime.name} names any GPU; list them in 'gpu_ids'")
-        return found
+    def _gpus(self) -> SiteGpus:
+        return SiteGpus(self.gpu_ids, self.gpu_lease_dir, self.get_runtime)
 
     def _make_keeper(self, runtime: Runtime, fl_ctx: FLContext) -> JobKeeper:
         state_dir, log_path = _state_dir(fl_ctx), _log_paths(fl_ctx)
@@ -320,7 +313,7 @@ class JobLauncher(LaunchPlanner):
             RecordStore(state_dir) if state_dir else None,
             log_path,
             self.job_settings,
-            Loans(self.make_secrets(), self._gpu_leases(state_dir), self.own_users),
+            Loans(self.make_secrets(), self._gpus().leases(state_dir), self.own_users),
             self._events,
             end_of=lambda job_id, seen: self.end_of(log_path(job_id), seen),
         )
@@ -363,19 +356,28 @@ class ServerJobLauncher(JobLauncher):
         return f"server-{get_job_id(job_meta)}", self.server_command(fl_ctx)
 
 
-def _checked_images(runtime: Runtime, image: str | None, ahead: Collection[str]) -> Iterable[Check]:
+def _checked_of_studies(runtime: Runtime, policy: SitePolicy, *, with_images: bool) -> Iterable[Check]:
+    """Say whether the networks of studies are there, and the images, where none is pulled."""
+    for network in filter(None, map(name_of_shared, policy.study_networks())):
+        yield from (found for found in runtime.check(None, network) if found.what == "network")
+    for image in policy.study_images() if with_images else ():
+        yield from (found for found in runtime.check(image, None) if found.what == "image")
+
+
+def _checked_images(runtime: Runtime, images: Iterable[str | None], ahead: Collection[str]) -> Iterable[Check]:
     """Say of images that are pulled which are there, and when the others come."""
-    for name in dict.fromkeys(filter(None, (image, *ahead))):
+    for name in dict.fromkeys(filter(None, (*images, *ahead))):
         when = "at the site's start ('prepull')" if name in ahead else "for the first job that wants it ('pull_policy')"
         missing = not runtime.find_image(name)
         yield Check("image", True, f"{name} is not there; it is pulled {when}" if missing else name, warning=missing)
 
 
-def _deploy(launch: Launch, folder: JobFolder, user: str) -> None:
+def _deploy(launch: Launch, folder: JobFolder, made: ContainerSpec) -> None:
     """Put a job's files into its folder, as late as can be: nothing but the start may fail any more."""
+    launch.image_id = made.image
     folder.confirm()
     if launch.deploy() or folder.must_be_given:
-        folder.give(user)
+        folder.give(made.host_user)
         folder.confirm()
 
 

@@ -9,16 +9,14 @@ import inspect
 import logging
 import shlex
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any, Self
 
 from flcore.config.problems import Problems
 from flcore.config.rules import optional, or_else
-from flcore.config.strict_json import shown
-from flcore.errors import JobLaunchError
 from flcore.fl_constant import FLContextKey, JobProcessArgs
 from flcore.fl_context import FLContext
 from flcore.job_launcher_spec import JobArgs, JobLauncherSpec, LaunchRequest
@@ -34,6 +32,7 @@ from .container_spec import (
     LABEL_SITE,
     LABEL_SITE_ID,
     LABEL_STATE_DIR,
+    LABEL_STUDY,
     THIS_PROCESS,
     ContainerSpec,
     JobNetwork,
@@ -41,16 +40,18 @@ from .container_spec import (
 )
 from .keeping.job_secrets import JobSecrets
 from .keeping.site_data import data_sources
+from .launch_command import NamedCommand, Words, about, checked_command
 from .policy import site_args
-from .policy.argv_limits import check_words, split
+from .policy.argv_limits import check_words
 from .policy.gpu_ids import ALL_GPUS
 from .policy.job_command import CLIENT_ARGS, SERVER_ARGS, credentials, job_command
 from .policy.job_network import joined
 from .policy.job_policy import JobRequest, SitePolicy, check_needs_no_engine, check_policy, container_name, resolve
 from .policy.launch_origins import AT_LAUNCH, SiteKeys, masked, origins
+from .policy.launch_scope import scope_of
 from .policy.request_sizes import with_sizes_in_words
 from .policy.resources import Resources
-from .policy.studies import Study
+from .policy.studies import Study, named_study
 from .policy.study_args import studies as studies_rule
 from .runtime.base import Runtime, whereabouts_of
 from .runtime.engine_traits import UNASKED, EngineTraits
@@ -59,10 +60,6 @@ from .settings import ADOPT, ORPHAN_POLICIES, STOP_GRACE, JobSettings
 __all__ = ["LaunchPlanner"]
 
 logger = logging.getLogger(__name__)
-
-Words = tuple[str, ...]
-NamedCommand = tuple[str, str | Sequence[str]]
-"""A container's name, and its launch command: the words, or a text that is split into them as by a shell."""
 
 _KNOWN_AT_LAUNCH = (LABEL_NONCE, LABEL_SITE_ID, LABEL_PARENT, LABEL_STATE_DIR)
 
@@ -77,6 +74,8 @@ class LaunchPlan:
     """The job's own folder on this host."""
     engine: EngineTraits = UNASKED
     """What will run it."""
+    image_id: str = ""
+    """What it was made from, once it is launched."""
 
     @property
     def gpus(self) -> int:
@@ -103,12 +102,22 @@ class LaunchPlan:
             gpu_ids=(AT_LAUNCH,) * self.gpus,
             hosts=self._hosts_to_tell(),
         )
-        body = runtime.describe(masked(secrets.describe(spec, AT_LAUNCH)))
+        spec = masked(secrets.describe(spec, AT_LAUNCH))
+        body = runtime.describe(spec)
         decided = origins(body, self.request, keys)
         address, to_read = runtime.address(self.spec.name), with_sizes_in_words(body)
         where = whereabouts_of(runtime).engine
         engine = where.docker_host if where else ""
-        return LaunchRequest(address, body, decided, to_read, self.request.passed_over, engine)
+        sources = data_sources(self.request.study)
+        scope = scope_of(replace(spec, image=self.spec.image), keys.policy, sources, self._other_mounts(sources))
+        image_id, passed_over = image or self.image_id, self.request.passed_over
+        return LaunchRequest(address, body, decided, to_read, passed_over, engine, scope, image_id=image_id)
+
+    def _other_mounts(self, datasets: Mapping[str, Path]) -> list[Mount]:
+        """Return what the job sees of the host that is neither of its study nor in the site's workspace."""
+        data, workspace = set(map(str, datasets.values())), self.folder and self.folder.parent
+        others = [mount for mount in self.spec.mounts if mount.source not in data]
+        return [mount for mount in others if not (workspace and Path(mount.source).is_relative_to(workspace))]
 
     def _hosts_to_tell(self) -> Mapping[str, str]:
         """Return the hosts that the job's container knows; a network of its own gets its addresses as it is made."""
@@ -139,13 +148,13 @@ class LaunchPlanner(JobLauncherSpec):
             file in memory, at the path in its variable ``FLCORE_SECRET_<NAME>``. With ``"to_env": variable`` also that
             variable holds it, which whoever may use the engine can see.
         studies: what the jobs of a study see and get, by the study's name, as ``{"cardio": {"datasets", "secrets",
-            "env", "images", "limits", "network"}}``. A job that names one (``study`` in its metadata) sees the datasets
-            and secrets of that study and no others, has its variables beside ``env``, may name images that both lists
-            have, and is held to both limits. One that names a study which is not here is refused. A job of no study
-            sees ``datasets`` and ``secrets``. Without this key a study is only a word.
+            "env", "image", "images", "limits", "network"}}``. A job that names one (``study`` in its metadata) sees the
+            datasets and secrets of that study and no others, has its variables beside ``env``, may name images that
+            both lists have, and is held to both limits. One that names a study which is not here is refused. A job
+            of no study sees ``datasets`` and ``secrets``. Without this key a study is only a word.
         study_required: a job that names no study is refused.
-        limits: the most a job may ask for: ``{"num_of_cpus", "memory", "shm_size",
-            "num_of_gpus"}``.
+        limits: the most a job may ask for: ``{"num_of_cpus", "memory", "shm_size", "num_of_gpus", "disk"}``. The last
+            is what its own folder may hold: it is looked at now and then, and a job that exceeds it is ended.
         defaults: what a job gets that does not ask; the limits where they do not say either, and no GPU.
         gpu_ids: the GPUs that jobs may have: a list of UUIDs (``"GPU-…"``, as ``nvidia-smi -L`` says; better, as an
             index may change) or of indices, or ``"all"`` that can be found, which are no MIG devices. Each is leased to
@@ -182,7 +191,7 @@ class LaunchPlanner(JobLauncherSpec):
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         # which arguments are given, to tell apart what a site has set and what is a default
         launcher = super().__new__(cls)
-        named = inspect.signature(cls.__init__).bind_partial(launcher, *args, **kwargs).arguments
+        named = _signature_of(cls).bind_partial(launcher, *args, **kwargs).arguments
         launcher.given = frozenset({*named, *kwargs})
         return launcher
 
@@ -250,17 +259,22 @@ class LaunchPlanner(JobLauncherSpec):
         self.log_max_files = checked(site_args.count, "log_max_files", log_max_files)
         problems.raise_all(ValueError)
         check_policy(self.policy)
+        self.job_settings = replace(self.job_settings, disk=self.policy.limits.disk)
         if not self.uses_images:
             check_needs_no_engine(self.policy)
+
+    def known_studies(self) -> Collection[str] | None:
+        return self.policy.studies and tuple(self.policy.studies)
 
     def plan(self, job_meta: dict[str, Any], fl_ctx: FLContext) -> LaunchPlan:
         """Return what :meth:`launch_job` would do. Touches nothing. Raises JobRejectedError or JobLaunchError."""
         site = fl_ctx.get_identity_name()
         request = resolve(job_meta, site, replace(self.policy, python=self.python), self.mode)
-        name, command = self._checked_command(request.job_id, self.get_command(job_meta, fl_ctx))
+        name, command = checked_command(request.job_id, type(self), self.get_command(job_meta, fl_ctx))
         workspace = fl_ctx.get_prop(FLContextKey.WORKSPACE_OBJECT)
         folder = Path(workspace.get_run_dir(request.job_id)) if workspace else None
         study = request.study
+        of_study = {LABEL_STUDY: name_of_study} if (name_of_study := named_study(job_meta)) else {}
         spec = ContainerSpec(
             name=container_name(name),
             image=request.image or "",
@@ -271,10 +285,11 @@ class LaunchPlanner(JobLauncherSpec):
             working_dir=self.place(str(folder), fl_ctx) if folder else "/",
             mounts=self.job_mounts(request, folder, fl_ctx),
             secrets=study.secrets,
-            labels={LABEL_SITE: site, LABEL_JOB_ID: request.job_id, LABEL_LAUNCHER: self.name},
+            labels={LABEL_SITE: site, LABEL_JOB_ID: request.job_id, LABEL_LAUNCHER: self.name, **of_study},
             cpus=request.resources.num_of_cpus,
             memory=request.resources.memory,
             shm_size=request.resources.shm_size,
+            disk=request.resources.disk,
             log_max_size=self.log_max_size,
             log_max_files=self.log_max_files,
         )
@@ -290,16 +305,6 @@ class LaunchPlanner(JobLauncherSpec):
         A text is split as a shell would split it, and run without a shell. Called once for each launch, and for each
         description of one.
         """
-
-    def _checked_command(self, job_id: str, returned: Any) -> tuple[str, Words]:
-        """Return the name and the words of what :meth:`get_command` has returned."""
-        match returned:
-            case (str(name), str(command)) if isinstance(returned, tuple):  # a list would be a command without a name
-                return name, _checked_words(job_id, command)
-            case (str(name), list() | tuple() as words) if all(isinstance(word, str) for word in words):
-                return name, _checked_words(job_id, words)
-        wanted = "must return (name, command): a tuple of two strings, or of a string and a list of strings"
-        raise JobLaunchError(f"job {job_id}: {type(self).__qualname__}.get_command {wanted}; got {shown(returned)}")
 
     def _with_python(self, job_meta: dict[str, Any], request: JobRequest, command: Words) -> Words:
         """Return the command with the interpreter that the job has named."""
@@ -328,17 +333,17 @@ class LaunchPlanner(JobLauncherSpec):
 
     def process_command(self, fl_ctx: FLContext, job_args: JobArgs, names: Sequence[str]) -> str:
         """Return the command of a job's process with those of its arguments that have these names, in their order."""
-        with _about(fl_ctx.get_job_id()):
+        with about(fl_ctx.get_job_id()):
             return shlex.join(job_command(self.python, job_args, tuple(names), lambda path: self.place(path, fl_ctx)))
 
     def job_environment(self, request: JobRequest, fl_ctx: FLContext) -> dict[str, str]:
         """Return the job's variables: its own first, then the site's, then ours, so that ours win."""
-        sources = data_sources(request.study)
-        ours = {site_args.dataset_variable(name): self.dataset_path(name, path) for name, path in sources.items()}
+        data = self._data_of(request.study)
+        ours = {site_args.dataset_variable(name): mount.target for name, mount in data.items()}
         workspace = fl_ctx.get_prop(FLContextKey.WORKSPACE_OBJECT)
         if workspace:
             ours["PYTHONPATH"] = self.place(workspace.get_app_custom_dir(request.job_id), fl_ctx)
-        with _about(request.job_id):
+        with about(request.job_id):
             variables = {**request.env, **self.env, **request.study.env, **ours, **credentials(self.job_args(fl_ctx))}
             check_words(f"{name}={value}" for name, value in variables.items())
         return variables
@@ -346,32 +351,26 @@ class LaunchPlanner(JobLauncherSpec):
     def job_mounts(self, request: JobRequest, folder: Path | None, fl_ctx: FLContext) -> tuple[Mount, ...]:
         """Return what of this host a job sees: its own folder, and the data of its study."""
         own = [Mount(str(folder), self.place(str(folder), fl_ctx), read_only=False)] if folder else []
-        sources = data_sources(request.study)
-        data = [Mount(str(path), self.dataset_path(name, path)) for name, path in sources.items()]
-        return (*own, *data)
+        return (*own, *self._data_of(request.study).values())
+
+    def _data_of(self, study: Study) -> dict[str, Mount]:
+        """Return the datasets of a study as its jobs see them, by their names."""
+        sources = data_sources(study)
+        return {name: Mount(str(path), self.dataset_path(study.folder + name, path)) for name, path in sources.items()}
 
     def dataset_path(self, name: str, source: Path) -> str:  # noqa: ARG002 - for subclasses
         """Return where a job sees a dataset, of which the ``source`` is on this host."""
         return str(source)
+
+    def beside_the_folder(self) -> Iterable[str]:
+        """Return where a job can write beside its folder, without any limit of ``disk``."""
+        return ()
 
     def complete(self, spec: ContainerSpec) -> ContainerSpec:
         """Return the spec with what only this kind of launcher knows."""
         return spec
 
 
-def _checked_words(job_id: str, command: str | Sequence[str]) -> Words:
-    with _about(f"{job_id}: its launch command"):
-        words = tuple(split(command) if isinstance(command, str) else command)
-        check_words(words)
-    if not words:
-        raise JobLaunchError(f"job {job_id}: its launch command is empty")
-    return words
-
-
-@contextmanager
-def _about(job: str) -> Iterator[None]:
-    """Have a ValueError become the error of a launch that names the job."""
-    try:
-        yield
-    except ValueError as error:
-        raise JobLaunchError(f"job {job}: {error}") from error
+@cache
+def _signature_of(cls: type[LaunchPlanner]) -> inspect.Signature:
+    return inspect.signature(cls.__init__)

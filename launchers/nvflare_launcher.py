@@ -23,7 +23,7 @@ from nvflare.apis.fl_constant import SystemComponents
 from nvflare.apis.job_def import RunStatus
 from nvflare.apis.job_launcher_spec import JobLauncherSpec, add_launcher
 
-from flcore.errors import FLCoreError, JobRejectedError
+from flcore.errors import ConfigError, FLCoreError, JobRejectedError
 from flcore.event_type import EventType
 from flcore.fl_constant import FLContextKey
 from flcore.job_launcher_spec import JobResult, JobReturnCode
@@ -95,6 +95,7 @@ class _NVFlareJobLauncher(JobLauncherSpec):  # type: ignore[misc]  # its base is
         elif event_type == EventType.SYSTEM_BOOTSTRAP:
             fl_ctx.set_prop(LAUNCHER_KEY, self, private=True, sticky=True)
         elif event_type == EventType.SYSTEM_START:
+            self._tell_of_wrong_studies(fl_ctx)
             self._keys.listen()
             try:
                 self.launcher.handle_event(event_type, fl_ctx)
@@ -147,6 +148,14 @@ class _NVFlareJobLauncher(JobLauncherSpec):  # type: ignore[misc]  # its base is
 
     def job_forgotten(self, engine: Any, job_id: str, result: JobResult) -> None:
         """Do what is to be done for an ended job that NVIDIA FLARE does not know any more."""
+
+    def _tell_of_wrong_studies(self, fl_ctx: Any) -> None:
+        """Log at the start what is wrong with the kit's file of studies: every launch will be refused for that."""
+        try:
+            self.launcher.read_studies(fl_ctx)
+        except ConfigError as error:
+            for line in str(error).splitlines():
+                self.logger.error("no job can be launched: %s", line)  # noqa: TRY400 - it is one line
 
     def _volunteer(self, fl_ctx: Any) -> None:
         job_meta = fl_ctx.get_prop(FLContextKey.JOB_META)

@@ -16,6 +16,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any, Protocol
 
 from nvflare.apis.event_type import EventType as FlareEventType
@@ -27,12 +28,12 @@ from flcore.config.problems import Problems
 from flcore.errors import FLCoreError, JobLaunchError, JobRejectedError, NoGpuError
 from flcore.event_type import EventType
 from flcore.fl_constant import JobMetaKey
-from flcore.job_meta import JobMeta
+from flcore.job_meta import JobMeta, study_in
 
 from .keeping.reservations import Reservations
 from .nvflare_launcher import LAUNCHER_KEY, KitLauncher
 from .policy import site_args
-from .policy.job_policy import resolve
+from .policy.job_policy import SitePolicy, resolve
 
 __all__ = ["FlareResourceManager"]
 
@@ -174,7 +175,14 @@ def _gpus_of(asked: JobMeta, job_meta: JobMeta | None, site: str, launcher: KitL
     if job_meta is not None:
         with suppress(JobRejectedError):
             return resolve(job_meta, site, launcher.policy, launcher.mode).resources.num_of_gpus or 0
-    return resolve(asked, site, launcher.policy, launcher.mode).resources.num_of_gpus or 0
+    policy = _within_study(launcher.policy, job_meta or {})
+    return resolve(asked, site, policy, launcher.mode).resources.num_of_gpus or 0
+
+
+def _within_study(policy: SitePolicy, job_meta: JobMeta) -> SitePolicy:
+    """Return what holds for the resources of a job of a study; which study it names, the launch looks at."""
+    study = (policy.studies or {}).get(study_in(job_meta), policy.study)
+    return replace(policy.within(study), studies=None, study_required=False)
 
 
 def _parsed(token: Any) -> tuple[str, str]:

@@ -7,6 +7,7 @@ shows it its own GPUs only (``CUDA_VISIBLE_DEVICES``), if it plays fair.
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from dataclasses import replace
 
 from flcore.config.rules import checks_by_rules
@@ -38,6 +39,9 @@ class ProcessJobLauncher(JobLauncher):
 
     def make_secrets(self) -> JobSecrets:
         return ProcessSecrets()
+
+    def beside_the_folder(self) -> Iterable[str]:
+        return ("whatever the site's own user may write to: it is a local process",)
 
     def fit(self, plan: LaunchPlan, engine: EngineTraits) -> LaunchPlan:
         plan = super().fit(plan, engine)

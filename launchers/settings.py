@@ -78,6 +78,8 @@ class JobSettings:
     """A job may run so long from its start."""
     idle_timeout: float | None = None
     """A job may go on so long without any output."""
+    disk: int | None = None
+    """Bytes that a job's folder may hold of which nothing is on record; None is no limit."""
     stop_grace: float = STOP_GRACE
     """From the request to end to the kill."""
     keep: bool = False

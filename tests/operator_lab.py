@@ -172,7 +172,7 @@ def view_of(job_id: str, site: str = "site-1", began_at: float = 1000.0, error: 
 
 
 def options(**given: Any) -> argparse.Namespace:
-    return argparse.Namespace(**{"job": [], "all": False, "last": 10, "json": False} | given)
+    return argparse.Namespace(**{"job": [], "all": False, "last": 10, "study": None, "json": False} | given)
 
 
 def plain(line: str) -> str:

@@ -40,7 +40,12 @@ class Parser(argparse.ArgumentParser):
         self.commands = super().add_subparsers(**kwargs)
         return self.commands
 
-    def check_command(self, word: str) -> None:
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> tuple[Any, list[str]]:
+        if self.commands and args and not args[0].startswith("-"):
+            self._check_command(args[0])
+        return super().parse_known_args(args, namespace)
+
+    def _check_command(self, word: str) -> None:
         """End the process if no command is called so, and say which one is called almost so."""
         if word not in self.commands.choices:
             meant = did_you_mean(word, self.commands.choices) or f"; see: {self.prog} --help"

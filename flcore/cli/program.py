@@ -104,8 +104,7 @@ def _run_command(argv: Sequence[str] | None) -> int:
 
 def _parsed(parser: Parser, argv: Sequence[str]) -> argparse.Namespace:
     """Return what a command line says. What it does not understand ends the process, in words of the command's own."""
-    if argv and not argv[0].startswith("-"):
-        parser.check_command(argv[0])
+    args: argparse.Namespace
     args, unknown = parser.parse_known_args(argv)
     if unknown:
         args.parser.refuse(unknown)

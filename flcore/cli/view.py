@@ -33,6 +33,7 @@ WIDTH = 120
 _ECHO = 3
 """Cells left free at a live line's end: there a terminal writes the ^C, which must not begin another line."""
 _INDENT = "    "
+_FACT = len("and of these")
 _LISTED = "Mounts"
 """What of a request has a line for each of its values."""
 _MOST_SHOWN = 1 << 16
@@ -333,7 +334,8 @@ def launches_as_text(launches: Mapping[str, LaunchRequest | FLCoreError | str | 
 def _launch_as_dict(launch: LaunchRequest | FLCoreError | str | None) -> Any:
     if isinstance(launch, LaunchRequest):
         told = {"passed_over": dict(launch.passed_over)} if launch.passed_over else {}
-        return {"host": launch.host, "request": launch.request, "origins": launch.origins, **told}
+        scope = {"scope": launch.scope.as_dict()} if launch.scope else {}
+        return {"host": launch.host, **scope, "request": launch.request, "origins": launch.origins, **told}
     return {"error": str(launch)} if launch else None
 
 
@@ -353,6 +355,9 @@ def _launch_lines(site: str, launch: LaunchRequest | FLCoreError | str | None) -
     origins = max(len(origin) for origin in launch.origins.values())
     for path, value in settings:
         yield visible(f"  {path:{width}}  {launch.origins.get(path, ''):{origins}}  {value}")
+    if launch.scope:  # behind them, where a terminal that has scrolled shows it
+        yield "  so it sees, and gets:"
+        yield from (visible(f"    {what:{_FACT}}  {told}") for what, told in launch.scope.facts())
     yield from (visible(f"  {note}") for note in launch.notes)
     yield from (visible(f"  passed over: {path}: {why}") for path, why in launch.passed_over.items())
 

@@ -33,7 +33,12 @@ def foreign_owner(path: Path) -> str:
 
 def whose(uid: int) -> str:
     """Return a user by its name, or by its number where it has none."""
+    return f"the user {user_name(uid)}"
+
+
+def user_name(uid: int) -> str:
+    """Return what a user is called; its number where it has no name."""
     try:
-        return f"the user {pwd.getpwuid(uid).pw_name}"
+        return pwd.getpwuid(uid).pw_name
     except KeyError:
-        return f"the user {uid}"
+        return str(uid)

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from ..event_ids import EventId
 from ..job_launcher_spec import JobResult, JobUsage
+from ..job_meta import study_in
 
 
 class StateEntry(NamedTuple):
@@ -54,6 +55,8 @@ class JobHistory:
     """By the job's metadata: anything that its author liked."""
     study: str = ""
     """Likewise; an NVIDIA FLARE server says it itself, from 2.8 on."""
+    submitter: str = ""
+    """Likewise; an NVIDIA FLARE server says it itself."""
     parent: str = ""
     """The id of the process that launched or recovered it last."""
     launching_at: float | None = None
@@ -62,6 +65,14 @@ class JobHistory:
     """What the runtime was asked for, secrets masked."""
     engine: str = ""
     """The address of the engine that was asked; empty where that is not known."""
+    image_id: str = ""
+    """What it was made from, as the engine knows it; empty where that is not known."""
+    datasets: tuple[str, ...] = ()
+    """The names of those that it sees."""
+    fingerprint: str = ""
+    """Of what was approved; empty where nobody had to."""
+    approved_by: tuple[str, ...] = ()
+    """Who, or what rule, has approved that."""
     container_name: str = ""
     container_id: str = ""
     run: str = ""
@@ -95,15 +106,25 @@ class JobHistory:
 
 
 class SiteHistory:
-    """All that the lines of one journal, or of several, tell."""
+    """All that the lines of one journal, or of several, tell.
 
-    def __init__(self, lines: Iterable[Mapping[str, Any]] = ()) -> None:
+    Args:
+        lines: those of the journal.
+        earlier: where the runs go of which there is a later one of the same job; by default they are forgotten.
+    """
+
+    def __init__(
+        self, lines: Iterable[Mapping[str, Any]] = (), earlier: Callable[[JobHistory], object] | None = None
+    ) -> None:
+        self._earlier = earlier
         self.jobs: dict[tuple[str, str], JobHistory] = {}
         """By site and job id, in the order in which they were heard of."""
         self.outages: list[Outage] = []
         """As they were told: one of a process that did not survive it has no end here."""
         self.containers: dict[str, tuple[str, str, str]] = {}
         """Of all runs: the name, the site and the job, by the container's id."""
+        self.users: dict[str, str] = {}
+        """As whom a process ran, by its id; of one that is not here, that is not known."""
         self._heard_of: dict[str, float] = {}
         """When a process was heard of last, by its id."""
         self._told: dict[str, int] = {}
@@ -124,6 +145,8 @@ class SiteHistory:
         match line.get("event"):
             case "engine_unreachable" | "engine_reachable" as event:
                 self._take_in_outage(event == "engine_reachable", site, line)
+            case "opened":
+                self.users[str(line["parent"])] = str(line.get("user", ""))
             case "image_pulled":
                 self._take_in_pull(site, line)
             case str(event) if job_id:
@@ -172,19 +195,29 @@ class SiteHistory:
         if before and event in ("completed", "aborted") and not (known and _is_told_of(known, line)):
             return self._being_told.pop(key)
         if known is None or _begins_a_run(known, line):
-            if known and event == "launching" and not known.is_closed and known.parent == line["parent"]:
-                self._being_told[key] = _copy(known)
-            self.jobs.pop(key, None)  # so that the order is that of the runs
+            if known:
+                self._put_by(key, known, line)
             self.jobs[key] = JobHistory(job_id, site)
             self._changed.add(key)
         return self._to_be_written(key)
 
+    def _put_by(self, key: tuple[str, str], known: JobHistory, line: Mapping[str, Any]) -> None:
+        """Have a run make room for the next one, which comes last; its end may still be told."""
+        if line["event"] == "launching" and not known.is_closed and known.parent == line["parent"]:
+            known = self._being_told[key] = _copy(known)
+        del self.jobs[key]
+        if self._earlier:
+            self._earlier(known)
+
     def _take_in_job(self, event: str, job: JobHistory, line: Mapping[str, Any]) -> None:
+        _take_in_approval(job, line)
         if event == "launching":
             job.launching_at, job.name, job.parent = line["time"], line["name"], line["parent"]
-            job.study = str(line.get("study", ""))  # an older version wrote none
+            job.study = study_in(line)  # an older version wrote none, or NVIDIA FLARE's word for that
+            job.submitter = str(line.get("submitter", ""))
         elif event == "launched":
             job.request, job.engine = line["request"], str(line.get("engine", ""))
+            job.image_id, job.datasets = str(line.get("image_id", "")), _texts(line.get("datasets"))
         elif event == "recovered":
             job.recovered, job.parent = job.recovered + 1, line["parent"]
         elif event == "state_change":
@@ -194,7 +227,10 @@ class SiteHistory:
         elif event == "federated_failure":
             job.federation = str(line["status"])
         elif event == "usage":
-            job.usage.append(JobUsage(job.job_id, job.site, line["time"], line["cpu_seconds"], line["memory"]))
+            of_disk = line.get("disk"), line.get("disk_limit")  # an older version wrote none
+            job.usage.append(
+                JobUsage(job.job_id, job.site, line["time"], line["cpu_seconds"], line["memory"], *of_disk)
+            )
 
     def _take_in_pull(self, site: str, line: Mapping[str, Any]) -> None:
         """Note a pull with all runs that may have waited for it: one pull serves many, and does not say which.
@@ -217,6 +253,19 @@ class SiteHistory:
                 return
         if not is_over:
             self.outages.append(Outage(site, line["time"], None, str(line.get("reason", "")), *whose[1:]))
+
+
+def _take_in_approval(job: JobHistory, line: Mapping[str, Any]) -> None:
+    """Take in what any line may say of it."""
+    if "fingerprint" in line:
+        job.fingerprint = str(line["fingerprint"])
+    if "approved_by" in line:
+        job.approved_by = _texts(line["approved_by"])
+
+
+def _texts(value: Any) -> tuple[str, ...]:
+    """Return the texts of a list, or the only one."""
+    return tuple(map(str, value)) if isinstance(value, list) else (str(value),) if value else ()
 
 
 def _copy(job: JobHistory) -> JobHistory:

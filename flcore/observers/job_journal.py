@@ -11,8 +11,10 @@ job has its ``job_id``.
 ==================  ====================================================================================
 event               further fields
 ==================  ====================================================================================
-launching           ``name`` and ``study`` in the job's metadata, ``parent``: BEFORE_JOB_LAUNCH was fired
-launched            ``request``: what the runtime was asked for, secrets masked; ``engine``: the address
+opened              a process of the site begins to write: ``parent``, ``user`` who runs it, ``version`` of flcore
+launching           ``name``, ``study`` and ``submitter`` by the job's metadata, ``parent``: BEFORE_JOB_LAUNCH was fired
+launched            ``request``: what the runtime was asked for, secrets masked; ``engine``: the address; ``image_id``:
+                    what the image's name meant; ``datasets``: the names of those that the job sees
 recovered           a job of an earlier process was found again, by ``parent``
 state_change        those of ``JobStateChange``; the last one of a job has its ``result``
 completed, aborted  ``result``: the job has ended, or (aborted) could not be launched
@@ -23,6 +25,8 @@ engine_unreachable  ``reason``, ``launcher``, ``parent``: an outage that is not 
 engine_reachable    the same
 ==================  ====================================================================================
 
+Each line ends with its ``chain``, by which :mod:`flcore.disk.journal_check` finds what was done to the lines.
+
 After a kill of the site's process its last state change or end may stand there twice, never not at all: both have
 the same ``id`` (see ``flcore.event_ids``). Recoveries have one, too. ``parent`` is the id of the process that writes
 (see ``StateDir``): while it is not alive, nobody follows what it has launched.
@@ -30,6 +34,7 @@ the same ``id`` (see ``flcore.event_ids``). Recoveries have one, too. ``parent``
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -41,7 +46,7 @@ from ..config.argument_rules import count, host_path, size
 from ..config.problems import Problems
 from ..config.rules import checks_by_rules, optional
 from ..disk.journal_file import JournalFile
-from ..disk.os_errors import in_words
+from ..disk.os_errors import in_words, user_name
 from ..disk.state_dir import StateDir
 from ..errors import FLCoreError
 from ..event_type import EventType
@@ -49,12 +54,19 @@ from ..fl_component import FLComponent
 from ..fl_constant import FLContextKey, JobMetaKey
 from ..fl_context import FLContext
 from ..job_launcher_spec import ImagePullProgress, JobResult, JobStateChange, JobUsage, LaunchRequest
+from ..job_meta import study_in
 from ..workspace import STATE_DIR
+from .audit_head import AuditHead, head_keepers
 
 JOURNAL_NAME = "journal.jsonl"
 """The file's name in a site's state folder."""
 NAME_LENGTH = 200
 """Characters of a job's name, and of its study's, that are kept: other parties made them up."""
+
+_SAID = {"name": JobMetaKey.JOB_NAME, "study": JobMetaKey.STUDY, "submitter": JobMetaKey.SUBMITTER_NAME}
+"""Field of a line -> key of a job's metadata."""
+_TOLD = ("engine", "image_id", "datasets")
+"""What is written of a ``LaunchRequest`` beside the request itself, where it says so."""
 
 
 @checks_by_rules
@@ -68,16 +80,27 @@ class JobJournal(FLComponent):
         path: the file, as an absolute path; by default ``.flcore/journal.jsonl`` in the site's workspace.
         max_size: how large the file may grow, as ``"10Mi"``, before the next one begins.
         max_files: how many files there are; what is older is lost.
+        audit_head: where the head of the lines' chain is kept, so that lines that are cut off at the end are missed:
+            ``{"file": path}``, ``{"syslog": true}`` (or a socket's path, or ``"HOST:PORT"``), or both.
     """
 
-    def __init__(self, path: str | None = None, max_size: int | str = "10Mi", max_files: int = 5) -> None:
+    def __init__(
+        self,
+        path: str | None = None,
+        max_size: int | str = "10Mi",
+        max_files: int = 5,
+        audit_head: Mapping[str, Any] | None = None,
+    ) -> None:
         super().__init__()
         problems = Problems()
         checked = problems.attempt
         self.path = checked(optional(host_path), "path", path)
         self._max_size = checked(size, "max_size", max_size)
         self._max_files = checked(count, "max_files", max_files)
+        keepers = checked(head_keepers, "audit_head", audit_head)
         problems.raise_all(ValueError)
+        self._head = AuditHead(keepers)
+        self._site = ""
         self._state: StateDir | None = None
         self._file: JournalFile | None = None
         self._missed = 0
@@ -116,7 +139,14 @@ class JobJournal(FLComponent):
         if state:
             state.close()
         if self._file:
+            self._keep_last_head(self._file)
             self._file.close()
+
+    def _keep_last_head(self, file: JournalFile) -> None:
+        """Keep the head of what was written since that was done last."""
+        if self._head.is_needed:
+            with suppress(OSError):  # of what could not be written, it was told
+                self._head.keep(file.settle(), self._site)
 
     def _open(self, fl_ctx: FLContext) -> None:
         workspace = fl_ctx.get_prop(FLContextKey.WORKSPACE_OBJECT)
@@ -131,19 +161,27 @@ class JobJournal(FLComponent):
         path = Path(self.path) if self.path else state.folder / JOURNAL_NAME
         self.close()
         with self._lock:
-            self._state, self._file = state, JournalFile(path, self._max_size, self._max_files)
+            self._state = state
+            self._file = JournalFile(path, self._max_size, self._max_files, chained=True)
+        self._site = fl_ctx.get_identity_name()
+        self._opened(fl_ctx)
+
+    def _opened(self, fl_ctx: FLContext) -> None:
+        about: dict[str, Any] = {"parent": self._parent_id(), "user": user_name(os.geteuid()), "version": _version()}
+        self._write("opened", fl_ctx, durable=True, **about)
 
     def _launching(self, fl_ctx: FLContext) -> None:
         job_meta = fl_ctx.get_prop(FLContextKey.JOB_META) or {}
-        name, study = (str(job_meta.get(key, ""))[:NAME_LENGTH] for key in (JobMetaKey.JOB_NAME, JobMetaKey.STUDY))
-        self._write("launching", fl_ctx, name=name, study=study, parent=self._parent_id())
+        said: dict[str, Any] = {name: str(job_meta.get(key, "")) for name, key in _SAID.items()}
+        said = {name: text[:NAME_LENGTH] for name, text in {**said, "study": study_in(job_meta)}.items()}
+        self._write("launching", fl_ctx, **said, parent=self._parent_id())
 
     def _launched(self, fl_ctx: FLContext) -> None:
         asked = None
         with suppress(FLCoreError):
             asked = LaunchRequest.of(fl_ctx)
-        where: dict[str, Any] = {"engine": asked.engine} if asked and asked.engine else {}
-        self._write("launched", fl_ctx, request=asked and asked.request, **where)
+        more = {name: value for name in _TOLD if (value := asked and getattr(asked, name))}
+        self._write("launched", fl_ctx, request=asked and asked.request, **more)
 
     def _recovered(self, fl_ctx: FLContext) -> None:
         self._write("recovered", fl_ctx, parent=self._parent_id(), id=_event_id(fl_ctx))
@@ -185,8 +223,9 @@ class JobJournal(FLComponent):
         job_id = fl_ctx.get_job_id()
         about = {"job_id": job_id} if job_id else {}
         line = {"event": event, "time": time.time(), "site": fl_ctx.get_identity_name()} | about | fields
+        durable = durable or self._head.is_due()
         try:
-            file.write(line, durable=durable)
+            head = file.write(line, durable=durable)
         except OSError as error:
             say = self.log_debug if self._missed else self.log_error  # once, not for each line
             self._missed += 1
@@ -195,8 +234,20 @@ class JobJournal(FLComponent):
             if self._missed:
                 self.log_warning(fl_ctx, f"the journal can be written again; it misses so many lines: {self._missed}")
             self._missed = 0
+            if durable:
+                self._head.keep(head, self._site)
         if not is_open:
             file.close()
+
+
+def _version() -> str:
+    """Return that of flcore; empty where it is not installed, but only lies there."""
+    from importlib.metadata import PackageNotFoundError, version  # slow
+
+    try:
+        return version(__name__.partition(".")[0])
+    except PackageNotFoundError:
+        return ""
 
 
 def _event_id(fl_ctx: FLContext) -> str:

@@ -30,6 +30,8 @@ from ..job_launcher_spec import JobHandleSpec, JobResult, JobReturnCode, JobStat
 LAUNCHING, RUNNING, OTHER = "launching", "running", "other"
 STATES = (LAUNCHING, "created", RUNNING, "paused", "restarting", "removing", OTHER)
 """Of jobs that have not ended."""
+NO_STUDY = ""
+"""In place of a study's name: jobs that name none."""
 LAUNCHED, FAILED = OUTCOMES = ("launched", "failed")
 """Of launches."""
 RETURN_CODES = tuple(code.name for code in JobReturnCode if code is not JobReturnCode.UNKNOWN)
@@ -42,7 +44,7 @@ _OF_LAUNCHES: Mapping[type[Exception] | tuple[type[Exception], ...], str] = {
     JobAbortedError: "aborted",
     (RuntimeUnavailableError, RuntimeRefusedError): "engine",
 }
-_OF_ENDS = ("exit_code", "signal", "out_of_memory", "timeout", "lost")
+_OF_ENDS = ("exit_code", "signal", "out_of_memory", "timeout", "disk", "lost")
 REASONS = (*_OF_ENDS, *_OF_LAUNCHES.values(), OTHER)
 """Why jobs fail."""
 
@@ -52,7 +54,9 @@ EXIT_BOUNDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0)
 KEPT_ENDED = 1000
 """How many ended jobs are kept in mind, the newest: of some, more may be told."""
 _A_TIMEOUT = re.compile(r"\('\w*timeout'\)")
-"""How the errors and requests of launchers name the key of the site's config that sets a time limit."""
+"""How the errors and requests of launchers name the key of the site's config that sets a time limit,"""
+_OF_THE_DISK = re.compile(r"\('disk'\)")
+"""or how much a job's folder may hold."""
 
 
 class Distribution(NamedTuple):
@@ -99,6 +103,11 @@ class JobTally:
         """Of jobs that were launched, or have a container."""
         self._ended: dict[str, bool] = {}
         """The newest jobs whose end was counted, and whether the site has told it; if not, it still may."""
+        self._studies: dict[str, str] = {}
+        """Of the jobs that have not ended."""
+        self._seen_studies = {NO_STUDY}
+        self._study_ends: Counter[str] = Counter()
+        self._study_failures: Counter[str] = Counter()
         self._launches: Counter[str] = Counter()
         self._ends: Counter[str] = Counter()
         self._failures: Counter[str] = Counter()
@@ -113,10 +122,11 @@ class JobTally:
         self._outages: Counter[str] = Counter()
         self._lock = threading.Lock()
 
-    def launching(self, job_id: str) -> None:
-        """Count a launch that begins."""
+    def launching(self, job_id: str, study: str = NO_STUDY) -> None:
+        """Count a launch that begins. ``study`` is one of few words: each has series of its own from now on."""
         with self._lock:
             self._ended.pop(job_id, None)
+            self._is_of(study, job_id)
             self._launching[job_id] = self._clock()
 
     def launched(self, job_id: str) -> None:
@@ -129,10 +139,11 @@ class JobTally:
             if job_id not in self._ended:
                 self._states.setdefault(job_id, RUNNING)
 
-    def recovered(self, job_id: str, handle: JobHandleSpec | None) -> None:
-        """Count a job that was found again."""
+    def recovered(self, job_id: str, handle: JobHandleSpec | None, study: str = NO_STUDY) -> None:
+        """Count a job that was found again; of the study, see :meth:`launching`."""
         with self._lock:
             self._ended.pop(job_id, None)
+            self._is_of(study, job_id)
             self._states[job_id] = (handle and handle.state) or RUNNING
             self._used[job_id] = None
 
@@ -179,14 +190,18 @@ class JobTally:
             self._reachable[launcher] = reachable
             self._outages[launcher] += not reachable
 
-    def values(self) -> dict[str, Values]:
-        """Return all counts, by what is counted."""
+    def values(self, studies: Iterable[str] = ()) -> dict[str, Values]:
+        """Return all counts, by what is counted; with zeros of studies of which nothing was heard yet."""
         with self._lock:
+            known = sorted({*self._seen_studies, *studies})
             values: dict[str, Values] = {
                 "jobs": _filled(self._count_states(), STATES),
                 "launches": _filled(self._launches, OUTCOMES),
                 "ends": _filled(self._ends, RETURN_CODES),
                 "failures": _filled(self._failures, REASONS),
+                "study_jobs": _filled(Counter(self._studies.values()), known),
+                "study_ends": _filled(self._study_ends, known),
+                "study_failures": _filled(self._study_failures, known),
                 "launch_seconds": {(): self._launch_seconds.distribution()},
                 "exit_seconds": {(): self._exit_seconds.distribution()},
                 "reachable": {(launcher,): reachable for launcher, reachable in self._reachable.items()},
@@ -196,6 +211,10 @@ class JobTally:
                 values["cpu_seconds"] = {(): self._cpu_seconds}
                 values["memory"] = {(): sum(self._memory.values())}
             return values
+
+    def _is_of(self, study: str, job_id: str) -> None:
+        self._studies[job_id] = study
+        self._seen_studies.add(study)
 
     def _note_end(self, job_id: str, told: bool) -> None:
         self._ended[job_id] = told
@@ -207,8 +226,11 @@ class JobTally:
         self._used.pop(job_id, None)
         self._memory.pop(job_id, None)
         self._ends[result.return_code.name] += 1
+        study = self._studies.pop(job_id, NO_STUDY)
+        self._study_ends[study] += 1
         if reason := failure_reason(result, launch_error):
             self._failures[reason] += 1
+            self._study_failures[study] += 1
 
     def _count_states(self) -> Counter[str]:
         states = Counter(state if state in STATES else OTHER for state in self._states.values())
@@ -223,7 +245,7 @@ def failure_reason(result: JobResult, launch_error: Exception | None = None) -> 
     if result.succeeded:
         return ""
     if result.return_code is JobReturnCode.ABORTED:
-        return "timeout" if _A_TIMEOUT.search(result.ended_by) else "aborted"
+        return _reason_of_abort(result.ended_by)
     if result.oom_killed:
         return "out_of_memory"
     if result.signal:
@@ -231,6 +253,12 @@ def failure_reason(result: JobResult, launch_error: Exception | None = None) -> 
     if result.exit_code is None:
         return "lost" if result.return_code is JobReturnCode.INFRASTRUCTURE_ERROR else "exit_code"
     return "exit_code" if result.started_at else "not_started"
+
+
+def _reason_of_abort(ended_by: str) -> str:
+    if _A_TIMEOUT.search(ended_by):
+        return "timeout"
+    return "disk" if _OF_THE_DISK.search(ended_by) else "aborted"
 
 
 def _reason_of_launch(error: Exception) -> str:

@@ -15,6 +15,7 @@ from functools import cached_property
 from itertools import chain
 from typing import Any, NamedTuple
 
+from ..disk.journal_chain import LINK
 from ..disk.journal_file import as_written
 from ..job_launcher_spec import JobReturnCode
 from ..job_meta import is_identifier
@@ -98,7 +99,7 @@ _END = re.compile(
     rf'"result": \{{"return_code": "(?:{"|".join(code.name for code in JobReturnCode)})", '
     rf'"exit_code": {_NUMBER_OR_NULL}, "signal": {_NUMBER_OR_NULL}, "oom_killed": (?:true|false), "error": {_TEXT}, '
     rf'"ended_by": {_TEXT}, "started_at": {_NUMBER_OR_NULL}, "finished_at": {_NUMBER_OR_NULL}\}}'
-    rf'(?:, "id": {_TEXT})?\}}'.encode()
+    rf'(?:, "id": {_TEXT})?{LINK}\}}'.encode()
 )
 """A line that says that a job is over, as a JSON object beyond doubt."""
 

@@ -11,6 +11,9 @@ flcore_launches_total                  counter    outcome      Launches that hav
 flcore_launch_duration_seconds         histogram               Time from BEFORE_JOB_LAUNCH to AFTER_JOB_LAUNCH.
 flcore_job_ends_total                  counter    return_code  Jobs that have ended or could not be launched.
 flcore_job_failures_total              counter    reason       Jobs that did not succeed, or could not be launched.
+flcore_study_jobs                      gauge      study        Jobs of a study that are launched or run now.
+flcore_study_job_ends_total            counter    study        Jobs of a study that have ended, launched or not.
+flcore_study_job_failures_total        counter    study        Jobs of a study that did not succeed.
 flcore_exit_detection_seconds          histogram               Time from the end of a process to the event of it.
 flcore_jobs_cpu_seconds_total          counter                 Processor time of jobs, if a ResourceMonitor measures.
 flcore_jobs_memory_bytes               gauge                   Memory that jobs use, if a ResourceMonitor measures.
@@ -23,8 +26,9 @@ flcore_untold_events                   gauge      launcher     Events that wait 
 
 All labels have a few values only, whatever jobs there are. ``state``: launching, created, running, paused, restarting,
 removing, other. ``outcome``: launched, failed. ``return_code``: as in a ``JobResult``. ``reason``: exit_code, signal,
-out_of_memory, timeout, lost, refused, busy, image, not_started, aborted, engine, other. Counts begin with the site's
-process.
+out_of_memory, timeout, disk, lost, refused, busy, image, not_started, aborted, engine, other. ``study``: those that
+the site's launchers list (``studies``), empty for jobs of none, and other for a word that no launcher lists, whoever
+made it up. Counts begin with the site's process.
 """
 
 from __future__ import annotations
@@ -44,9 +48,10 @@ from ..extras import how_to_install
 from ..fl_component import FLComponent
 from ..fl_constant import FLContextKey
 from ..fl_context import FLContext
-from ..job_launcher_spec import JobLauncherSpec, JobResult, JobStateChange, JobUsage
+from ..job_launcher_spec import JobHandleSpec, JobLauncherSpec, JobResult, JobStateChange, JobUsage
+from ..job_meta import study_in
 from ..threads import no_thread
-from .job_tally import Distribution, JobTally, Values
+from .job_tally import NO_STUDY, OTHER, Distribution, JobTally, Values
 
 __all__ = ["Collector", "MetricsExporter"]
 
@@ -77,6 +82,13 @@ METRICS: Mapping[str, Metric] = {
     ),
     "failures": Metric(
         "flcore_job_failures_total", "counter", "Jobs that did not succeed, or could not be launched.", ("reason",)
+    ),
+    "study_jobs": Metric("flcore_study_jobs", "gauge", "Jobs of a study that are launched or run now.", ("study",)),
+    "study_ends": Metric(
+        "flcore_study_job_ends_total", "counter", "Jobs of a study that have ended, launched or not.", ("study",)
+    ),
+    "study_failures": Metric(
+        "flcore_study_job_failures_total", "counter", "Jobs of a study that did not succeed.", ("study",)
     ),
     "exit_seconds": Metric(
         "flcore_exit_detection_seconds", "histogram", "Time from the end of a process to the event of it."
@@ -161,7 +173,7 @@ class MetricsExporter(FLComponent):
         self._stop: Callable[[], None] | None = None
         self._takers: Mapping[str, Callable[[FLContext], None]] = {
             EventType.SYSTEM_START: self._open,
-            EventType.BEFORE_JOB_LAUNCH: lambda fl_ctx: self._tally.launching(fl_ctx.get_job_id()),
+            EventType.BEFORE_JOB_LAUNCH: self._launching,
             EventType.AFTER_JOB_LAUNCH: lambda fl_ctx: self._tally.launched(fl_ctx.get_job_id()),
             EventType.JOB_RECOVERED: self._recovered,
             EventType.JOB_STATE_CHANGED: lambda fl_ctx: self._tally.changed(JobStateChange.of(fl_ctx), _origin(fl_ctx)),
@@ -209,8 +221,14 @@ class MetricsExporter(FLComponent):
         if not _is_loopback(self._host):
             self.log_warning(fl_ctx, f"whoever can reach {self._host}:{self.port} can read the metrics of {site}")
 
+    def _launching(self, fl_ctx: FLContext) -> None:
+        study = study_in(fl_ctx.get_prop(FLContextKey.JOB_META) or {})
+        self._tally.launching(fl_ctx.get_job_id(), _one_of_few(study, fl_ctx.get_engine()))
+
     def _recovered(self, fl_ctx: FLContext) -> None:
-        self._tally.recovered(fl_ctx.get_job_id(), fl_ctx.get_prop(FLContextKey.JOB_HANDLE))
+        handle = fl_ctx.get_prop(FLContextKey.JOB_HANDLE)
+        study = handle.study if isinstance(handle, JobHandleSpec) else NO_STUDY
+        self._tally.recovered(fl_ctx.get_job_id(), handle, _one_of_few(study, fl_ctx.get_engine()))
 
     def _ended(self, fl_ctx: FLContext) -> None:
         result = fl_ctx.get_prop(FLContextKey.JOB_RESULT)
@@ -238,7 +256,7 @@ class Collector:
 
     def collect(self) -> Iterator[Any]:
         """Yield all metrics."""
-        values = self._tally.values()
+        values = self._tally.values(_listed_studies(self._engine))
         if self._engine:
             values |= _values_of_site(self._engine)
         for key, metric in METRICS.items():
@@ -248,8 +266,23 @@ class Collector:
             yield family
 
 
+def _launchers_of(site: Asked) -> dict[str, JobLauncherSpec]:
+    return {name: c for name, c in site.components().items() if isinstance(c, JobLauncherSpec)}
+
+
+def _listed_studies(engine: Any) -> set[str]:
+    """Return the studies that a site's launchers list."""
+    launchers = _launchers_of(engine).values() if isinstance(engine, Asked) else ()
+    return {study for launcher in launchers for study in launcher.known_studies() or ()}
+
+
+def _one_of_few(study: str, engine: Any) -> str:
+    """Return the label of a study: whoever submits jobs can make up any number of names."""
+    return study if study == NO_STUDY or study in _listed_studies(engine) else OTHER
+
+
 def _values_of_site(site: Asked) -> dict[str, Values]:
-    launchers = {name: c for name, c in site.components().items() if isinstance(c, JobLauncherSpec)}
+    launchers = _launchers_of(site)
     told = {name: figures for name, launcher in launchers.items() if (figures := launcher.figures())}
     return {
         "waiting": {(): site.load.waiting},

@@ -13,10 +13,11 @@ from nvflare.utils.job_launcher_utils import get_client_job_args, get_server_job
 from flcore.config.problems import Problems
 from flcore.disk.presence import is_folder
 from flcore.disk.safe_files import closing, open_folder, remove
+from flcore.errors import ConfigError, JobLaunchError
 from flcore.fl_constant import FLContextKey, JobProcessArgs
 from flcore.fl_context import FLContext
 from flcore.job_launcher_spec import JobArgs, LaunchRequest
-from flcore.job_meta import JobMeta, get_job_id
+from flcore.job_meta import JobMeta, get_job_id, study_in
 
 from ..container_spec import OF_THE_USER, Mount
 from ..docker_launcher import DockerJobLauncher
@@ -34,6 +35,7 @@ from .kit import KIT_FILES, FlareKit, check_run_folder, folders_of_user, is_read
 from .kit_site import context_of_job
 from .private_key import parse_private_key
 from .process import RETURN_CODE_FILE, value_of
+from .study_file import take_in_studies
 
 HOST_WORKSPACE = "NVFL_DOCKER_WORKSPACE"
 """NVIDIA FLARE's variable of a parent in a container: where the engine's host has the kit."""
@@ -41,6 +43,8 @@ HOST_WORKSPACE = "NVFL_DOCKER_WORKSPACE"
 _FOLDER_SIZE = 64 << 20
 """Bytes, in memory, of what a job writes in a folder that is not its own."""
 _SOMEWHERE = "/workspace"
+_NETWORK = "__flcore_network__"
+"""In the context of a launch: the network of its job."""
 
 
 class KitLauncher(DockerJobLauncher):
@@ -78,6 +82,7 @@ class KitLauncher(DockerJobLauncher):
         problems = Problems()
         checked = problems.attempt
         self._is_moved = mount_path is not None
+        self._has_read_studies = False
         checked(super().__init__, _SOMEWHERE if mount_path is None else mount_path, *args, **kwargs)
         self.python = checked(site_args.text, "python", python)
         self.private_key = checked(parse_private_key, "private_key", private_key)
@@ -100,10 +105,36 @@ class KitLauncher(DockerJobLauncher):
         job_args = dict(super().job_args(fl_ctx))
         if JobProcessArgs.PARENT_URL in job_args:
             flag, url = job_args[JobProcessArgs.PARENT_URL]
-            job_args[JobProcessArgs.PARENT_URL] = (flag, flare_process.reachable(str(url), str(self.network)))
+            network = fl_ctx.get_prop(_NETWORK) or self.network
+            job_args[JobProcessArgs.PARENT_URL] = (flag, flare_process.reachable(str(url), str(network)))
         return job_args
 
+    def read_studies(self, fl_ctx: FLContext) -> None:
+        """Take in what the kit's own file says of studies. Idempotent.
+
+        Raises ConfigError, each time, with a line for each thing that is wrong with it, or cannot be had here.
+        """
+        if self._has_read_studies:
+            return
+        take_in_studies(self, Path(fl_ctx.get_prop(FLContextKey.WORKSPACE_OBJECT).get_root_dir()))
+        self._has_read_studies = True
+
+    def can_launch(self, job_meta: JobMeta, fl_ctx: FLContext) -> bool:
+        """Whether there is an image for the job; also where the launch will say that no job can be launched."""
+        try:
+            self.read_studies(fl_ctx)
+        except ConfigError:
+            return True
+        return super().can_launch(job_meta, fl_ctx)
+
     def plan(self, job_meta: dict[str, Any], fl_ctx: FLContext) -> LaunchPlan:
+        try:
+            self.read_studies(fl_ctx)
+        except ConfigError as error:
+            raise JobLaunchError(f"job {get_job_id(job_meta)}: {error}") from error
+        study = (self.policy.studies or {}).get(study_in(job_meta))
+        network = study.network if study and study.network else self.network
+        fl_ctx.set_prop(_NETWORK, network, private=True, sticky=False)
         plan = super().plan(job_meta, fl_ctx)
         job_args = self.job_args(fl_ctx)
         hosts, environment = flare_process.parent_hosts(job_args), plan.spec.environment

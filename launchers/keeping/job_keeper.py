@@ -12,10 +12,9 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from flcore.disk.os_errors import in_words
-from flcore.disk.safe_files import PASSING, closing, open_private, write_new
 from flcore.errors import JobLaunchError, NameInUseError
 from flcore.event_ids import EventId
 from flcore.job_launcher_spec import ImagePullProgress, JobHandleSpec, JobStateChange
@@ -27,18 +26,22 @@ from ..container_spec import (
     LABEL_PARENT,
     LABEL_SITE_ID,
     LABEL_STATE_DIR,
+    LABEL_STUDY,
     ContainerSpec,
     hidden,
 )
-from ..docker_state import DOCKER_STATE, ContainerState
+from ..docker_state import ContainerState
 from ..records.end_marks import EndMarks
 from ..records.job_record import JobIdentity, JobRecord, RecordStore
 from ..records.known_engines import EngineNote
+from ..records.known_job import known_disk
 from ..runtime.base import ContainerSummary, FoundImage, Runtime, whereabouts_of
 from ..runtime.engine_traits import EngineTraits
 from ..settings import JobSettings
+from ..tracking.job_disk import JobDisk
 from ..tracking.state_tracker import StateTracker
 from ..tracking.tracked_job import CleanUpDelayedError, JobHooks, TrackedJob
+from .ended_job import keep_output, take_folder_back
 from .image_puller import ImagePuller
 from .job_recovery import JobRecovery
 from .launch_steps import Launchpad, LaunchSteps
@@ -49,11 +52,8 @@ logger = logging.getLogger(__name__)
 
 Handle = TypeVar("Handle", bound=JobHandleSpec)
 
-LOG_MODE = 0o640
 SAME_NAME_TIMEOUT = 10.0
 """Seconds that a launch waits for an ended job of the same name to be out of the way."""
-FOLLOWER_PATIENCE = 5.0
-"""Seconds that an ended container stays for who follows its output."""
 
 
 class KeeperListener(Protocol):
@@ -130,18 +130,19 @@ class JobKeeper:
         launch: Launch,
         spec: ContainerSpec,
         prepare: Callable[[EngineTraits], ContainerSpec],
-        confirm: Callable[[str], None],
+        confirm: Callable[[ContainerSpec], None],
         make_handle: Callable[[TrackedJob], Handle],
         gpus: int = 0,
     ) -> Handle:
         """Create, track and start a job's container, with so many GPUs of its own, and return its handle.
 
         ``prepare`` is called first, when nothing of an earlier job is in the way any more, and says what this engine is
-        to be asked for; ``confirm`` last before the start, with the job's user on the host; ``make_handle`` after it.
+        to be asked for; ``confirm`` last before the start, with what was made; ``make_handle`` after it.
         Raises JobLaunchError; then there is no container, or (OutcomeUnknownError) none that will stay.
         """
-        who = JobIdentity(launch.job_id, self._site, spec.name, nonce=secrets.token_hex(8))
-        job = TrackedJob(who, self._hooks(who.job_id))
+        study = spec.labels.get(LABEL_STUDY, "")
+        who = JobIdentity(launch.job_id, self._site, spec.name, nonce=secrets.token_hex(8), study=study)
+        job = TrackedJob(who, self._hooks(who.job_id, disk=spec.disk))
         with self._under_way(launch, job) as steps:
             self._wait_for_clean_up_of(spec.name)
             engine = steps.ask_what_it_is()
@@ -155,7 +156,7 @@ class JobKeeper:
                 self._create(steps, job, spec)
                 job.note(container_id=job.identity.container_id)
                 self.tracker.watch_unstarted(job)  # before the start, so that no end is too quick to be seen
-                confirm(spec.host_user)
+                confirm(spec)
                 steps.start()
                 handle = make_handle(job)
                 launch.note_handle(handle)
@@ -226,7 +227,7 @@ class JobKeeper:
         if not self._store:
             return None
         on_recovered = self._listener.job_recovered
-        return JobRecovery(self._launcher, self._store, self._jobs, self._hooks, on_recovered, self._settings)
+        return JobRecovery(self._launcher, self._store, self._jobs, self._hooks_of_found, on_recovered, self._settings)
 
     def _on_unknown(self, summaries: list[ContainerSummary]) -> bool:
         return self._recovery is not None and self._recovery.deal_with(summaries, self.runtime, self.tracker)
@@ -287,7 +288,9 @@ class JobKeeper:
             self._store.open()
             if engine and self._engine_note:
                 self._engine_note.make(engine)
-            more = {"engine": engine.as_args()} if engine else {}
+            more: dict[str, Any] = {"engine": engine.as_args()} if engine else {}
+            if job.hooks.disk:
+                more["disk"] = job.hooks.disk.limit
             record = self._store.add(self._launcher, who, stop_grace=self._settings.stop_grace, **more)
         except OSError as error:
             raise JobLaunchError(
@@ -310,10 +313,18 @@ class JobKeeper:
 
     # Cleaning up
 
-    def _hooks(self, job_id: str, record: JobRecord | None = None, end_unstarted: str = "") -> JobHooks:
+    def _hooks_of_found(self, job_id: str, record: JobRecord | None, end_unstarted: str) -> JobHooks:
+        disk = known_disk(record.fields) if record else None
+        return self._hooks(job_id, record, end_unstarted, self._settings.disk if disk is None else disk)
+
+    def _hooks(
+        self, job_id: str, record: JobRecord | None = None, end_unstarted: str = "", disk: int | None = None
+    ) -> JobHooks:
+        log_path = self.log_path(job_id)
         return JobHooks(
             on_change=self._listener.job_changed,
-            clean_up=partial(self._clean_up, self.log_path(job_id)),
+            clean_up=partial(self._clean_up, log_path),
+            disk=JobDisk(log_path.parent, disk) if log_path and disk else None,
             record=record,
             may_have_network=record is not None,  # of a job that was found again, it is found out
             settings=self._settings,
@@ -326,48 +337,19 @@ class JobKeeper:
         if not self._loans.take_secrets_back(job):
             raise CleanUpDelayedError("its secrets cannot be removed")
         if job.identity.container_id:
-            if not job.output_is_kept:
-                self._keep_output(log_path, job)
+            keep_output(job, self.runtime, log_path)
             if not self._settings.keep:  # last, and only when the rest is on the disk: the engine forgets all of it
                 self.runtime.remove(job.identity.container_id)
-            self._take_folder_back(log_path, job)  # before its user can become another job's
+            take_folder_back(job, self.runtime, self._loans, log_path)  # before its user can become another job's
         self._loans.take_network_back(job, self.runtime)
         if job.hooks.record and (self._settings.keep or not job.identity.container_id):
             job.hooks.record.keep()  # of what was asked for and is not there yet, too: an engine may be very late
         self._drop(job)
 
-    def _take_folder_back(self, log_path: Path | None, job: TrackedJob) -> None:
-        try:
-            if log_path:
-                self._loans.take_folder_back(log_path.parent, self.runtime)
-        except OSError as error:
-            if error.errno in PASSING:
-                raise CleanUpDelayedError(f"its folder cannot be taken back: {in_words(error)}") from error
-            logger.warning("%s: its folder cannot be taken back from its user: %s", job.identity, in_words(error))
-
     def _drop(self, job: TrackedJob) -> None:
         self._jobs.pop(job.identity.nonce, None)
         if job.hooks.lock:
             job.hooks.lock.end()
-
-    def _keep_output(self, log_path: Path | None, job: TrackedJob) -> None:
-        job.wait_for_followers(FOLLOWER_PATIENCE)  # who read from the engine, which forgets the output by a removal
-        try:
-            if log_path and DOCKER_STATE.RUNNING in job.entered:  # else what is there is an earlier run's, and stays
-                with closing(open_private(log_path.parent)) as folder:
-                    write_new(log_path.name, folder, self.runtime.logs(job.identity.container_id), LOG_MODE)
-        except OSError as error:
-            if error.errno in PASSING:
-                raise CleanUpDelayedError(f"its output cannot be kept: {in_words(error)}") from error
-            # the job may have done it: it must not keep its container by that
-            logger.warning("%s: its output cannot be kept: %s", job.identity, in_words(error))
-        if job.hooks.record:
-            try:
-                # On the disk before the removal: from then on only the record knows how the job ended.
-                job.hooks.record.note(durable=True, kept=True, **job.final_fields())
-            except OSError as error:
-                raise CleanUpDelayedError(f"its result cannot be written down: {in_words(error)}") from error
-        job.output_is_kept = True
 
 
 @contextmanager

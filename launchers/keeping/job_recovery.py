@@ -10,7 +10,7 @@ from functools import partial
 from flcore.disk.os_errors import in_words
 from flcore.errors import RuntimeUnavailableError
 
-from ..container_spec import LABEL_JOB_ID, LABEL_LAUNCHER, LABEL_PARENT, LABEL_SITE, LABEL_SITE_ID
+from ..container_spec import LABEL_JOB_ID, LABEL_LAUNCHER, LABEL_PARENT, LABEL_SITE, LABEL_SITE_ID, LABEL_STUDY
 from ..docker_state import TERMINAL_STATES
 from ..records.job_record import JobIdentity, JobRecord, RecordStore
 from ..records.known_containers import KnownContainers
@@ -219,7 +219,5 @@ class JobRecovery:
 
 
 def _identity_of(summary: ContainerSummary) -> JobIdentity:
-    labels = summary.labels
-    return JobIdentity(
-        labels.get(LABEL_JOB_ID, ""), labels.get(LABEL_SITE, ""), summary.name, summary.id, summary.nonce
-    )
+    job_id, site, study = (summary.labels.get(label, "") for label in (LABEL_JOB_ID, LABEL_SITE, LABEL_STUDY))
+    return JobIdentity(job_id, site, summary.name, summary.id, summary.nonce, study)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -28,3 +28,11 @@ def check_data(policy: SitePolicy, secrets: JobSecrets) -> Iterator[Check]:
     yield from secrets.check(
         [replace(secret, name=study.titled(secret.name)) for study in studies for secret in study.secrets]
     )
+
+
+def check_disk(policy: SitePolicy, beside: Iterable[str]) -> Iterator[Check]:
+    """Say where jobs can write without a limit, if there is one to their folders; nothing if that is nowhere."""
+    limits = [policy.limits, policy.defaults, *(study.limits for study in (policy.studies or {}).values())]
+    places = ", ".join(beside)
+    if places and any(limit.disk for limit in limits):
+        yield Check("disk", True, f"'disk' limits a job's folder; without limit it can write to {places}", True)

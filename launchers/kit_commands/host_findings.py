@@ -9,21 +9,17 @@ import stat
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
-from flcore.config.strict_json import read_text
 from flcore.disk.os_errors import whose
-from flcore.disk.presence import is_file, is_folder, is_there
-from flcore.errors import ConfigError, JobLaunchError
+from flcore.disk.presence import is_folder, is_there
+from flcore.errors import JobLaunchError
 from flcore.job_launcher_spec import Check
 
 from ..container_spec import Mount
 from ..flare.kit import FlareKit
-from ..flare.kit_layout import KitLayout
 from ..flare.parent_config import MTLS, RESOURCE_MANAGER, ParentConfig
 from .verdicts import missing, warned, well
 
 _SOCKET = "unix://"
-_STUDIES = ("study_runtime.yaml", "study_data.yaml")
-_EMPTY_STUDIES = ("format_version:", "studies: {}", "studies:")
 _COUNTS_GPUS = "GPUResourceManager"
 _OF_SERVERS = {"jobs-storage", "snapshot-storage"}
 
@@ -64,16 +60,6 @@ def key_finding(config: ParentConfig, private_key: object) -> Check:
     return well("key", "jobs see a decoy in place of the site's private key")
 
 
-def study_findings(layout: KitLayout) -> Iterator[Check]:
-    """Say that what a site has for studies is for NVIDIA FLARE's own launchers."""
-    for path in map(layout.local.joinpath, _STUDIES):
-        if is_file(path) and _says_something(path):
-            told = (
-                f"local/{path.name} is for NVIDIA FLARE's own launchers: its data, variables and images come to no job"
-            )
-            yield warned("study", f"{told}; say them by 'datasets', 'env', 'secrets' and 'image'")
-
-
 def gpu_findings(config: ParentConfig, gpu_ids: Sequence[str] | str) -> Iterator[Check]:
     """Say where the launcher has GPUs and NVIDIA FLARE's own resource manager does not, or the other way round."""
     for manager in config.components:
@@ -111,14 +97,6 @@ def _is_seen(path: str, mounts: Sequence[Mount], kit: Path) -> bool:
     seen = [PurePosixPath(mount.target) for mount in mounts]
     is_mounted = any(PurePosixPath(path).is_relative_to(one) or one.is_relative_to(path) for one in seen)
     return is_mounted or kit.resolve().is_relative_to(path)
-
-
-def _says_something(path: Path) -> bool:
-    try:
-        lines = [line.strip() for line in read_text(path, trusted=True).splitlines()]
-    except ConfigError:
-        return True
-    return any(line and not line.startswith(("#", *_EMPTY_STUDIES)) for line in lines)
 
 
 def _may_write(found: os.stat_result, user: int, groups: Sequence[int]) -> bool:

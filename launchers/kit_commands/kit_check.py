@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from flcore.config.component_config import ComponentBuilder
+from flcore.config.problems import Problems
 from flcore.errors import ConfigError, FLCoreError, JobLaunchError, RuntimeUnavailableError
 from flcore.fl_constant import FLContextKey
 from flcore.fl_context import FLContext
@@ -17,23 +18,25 @@ from flcore.job_launcher_spec import Check, LaunchRequest
 from flcore.submitted_job import SubmittedJob
 from flcore.workspace import Workspace
 
-from ..container_spec import THIS_PROCESS
+from ..container_spec import THIS_PROCESS, JobNetwork
 from ..docker_launcher import DockerJobLauncher
 from ..flare.kit_layout import KitLayout
 from ..flare.parent_config import KIT_ARGUMENTS, OURS, KitComponent, ParentConfig
 from ..flare.process import PARENT_HOST
+from ..flare.study_file import take_in_studies
 from ..probe.targets import Called
 from ..runtime.docker import DockerRuntime
 from ..runtime.docker_clients import default_address
 from ..runtime.docker_networks import Network
 from .component_findings import component_problems, metrics_findings
-from .host_findings import gpu_findings, key_finding, memory_findings, socket_findings, study_findings
+from .host_findings import gpu_findings, key_finding, memory_findings, socket_findings
 from .image_findings import DEFAULT_PATH, found_in, image_finding
 from .kit_job import check_can_tell, launch_of
 from .launcher_findings import CLASSES, launcher_findings
-from .listener_findings import listener_findings
+from .listener_findings import address_finding, listener_findings
 from .parent_python import ParentPython, without_nvflare
 from .parents import EVERY_ADDRESS
+from .study_findings import kit_studies_findings, study_findings
 from .verdicts import missing, warned
 
 _CLASSES = {"client": f"{OURS}.ClientKitLauncher", "server": f"{OURS}.ServerKitLauncher"}
@@ -69,6 +72,7 @@ class KitCheck:
                 problems += str(error).splitlines()
                 yield from self._without_launcher(config, component)
             else:
+                problems += self._studies_of(launcher)
                 yield from self._with_launcher(config, component, launcher, parent.nvflare)
         yield from metrics_findings(config, self.others)
         yield from study_findings(self.layout)
@@ -95,6 +99,13 @@ class KitCheck:
             return "jobs are launched by others than flcore"
         return launch_of(build(config.own_launchers[0], self.layout.role), config, job)
 
+    def _studies_of(self, launcher: DockerJobLauncher) -> list[str]:
+        """Have a launcher heed the kit's own file of studies; return what is wrong with that, a line each."""
+        problems = Problems()
+        if find_spec("yaml") is not None:  # else it is said that nobody can look
+            problems.attempt(take_in_studies, launcher, self.layout.root)
+        return problems.lines
+
     def _with_launcher(
         self, config: ParentConfig, component: KitComponent, launcher: DockerJobLauncher, nvflare: str
     ) -> Iterator[Check]:
@@ -103,8 +114,11 @@ class KitCheck:
         yield from socket_findings(address, self.layout.root)
         for found in (*self._asked(launcher), *_image_findings(launcher, nvflare)):
             yield Check(f"{component.id}: {found.what}", found.ok, found.detail, found.warning)
-        network = _found(launcher)
+        network = _found(launcher, launcher.network)
         yield from listener_findings(config, launcher.network, network, self.others)
+        for other in launcher.policy.study_networks():
+            yield address_finding(config, other, _found(launcher, other))
+        yield from kit_studies_findings(self.layout, launcher.policy)
         yield key_finding(config, component.args.get("private_key", False))
         yield from gpu_findings(config, launcher.gpu_ids)
         yield from memory_findings(launcher.isolation.tmpfs, launcher.mounts, self.layout.root)
@@ -177,11 +191,11 @@ def _image_findings(launcher: DockerJobLauncher, nvflare: str) -> Iterator[Check
         yield warned("image", f"which NVIDIA FLARE {image} has is not told: {error}")
 
 
-def _found(launcher: DockerJobLauncher) -> Network | None:
-    """Return what the engine says of the jobs' network; None if nothing: why, has been told."""
-    if isinstance(launcher.network, str):
+def _found(launcher: DockerJobLauncher, network: JobNetwork) -> Network | None:
+    """Return what the engine says of a network of jobs; None if nothing: why, has been told."""
+    if isinstance(network, str):
         with suppress(JobLaunchError), closing(_engine_of(launcher)) as engine:
-            return engine.networks.find(launcher.network)
+            return engine.networks.find(network)
     return None
 
 

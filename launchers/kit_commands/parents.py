@@ -103,7 +103,8 @@ def is_of_host(name: str) -> bool:
 
 def is_running(kit: Path) -> bool:
     """Whether a process of this host is a kit's parent."""
-    return any(_is_parent_of(words, kit.resolve()) for words in _commands())
+    resolved = os.fsencode(kit.resolve())
+    return any(_is_parent_of(words, resolved) for words in _commands())
 
 
 def _commands() -> Iterator[list[bytes]]:
@@ -112,10 +113,10 @@ def _commands() -> Iterator[list[bytes]]:
             yield (process / "cmdline").read_bytes().split(b"\0")
 
 
-def _is_parent_of(words: list[bytes], kit: Path) -> bool:
+def _is_parent_of(words: list[bytes], kit: bytes) -> bool:
     if not any(module in words for module in _PARENTS):
         return False
-    return any(os.path.realpath(word) == os.fsencode(kit) for word in words if word.startswith(b"/"))
+    return any(os.path.realpath(word) == kit for word in words if word.startswith(b"/"))
 
 
 def _layout(path: Path) -> KitLayout | None:

@@ -19,11 +19,13 @@ examples:
   flcore ps
   flcore ps --watch --site configs/docker/site-1.json
   flcore ps -a /opt/nvflare/site-1
+  flcore ps -a --study cardio-2026
   flcore ps --all --json | jq -r 'select(.result.return_code != "SUCCESS") | [.site, .job_id, .reason] | @tsv'
 
 A job that has ended shows its result, any other its container's state; or 'launching': there is no container yet;
 'lost': nobody follows it, and nothing is left of it; 'unknown': nobody follows it, and no engine that was asked has it;
-'ended' (with --all, or by its id): only its folder and its output tell of it, and not how it ended.
+'ended' (with --all, or by its id): only its folder and its output tell of it, and not how it ended. There is a column
+STUDY where a job is of one; NVIDIA FLARE's study 'default' is none.
 --json prints one JSON object per line; with --watch, one per change. An engine that does not answer is told on standard
 error, and jobs are shown as far as they are known from disk.
 
@@ -134,6 +136,7 @@ def _add_ps(commands: Commands) -> None:
     parser.add_argument(
         "-n", "--last", metavar="N", type=whole_number, default=5, help="how many ended jobs are listed (default: 5)"
     )
+    parser.add_argument("--study", metavar="STUDY", help="only the jobs of this study; '' is those of none")
     parser.add_argument("--json", action="store_true", help="print a JSON object per line")
     parser.add_argument("-w", "--watch", action="store_true", help="go on, and show what changes, until Ctrl-C")
     add_job(parser, "*")

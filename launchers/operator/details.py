@@ -114,7 +114,10 @@ class Report:
             return ""
         last = self._view.history.usage[-1]
         most = max(used.memory for used in self._view.history.usage)
-        return f"{last.cpu_seconds:.1f} s of processor time, {most / (1 << 20):.0f} MiB of memory at most"
+        used = f"{last.cpu_seconds:.1f} s of processor time, {_in_mib(most)} MiB of memory at most"
+        if last.disk is None or last.disk_limit is None:
+            return used
+        return f"{used}, {_in_mib(last.disk)} of {_in_mib(last.disk_limit)} MiB in its folder"
 
     def _moment(self, moment: float) -> str:
         return f"{as_time(moment)}, {as_age(self._now - moment)} ago" if moment else ""
@@ -181,3 +184,7 @@ def _output_lines(terminal: Terminal, last: list[str], why_none: str) -> Iterato
     yield from ("", "last output")
     for line in last or [why_none]:
         yield f"  {harmless(line)}" if last else terminal.styled(f"  {harmless(line)}", "dim")
+
+
+def _in_mib(size: int) -> str:
+    return f"{size / (1 << 20):.0f}"

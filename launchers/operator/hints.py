@@ -37,9 +37,10 @@ def where_looked(index: JobIndex) -> str:
     return f"looked in {index.places}; {engines}; {_ELSEWHERE}"
 
 
-def no_job_here(index: JobIndex) -> str:
-    """Return, in one line, that there is no job where jobs were looked for, and what to type."""
-    return f"no job here: {where_looked(index)}, or {_RUN}"
+def no_job_here(index: JobIndex, study: str | None = None) -> str:
+    """Return, in one line, that there is no job where jobs were looked for, be it of a study, and what to type."""
+    of_study = "" if study is None else f" of the study {study}" if study else " of no study"
+    return f"no job{of_study} here: {where_looked(index)}, or {_RUN}"
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from flcore.job_reports import LAST_OUTPUT
@@ -17,6 +17,8 @@ from .terminal import Terminal, cut, width_of
 
 LEAST_OF_AN_ID = 12
 """Characters of a job's id that a narrow terminal shows at least."""
+MOST_OF_A_STUDY = 24
+"""Characters of a study's name, which other parties made up."""
 LEAST_OF_A_NOTE = 40
 """Where less is left of a line for the reasons, they have lines of their own."""
 _GAP = "  "
@@ -31,6 +33,7 @@ class Row(NamedTuple):
 
     job: str
     site: str
+    study: str
     status: str
     exit_code: str
     age: str
@@ -39,7 +42,8 @@ class Row(NamedTuple):
     style: str = ""
 
 
-HEADER = Row("JOB", "SITE", "STATUS", "EXIT", "AGE", "DURATION", "REASON", "strong")
+HEADER = Row("JOB", "SITE", "STUDY", "STATUS", "EXIT", "AGE", "DURATION", "REASON", "strong")
+_STUDY = HEADER._fields.index("study")
 _RIGHT = {HEADER._fields.index(name) for name in ("exit_code", "age", "duration")}
 
 
@@ -55,7 +59,7 @@ def table_lines(views: Iterable[JobView], terminal: Terminal, now: float) -> lis
     widths = _widths(rows)
     if width is None:
         return [_line(row, widths, terminal, None) for row in (HEADER, *rows)]
-    room = width - sum(widths) - len(_GAP) * len(widths)
+    room = width - sum(widths.values()) - len(_GAP) * len(widths)
     if room >= min(LEAST_OF_A_NOTE, max(map(width_of, (row.note for row in rows)), default=0)):
         return [_line(row, widths, terminal, max(room, 0)) for row in (HEADER, *rows)]
     lines = [_line(HEADER, widths, terminal, 0)]
@@ -73,6 +77,7 @@ def row_of(view: JobView, now: float) -> Row:
     return Row(
         job=history.job_id,
         site=history.site,
+        study=cut(harmless(history.study), MOST_OF_A_STUDY),
         status=status,
         exit_code="-" if result is None or result.exit_code is None else str(result.exit_code),
         age=as_age(now - history.began_at) if history.began_at else "-",
@@ -141,7 +146,7 @@ def short_note_of(view: JobView) -> str:
 def _with_cut_ids(rows: Sequence[Row], width: int) -> list[Row]:
     """Return the rows with ids no longer than there is room for, and than is needed to tell them apart."""
     widths = _widths(rows)
-    too_much = sum(widths) + len(_GAP) * (len(widths) - 1) - width
+    too_much = sum(widths.values()) + len(_GAP) * (len(widths) - 1) - width
     if too_much <= 0:
         return list(rows)
     ids = {row.job for row in rows}
@@ -151,17 +156,21 @@ def _with_cut_ids(rows: Sequence[Row], width: int) -> list[Row]:
     return [row._replace(job=row.job[:size]) for row in rows]
 
 
-def _widths(rows: Iterable[Row]) -> list[int]:
-    """Return how wide each column is, but for the last one, which has what is left."""
+def _widths(rows: Sequence[Row]) -> dict[int, int]:
+    """Return how wide each column is that is shown, but for the last one, which has what is left.
+
+    That of studies is shown where a job is of one.
+    """
+    hidden = () if any(row.study for row in rows) else (_STUDY,)
     columns = zip(*(row[:-2] for row in (HEADER, *rows)), strict=True)
-    return [max(map(width_of, column)) for column in columns]
+    return {index: max(map(width_of, column)) for index, column in enumerate(columns) if index not in hidden}
 
 
-def _line(row: Row, widths: Sequence[int], terminal: Terminal, room: int | None) -> str:
+def _line(row: Row, widths: Mapping[int, int], terminal: Terminal, room: int | None) -> str:
     """Return a row as a line with so much room for its note; None is any."""
     cells = []
-    for index, (text, width) in enumerate(zip(row[:-2], widths, strict=True)):
-        cell = text.rjust(width) if index in _RIGHT else text.ljust(width)
+    for index, width in widths.items():
+        cell = row[index].rjust(width) if index in _RIGHT else row[index].ljust(width)
         is_styled = row is HEADER or HEADER._fields[index] == "status"
         cells.append(terminal.styled(cell, row.style) if is_styled else cell)
     note = row.note if room is None else cut(row.note, room)

@@ -17,7 +17,15 @@ from flcore.disk.presence import is_there
 from flcore.job_meta import is_identifier
 from flcore.observers.job_history import JobHistory, StateEntry
 
-from ..container_spec import LABEL_JOB_ID, LABEL_LAUNCHER, LABEL_NONCE, LABEL_PARENT, LABEL_SITE, LABEL_SITE_ID
+from ..container_spec import (
+    LABEL_JOB_ID,
+    LABEL_LAUNCHER,
+    LABEL_NONCE,
+    LABEL_PARENT,
+    LABEL_SITE,
+    LABEL_SITE_ID,
+    LABEL_STUDY,
+)
 from ..docker_state import DOCKER_STATE, TERMINAL_STATES
 from ..records.job_record import JobIdentity
 from ..records.known_job import known_end
@@ -75,8 +83,8 @@ class JobView:
 
     @property
     def running_output(self) -> Path | None:
-        """The file that it writes to while it runs, as a local process does; None where that is not there."""
-        path = running_output(self.workspace / self.history.job_id) if self.workspace and self.is_active else None
+        """The file that it writes to as a local process, until that is kept as its log; None where it is not there."""
+        path = running_output(self.workspace / self.history.job_id) if self.workspace else None
         return path if path and is_there(path) else None
 
 
@@ -206,6 +214,7 @@ def _history_without_journal(record: Mapping[str, Any], one: Listed | None) -> J
     return JobHistory(
         job_id=record.get("job_id") or labels[LABEL_JOB_ID],
         site=record.get("site") or labels[LABEL_SITE],
+        study=str(record.get("study") or labels.get(LABEL_STUDY, "")),
         parent=record.get("parent") or labels[LABEL_PARENT],
         launching_at=record.get("time") or (one.summary.created_at if one else None),
         container_name=record.get("name") or (one.summary.name if one else ""),

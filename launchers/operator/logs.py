@@ -76,7 +76,7 @@ def followed(index: JobIndex, view: JobView, tail: int | None) -> Iterator[bytes
     view = _when_started(index, view)
     now = partial(_as_it_is_now, index, view)
     if not (view.container and view.runtime):
-        yield from lines_of(_kept(view, tail, is_over=lambda: not now().running_output))
+        yield from lines_of(_kept(view, tail, is_over=lambda: not now().is_active))
         return
     failed: list[Exception] = []
     yield from lines_of(_followed_chunks(now, view.runtime, view.container.id, tail, failed.append))
@@ -202,7 +202,7 @@ def _opened(view: JobView, stack: ExitStack) -> BinaryIO:
     """Open the file that a job writes to, or that in its folder, where that goes when it ends."""
     path = view.log_path
     if view.running_output:
-        with suppress(FileNotFoundError):  # it has just ended
+        with suppress(FileNotFoundError):  # it has just been kept
             return stack.enter_context(open_file(view.running_output))
     elif path and view.is_active and not view.record.get("kept"):  # what stands in its file is of an earlier run
         raise NoOutputError(f"its output is not to be had from here; it is kept, when it ends, in {path}")

@@ -35,7 +35,7 @@ def run(args: argparse.Namespace) -> int:
             warn(claim)
         show(views, terminal, as_json=args.json)
         if not views and not args.json:
-            tell(f"flcore: {visible(no_job_here(index))}")
+            tell(f"flcore: {visible(no_job_here(index, args.study))}")
     return EXIT_OK
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flcore.cli.command import read_config
 from flcore.config.strict_json import load_json
@@ -22,6 +22,9 @@ from ..settings import EngineTls
 from .engines import Engines
 from .job_index import JobIndex
 from .site_files import SiteFiles
+
+if TYPE_CHECKING:
+    from flcore.site_config import SiteConfig
 
 DEFAULT_WORKSPACE = "workspace"
 _OF_A_KIT = ("startup", "local")
@@ -93,17 +96,13 @@ def index_of_sites(
 
     ``workspace`` is where all sites have their folder, by its name, if not where their configs say.
     """
-    from flcore.observers.job_journal import JobJournal
-
     from ..job_launcher import JobLauncher  # of no use without a config, and slow
 
     sites: list[SiteFiles] = []
     engines: list[Callable[[], Runtime]] = []
     for config in map(read_config, configs):
-        components = config.build(JobJournal, JobLauncher).values()  # what else there is may open a port as it is made
-        journals = [Path(part.path) for part in components if isinstance(part, JobJournal) and part.path]
-        folder = Path(workspace, config.site) if workspace else config.workspace
-        sites.append(SiteFiles(folder, *journals[:1]))
+        site, components = _site_of(config, workspace, JobLauncher)
+        sites.append(site)
         engines += [part.make_runtime for part in components if isinstance(part, JobLauncher)]
     places = _in_words([site.workspace for site in sites])
     return JobIndex(lambda: sites, _asked(engines) if ask_engines else None, places=places, wanted=wanted)
@@ -115,6 +114,25 @@ def index_of_machine(workspace: Path, *, ask_engines: bool = True, wanted: Wante
     return JobIndex(
         lambda: sites_in(workspace), engines, whole_machine=True, places=_in_words([workspace]), wanted=wanted
     )
+
+
+def sites_of(args: argparse.Namespace) -> list[SiteFiles]:
+    """Return the sites that the same options mean; of none it is asked where its jobs run. Raises ConfigError."""
+    if args.folder:
+        return _sites_with_journals(Path(args.folder))
+    if args.site:
+        return [_site_of(config, args.workspace)[0] for config in map(read_config, args.site)]
+    return list(sites_in(Path(args.workspace or DEFAULT_WORKSPACE)))
+
+
+def _site_of(config: SiteConfig, workspace: str | None, *kinds: type[Any]) -> tuple[SiteFiles, list[Any]]:
+    """Return a site, and the components of some kinds that its config lists."""
+    from flcore.observers.job_journal import JobJournal
+
+    components = config.build(JobJournal, *kinds).values()  # what else there is may open a port as it is made
+    journals = [Path(part.path) for part in components if isinstance(part, JobJournal) and part.path]
+    folder = Path(workspace, config.site) if workspace else config.workspace
+    return SiteFiles(folder, *journals[:1]), list(components)
 
 
 def sites_in(folder: Path) -> Iterable[SiteFiles]:

@@ -1,4 +1,4 @@
-"""Which jobs an operator means: ``JOB`` or ``SITE/JOB``, by the whole id or the beginning of one, or the last ones."""
+"""Which jobs an operator means: ``JOB`` or ``SITE/JOB``, by the id or the beginning of one, a study's, or the last."""
 
 from __future__ import annotations
 
@@ -41,7 +41,8 @@ def wanted_for(names: Sequence[str], *, usage: bool = False) -> Wanted:
 
 def wanted_to_show(args: argparse.Namespace) -> Wanted:
     """Return what is wanted of journals by :func:`jobs_to_show`, once."""
-    return wanted_for(args.job)._replace(last=None if args.all or args.job else args.last)
+    names_some = args.job or args.study is not None
+    return wanted_for(args.job)._replace(last=None if args.all or names_some else args.last)
 
 
 def matching(views: Iterable[JobView], names: Sequence[str]) -> list[JobView]:
@@ -57,9 +58,18 @@ def matching(views: Iterable[JobView], names: Sequence[str]) -> list[JobView]:
     return [view for view in views if id(view) in chosen]
 
 
+def chosen(views: Iterable[JobView], args: argparse.Namespace) -> list[JobView]:
+    """Return the jobs that a command line names, of the study that it names. Raises NoSuchJobError.
+
+    One that is named and of another study is not meant.
+    """
+    named = matching(views, args.job)
+    return named if args.study is None else [view for view in named if view.history.study == args.study]
+
+
 def jobs_to_show(views: Iterable[JobView], args: argparse.Namespace) -> list[JobView]:
     """Return the jobs to be shown, the newest first: all that are active, and the last that have ended."""
-    newest_first = sort(matching(views, args.job))
+    newest_first = sort(chosen(views, args))
     if args.all or args.job:
         return newest_first
     active = {view.history.job_id for view in newest_first if view.is_active}

@@ -21,7 +21,7 @@ from flcore.disk.state_dir import StateDir
 from flcore.errors import ConfigError
 from flcore.fl_constant import JobConstants, JobMetaKey
 from flcore.job_meta import is_identifier
-from flcore.observers.job_history import SiteHistory
+from flcore.observers.job_history import JobHistory, SiteHistory
 from flcore.observers.job_journal import JOURNAL_NAME, NAME_LENGTH
 from flcore.observers.journal_sieve import ALL, LinesOfJobs, Wanted, job_ids
 from flcore.workspace import STATE_DIR
@@ -132,6 +132,12 @@ class SiteFiles:
         """Return what the journal tells; all of it is read."""
         return FollowedHistory(self.journal).look()
 
+    def all_runs(self) -> tuple[list[JobHistory], Mapping[str, str]]:
+        """Return what the journal tells of each run of each job, and the user of each process, by its id."""
+        runs: list[JobHistory] = []
+        history = FollowedHistory(self.journal, Wanted(usage=False), runs.append).look()
+        return [*runs, *history.jobs.values()], history.users
+
     def job_ids(self, beginning: str) -> set[str]:
         """Return the ids of the jobs that begin so, by the journal and the records; quicker than what they tell."""
         found = {str(record.fields["job_id"]) for record in self.records()}
@@ -152,13 +158,22 @@ class SiteFiles:
 
 
 class FollowedHistory:
-    """What one journal tells, as often as it is asked; each time only what is new is read. For one thread at a time."""
+    """What one journal tells, as often as it is asked; each time only what is new is read. For one thread at a time.
 
-    def __init__(self, journal: Path, wanted: Wanted = ALL) -> None:
+    Args:
+        journal: the newest file.
+        wanted: what of it.
+        earlier: where runs go, see :class:`SiteHistory`; for one look.
+    """
+
+    def __init__(
+        self, journal: Path, wanted: Wanted = ALL, earlier: Callable[[JobHistory], object] | None = None
+    ) -> None:
+        self._earlier = earlier
         self._journal = journal
         self._wanted = wanted
         self._reader = JournalReader(journal, wanted.lines)
-        self._history = SiteHistory()
+        self._history = SiteHistory(earlier=self._earlier)
 
     def look(self) -> SiteHistory:
         """Return what it tells now: the same object as before, unless all had to be read anew. Raises OSError."""
@@ -166,7 +181,7 @@ class FollowedHistory:
         return self._history
 
     def _start_anew(self) -> None:
-        self._history = SiteHistory()
+        self._history = SiteHistory(earlier=self._earlier)
 
     def _take_in(self, line: Mapping[str, Any]) -> None:
         if self._wanted.is_met_by(line):

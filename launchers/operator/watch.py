@@ -25,7 +25,7 @@ from .job_index import JobIndex
 from .job_json import as_dict
 from .job_table import note_of, status_of, table_lines
 from .job_view import LAUNCHING, JobView
-from .selection import jobs_to_show, matching
+from .selection import chosen, jobs_to_show
 from .terminal import Terminal, cut, warn
 
 FILES_INTERVAL = 0.2
@@ -85,7 +85,7 @@ class ChangeLines:
             for view in reversed(jobs_to_show(views, self._args)):
                 self._print(_Change(view, "", _status_to_tell(view), time.time()))
             return
-        for view in matching(views, self._args.job):
+        for view in chosen(views, self._args):
             for change in _changes(view, known.get(_key(view))):
                 self._print(change)
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os.path
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -19,8 +19,8 @@ from flcore.job_meta import FOLDERS_OF_SITES
 from flcore.workspace import STATE_DIR
 
 from ..container_spec import Isolation, Mount
-from ..settings import EngineTls
-from .image_reference import ImageRule
+from ..settings import NEVER, EngineTls
+from .image_reference import ImageRule, named_alone
 from .site_args import absolute_path, flag, host_path, some_of, text, texts
 
 INSECURE_KEYS = (
@@ -261,3 +261,13 @@ def _turns_off(option: str) -> bool:
 def _listed(why: str, things: Iterable[str]) -> str:
     listed = ", ".join(sorted(things))
     return f"{why}: {listed}" if listed else ""
+
+
+def pulled_ahead(policy: str, image: str | None, images: Sequence[str]) -> tuple[str, ...]:
+    """Return the images that are pulled at the site's start."""
+    if policy == NEVER:
+        raise ValueError("prepull: 'pull_policy' is 'never', so nothing would be pulled; set it to 'if-missing'")
+    ahead = dict.fromkeys(filter(None, (image, *named_alone(images))))
+    if not ahead:
+        raise ValueError("prepull: neither 'image' nor 'images' names an image by a tag or a digest, without globs")
+    return tuple(ahead)

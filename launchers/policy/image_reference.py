@@ -72,6 +72,12 @@ class ImageRule(_Parts):
             raise ValueError(f"must be names of images, such as {example}, got {text!r}")
         return cls("*", "*", "", "") if text == "*" else cls(*_take_apart(text))
 
+    def __str__(self) -> str:
+        """Return it as a config says it."""
+        name = f"{self.registry}/{self.path}".removeprefix(f"{DOCKER_HUB}/").removeprefix("library/")
+        tag, digest = f":{self.tag}" if self.tag else "", f"@{self.digest}" if self.digest else ""
+        return "*" if self == type(self).parse("*") else f"{name}{tag}{digest}"
+
     @property
     def allows_any(self) -> bool:
         """Whether it says nothing at all of where an image comes from."""

@@ -17,8 +17,9 @@ from typing import Any, Self
 from flcore.config.problems import Problems
 from flcore.config.sizes import UNITS
 from flcore.fl_constant import JobConstants
-from flcore.job_meta import JobMeta, check_metadata, get_deployments, get_job_id, get_object, rejection
+from flcore.job_meta import JobMeta, check_metadata, get_deployments, get_job_id, get_object, rejection, study_in
 
+from ..container_spec import JobNetwork
 from .argv_limits import VARIABLE_NAME, check_words
 from .asked_command import asked_entrypoint, asked_python
 from .image_reference import ImageName, ImageRule, allowed_digests
@@ -77,7 +78,18 @@ class SitePolicy:
         limits = narrowed(self.limits, study.limits)
         options = {**self.options, "network": str(study.network)} if study.network else self.options
         defaults = capped(self.defaults, limits)
-        return replace(self, study=study, limits=limits, defaults=defaults, options=options)
+        image = study.image or self.image
+        return replace(self, image=image, study=study, limits=limits, defaults=defaults, options=options)
+
+    def study_networks(self) -> tuple[JobNetwork, ...]:
+        """Return the networks that jobs of studies join, beside the site's own."""
+        of_studies = dict.fromkeys(study.network for study in (self.studies or {}).values())
+        return tuple(name for name in of_studies if name not in ("", self.options.get("network")))
+
+    def study_images(self) -> tuple[str, ...]:
+        """Return the images that studies have for jobs that name none, beside the site's own."""
+        of_studies = dict.fromkeys(study.image for study in (self.study, *(self.studies or {}).values()))
+        return tuple(name for name in of_studies if name and name != self.image)
 
     def key_of_limit(self, resource: str) -> str:
         """Return the key of the site's config that limits a resource."""
@@ -144,8 +156,9 @@ def resolve(job_meta: JobMeta, site: str, policy: SitePolicy, mode: str = "docke
 def names_image(job_meta: JobMeta, site: str, policy: SitePolicy, mode: str = "docker") -> bool:
     """Whether there is an image for the job at this site, be it allowed or not. Raises JobRejectedError."""
     check_metadata(job_meta)
+    study = (policy.studies or {}).get(study_in(job_meta), policy.study)  # one that is not listed, the launch refuses
     words = read_words(job_meta, site, mode, policy.options)
-    return _named_image(job_meta, site, policy, words.launcher).value is not None
+    return _named_image(job_meta, site, policy.within(study), words.launcher).value is not None
 
 
 def container_name(name: str) -> str:
@@ -189,7 +202,7 @@ def check_needs_no_engine(policy: SitePolicy) -> None:
     problems.lines += [
         f"studies.{study.name}.{key}: jobs of this launcher are local processes, which have none"
         for study in (policy.studies or {}).values()
-        for key, said in {"images": study.images is not None, "network": study.network}.items()
+        for key, said in {"image": study.image, "images": study.images is not None, "network": study.network}.items()
         if said
     ]
     problems.raise_all(ValueError)
@@ -220,7 +233,7 @@ def _digests(job_meta: JobMeta, word: Word, site: str, policy: SitePolicy) -> tu
         return digests
     study = policy.study.name
     why = f"is not on the list of the study {study} at site {site} ('studies.{study}.images')"
-    of_study = _listed(job_meta, word, why, theirs)
+    of_study = _listed(job_meta, word, why, theirs, policy.study.image)
     if digests and of_study and not {*digests} & {*of_study}:
         raise rejection(job_meta, path, f"{why}: it has other digests there than in 'images'", image)
     return tuple(digest for digest in digests or of_study if not of_study or digest in of_study)

@@ -23,7 +23,7 @@ DEFAULT_SPEC = "default"
 
 PORTABLE_KEYS = frozenset({"num_of_gpus", "num_of_cpus", "memory"})
 """Resources that every kind of launcher gives."""
-_RESOURCE_KEYS = PORTABLE_KEYS | {"mem_per_gpu_in_GiB"}
+_RESOURCE_KEYS = PORTABLE_KEYS | {"mem_per_gpu_in_GiB", "disk"}
 _LAUNCHER_KEYS = frozenset({"image", "env", "num_of_gpus", "shm_size", "python_path", "entrypoint"})
 _SITES_OWN = frozenset(
     {"network", "user", "init", "read_only", "tmpfs", "mounts", "pids_limit", "cap_add", "security_opt"}

@@ -60,8 +60,7 @@ class SiteKeys:
 
     def key(self, name: str) -> str:
         """Return the key that says what jobs of this study get, in words: the site's, or the study's."""
-        study = self.policy.study
-        return f"site: studies.{study.name}.{name}" if study.name else f"site: {name}"
+        return f"site: {self.policy.study.key_of(name)}"
 
 
 def masked(spec: ContainerSpec) -> ContainerSpec:
@@ -97,8 +96,10 @@ def _origin_of(path: str, request: JobRequest, site: SiteKeys) -> str:
         return f"job: {', '.join(asked)}"
     study = site.policy.study
     known = _KEYS_OF_A_PART.get(path, "").split()
-    keys = [key for key in known if key in site.given and not (study.name and key in _OF_THE_STUDY)]
-    keys += [f"studies.{study.name}.{key}" for key in known if study.name and getattr(study, key, None)]
+    of_study = [key for key in known if study.replaces and getattr(study, key, None)]
+    instead = {*of_study, *(_OF_THE_STUDY if study.replaces else ())}
+    keys = [key for key in known if key in site.given and key not in instead]
+    keys += [study.key_of(key) for key in of_study]
     if keys:
         return f"site: {', '.join(keys)}"
     return DEFAULT if path in _KEYS_OF_A_PART else FIXED

@@ -12,6 +12,8 @@ from flcore.config.sizes import UNITS, parse_size, size_in_words, size_schema
 
 MIN_MEMORY = 6 << 20
 """Bytes. Docker refuses less."""
+MIN_DISK = 1 << 20
+"""Bytes. The files of any app may come to less; hardly what a job makes of them."""
 
 _FEWEST_CPUS, _MOST_CPUS = 0.01, 4096
 _DOCKER_S_SIZE = re.compile(r"([0-9]{1,19})(\.[0-9]{1,19})?([kmgt]?)b?", re.ASCII | re.IGNORECASE)
@@ -29,6 +31,8 @@ class Resources:
     shm_size: int | None = None
     """Bytes."""
     num_of_gpus: int | None = None
+    disk: int | None = None
+    """Bytes that its own folder may hold."""
 
     def said(self) -> dict[str, Any]:
         """Return what is said, by its key."""
@@ -50,7 +54,7 @@ def parse_asked(name: str, value: Any) -> float:
 
 def in_words(key: str, value: float) -> str:
     """Return how a config says the value of one of its keys."""
-    return size_in_words(int(value)) if key in ("memory", "shm_size") else f"{value}"
+    return size_in_words(int(value)) if key in _SIZES else f"{value}"
 
 
 def _parse_gpus(value: Any) -> int:
@@ -67,6 +71,10 @@ def _parse_cpus(value: Any) -> float:
 
 def _parse_memory(value: Any) -> int:
     return parse_size(value, MIN_MEMORY)
+
+
+def _parse_disk(value: Any) -> int:
+    return parse_size(value, MIN_DISK)
 
 
 def _parse_shm_size(value: Any) -> int:
@@ -102,13 +110,16 @@ _PARSERS: dict[str, Callable[[Any], float]] = {
     "memory": _parse_memory,
     "shm_size": _parse_shm_size,
     "num_of_gpus": _parse_gpus,
+    "disk": _parse_disk,
 }
+_SIZES = frozenset({"memory", "shm_size", "disk"})
 _SHM_SIZE: Schema = {"anyOf": [size_schema(), {"type": "string", "pattern": _AS_DOCKER_SAYS}]}
 _SCHEMAS: dict[str, Schema] = {
     "num_of_cpus": {"type": "number", "minimum": _FEWEST_CPUS, "maximum": _MOST_CPUS},
     "memory": size_schema(MIN_MEMORY),
     "shm_size": _SHM_SIZE,
     "num_of_gpus": {"type": "integer", "minimum": 0},
+    "disk": size_schema(MIN_DISK),
 }
 RESOURCES: Schema = {
     "type": "object",

@@ -16,6 +16,9 @@ from ..container_spec import JobNetwork, Secret
 from .image_reference import ImageRule
 from .resources import Resources, in_words
 
+_AS_NVIDIA_FLARE_SAYS = {"image": "container.image", "secrets": "secret_env and secret_mounts"}
+"""Keys that its file calls otherwise."""
+
 
 @dataclass(frozen=True, slots=True)
 class Study:
@@ -29,12 +32,29 @@ class Study:
     """All that they see."""
     env: Mapping[str, str] = field(default_factory=dict)
     """Variables beside the site's own, and in place of them."""
+    image: str | None = None
+    """For those that name none; None: the site's own."""
     images: tuple[ImageRule, ...] | None = None
     """Which images they may name, of those that the site allows; None: all of these."""
     limits: Resources = field(default_factory=Resources)
     """The most that they may ask for; what is not said here, the site says."""
     network: JobNetwork = ""
     """The network that they join; empty: the site's own."""
+
+    folder: str = ""
+    """Where they see the datasets, below where all see theirs: empty, or with a slash at its end."""
+    said_in: str = ""
+    """The place that says all this, if that is not the launcher's config."""
+
+    def key_of(self, name: str) -> str:
+        """Return the key that says what they get, in words."""
+        of_config = f"studies.{self.name}.{name}" if self.name else name
+        return f"{self.said_in}.{_AS_NVIDIA_FLARE_SAYS.get(name, name)}" if self.said_in else of_config
+
+    @property
+    def replaces(self) -> bool:
+        """Whether the site's own keys say nothing of what they see."""
+        return bool(self.name or self.said_in)
 
     def titled(self, name: str) -> str:
         """Return a name of one of its things, and whose that is."""

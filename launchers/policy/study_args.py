@@ -20,6 +20,7 @@ _RULES: dict[str, Rule[..., Any]] = {
     "datasets": site_args.datasets,
     "secrets": site_args.secrets,
     "env": site_args.text_map,
+    "image": site_args.text,
     "images": site_args.image_rules,
     "limits": site_args.resources,
     "network": job_network,

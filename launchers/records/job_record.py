@@ -73,15 +73,13 @@ class JobIdentity:
     """The runtime's id of it; empty until there is a container."""
     nonce: str = ""
     """What the container's label says too, and no other's; empty for one that no launcher made."""
+    study: str = ""
+    """The study that the job has named; empty for none."""
 
     def log_fields(self) -> dict[str, str]:
         """Return what a record of the log is about that has this among its arguments (see ``flcore.site_log``)."""
-        return {
-            "site": self.site,
-            "job_id": self.job_id,
-            "container_name": self.container_name,
-            "container_id": self.container_id,
-        }
+        container = {"container_name": self.container_name, "container_id": self.container_id}
+        return {"site": self.site, "job_id": self.job_id, **container}
 
     def __str__(self) -> str:
         return f"job {self.job_id} in container {self.container_name} ({self.container_id[:12] or 'not made yet'})"
@@ -211,6 +209,7 @@ class RecordStore:
             "container_id": who.container_id,
             "parent": self.parent_id,
             "time": time.time(),
+            **({"study": who.study} if who.study else {}),
         } | more
         self._forget_what_is_left()
         record = JobRecord(self._jobs / f"{who.job_id}.{who.nonce}.jsonl", whole, self._held)

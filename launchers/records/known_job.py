@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeGuard
 
 from flcore.job_launcher_spec import JobResult
 
@@ -43,7 +43,8 @@ def known_job(fields: Mapping[str, Any]) -> KnownJob:
 
     What a newer version says beside what is known here is passed over.
     """
-    who = JobIdentity(fields["job_id"], fields["site"], fields["name"], fields["container_id"], fields["nonce"])
+    study = _checked("study", fields.get("study", ""), _is_text)
+    who = JobIdentity(fields["job_id"], fields["site"], fields["name"], fields["container_id"], fields["nonce"], study)
     return KnownJob(
         who=who,
         asked_at=fields["time"],
@@ -67,6 +68,12 @@ def known_request(noted: Any) -> EndRequest | None:
         delivered=None if delivered is None else _checked("end_request.delivered", delivered, _is_flag),
         tried_at=_checked("end_request.tried_at", tried_at, _is_number_or_none),
     )
+
+
+def known_disk(fields: Mapping[str, Any]) -> int | None:
+    """Return how many bytes a job's folder may hold; None if its record does not say, or says what cannot be read."""
+    size = fields.get("disk")
+    return size if _is_count(size) else None
 
 
 def known_end(fields: Mapping[str, Any]) -> tuple[DOCKER_STATE, JobResult] | None:
@@ -156,7 +163,7 @@ def _is_flag(value: Any) -> bool:
     return isinstance(value, bool)
 
 
-def _is_count(value: Any) -> bool:
+def _is_count(value: Any) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 

@@ -7,6 +7,7 @@ from itertools import pairwise
 from typing import Any, NamedTuple
 
 from flcore.job_launcher_spec import JobUsage
+from flcore.observers.job_tally import failure_reason
 
 from ..operator.job_view import JobView
 from . import words
@@ -39,7 +40,7 @@ def asked(view: JobView) -> list[Asked]:
     """Return what is known of each resource of a run; nothing of a run whose request nobody has told."""
     if not view.history.request:
         return []
-    return [_memory(view), _processors(view), *_gpus(view)]
+    return [_memory(view), _processors(view), *_disk(view), *_gpus(view)]
 
 
 def memory_limit(view: JobView) -> int | None:
@@ -77,6 +78,23 @@ def _processors(view: JobView) -> Asked:
     if most is None or not limit:
         return row
     return _judged(row, most / limit, len(usage), f"{_cores(max(0.1, round(most * _ROOM, 1)))} would do")
+
+
+def _disk(view: JobView) -> Iterator[Asked]:
+    """Yield what a run's folder has held, if there was a limit to it: else nobody has looked."""
+    usage = [used for used in view.history.usage if used.disk_limit]
+    if not usage:
+        return
+    limit, most = usage[-1].disk_limit or 0, max((used.disk for used in usage if used.disk is not None), default=None)
+    said = f"{words.byte_size(most)} at most" if most is not None else NOT_MEASURED
+    row = _row(view, "disk", words.byte_size(limit), said)
+    result = view.history.result
+    if result and failure_reason(result) == "disk":
+        yield row._replace(kind=TOO_LITTLE, verdict="too little: it was ended for that; allow it more")
+    elif most is None:
+        yield row
+    else:
+        yield _judged(row, most / limit, len(usage), f"{words.byte_size(_round_size(most * _ROOM))} would do")
 
 
 def _gpus(view: JobView) -> Iterator[Asked]:

@@ -34,7 +34,7 @@ class LogTail:
 def log_tail(view: JobView) -> LogTail:
     """Return the last lines of a run's output. May ask its engine. Raises nothing."""
     # while it runs, the file in its folder would be that of an earlier run
-    path = view.running_output if view.is_active else view.log_path
+    path = view.running_output or (None if view.is_active else view.log_path)
     try:
         return _from_file(path) if path else _from_engine(view)
     except FileNotFoundError:

@@ -135,14 +135,18 @@ def plain(text: str, longest: int = 1000) -> str:
     return shown if len(shown) <= longest and len(text) <= 4 * longest else f"{shown[: longest - 1]}…"
 
 
+_ENDED_BY_THE_SITE = {"timeout": "timed out", "disk": "too large"}
+"""Verdicts on what nobody wished for, so that it is looked for among what failed."""
+
+
 def _verdict_of(result: JobResult, federation: str) -> Verdict:
     if result.succeeded and federation:
         kind = ABORTED if "ABORTED" in federation else FAILED
         return Verdict(kind, kind, f"the job of all sites: {plain(federation, 120)}")
     if result.succeeded:
         return Verdict(OK, "succeeded")
-    if failure_reason(result) == "timeout":  # nobody wished for that, so it is looked for among what failed
-        return Verdict(FAILED, "timed out", plain(result.ended_by.removeprefix("the site: "), 200))
+    if verdict := _ENDED_BY_THE_SITE.get(failure_reason(result)):
+        return Verdict(FAILED, verdict, plain(result.ended_by.removeprefix("the site: "), 200))
     if result.return_code is JobReturnCode.ABORTED:
         return Verdict(ABORTED, "aborted", f"by {plain(result.ended_by, 200)}" if result.ended_by else "")
     return Verdict(FAILED, "failed", _why(result))

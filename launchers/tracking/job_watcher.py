@@ -14,6 +14,7 @@ from flcore.site_log import TELLS_OF_END
 from ..docker_state import DOCKER_STATE, TERMINAL_STATES, ContainerState, EndRequest, effective_state, result_of
 from ..records.end_marks import EndMarks
 from ..runtime.base import Runtime
+from .disk_watch import DiskWatch
 from .ending import SIGTERM, Ending
 from .job_cleaner import JobCleaner
 from .job_ender import JobEnder, Tracker
@@ -33,14 +34,16 @@ _AS_MEANT = (JobReturnCode.SUCCESS, JobReturnCode.ABORTED)
 class Watch:
     """What the worker keeps in mind of one job."""
 
-    __slots__ = ("countdown", "ending", "job", "looking", "retry")
+    __slots__ = ("countdown", "ending", "job", "keeps_limits", "looking", "retry")
 
     def __init__(self, job: TrackedJob) -> None:
         self.job = job
         self.looking = Looking()
         self.ending = Ending(job.hooks.settings.stop_grace)
+        self.keeps_limits = False
+        """From its start on."""
         self.countdown: Countdown | None = None
-        """From its start on, if there is a time that it may not exceed."""
+        """If there is a time that it may not exceed."""
         self.retry: Timer | None = None
         """Has a look repeated that failed. There is one at most, however often somebody else has it looked at."""
 
@@ -75,6 +78,7 @@ class JobWatcher:
         self._engine = engine
         self._ender = JobEnder(loop, runtime, tracker)
         self._timeouts = JobTimeouts(loop, runtime, tracker.end)
+        self._disks = DiskWatch(loop, tracker.end)
         self._cleaner = cleaner
         self._notifier = notifier
         self._list_all = list_all
@@ -127,8 +131,10 @@ class JobWatcher:
             self._notifier.tell(job.announce)
             self._cleaner.clean_up(job)
             return
-        if job.state is DOCKER_STATE.RUNNING and watch.countdown is None:
+        if job.state is DOCKER_STATE.RUNNING and not watch.keeps_limits:
+            watch.keeps_limits = True
             watch.countdown = self._timeouts.begin(job, seen.started_at)
+            self._disks.begin(job)
         if job.state is DOCKER_STATE.CREATED and job.hooks.end_unstarted:
             job.request_end(job.hooks.end_unstarted, time.time())
         if job.end_request:

@@ -22,6 +22,7 @@ from ..records.leases import JobLock
 from ..records.told import TOLD_END_ID, Told
 from ..settings import JobSettings
 from .end_wish import EndWish
+from .job_disk import JobDisk
 from .lanes import Subject
 
 logger = logging.getLogger(__name__)
@@ -41,6 +42,8 @@ class JobHooks:
     """On whose request a container is ended that is found created: nobody else will start it. Empty: one may."""
     lock: JobLock | None = None
     """What the job has and must give back, where no record says so."""
+    disk: JobDisk | None = None
+    """Its folder; None if it may hold whatever it does."""
     may_have_network: bool = False
     """A network of its own may be there, to be removed after its container."""
     secrets: tuple[str, ...] = ()

@@ -57,10 +57,10 @@ def answer(session: Any, request: list[str]) -> dict[str, Any]:
         return {"error": f"{type(error).__name__}: {error}"}
 
 
-def main(user: str, kit: str) -> None:
+def main(user: str, kit: str, study: str = "") -> None:
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)  # what NVIDIA FLARE prints is none
-    session = new_secure_session(user, kit, timeout=10.0)
+    session = new_secure_session(user, kit, timeout=10.0, **({"study": study} if study else {}))
     print(json.dumps({"value": "connected"}), file=answers)
     for line in sys.stdin:
         print(json.dumps(answer(session, json.loads(line)), default=str), file=answers)

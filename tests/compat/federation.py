@@ -77,6 +77,8 @@ class Federation:
         observers: returns more components for a site's parent, by its name.
         proxied: have the parents talk to the engine through :attr:`proxy`. Implied by ``user``.
         parent_of: returns the parent of a site, by its name, in place of a process of ours.
+        studies: that the server knows, in which jobs may be submitted.
+        files: more files of each kit, by their paths in it.
         installed: have the kits be set up by ``flcore nvflare install``. For :meth:`Launcher.flcore` without arguments.
     """
 
@@ -87,6 +89,8 @@ class Federation:
     user: int | None = None
     proxied: bool = False
     observers: Callable[[str], Sequence[Mapping[str, Any]]] = lambda _: ()
+    studies: Sequence[str] = ()
+    files: Mapping[str, str] = field(default_factory=dict)
     installed: bool = False
     parent_of: Callable[[Federation, str], Parent] | None = None
     folder: Path = field(init=False)
@@ -99,7 +103,9 @@ class Federation:
     """How long it took from nothing to registered clients."""
     _submitted: dict[str, tuple[Submitted, float]] = field(init=False, default_factory=dict)
     _sessions: dict[str, Session] = field(init=False, default_factory=dict)
-    """By who uses them."""
+    """By who uses them, or by the study in which LEAD does."""
+    _study_of: dict[str, str] = field(init=False, default_factory=dict)
+    """By job, of those that were submitted in one."""
     _stack: ExitStack = field(init=False, default_factory=ExitStack)
 
     def __enter__(self) -> Self:
@@ -123,16 +129,19 @@ class Federation:
 
     # Jobs
 
-    def submit(self, job: Submitted) -> str:
-        """Submit a job, and return its id. Raises SessionError."""
+    def submit(self, job: Submitted, study: str = "") -> str:
+        """Submit a job, perhaps in a study, and return its id. Raises SessionError."""
         folder = job.write(self.folder / "jobs", self._image_of_job())
+        if study and study not in self._sessions:
+            self._open_session(LEAD, study)
         began = time.monotonic()
-        job_id = str(self._sessions[LEAD].ask("submit", str(folder)))
+        job_id = str(self._sessions[study or LEAD].ask("submit", str(folder)))
         self._submitted[job_id] = job, began
+        self._study_of[job_id] = study
         return job_id
 
     def status(self, job_id: str) -> str:
-        return str(self._sessions[LEAD].ask("meta", job_id)["status"])
+        return str(self._session_of(job_id).ask("meta", job_id)["status"])
 
     def wait(self, job_id: str, timeout: float = 120) -> Outcome:
         """Return when a job has ended, or the time is up."""
@@ -259,7 +268,7 @@ class Federation:
 
     def _make_kits(self, gateway: str) -> None:
         self._addresses = addresses(self.topology, self.flare, gateway)
-        self._kits = kits.provision(self.flare, self.folder, self._addresses)
+        self._kits = kits.provision(self.flare, self.folder, self._addresses, self.studies)
         (self.folder / "storage").mkdir()
         if self.installed:
             self._install()
@@ -273,6 +282,8 @@ class Federation:
                 (self._kits[site] / "local/custom").mkdir(exist_ok=True)
                 shutil.copy(code, self._kits[site] / "local/custom")
             kits.add(self._kits[site], self.observers(site))
+            for path, text in self.files.items():
+                (self._kits[site] / path).write_text(text)
 
     def _install(self) -> None:
         """Set up the kits by our own command, as an operator does."""
@@ -413,10 +424,15 @@ class Federation:
 
         until(opened, _UP_TIMEOUT, "a session with the server", _LOOK_PAUSE)
 
-    def _open_session(self, user: str) -> None:
+    def _session_of(self, job_id: str) -> Session:
+        """Return the session that sees a job: one of another study does not."""
+        return self._sessions[self._study_of.get(job_id) or LEAD]
+
+    def _open_session(self, user: str, study: str = "") -> None:
         environment = {"PATH": os.defpath, "HOME": str(self.folder), MARK: self.folder.name}
         log = self.folder / f"{user}.log"
-        self._sessions[user] = Session([str(self.flare.python)], user, self._kits[user], log, environment)
+        command = [str(self.flare.python)]
+        self._sessions[study or user] = Session(command, user, self._kits[user], log, environment, study)
 
     def _close_sessions(self) -> None:
         while self._sessions:
@@ -448,7 +464,9 @@ class Federation:
         def is_kept() -> bool:
             nonlocal model
             model = (
-                self._models_of_clients(job_id) if job.is_kept_by_clients else self._sessions[LEAD].ask("model", job_id)
+                self._models_of_clients(job_id)
+                if job.is_kept_by_clients
+                else self._session_of(job_id).ask("model", job_id)
             )
             return model is not None or not status.endswith(":COMPLETED")
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from contextlib import closing
+import os
+from contextlib import AbstractContextManager, closing
 from pathlib import Path
 
+from flcore.disk.locks import exclusively
 from launchers.first_site import python_image
 from launchers.runtime.docker import DockerRuntime
+from tests.environments import ROOT
 
 from .environments import Flare
 
@@ -21,12 +24,19 @@ def image(flare: Flare, docker_host: str) -> str:
     repository = f"{REPOSITORY}-{flare.version}-{python_image.fingerprint(flare.python)[:4]}"
     tag = _fingerprint(flare, contents)
     name = f"{repository}:{tag}"
-    with closing(DockerRuntime(docker_host)) as engine:
+    with one_at_a_time(), closing(DockerRuntime(docker_host)) as engine:
         if engine.images.find(name) is None:
             print(f"making the image {name}", flush=True)
             python_image.import_image(engine.images, name, contents)
             engine.images.remove_older(name, python_image.FINGERPRINT)
     return name
+
+
+def one_at_a_time() -> AbstractContextManager[None]:
+    """Have images be made by one process of the tests at a time: who comes second finds it."""
+    lock = ROOT / "build/compat/images.lock"
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    return exclusively(lock, os.O_RDWR | os.O_CREAT)
 
 
 def contents_of(flare: Flare) -> python_image.Contents:

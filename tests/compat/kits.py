@@ -20,6 +20,7 @@ SITES = (SERVER, *CLIENTS)
 ADMIN, LEAD = "admin@compat.org", "lead@compat.org"
 """Who may look at anything, and who may submit jobs that bring code: new kits may let the other do neither."""
 _ORG = "compat"
+_STUDY = {"site_orgs": {_ORG: list(CLIENTS)}, "admins": [LEAD]}
 _SCHEDULE = {"min_schedule_interval": 1.0, "max_schedule_interval": 5.0, "max_schedule_count": 100}
 """When a server tries again to start a job that it has put off: soon, and as long as a slow machine takes."""
 _PORTS = range(20000, 30000)
@@ -46,10 +47,15 @@ def free_ports(count: int) -> list[int]:
     return [next(port for port in candidates if _is_free(port)) for _ in range(count)]
 
 
-def provision(flare: Flare, folder: Path, addresses: Addresses) -> dict[str, Path]:
-    """Make the kits, and return their folders by the participants' names."""
+def provision(flare: Flare, folder: Path, addresses: Addresses, studies: Sequence[str] = ()) -> dict[str, Path]:
+    """Make the kits, and return their folders by the participants' names.
+
+    Args:
+        studies: of all clients, in which LEAD may submit jobs; from 2.9 on.
+    """
     project = folder / "project.yml"
-    project.write_text(json.dumps(_project(addresses), indent=2))  # which is YAML, too
+    of_studies = {"api_version": 4, "studies": dict.fromkeys(studies, _STUDY)} if studies else {}
+    project.write_text(json.dumps(_project(addresses) | of_studies, indent=2))  # which is YAML, too
     command = [flare.command("nvflare"), "provision", "-p", str(project), "-w", str(folder / "provisioned")]
     made = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     kits = folder / "provisioned" / "compat" / "prod_00"

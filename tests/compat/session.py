@@ -24,12 +24,15 @@ class Session:
     Args:
         command: the interpreter, and what runs it.
         log: what NVIDIA FLARE prints goes there.
+        study: in which jobs are submitted, and seen; empty for none.
     """
 
-    def __init__(self, command: Sequence[str], user: str, kit: Path, log: Path, environment: dict[str, str]) -> None:
+    def __init__(
+        self, command: Sequence[str], user: str, kit: Path, log: Path, environment: dict[str, str], study: str = ""
+    ) -> None:
         with log.open("ab") as output:
             self._process = subprocess.Popen(
-                [*command, str(SCRIPT), user, str(kit)],
+                [*command, str(SCRIPT), user, str(kit), *([study] if study else [])],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=output,

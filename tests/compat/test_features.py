@@ -15,7 +15,7 @@ import pytest
 from tests.engines.engine import until
 
 from .environments import NEWEST, Flare, flare
-from .features import FeatureJob, Image, run
+from .features import FeatureJob, Image
 from .federation import Federation
 from .jobs import Job
 from .kits import CLIENTS
@@ -89,18 +89,7 @@ def test_a_script_trains_by_the_client_api(federation: Federation, name: str) ->
     assert federation.ask("model", job_id) == TRAINED_TWICE
 
 
-def test_a_job_has_the_site_s_data_by_our_key_and_not_by_nvidia_flare_s_file_of_studies(
-    federation: Federation, data: Path
-) -> None:
-    if federation.flare.release < (2, 9):
-        pytest.skip("NVIDIA FLARE reads study_runtime.yaml from 2.9 on")
-    dataset = {"type": "mount", "source": str(data), "mode": "ro"}
-    studies = {"format_version": 2, "studies": {"default": {"datasets": {"scans": dataset}}}}
-    files = [federation.folder / site / "local/study_runtime.yaml" for site in CLIENTS]
-    for file in files:
-        file.write_text(json.dumps(studies))
-    assert run(federation.flare, "study_mounts.py", str(files[0])) == "/data/default/scans\n"
-
+def test_a_job_has_the_site_s_data(federation: Federation) -> None:
     job_id, _ = done(federation, "client-data")
     assert federation.ask("model", job_id) == TRAINED_TWICE
 

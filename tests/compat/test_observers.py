@@ -46,7 +46,8 @@ def jobs(federation: Federation) -> dict[str, str]:
     """Have three jobs run: to its end, into a failure at site-1, and until somebody aborts it; return their ids."""
     ids = {"good": federation.run(GOOD).job_id, "failing": federation.run(FAILING).job_id}
     ids["long"] = federation.submit(LONG)
-    until(lambda: len(running(federation, ids["long"])) == len(SITES), TIMEOUT, "the long job runs everywhere")
+    # up to 2.7 the server's process of a job that has failed may outlive it by some seconds
+    until(lambda: all(running(federation, site) == [ids["long"]] for site in SITES), TIMEOUT, "the long job runs alone")
     return ids
 
 
@@ -76,8 +77,8 @@ def listed(federation: Federation, site: str) -> dict[str, dict[str, Any]]:
     return {one["job_id"]: one for one in map(json.loads, lines)}
 
 
-def running(federation: Federation, job_id: str) -> list[str]:
-    return [site for site in SITES if listed(federation, site).get(job_id, {}).get("state") == "running"]
+def running(federation: Federation, site: str) -> list[str]:
+    return [job_id for job_id, told in listed(federation, site).items() if told["state"] == "running"]
 
 
 def figures(site: str) -> dict[str, float]:
@@ -147,7 +148,7 @@ def test_a_report_tells_of_all_kits(federation: Federation, ended: dict[str, str
 
 def test_a_site_whose_parent_was_killed_goes_on_with_its_journal(federation: Federation, ended: dict[str, str]) -> None:
     job_id = federation.submit(LONG)
-    until(lambda: len(running(federation, job_id)) == len(SITES), TIMEOUT, "the job runs everywhere")
+    until(lambda: all(job_id in running(federation, site) for site in SITES), TIMEOUT, "the job runs everywhere")
     federation.restart_parent("site-2")
     until(lambda: listed(federation, "site-2")[job_id]["result"], TIMEOUT, "the end of it is told")
     events = [line["event"] for line in journal(federation, "site-2", job_id)]

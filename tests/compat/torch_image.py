@@ -24,7 +24,7 @@ from launchers.runtime.docker import DockerRuntime
 from tests.engines.roots import Root
 
 from .environments import Flare
-from .image import REPOSITORY, contents_of, image
+from .image import REPOSITORY, contents_of, image, one_at_a_time
 
 REPOSITORIES = f"{REPOSITORY}-torch-*"
 """What a site lets jobs name."""
@@ -65,7 +65,7 @@ def torch_image(flare: Flare, docker_host: str) -> str:
     repository = base.partition(":")[0].replace(REPOSITORY, f"{REPOSITORY}-torch", 1)
     recipes = [Path(path).read_text() for path in (__file__, python_image.__file__)]
     tag = python_image.fingerprint(recipes, base, root.path.name)
-    with closing(docker.DockerClient(docker_host, timeout=_TIMEOUT)) as client:
+    with one_at_a_time(), closing(docker.DockerClient(docker_host, timeout=_TIMEOUT)) as client:
         images = DockerRuntime(client=client).images
         if images.find(f"{repository}:{tag}") is None:
             began = time.monotonic()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from pathlib import Path
 from typing import Any
 
 from nvflare.apis.dxo import DXO, from_shareable
@@ -26,6 +27,7 @@ class Trainer(Executor):  # type: ignore[misc]  # its base is not there for mypy
         exit_code: with what its process ends in the first round, on ``site``; None is not at all.
         site: whose process eats and ends.
         deaf: whether it goes on when it is to stop.
+        by_data: whether it adds the numbers in all data and secrets that it sees, in place of one.
         greet: whether it sends the other client a secure message in each round, and goes on without an answer.
     """
 
@@ -36,6 +38,7 @@ class Trainer(Executor):  # type: ignore[misc]  # its base is not there for mypy
         exit_code: int | None = None,
         site: str = "site-1",
         deaf: bool = False,
+        by_data: bool = False,
         greet: bool = False,
     ) -> None:
         super().__init__()
@@ -45,6 +48,7 @@ class Trainer(Executor):  # type: ignore[misc]  # its base is not there for mypy
         self._site = site
         self._deaf = deaf
         self._greet = greet
+        self._by_data = by_data
         self._eaten: list[bytearray] = []
 
     def handle_event(self, event_type: str, fl_ctx: Any) -> None:
@@ -64,7 +68,8 @@ class Trainer(Executor):  # type: ignore[misc]  # its base is not there for mypy
             if abort_signal.triggered and not self._deaf:
                 return make_reply(ReturnCode.TASK_ABORTED)
         model = from_shareable(shareable)
-        weights = {name: values + 1 for name, values in model.data.items()}
+        step = numbers_seen() if self._by_data else 1
+        weights = {name: values + step for name, values in model.data.items()}
         self.log_info(fl_ctx, f"trained {sorted(weights)}")
         return DXO(model.data_kind, data=weights, meta={"NUM_STEPS_CURRENT_ROUND": 1}).to_shareable()
 
@@ -79,6 +84,13 @@ class Trainer(Executor):  # type: ignore[misc]  # its base is not there for mypy
         send = fl_ctx.get_engine().send_aux_request
         answers = send([other], GREETING, Shareable(), timeout=20.0, fl_ctx=fl_ctx, secure=True)
         self.log_info(fl_ctx, f"greeted {other}: {answers[other].get('from')}")
+
+
+def numbers_seen() -> int:
+    """Return the sum of the numbers in the files of all data, and ten times those in all secrets."""
+    data = [int(path.read_text()) for path in Path("/data").rglob("number")]
+    secrets = [int(path.read_text()) for path in Path("/run/secrets").glob("*")]
+    return sum(data) + 10 * sum(secrets)
 
 
 def _answer(topic: str, request: Any, fl_ctx: Any) -> Any:

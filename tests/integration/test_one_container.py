@@ -292,6 +292,16 @@ def test_a_job_that_says_nothing_is_ended_with_the_reason(lab: Lab) -> None:
     assert handle.result.ended_by == "the site: it wrote nothing for more than 1 s ('idle_timeout')"
 
 
+def test_a_job_that_fills_its_folder_is_ended_with_the_reason(lab: Lab) -> None:
+    fill = "import time; open('data', 'wb').write(bytes(3 << 20)); print('filled', flush=True); time.sleep(60)"
+    handle = lab.launch("python3", "-c", fill, limits={"disk": "2Mi"})
+    assert handle.wait(timeout=30) is JobReturnCode.ABORTED
+    assert handle.logs() == "filled\n"
+    assert handle.result is not None
+    assert handle.result.ended_by == "the site: its folder holds more than the 2Mi that it may ('disk')"
+    assert lab.left_over() == []
+
+
 def test_keep_leaves_the_ended_container(lab: Lab) -> None:
     lab.launch("true", keep=True).wait()
     assert lab.left_over() == [f"/site-1-{lab.job_id}"]

@@ -38,6 +38,7 @@ def release(to: Path, url: str, programs: list[str]) -> int:
     check_releasable(ROOT)
     with tempfile.TemporaryDirectory(prefix="flcore-release-") as name:
         folder = Path(name)
+        folder.chmod(0o755)  # what is installed is tried as another user, too
         sdist, wheel = build(export(ROOT, folder / "sources", url), to)
         for built in (sdist, wheel):
             print(f"{built}  {built.stat().st_size:,} bytes")

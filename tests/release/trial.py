@@ -17,8 +17,8 @@ from .pythons import Python
 EXTRAS = ("cli", "hocon", "metrics", "ssh", "web")
 """All that a site or an operator may want, but NVIDIA FLARE, which is no package of ours: make test-compat has it."""
 _TEST_TOOLS = ("hypothesis", "jsonschema", "pytest", "pytest-xdist")
-_OF_THE_CHECKOUT = ("tests/unit/docs", "tests/unit/tests")
-"""What tries the pages, and what tests are made with: nothing that is installed."""
+_OF_THE_CHECKOUT = ("tests/unit/docs", "tests/unit/tests", "tests/unit/configs/deploy")
+"""What tries pages, dashboards, and what tests are made with: nothing that is imported."""
 _OF_THE_WEB = ("httpx2",)
 """By which starlette tests itself."""
 _WHENCE = "import json, flcore, launchers; print(json.dumps([flcore.__file__, launchers.__file__]))"
@@ -87,7 +87,7 @@ def _test(trial: Trial, interpreter: Path, tests: Path) -> None:
     began = time.monotonic()
     shared = ("-q", "-n", str(processes), "--dist", "worksteal")
     others = [f"--ignore={folder}" for folder in _OF_THE_CHECKOUT]
-    command: list[str | Path] = [interpreter, "-m", "pytest", *shared, *others, "tests/unit"]
+    command: list[str | Path] = [interpreter, "-m", "pytest", *shared, *others, "tests/unit", "tests/lives"]
     done = subprocess.run(command, cwd=tests, capture_output=True, text=True, check=False)
     trial.seconds = time.monotonic() - began
     last = done.stdout.splitlines()[-1:]

@@ -829,3 +829,68 @@ def die(parent: Parent) -> None:
 def test_a_state_that_is_no_end_has_no_code(parent: Parent) -> None:
     gone = ContainerState(parent.runtime.inspect("no-such").state)
     assert parent.launcher.launcher.end_of(parent.folder / JOB / "site-1.log", gone) == gone
+
+
+# --- studies ---
+
+STUDY_FILE = "local/study_runtime.yaml"
+CARDIO = {"cardio": {"datasets": {"hearts": {"source": "/srv/hearts", "mode": "ro"}}}}
+
+
+def write_studies(parent: Parent, studies: Any) -> None:
+    (parent.folder / STUDY_FILE).write_text(json.dumps({"format_version": 2, "studies": studies}))  # it is YAML, too
+
+
+def test_a_job_of_a_study_sees_what_the_kit_s_file_says(tmp_path: Path) -> None:
+    data = tmp_path / "hearts"
+    data.mkdir()
+    parent = Parent(tmp_path / "kit")
+    write_studies(parent, {"cardio": {"datasets": {"hearts": {"source": str(data), "mode": "ro"}}}})
+    parent.fire_event(EventType.SYSTEM_START, parent.context())
+    parent.launcher.launch_job({**META, "study": "cardio"}, parent.context())
+    spec = parent.spec()
+    assert ("/data/cardio/hearts", str(data)) in [(mount.target, mount.source) for mount in spec.mounts]
+    assert spec.labels["flcore.study"] == "cardio"
+    parent.close()
+
+
+def test_a_study_that_cannot_be_had_is_told_at_the_start_and_no_job_is_launched(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    parent = Parent(tmp_path)
+    write_studies(parent, {"cardio": {"slurm": {}}, "onco": {"pod_template": {}}})
+    parent.fire_event(EventType.SYSTEM_START, parent.context())
+    told = [line for line in caplog.messages if STUDY_FILE in line]
+    assert [line.partition("studies.")[2].partition(":")[0] for line in told] == ["cardio.slurm", "onco.pod_template"]
+    assert all(line.startswith("no job can be launched: ") for line in told)
+    with pytest.raises(JobLaunchError, match=r"studies\.cardio\.slurm: jobs of this launcher are none of Slurm's"):
+        parent.launcher.launch_job(META, parent.context())
+    assert parent.runtime.containers() == []
+    parent.close()
+
+
+def test_a_job_s_study_may_have_the_only_image(tmp_path: Path) -> None:
+    parent = Parent(tmp_path, image=None, studies={"cardio": {"image": "cardio:1"}})
+    volunteers = []
+    for study in ("cardio", "default"):
+        fl_ctx = parent.context()
+        fl_ctx.set_prop(FLContextKey.JOB_META, {**META, "study": study}, private=True, sticky=False)
+        parent.fire_event(EventType.BEFORE_JOB_LAUNCH, fl_ctx)
+        volunteers.append(fl_ctx.get_prop(OurContextKey.JOB_LAUNCHER) is not None)
+    assert volunteers == [True, False]
+
+
+def test_a_job_finds_its_parent_by_the_network_of_its_study(tmp_path: Path) -> None:
+    parent = Parent(tmp_path, network="host", allow_insecure=["network"], studies={"cardio": {"network": "cardio-net"}})
+    listening = {JobProcessArgs.PARENT_URL: ("-p", "tcp://localhost:8102")}
+    with pytest.raises(JobLaunchError, match="which no container in the network cardio-net reaches"):
+        parent.launcher.launch_job({**META, "study": "cardio"}, parent.context(**listening))
+    everywhere = {JobProcessArgs.PARENT_URL: ("-p", "tcp://0.0.0.0:8102")}
+    parent.launcher.launch_job({**META, "study": "cardio"}, parent.context(**everywhere))
+    assert "tcp://flare-parent:8102" in parent.spec().command
+    assert parent.spec().network == "cardio-net"
+    assert parent.spec().hosts == {"flare-parent": THIS_PROCESS}
+    parent.runtime.exit(parent.container, 0)
+    parent.launcher.launch_job(META, parent.context(**everywhere))
+    assert "tcp://localhost:8102" in parent.spec().command
+    parent.close()

@@ -597,3 +597,32 @@ def test_the_console_is_told_what_there_is(client: Client) -> None:
         "jobs": [IDS["a"]],
         "reserved": [IDS["b"]],
     }
+
+
+# --- studies ---
+
+TWO_GPUS = {"num_of_gpus": 2}
+
+
+@pytest.fixture
+def of_studies(tmp_path: Path) -> Iterator[Client]:
+    studies = {"cardio": {"limits": {"num_of_gpus": 1}}, "onco": {}}
+    client = Client(tmp_path, gpu_ids=["0", "1"], studies=studies, study_required=True).start()
+    yield client
+    client.close()
+
+
+def test_a_job_gets_no_more_gpus_than_its_study_allows(of_studies: Client) -> None:
+    is_enough, why = of_studies.check("a", TWO_GPUS, study="cardio")
+    assert not is_enough
+    assert "more than the site's limit of 1 ('studies.cardio.limits')" in why
+    assert of_studies.check("b", TWO_GPUS, study="onco")[0]
+
+
+@pytest.mark.parametrize("study", [{}, {"study": "neuro"}], ids=["none", "not-listed"])
+def test_a_job_whose_study_is_refused_is_so_at_its_launch_and_not_put_off_for_ever(
+    of_studies: Client, study: dict[str, str]
+) -> None:
+    token = of_studies.reserve("a", ONE_GPU, **study)
+    assert "JobRejectedError" in of_studies.begin("a", token, ONE_GPU, **study)
+    assert of_studies.runtime.containers() == []

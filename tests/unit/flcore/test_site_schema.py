@@ -14,6 +14,7 @@ from flcore import FLComponent, Site
 from flcore.config.arguments import arguments_of
 from flcore.config.component_config import ComponentBuilder, registered_components
 from flcore.errors import ConfigError
+from flcore.observers import MetricsExporter
 from flcore.site_config import KEYS, SiteConfig
 from flcore.site_schema import classes_of, site_schema
 from launchers.docker_launcher import ClientDockerJobLauncher, DockerJobLauncher
@@ -251,6 +252,8 @@ def why_not(cls: type[Any], args: dict[str, Any]) -> str:
 
 @pytest.mark.parametrize(("cls", "name"), ARGUMENTS, ids=[f"{cls.__name__}-{name}" for cls, name in ARGUMENTS])
 def test_an_argument_may_be_by_the_schema_what_it_may_be(cls: type[Any], name: str) -> None:
+    if cls is MetricsExporter:
+        pytest.importorskip("prometheus_client", reason="of the extra [metrics]")
     schema = argument_validator(cls, name)
     needed = {key: 1 for key, argument in arguments_of(cls).named.items() if argument.is_needed}
     for value in VALUES:

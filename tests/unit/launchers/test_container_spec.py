@@ -16,4 +16,5 @@ def test_the_labels_are_those_of_every_version() -> None:
         "LABEL_STATE_DIR": "flcore.state_dir",
         "LABEL_IMAGE": "flcore.image",
         "LABEL_NONCE": "flcore.nonce",
+        "LABEL_STUDY": "flcore.study",
     }

@@ -14,6 +14,7 @@ from flcore.cli import main
 from flcore.cli.parser import filled
 
 COMMANDS = ["run", "check", "ps", "logs", "stop", "inspect", "gc", "report", "serve", "completion"]
+COMMANDS += ["audit verify", "audit export"]
 
 
 @pytest.fixture(autouse=True)
@@ -39,6 +40,7 @@ def refused(capsys: pytest.CaptureFixture[str], *argv: str) -> str:
         (["fly"], "flcore: error: there is no command 'fly'; see: flcore --help"),
         (["\x1b[2J"], "flcore: error: there is no command '\\x1b[2J'; see: flcore --help"),
         ([], "flcore: error: a COMMAND is required; see: flcore --help"),
+        (["nvflare", "instal"], "flcore nvflare: error: there is no command 'instal'; did you mean 'install'?"),
         (["--verison"], "flcore: error: there is no option '--verison'; did you mean '--version'?"),
         (["ps", "--jsno"], "flcore ps: error: there is no option '--jsno'; did you mean '--json'?"),
         (["logs", "digits", "--tial=5"], "flcore logs: error: there is no option '--tial'; did you mean '--tail'?"),
@@ -61,7 +63,7 @@ def test_who_names_no_job_is_told_how_to_list_them(command: str, capsys: pytest.
 
 def help_of(command: str, capsys: pytest.CaptureFixture[str]) -> str:
     with pytest.raises(SystemExit) as raised:
-        main([command, "--help"] if command else ["--help"])
+        main([*command.split(), "--help"])
     assert raised.value.code == 0
     return capsys.readouterr().out
 

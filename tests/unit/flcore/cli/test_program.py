@@ -461,7 +461,9 @@ def test_a_check_with_a_job_prints_what_it_would_be_launched_with(
 ) -> None:
     configs = [write_site("server"), write_site("site-1")]
     assert main(["check", *configs, "--job", make_job()]) == 0
-    assert re.search(r"^server:\n  name +fixed", capsys.readouterr().out, re.MULTILINE)
+    shown = capsys.readouterr().out
+    assert re.search(r"^server:\n  name +fixed", shown, re.MULTILINE)
+    assert re.search(r"^  so it sees, and gets:\n    study +none\n    datasets +none\n", shown, re.MULTILINE)
 
 
 def test_a_check_with_a_job_says_what_of_its_metadata_is_passed_over(

@@ -77,3 +77,39 @@ def test_a_line_that_is_no_json_object_is_passed_over(tmp_path: Path, caplog: py
 
 def test_it_is_nothing_where_there_is_none(tmp_path: Path) -> None:
     assert list(read_journal(tmp_path / "j")) == []
+
+
+def test_what_a_process_left_that_was_killed_while_it_rotated_is_read_and_mended(tmp_path: Path) -> None:
+    path = tmp_path / "j"
+    write_all(JournalFile(path, 100, 9), range(20))
+    kept = [line["n"] for line in read_journal(path)]
+    for number in (4, 3, 2):  # and it would have gone on with 1
+        (tmp_path / f"j.{number}").rename(tmp_path / f"j.{number + 1}")
+    assert [line["n"] for line in read_journal(path)] == kept
+
+    write_all(JournalFile(path, 100, 9), range(20, 26))
+    assert [file.name for file in journal_files(path)] == [f"j.{number}" for number in range(6, 0, -1)] + ["j"]
+    assert [line["n"] for line in read_journal(path)] == [*kept, *range(20, 26)]
+
+
+def test_where_fewer_files_are_kept_than_before_the_oldest_are_removed_and_nothing_of_others(tmp_path: Path) -> None:
+    path = tmp_path / "j"
+    (tmp_path / "j.20261129").touch()
+    (tmp_path / "j.gz").touch()
+    write_all(JournalFile(path, 100, 6), range(40))
+    write_all(JournalFile(path, 100, 2), range(40, 46))
+
+    assert [file.name for file in journal_files(path)] == ["j.1", "j"]
+    assert sorted(file.name for file in tmp_path.iterdir()) == [".j.lock", "j", "j.1", "j.20261129", "j.gz"]
+
+
+def test_the_head_of_a_chained_file_is_that_of_its_last_line_whoever_wrote_it(tmp_path: Path) -> None:
+    path = tmp_path / "j"
+    one, other = (JournalFile(path, 1000, 3, chained=True) for _ in range(2))
+    assert one.settle() == ""
+    for number in range(30):
+        write_all(one, range(number, number + 1))
+        assert other.write({"n": number}) == one.settle()
+    assert len(journal_files(path)) == 3
+    path.unlink()
+    assert one.settle().split(":")[1:3] == ["6", "54"]  # that of the file before

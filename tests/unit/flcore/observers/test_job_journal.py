@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import getpass
+import socket
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import flcore
 from flcore import EventType, FLContextKey, JobResult, JobReturnCode, Site
 from flcore.config.component_config import ComponentBuilder
-from flcore.disk.journal_file import read_journal
+from flcore.disk.journal_check import check_journal, heads_in
+from flcore.disk.journal_file import journal_files, read_journal
 from flcore.errors import ConfigError
 from flcore.event_ids import EventId
 from flcore.observers.job_history import JobHistory, SiteHistory
@@ -51,7 +55,8 @@ def test_it_tells_a_job_from_its_launch_to_its_end(tmp_path: Path, runtime: Fake
         runtime.exit("site-1-job-1", 3)
         handle.wait()
 
-    lines = lines_of(tmp_path)
+    opened, *lines = lines_of(tmp_path)
+    assert opened["event"] == "opened"
     assert [line["event"] for line in lines if line["event"] != "launched"] == [
         "launching",
         "state_change",
@@ -71,6 +76,17 @@ def test_it_says_of_which_study_a_job_is(tmp_path: Path, runtime: FakeRuntime) -
         site.launch_job(META | {"job_id": "job-2"}, ARGS)
 
     assert [history_of(tmp_path, job_id).study for job_id in ("job-1", "job-2")] == ["brain", ""]
+
+
+@pytest.mark.parametrize("study", ["default", "", None, 7, ["brain"]])
+def test_what_is_no_study_to_nvidia_flare_is_none_here(study: object, tmp_path: Path, runtime: FakeRuntime) -> None:
+    with make_site(tmp_path, runtime) as site:
+        fl_ctx = site.new_context()
+        fl_ctx.set_prop(FLContextKey.CURRENT_RUN, "job-1", private=False, sticky=False)
+        fl_ctx.set_prop(FLContextKey.JOB_META, META | {"study": study}, private=True, sticky=False)
+        site.fire_event(EventType.BEFORE_JOB_LAUNCH, fl_ctx)
+
+    assert history_of(tmp_path).study == ""
 
 
 def test_of_an_older_journal_no_job_is_of_a_study() -> None:
@@ -279,6 +295,11 @@ def test_a_journal_that_cannot_be_written_stops_no_job(
         ({"max_files": 0}, "max_files must be a whole number"),
         ({"path": 1}, "path must be an absolute path, got 1"),
         ({"path": "."}, "path must be an absolute path, got"),
+        ({"audit_head": "syslog"}, "audit_head must be an object with file or syslog, got 'syslog'"),
+        ({"audit_head": {"fiel": "/a"}}, "audit_head.fiel is unknown; there are file, syslog; did you mean 'file'"),
+        ({"audit_head": {"file": "heads"}}, "audit_head.file must be an absolute path, got 'heads'"),
+        ({"audit_head": {"syslog": "loghost"}}, "audit_head.syslog must be true, the path of a socket, or HOST:PORT"),
+        ({"audit_head": {"syslog": "loghost:0"}}, "audit_head.syslog must be true, the path of a socket, or HOST:PORT"),
     ],
 )
 def test_a_wrong_argument_is_named(args: dict[str, Any], wrong: str) -> None:
@@ -348,3 +369,95 @@ def test_a_job_of_all_sites_that_has_not_ended_well_is_told_behind_the_end_of_it
         site.fire_event(EventType.FEDERATED_JOB_FAILED, fl_ctx)
     job = history_of(tmp_path)
     assert (job.result and job.result.succeeded, job.federation) == (True, "FINISHED:ABORTED")
+
+
+# --- its chain ---
+
+
+def test_each_start_writes_who_begins_to_write(tmp_path: Path) -> None:
+    for _ in range(2):
+        with make_site(tmp_path):
+            pass
+    first, second = lines_of(tmp_path)
+    assert (first["event"], first["site"], first["version"]) == ("opened", "site-1", flcore.__version__)
+    assert first["user"] == getpass.getuser()
+    assert first["parent"] != second["parent"]
+
+
+def test_its_lines_are_chained_over_files_and_processes(tmp_path: Path) -> None:
+    for number in range(3):
+        runtime = FakeRuntime()
+        with make_site(tmp_path, runtime, max_size=4000, max_files=20) as site:
+            handle = site.launch_job(META | {"job_id": f"job-{number}"}, ARGS)
+            runtime.exit(f"site-1-job-{number}")
+            handle.wait()
+    assert len(journal_files(journal_of(tmp_path))) > 2
+    verdict = check_journal(journal_of(tmp_path))
+    assert (verdict.holds, verdict.before) == (True, 0)
+    assert verdict.head
+    assert verdict.head.line == len(lines_of(tmp_path)) > 20
+
+
+def test_it_says_who_submitted_a_job_what_it_is_made_from_and_which_data_it_sees(tmp_path: Path) -> None:
+    runtime = FakeRuntime()
+    runtime.image_ids["img"] = "sha256:1234"
+    (tmp_path / "ecg").mkdir()
+    launcher = ClientDockerJobLauncher(image="img", datasets={"ecg": str(tmp_path / "ecg")}, runtime=runtime)
+    with Site("site-1", {"journal": JobJournal(), "launcher": launcher}, workspace=tmp_path / "site") as site:
+        site.launch_job(META | {"submitter_name": "ana@hospital.org"}, ARGS)
+
+    job = history_of(tmp_path / "site")
+    assert (job.submitter, job.image_id, job.datasets) == ("ana@hospital.org", "sha256:1234", ("ecg",))
+    assert job.request
+    assert job.request["image"] == "img"
+
+
+def run_a_job(folder: Path, **args: Any) -> None:
+    runtime = FakeRuntime()
+    with make_site(folder, runtime, **args) as site:
+        handle = site.launch_job(META, ARGS)
+        runtime.exit("site-1-job-1")
+        assert handle.wait() is JobReturnCode.SUCCESS
+
+
+def test_the_head_of_what_is_on_the_disk_for_good_is_kept_in_a_file(tmp_path: Path) -> None:
+    heads = tmp_path / "heads"
+    run_a_job(tmp_path / "site", audit_head={"file": str(heads)})
+
+    kept = heads_in(heads.read_text().splitlines())
+    assert {each.site for each in kept} == {"site-1"}
+    verdict = check_journal(journal_of(tmp_path / "site"), kept)
+    assert (verdict.holds, verdict.heads) == (True, len(kept))
+    assert verdict.head == kept[-1].head
+
+    journal = journal_of(tmp_path / "site")
+    journal.write_bytes(b"".join(journal.read_bytes().splitlines(keepends=True)[:-1]))
+    assert not check_journal(journal, kept).holds
+
+
+@pytest.mark.parametrize("family", [socket.AF_UNIX, socket.AF_INET])
+def test_the_head_goes_to_syslog_by_its_socket_or_to_another_host(tmp_path: Path, family: int) -> None:
+    with socket.socket(family, socket.SOCK_DGRAM) as log:
+        log.settimeout(10)
+        log.bind(str(tmp_path / "log") if family == socket.AF_UNIX else ("127.0.0.1", 0))
+        name = log.getsockname()
+        address = name if isinstance(name, str) else ":".join(map(str, name))
+        with make_site(tmp_path / "site", audit_head={"syslog": address}):
+            text = log.recv(1000).decode()
+
+    assert text.startswith("<38>flcore: flcore audit head of site-1: ")
+    [line] = heads_in([text])
+    assert check_journal(journal_of(tmp_path / "site"), [line]).holds
+
+
+def test_a_place_for_heads_that_takes_none_is_told_once_and_stops_no_job(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    nowhere = tmp_path / "nowhere"
+    run_a_job(tmp_path / "site", audit_head={"file": str(nowhere / "heads"), "syslog": str(nowhere / "log")})
+
+    told = [record.getMessage() for record in caplog.records if "head of the journal" in record.getMessage()]
+    assert told == [
+        f"the head of the journal cannot be kept: No such file or directory: {nowhere}/heads",
+        "the head of the journal cannot be kept: No such file or directory",
+    ]

@@ -247,3 +247,8 @@ def test_a_job_has_the_reason_of_its_result(result: JobResult, reason: str) -> N
 
 def test_no_reason_stands_twice() -> None:
     assert len(set(REASONS)) == len(REASONS)
+
+
+def test_a_job_that_the_site_has_ended_for_its_disk_is_counted_as_that() -> None:
+    ended = JobResult(JobReturnCode.ABORTED, ended_by="the site: its folder holds more than 1Gi ('disk')")
+    assert failure_reason(ended) == "disk"

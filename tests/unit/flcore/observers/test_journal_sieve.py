@@ -7,7 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flcore.observers.journal_sieve import ALL, Wanted, job_ids
+from flcore.disk.journal_chain import head_of, next_line
+from flcore.job_launcher_spec import JobResult, JobReturnCode
+from flcore.observers.journal_sieve import ALL, LinesOfJobs, Wanted, job_ids
 
 
 def written(*lines: dict[str, Any]) -> bytes:
@@ -63,3 +65,10 @@ def test_a_line_whose_fields_are_in_another_order_is_taken_for_none_of_another_j
 @pytest.mark.parametrize(("beginning", "ids"), [("", {"a", "ab", "b"}), ("a", {"a", "ab"}), (".", set()), ('"', set())])
 def test_the_ids_that_begin_so_are_told(beginning: str, ids: set[str]) -> None:
     assert job_ids(written(*(usage(job_id, 1) for job_id in ("a", "ab", "b", "no id"))), beginning) == ids
+
+
+def test_of_a_chained_line_too_it_is_told_beyond_doubt_that_a_job_is_over() -> None:
+    end = line("completed", "a", result=JobResult(JobReturnCode.SUCCESS).as_dict(), id="run.4")
+    lines = LinesOfJobs()
+    assert list(lines.keep(next_line(json.dumps(end).encode(), head_of(b""), keeps=5)[0])) == []
+    assert lines.latest() == {"a": 1.0}

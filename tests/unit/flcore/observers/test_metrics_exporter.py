@@ -10,6 +10,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -163,6 +164,74 @@ def test_a_job_that_was_found_again_is_shown(site: Site, exporter: MetricsExport
     recover(site, "j1", handle)
     assert scraped(exporter)['flcore_jobs{state="running"}'] == 1
     handle.end(JobReturnCode.SUCCESS)
+
+
+# --- studies ---
+
+
+STUDIES: dict[str, Any] = {"brain": {}, "heart": {}}
+"""What the launcher of some tests lists."""
+
+
+def with_studies(make_site: Callable[..., Site], exporter: MetricsExporter, runtime: FakeRuntime, **args: Any) -> Site:
+    site = make_site(launcher=QuickLauncher(image="job:1", runtime=runtime, **args), metrics=exporter)
+    site.start()
+    return site
+
+
+def test_jobs_and_ends_are_counted_by_study(
+    make_site: Callable[..., Site],
+    exporter: MetricsExporter,
+    runtime: FakeRuntime,
+    event_recorder: EventRecorder,
+) -> None:
+    site = with_studies(make_site, exporter, runtime, studies=STUDIES)
+    site.launch_job({"job_id": "j1", "study": "brain"}, ARGS)
+    site.launch_job({"job_id": "j2"}, ARGS)
+    found = scraped(exporter)
+    assert (found['flcore_study_jobs{study="brain"}'], found['flcore_study_jobs{study=""}']) == (1, 1)
+    runtime.exit("site-1-j1", 3)
+    event_recorder.wait_for(EventType.JOB_COMPLETED)
+    found = scraped(exporter)
+    assert 'flcore_study_jobs{study="brain"}' not in found
+    assert {key: value for key, value in found.items() if "study_job_" in key} == {
+        'flcore_study_job_ends_total{study="brain"}': 1,
+        'flcore_study_job_failures_total{study="brain"}': 1,
+    }
+
+
+def test_each_study_that_a_site_lists_has_its_series_before_its_first_job(
+    make_site: Callable[..., Site], exporter: MetricsExporter, runtime: FakeRuntime
+) -> None:
+    with_studies(make_site, exporter, runtime, studies=STUDIES)
+    assert studies_in(exporter) == {"", "brain", "heart"}
+
+
+@pytest.mark.parametrize("studies", [None, STUDIES])
+def test_whatever_words_others_make_up_there_is_one_more_series_at_most(
+    make_site: Callable[..., Site], exporter: MetricsExporter, runtime: FakeRuntime, studies: Any
+) -> None:
+    site = with_studies(make_site, exporter, runtime, studies=studies)
+    for number in range(20):
+        with suppress(JobRejectedError):
+            site.launch_job({"job_id": f"j{number}", "study": f"made-up-{number}"}, ARGS)
+    assert studies_in(exporter) - {"brain", "heart"} == {"", "other"}
+
+
+def test_a_job_that_was_found_again_is_of_its_study_still(
+    make_site: Callable[..., Site], exporter: MetricsExporter, runtime: FakeRuntime
+) -> None:
+    with with_studies(make_site, MetricsExporter(0), runtime, studies=STUDIES) as site:
+        site.launch_job({"job_id": "j1", "study": "brain"}, ARGS)
+    with_studies(make_site, exporter, runtime, studies=STUDIES)
+    until(lambda: scraped(exporter).get('flcore_study_jobs{study="brain"}') == 1)
+
+
+def studies_in(exporter: MetricsExporter) -> set[str]:
+    return set(re.findall(r'study="([^"]*)"', text_of(exporter)))
+
+
+# --- engines ---
 
 
 def test_an_engine_that_does_not_answer_is_shown(

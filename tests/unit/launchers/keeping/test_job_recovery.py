@@ -170,6 +170,25 @@ def test_three_lives_tell_one_life(lab: Lab) -> None:
     assert told == [["created", "running"], ["paused"], ["exited"]]
 
 
+def test_a_job_that_is_found_again_is_held_to_the_limit_of_its_disk_with_which_it_was_launched(lab: Lab) -> None:
+    first = lab.life(limits={"disk": "1Mi"})
+    first.launch()
+    first.end()
+    (lab.workspace / "job-1" / "data").write_bytes(bytes(2 << 20))
+    found = lab.life().handles.wait_for("job-1")
+    assert found.wait(TIMEOUT) is JobReturnCode.ABORTED
+    assert found.result is not None
+    assert found.result.ended_by == "the site: its folder holds more than the 1Mi that it may ('disk')"
+
+
+def test_an_orphan_is_held_to_the_sites_own_limit_of_the_disk(lab: Lab) -> None:
+    orphan(lab)
+    (lab.workspace / "job-1" / "data").write_bytes(bytes(2 << 20))
+    found = lab.life(limits={"disk": "1Mi"}).handles.wait_for("job-1")
+    assert found.wait(TIMEOUT) is JobReturnCode.ABORTED
+    assert "'disk'" in str(found.result)
+
+
 def test_the_output_of_all_lives_is_kept(lab: Lab) -> None:
     first = lab.life()
     first.launch()

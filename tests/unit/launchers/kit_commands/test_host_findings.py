@@ -7,11 +7,8 @@ from pathlib import Path
 import pytest
 
 from launchers.container_spec import Mount
-from launchers.flare.kit_layout import KitLayout
-from launchers.kit_commands.host_findings import memory_findings, socket_findings, study_findings
+from launchers.kit_commands.host_findings import memory_findings, socket_findings
 from tests.kit_folder import make_kit, write
-
-TEMPLATE = "# Per-study runtime configuration\n# studies:\n#   default: {}\nformat_version: 2\nstudies: {}\n"
 
 
 def test_data_that_a_folder_in_memory_hides_is_told(tmp_path: Path) -> None:
@@ -36,11 +33,6 @@ def test_data_that_are_mounted_are_seen(target: str, tmp_path: Path) -> None:
 def test_a_kit_below_such_a_folder_is_no_data(tmp_path: Path) -> None:
     kit = make_kit(tmp_path / "nvflare/poc/site-1")
     assert list(memory_findings({str(tmp_path): ""}, [], kit)) == []
-
-
-def test_a_study_file_as_nvidia_flare_makes_it_says_nothing(tmp_path: Path) -> None:
-    layout = KitLayout.of(make_kit(tmp_path, extra={"local/study_runtime.yaml": TEMPLATE}))
-    assert list(study_findings(layout)) == []
 
 
 def test_an_engine_elsewhere_has_no_socket_to_be_looked_at(tmp_path: Path) -> None:

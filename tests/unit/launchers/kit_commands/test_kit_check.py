@@ -233,6 +233,8 @@ MISSING["the parent starts in another network than its jobs"] = (
 def test_a_broken_set_up_is_told_with_the_way_out(
     break_it: Break, line: str, kit: Kit, engine: SmallEngine, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    if line.startswith("metrics:"):
+        pytest.importorskip("prometheus_client", reason="of the extra [metrics]")
     break_it(kit, engine)
     capsys.readouterr()
     assert check(kit) == 1
@@ -300,11 +302,41 @@ WRONG = {
         lambda kit, _: kit.write(RESOURCES, '{"components": [\n  ,]}'),
         "local/resources.json: line 2, column 3: ",
     ),
+    "a study that cannot be had": (
+        lambda kit, _: kit.write("study_runtime.yaml", "format_version: 2\nstudies: {s: {slurm: {}}}\n"),
+        "local/study_runtime.yaml: studies.s.slurm: jobs of this launcher are none of Slurm's: leave it out",
+    ),
     "comm_config.json is no JSON": (
         lambda kit, _: kit.write(COMM_CONFIG, "{'internal': {}}"),
         "local/comm_config.json: line 1, column 2: a single quote; JSON has double quotes only",
     ),
 }
+
+
+STUDIES = """format_version: 2
+studies:
+  cardio: {datasets: {hearts: {source: /nowhere/hearts, mode: ro}}}
+"""
+
+
+def test_what_the_kits_file_says_of_studies_is_looked_at_too(
+    kit: Kit, capsys: pytest.CaptureFixture[str], engine: SmallEngine
+) -> None:
+    kit.write("study_runtime.yaml", STUDIES)
+    assert check(kit) == 1
+    shown = capsys.readouterr().out
+    told = "local/study_runtime.yaml says what jobs see of cardio; those of other studies are refused"
+    assert f"  ok       study: {told}\n" in shown
+    assert "  MISSING  docker_launcher: dataset hearts of the study cardio: /nowhere/hearts\n" in shown
+
+
+def test_a_study_s_network_is_looked_at_as_the_site_s_own_is(
+    kit: Kit, capsys: pytest.CaptureFixture[str], engine: SmallEngine
+) -> None:
+    kit.change(args={"image": "job:1", "network": "flare", "studies": {"cardio": {"network": "nowhere"}}})
+    engine.answers["GET /networks/nowhere"] = (404, {"message": "network nowhere not found"})
+    assert check(kit) == 1
+    assert "  MISSING  docker_launcher: network: nowhere is not there" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(("break_it", "line"), WRONG.values(), ids=WRONG)
@@ -317,10 +349,6 @@ def test_what_is_wrong_with_a_file_is_told_as_an_error_when_all_else_was_looked_
     assert errors.startswith(f"flcore: error: {kit.root}/{line.replace('KIT', str(kit.root))}")
     assert "  ok       python: " in shown
     assert "MISSING" not in shown
-
-
-def hide_study(kit: Kit, _: SmallEngine) -> None:
-    kit.write("study_runtime.yaml", "# for jobs\nformat_version: 2\nstudies:\n  default: {env: {A: b}}\n")
 
 
 def have_managers(kit: Kit, num_of_gpus: int, gpu_ids: list[str]) -> None:
@@ -394,10 +422,10 @@ WARNED = {
         "docker_launcher: image: which NVIDIA FLARE job:1 has is not told: a look into the image job:1: the engine "
         "says: not for you",
     ),
-    "a study": (
-        hide_study,
-        "study: local/study_runtime.yaml is for NVIDIA FLARE's own launchers: its data, variables and images come to "
-        "no job; say them by 'datasets', 'env', 'secrets' and 'image'",
+    "an older file of studies": (
+        lambda kit, _: kit.write("study_data.yaml", "cardio: {hearts: {source: /srv/hearts, mode: ro}}\n"),
+        "study: local/study_data.yaml is for NVIDIA FLARE's own launchers: its data come to no job; say them in "
+        "local/study_runtime.yaml, or by the launcher's 'studies'",
     ),
     "a second comm_config.json": (
         lambda kit, _: write(kit.root / "local/old" / COMM_CONFIG, {}),

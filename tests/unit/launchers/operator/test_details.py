@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import re
 
 import pytest
 
+from flcore.job_launcher_spec import JobUsage
+from launchers.operator.details import Report
+from launchers.operator.terminal import Terminal
 from launchers.runtime.docker_request import create_request
+from tests.job_views import BEGAN, job_view
 from tests.operator_lab import OperatorLab, until
 
 NAME = "site-1-job-1"
@@ -70,3 +75,10 @@ def test_inspect_has_a_line_for_each_variable_and_each_path_of_the_host(
     out = lab.flcore("inspect", "job-1").out
     assert re.search(r'^  {3,}"A=b"$|^  Env +"A=b"$', out, re.MULTILINE)
     assert re.search(r'^  HostConfig\.Mounts +"/\S+job-1( -> \S+)?, writable"$', out, re.MULTILINE)
+
+
+@pytest.mark.parametrize(("disk", "words"), [((48 << 20, 64 << 20), ", 48 of 64 MiB in its folder"), ((), "")])
+def test_what_a_folder_holds_is_told_if_it_is_limited(disk: tuple[int, ...], words: str) -> None:
+    used = JobUsage("job-1", "site-1", BEGAN, 1.5, 32 << 20, *disk)
+    lines = Report(Terminal(io.StringIO()), job_view(usage=[used]), BEGAN).lines()
+    assert f"  used          1.5 s of processor time, 32 MiB of memory at most{words}" in list(lines)

@@ -91,3 +91,12 @@ def test_a_success_in_a_job_of_all_sites_that_has_failed_says_so() -> None:
     view.history.federation = "FINISHED:ABORTED"
     assert "  SUCCESS  " in table_lines([view], Terminal(io.StringIO()), 2000)[1]
     assert table_lines([view], Terminal(io.StringIO()), 2000)[1].endswith("  the job of all sites: FINISHED:ABORTED")
+
+
+def test_a_study_s_name_takes_no_more_room_than_a_name_does_and_does_nothing_to_a_terminal() -> None:
+    views = [view_of(f"job-{number}", error="") for number in range(len(HOSTILE))]
+    for view, text in zip(views, HOSTILE, strict=True):
+        view.history.study = text * 10
+    lines = table_lines(views, Terminal(io.StringIO()), 2000)
+    assert all(line.isprintable() for line in lines)
+    assert max(map(width_of, lines)) < 120

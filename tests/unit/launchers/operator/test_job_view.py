@@ -18,6 +18,7 @@ from launchers.container_spec import (
     LABEL_PARENT,
     LABEL_SITE,
     LABEL_SITE_ID,
+    LABEL_STUDY,
 )
 from launchers.docker_state import DOCKER_STATE
 from launchers.operator.job_view import LAUNCHING, LOST, UNKNOWN, JobView, Listed, join
@@ -212,6 +213,13 @@ def test_what_no_journal_tells_the_record_does() -> None:
     assert (history.container_name, history.container_id) == ("site-1-job-1", "c1")
     assert history.states == [StateEntry("running", 101.0)]
     assert (view.launcher, view.log_path) == ("launcher", WORKSPACE / "job-1/site-1.log")
+
+
+def test_what_no_journal_tells_of_a_study_the_record_does_or_else_the_container() -> None:
+    one = listed()
+    labelled = one._replace(summary=replace(one.summary, labels={**one.labels, LABEL_STUDY: "heart"}))
+    assert joined(None, record(study="brain"), [labelled]).history.study == "brain"
+    assert joined(None, None, [labelled]).history.study == "heart"
 
 
 # --- whose container it is ---

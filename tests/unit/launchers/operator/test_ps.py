@@ -166,3 +166,50 @@ def test_json_is_json_whatever_a_job_says(lab: OperatorLab, text: str) -> None:
     assert done.out.count("\n") == 1
     assert done.objects[0]["name"] == text
     assert done.out.isascii()
+
+
+# --- studies ---
+
+
+def test_jobs_of_studies_say_of_which_and_where_there_are_none_there_is_no_column(lab: OperatorLab) -> None:
+    site = lab.site()
+    lab.launch(site, "job-1")
+    assert "STUDY" not in lab.flcore("ps").lines[0]
+    lab.launch(site, "job-2", study="brain")
+    assert [line.split()[:3] for line in lab.flcore("ps").lines] == [
+        ["JOB", "SITE", "STUDY"],
+        ["job-2", "site-1", "brain"],
+        ["job-1", "site-1", "running"],
+    ]
+
+
+def test_the_jobs_of_one_study_are_listed_or_those_of_none(lab: OperatorLab) -> None:
+    site = lab.site()
+    for job_id, study in {"job-1": "brain", "job-2": "heart", "job-3": "default"}.items():
+        lab.launch(site, job_id, study=study)
+    found = {
+        study: [job["job_id"] for job in lab.flcore("ps", "--study", study, "--json").objects]
+        for study in ("brain", "")
+    }
+    assert found == {"brain": ["job-1"], "": ["job-3"]}
+
+
+def test_the_last_jobs_of_a_study_are_found_behind_those_of_others(lab: OperatorLab) -> None:
+    site = lab.site()
+    for job_id, study in {"job-1": "brain", "job-2": "heart"}.items():
+        handle = lab.launch(site, job_id, study=study)
+        lab.runtime.exit(f"site-1-{job_id}", 0)
+        handle.wait()
+    until(lambda: all(lab.view(job_id).history.is_closed for job_id in ("job-1", "job-2")))
+    done = lab.flcore("ps", "--study", "brain", "-n", "1")
+    assert [line.split()[0] for line in done.lines] == ["JOB", "job-1"]
+
+
+def test_of_a_study_without_jobs_that_is_said(lab: OperatorLab) -> None:
+    lab.launch(lab.site(), study="brain")
+    assert "flcore: no job of the study heart here: " in lab.flcore("ps", "--study", "heart").err
+
+
+def test_a_site_without_a_journal_has_the_study_in_its_records(lab: OperatorLab) -> None:
+    lab.launch(lab.site(journal=False), study="brain")
+    assert lab.flcore("ps", "--study", "brain", "--json").objects[0]["study"] == "brain"

@@ -218,3 +218,22 @@ def test_an_option_of_the_sites_is_refused_where_the_site_has_another(key: str, 
     site = SitePolicy(image="site:1", options={"ipc_mode": "", "privileged": False})
     with pytest.raises(JobRejectedError, match=f"no job may ask for it, only a site \\('{key}'\\)"):
         request(site, launcher_spec={"default": {"docker": {key: value}}})
+
+
+# --- disk ---
+
+
+def test_a_job_says_how_much_its_folder_may_hold_in_the_resources_of_the_site() -> None:
+    site = SitePolicy(image="site:1", limits=Resources(disk=10 * GI), defaults=Resources(disk=GI))
+    assert request(site, resource_spec={"site-1": {"disk": "5Gi"}}).resources.disk == 5 * GI
+    assert request(site).resources.disk == GI
+
+
+def test_a_job_that_says_nothing_may_fill_its_folder_up_to_the_sites_limit() -> None:
+    assert request(SitePolicy(image="site:1", limits=Resources(disk=10 * GI))).resources.disk == 10 * GI
+    assert request(SitePolicy(image="site:1")).resources.disk is None
+
+
+def test_more_of_the_disk_than_the_site_allows_is_refused() -> None:
+    with pytest.raises(JobRejectedError, match=r"resource_spec.site-1.disk: more than the site's limit of 10Gi"):
+        request(SitePolicy(limits=Resources(disk=10 * GI)), resource_spec={"site-1": {"disk": "11Gi"}})

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +11,7 @@ import pytest
 
 from flcore.errors import JobRejectedError
 from flcore.testing import FakeFLContext
-from launchers.container_spec import ContainerSpec, Mount
+from launchers.container_spec import LABEL_STUDY, ContainerSpec, Mount
 from launchers.docker_launcher import ClientDockerJobLauncher
 from launchers.process_launcher import ClientProcessJobLauncher
 from launchers.runtime.fake import FakeRuntime
@@ -147,6 +149,33 @@ def test_limits_of_both_hold_and_a_default_is_no_more_than_they_are() -> None:
         planned(by, ONE, resource_spec={"site-1": {"num_of_cpus": 5}})
 
 
+def test_a_study_s_own_image_is_for_its_jobs_that_name_none_and_always_allowed() -> None:
+    by = launcher(studies={ONE: {"image": "cardio:1", "images": ["team/*"]}, OTHER: {}})
+    assert [planned(by, study).image for study in (ONE, OTHER, None)] == ["cardio:1", "job:1", "job:1"]
+
+
+@pytest.mark.parametrize(("study", "volunteers"), [(ONE, True), (OTHER, False), (None, False), ("unknown", False)])
+def test_a_launcher_volunteers_for_jobs_of_a_study_that_has_an_image(study: str | None, volunteers: bool) -> None:
+    by = launcher(image=None, studies={ONE: {"image": "cardio:1"}, OTHER: {}})
+    assert by.can_launch({"job_id": "j1", "study": study}, FakeFLContext(job_args=ARGS)) is volunteers
+
+
+def test_what_studies_share_with_the_site_is_looked_for_once() -> None:
+    by = launcher(network="net", studies={ONE: {"image": "job:1", "network": "net"}})
+    assert (by.policy.study_networks(), by.policy.study_images()) == ((), ())
+
+
+def test_a_check_looks_for_the_networks_and_images_of_studies() -> None:
+    by = launcher(datasets={}, secrets={}, studies={ONE: {"image": "cardio:1", "network": "cardio-net"}})
+    told = {(found.what, found.detail.partition(" ")[0]) for found in by.check()}
+    assert {
+        ("image", "job:1"),
+        ("image", "cardio:1"),
+        ("network", "nvflare-network"),
+        ("network", "cardio-net"),
+    } <= told
+
+
 # --- the site's config ---
 
 
@@ -193,13 +222,16 @@ def test_local_processes_have_no_network_and_no_image_of_a_study() -> None:
 # --- what is told ---
 
 
+@pytest.mark.filterwarnings("ignore::ResourceWarning")  # what does not connect, the SDK leaves to the collector
 def test_what_a_job_would_see_is_told_with_the_keys_that_say_so(tmp_path: Path) -> None:
     study = {"datasets": {"a": str(tmp_path)}, "limits": {"memory": "1Gi"}}
     by = ClientDockerJobLauncher(image="job:1", docker_host="unix:///nowhere", studies={ONE: study})
-    told = by.describe_launch({"job_id": "j1", "study": ONE}, FakeFLContext(job_args=ARGS)).origins
+    with closing(by):
+        told = by.describe_launch({"job_id": "j1", "study": ONE}, FakeFLContext(job_args=ARGS)).origins
     assert told["HostConfig.Mounts"] == f"site: studies.{ONE}.datasets"
     assert told["Env.FLCORE_DATASET_A"] == f"site: studies.{ONE}.datasets"
     assert told["HostConfig.Memory"] == f"site: studies.{ONE}.limits.memory"
+    gc.collect()
 
 
 def test_a_check_looks_at_the_data_of_every_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -217,3 +249,30 @@ def test_a_check_looks_at_the_data_of_every_study(tmp_path: Path, monkeypatch: p
 
 def test_a_mount_of_data_is_read_only() -> None:
     assert Mount("/data/hearts", "/data/hearts", read_only=True) in planned(launcher(), ONE).mounts
+
+
+def test_the_folder_of_a_studys_job_may_hold_no_more_than_the_study_allows() -> None:
+    by = launcher(limits={"disk": "10Gi"}, studies={ONE: {"limits": {"disk": "1Gi"}}, OTHER: {}})
+    assert planned(by, ONE).disk == 1 << 30
+    assert planned(by, OTHER).disk == 10 << 30
+    with pytest.raises(JobRejectedError, match=rf"'studies.{ONE}.limits'"):
+        planned(by, ONE, resource_spec={"site-1": {"disk": "2Gi"}})
+    with pytest.raises(ValueError, match=rf"studies.{ONE}.limits.disk must be no more than limits.disk, 10Gi, got 1Ti"):
+        launcher(limits={"disk": "10Gi"}, studies={ONE: {"limits": {"disk": "1Ti"}}})
+
+
+# --- what its container says ---
+
+
+@pytest.mark.parametrize(("studies", "study"), [({ONE: {}}, ONE), (None, "any-word")])
+def test_a_container_is_found_by_the_study_of_its_job(studies: Any, study: str) -> None:
+    assert planned(launcher(studies=studies), study).labels[LABEL_STUDY] == study
+
+
+@pytest.mark.parametrize("study", [None, "default"])
+def test_the_container_of_a_job_of_none_says_no_study(study: str | None) -> None:
+    assert LABEL_STUDY not in planned(launcher(), study).labels
+
+
+def test_a_launcher_tells_which_studies_it_knows_and_that_it_has_no_list() -> None:
+    assert (launcher().known_studies(), launcher(studies=None).known_studies()) == ((ONE, OTHER), None)

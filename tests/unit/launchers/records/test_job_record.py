@@ -156,6 +156,7 @@ def test_who_registers_buries_the_dead_even_where_none_has_come_as_far_as_a_reco
     store.close()
 
 
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")  # it is its child that dies
 def test_a_killed_process_leaves_its_records_to_others(tmp_path: Path) -> None:
     def live_and_die() -> None:
         store = RecordStore(tmp_path)

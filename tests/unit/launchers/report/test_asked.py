@@ -87,3 +87,28 @@ def test_a_request_of_another_shape_limits_nothing(host: dict[str, Any]) -> None
 
 def test_nothing_is_said_of_a_run_whose_request_nobody_tells() -> None:
     assert asked(job_view(result=SUCCEEDED)) == []
+
+
+def run_on_disk(*held: int | None, result: JobResult = SUCCEEDED, limit: int | None = 512 * MIB) -> JobView:
+    sizes = [None if size is None else size * MIB for size in held]
+    usage = [JobUsage("job-1", "site-1", BEGAN + n, n, MIB, size, limit) for n, size in enumerate(sizes)]
+    return job_view(result=result, usage=usage, request={"Image": "x", "HostConfig": {}})
+
+
+def test_a_folder_is_told_beside_what_it_may_hold() -> None:
+    row = rows(run_on_disk(None, 100, 300, 200))["disk"]
+    assert (row.limit, row.used, row.kind) == ("512 MiB", "300 MiB at most", "enough")
+
+
+def test_a_job_that_was_ended_for_its_folder_had_too_little() -> None:
+    ended = JobResult(JobReturnCode.ABORTED, 143, 15, ended_by="the site: its folder holds more ('disk')")
+    row = rows(run_on_disk(100, result=ended))["disk"]
+    assert (row.kind, row.verdict) == ("too-little", "too little: it was ended for that; allow it more")
+
+
+def test_of_a_folder_without_a_limit_there_is_nothing_to_tell() -> None:
+    assert "disk" not in rows(run_on_disk(None, limit=None))
+
+
+def test_a_folder_that_nobody_has_looked_at_was_not_measured() -> None:
+    assert rows(run_on_disk(None))["disk"].used == "not measured"

@@ -51,6 +51,11 @@ def test_a_number_is_short(value: float, said: str) -> None:
         (JobResult(JobReturnCode.EXECUTION_ERROR, 137, 9, oom_killed=True), "failed", "out of memory"),
         (JobResult(JobReturnCode.ABORTED, ended_by="the operator"), "aborted", "by the operator"),
         (
+            JobResult(JobReturnCode.ABORTED, 143, 15, ended_by="the site: its folder holds more than 1Gi ('disk')"),
+            "failed",
+            "its folder holds more than 1Gi ('disk')",
+        ),
+        (
             JobResult(JobReturnCode.ABORTED, 143, 15, ended_by="the site: it ran for more than 60 s ('run_timeout')"),
             "failed",
             "it ran for more than 60 s ('run_timeout')",

@@ -50,8 +50,10 @@ class TestPlainRuntime(RuntimeContract):
 
 
 def test_what_must_be_said_is_named() -> None:
-    with pytest.raises(TypeError, match="create, inspect, list_containers, open_output, remove, send_signal, start"):
+    with pytest.raises(TypeError) as raised:
         PlainRuntime()  # type: ignore[abstract]
+    wanted = ("create", "inspect", "list_containers", "open_output", "remove", "send_signal", "start")
+    assert [name for name in wanted if name not in str(raised.value)] == []
 
 
 def test_it_has_no_gpus_and_needs_none_of_what_images_need() -> None:

@@ -1,7 +1,6 @@
 """Each place of our code that calls a disk, asks an engine or starts a thread, in a site's lives: its call fails.
 
-``make sweep`` plays all of it; other runs, some of the places: the same each time, but for each error others. That a
-call fails for a while, ``make unit`` leaves to ``make test``.
+``make sweep`` plays all of it; ``make test``, some of the places: the same each time, but for each error others.
 """
 
 from __future__ import annotations
@@ -10,9 +9,9 @@ from collections.abc import Callable
 
 import pytest
 
-from ...faulty import DISK_ERRORS, ENGINE_ERRORS, no_thread
-from ...faulty_lives import A_WHILE, ONCE, Host, Sweep, of_answers, of_engine, of_threads, on_disk
-from ...thoroughness import LITTLE
+from ..faulty import DISK_ERRORS, ENGINE_ERRORS, no_thread
+from ..faulty_lives import A_WHILE, ONCE, Host, Sweep, of_answers, of_engine, of_threads, on_disk
+from ..thoroughness import LITTLE
 
 _HOW_LONG = {"once": ONCE} if LITTLE else {"once": ONCE, "for a while": A_WHILE}
 LASTING = pytest.mark.parametrize("lasting", _HOW_LONG.values(), ids=_HOW_LONG)

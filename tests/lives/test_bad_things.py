@@ -17,9 +17,9 @@ from launchers.operator.engines import Engines
 from launchers.operator.job_index import JobIndex
 from launchers.operator.site_files import SiteFiles
 
-from ...faulty import until
-from ...faulty_lives import TIMEOUT, Host
-from ...thoroughness import LITTLE
+from ..faulty import until
+from ..faulty_lives import TIMEOUT, Host
+from ..thoroughness import LITTLE
 
 PLACES = (
     *("jobs/bad.0123456789abcdef.jsonl", "parents/bad", "ends/bad", "folders/bad", "site-id", "gpus/0"),

@@ -1,6 +1,6 @@
 """Sequences of faults of all kinds, kills of the process among them, in lives that are made up by seeds.
 
-``make sweep`` plays thousands; a run of the unit tests, a few.
+``make sweep`` plays thousands; ``make test``, a few.
 """
 
 from __future__ import annotations
@@ -9,9 +9,9 @@ from collections.abc import Callable
 
 import pytest
 
-from ...faulty_lives import Host
-from ...random_lives import wrong
-from ...thoroughness import ALL
+from ..faulty_lives import Host
+from ..random_lives import wrong
+from ..thoroughness import ALL
 
 PARTS, PART = (20, 100) if ALL else (1, 3)
 

@@ -1,0 +1,163 @@
+"""Ends jobs whose folder holds more than it may. For the tracker's worker only, but for the looking itself.
+
+Nobody tells of what a job writes, so its folder is looked at now and then: the sooner, the less there is left until its
+limit. All folders of a launcher are looked at by turns, a few milliseconds each, and between two turns nobody looks for
+much longer: so it costs a small part of one processor, however many jobs there are and whatever they write. What does
+not fit into a turn goes on in the next.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import deque
+from collections.abc import Callable, Generator
+from functools import partial
+
+from flcore.config.sizes import size_in_words
+from flcore.disk.folder_size import sizes_so_far
+from flcore.disk.os_errors import in_words
+from flcore.disk.safe_files import PASSING
+
+from .job_disk import JobDisk
+from .lanes import Subject
+from .tracked_job import TrackedJob
+from .worker_loop import WorkerLoop
+
+logger = logging.getLogger(__name__)
+
+SHARE = 0.04
+"""How much of one processor, and of the time of a disk, the looking may take."""
+TURN = 0.01
+"""Seconds of a turn, about."""
+FASTEST = 1 << 30
+"""Bytes a second: faster, no job is thought to write."""
+SOONEST, LATEST = 1.0, 30.0
+"""Seconds from one look at a folder to the next, at least and at most."""
+
+
+class DiskWatch:
+    """Looks at the folders of jobs. ``end`` pursues the end that it has requested."""
+
+    def __init__(self, loop: WorkerLoop, end: Callable[[TrackedJob], None]) -> None:
+        self._loop = loop
+        self._end = end
+        self._waiting: deque[_Look] = deque()
+        """Whose turn it is, one after the other."""
+        self._is_looking = False
+        self._subject = Subject()
+        """All of it hangs together: they are folders of one workspace."""
+
+    def begin(self, job: TrackedJob) -> None:
+        """Begin to look at a running job's folder, if there is a limit to it."""
+        if job.hooks.disk:
+            self._enqueue(_Look(job, job.hooks.disk))
+
+    def _enqueue(self, look: _Look) -> None:
+        self._waiting.append(look)
+        self._go_on()
+
+    def _go_on(self) -> None:
+        while self._waiting and not self._is_looking:
+            look = self._waiting.popleft()
+            if look.is_needless:
+                look.close()
+                continue
+            self._is_looking = True
+            self._loop.ask(look.take_turn, partial(self._taken, look), partial(self._failed, look), self._subject)
+
+    def _taken(self, look: _Look, seconds: float) -> None:
+        self._rest(seconds)
+        if look.is_over:
+            why = f"its folder holds more than the {size_in_words(look.disk.limit)} that it may"
+            self._end_for(look.job, why)
+        elif look.is_in_doubt:
+            self._waiting.appendleft(look)
+        elif look.goes_on:
+            self._waiting.append(look)
+        else:
+            self._loop.after(look.seconds_to_next(), partial(self._enqueue, look))
+
+    def _failed(self, look: _Look, error: Exception) -> None:
+        self._rest(TURN)
+        look.close()
+        if isinstance(error, OSError) and error.errno not in PASSING:
+            self._end_for(look.job, f"nobody can find out how much its folder holds: {in_words(error)}")
+            return
+        bug = None if isinstance(error, OSError) else error
+        logger.warning("%s: its folder is not looked at this time: %s", look.job.identity, error, exc_info=bug)
+        self._loop.after(LATEST, partial(self._enqueue, look))
+
+    def _rest(self, seconds: float) -> None:
+        """Have nobody look for so long that looking has its share only."""
+        self._loop.after(seconds * (1 / SHARE - 1), self._rested)
+
+    def _rested(self) -> None:
+        self._is_looking = False
+        self._go_on()
+
+    def _end_for(self, job: TrackedJob, why: str) -> None:
+        if not job.result:
+            job.request_end(f"the site: {why} ('disk')", time.time())
+            self._end(job)
+
+
+class _Look:
+    """The looking at one folder."""
+
+    def __init__(self, job: TrackedJob, disk: JobDisk) -> None:
+        self.job = job
+        self.disk = disk
+        self._sizes: Generator[int] | None = None
+        """The look that is under way."""
+        self._held = 0
+        self._times_over = 0
+
+    @property
+    def is_needless(self) -> bool:
+        """Whether the job has ended, or is to end already."""
+        return self.job.result is not None or self.job.end_request is not None
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether there was more to see than fits into a turn."""
+        return self._sizes is not None
+
+    @property
+    def is_in_doubt(self) -> bool:
+        """Whether its folder seemed to hold too much, and nobody has looked again."""
+        return self._times_over == 1 and self._sizes is None
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the folder holds too much: seen twice, for what is renamed meanwhile may count double."""
+        return self._times_over > 1
+
+    def take_turn(self) -> float:
+        """In the pool: look for a moment, and return for how many seconds. Raises OSError."""
+        began = time.monotonic()
+        self._sizes = self._sizes or sizes_so_far(self.disk.folder)
+        for held in self._sizes:
+            self._held = held
+            if held > self.disk.limit:
+                self._note(self._times_over + 1)
+                break
+            if time.monotonic() - began >= TURN:
+                break
+        else:
+            self._note(0)
+        return time.monotonic() - began
+
+    def _note(self, times_over: int) -> None:
+        self.disk.used, self._times_over = self._held, times_over
+        self.close()
+
+    def close(self) -> None:
+        """Begin the next look anew, and keep nothing open till then."""
+        if self._sizes:
+            self._sizes.close()
+        self._sizes = None
+
+    def seconds_to_next(self) -> float:
+        """Return in how many seconds a job could have filled what is left."""
+        return min(LATEST, max(SOONEST, (self.disk.limit - (self.disk.used or 0)) / FASTEST))

@@ -1,0 +1,5 @@
+"""What the lives share."""
+
+from ..hasty_hosts import hosts
+
+__all__ = ["hosts"]
