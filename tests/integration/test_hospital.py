@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -21,7 +23,10 @@ from tests.hostile.ways.internet import Internet, why_not
 from tests.hostile.ways.scene import Scene, Surroundings
 from tests.hostile.ways.verdict import Network, Place, misses, unnamed
 
-HOSPITAL = Path(__file__).parents[2] / "configs/hospital"
+from .conftest import until
+
+ROOT = Path(__file__).parents[2]
+HOSPITAL = ROOT / "configs/hospital"
 CARDIO, ONCO = "cardio-2026", "onco-2026"
 SEEN = {
     CARDIO: [
@@ -38,26 +43,37 @@ SEEN = {
 
 
 class Hospital:
-    """The site, in a copy of its folder."""
+    """The site, in a copy of its folder, beside which are its workspace and the heads of its journal."""
 
     def __init__(self, folder: Path, client: Any, stack: ExitStack) -> None:
-        self.folder = folder / "hospital"
+        self.folder = folder / "configs/hospital"
         shutil.copytree(HOSPITAL, self.folder)
         self.config = self.folder / "site.json"
+        self.workspace, self.heads = folder / "workspace/hospital", folder / "workspace/hospital.heads"
         self.reaches_host = dialect_of(client.version()) is PODMAN
         if self.reaches_host:  # Podman makes no network without an address of the host's
             self.config.write_text(self.config.read_text().replace(', "parent": "none"', ""))
         self.stack = stack
 
-    def start(self) -> Site:
-        return self.stack.enter_context(Site.from_config(self.config, self.folder / "workspace"))
+    def exported(self, study: str) -> list[dict[str, Any]]:
+        """Return what an auditor is told of a study's runs."""
+        told = self.flcore("audit", "export", "--json", "--study", study, "--site", str(self.config))
+        return [json.loads(line) for line in told.stdout.splitlines()]
 
-    def launch(self, site: Site, study: str | None, memory: str = "256Mi") -> DockerJobHandle:
+    def start(self) -> Site:
+        return self.stack.enter_context(Site.from_config(self.config))
+
+    def flcore(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """Type a command, as the site's officers do."""
+        command = [sys.executable, "-m", "flcore", *words]
+        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+
+    def launch(self, site: Site, study: str | None, **asked: Any) -> DockerJobHandle:
         """Launch its job for a study. Raises JobLaunchError."""
         job = self.folder / "jobs/look"
         meta = json.loads((job / "meta.json").read_text())
         meta |= {"job_id": f"look-{uuid.uuid4().hex[:8]}", "study": study}
-        meta["resource_spec"] = {"hospital": {"memory": memory}}
+        meta["resource_spec"]["hospital"] |= asked
         handle = site.launch_job(meta, {"exe_module": ("-m", "client")}, job / "app")
         assert isinstance(handle, DockerJobHandle)
         return handle
@@ -96,9 +112,32 @@ def test_a_job_of_no_study_is_refused(hospital: Hospital, site: Site) -> None:
         hospital.launch(site, None)
 
 
-def test_a_job_gets_no_more_than_its_study_may_have(hospital: Hospital, site: Site) -> None:
-    with pytest.raises(JobRejectedError, match="1Gi"):
-        hospital.launch(site, CARDIO, memory="2Gi")
+@pytest.mark.parametrize(("asked", "limit"), [({"memory": "2Gi"}, "1Gi"), ({"disk": "11Gi"}, "10Gi")])
+def test_a_job_gets_no_more_than_its_study_or_site_allows(
+    hospital: Hospital, site: Site, asked: dict[str, str], limit: str
+) -> None:
+    with pytest.raises(JobRejectedError, match=limit):
+        hospital.launch(site, CARDIO, **asked)
+
+
+def test_an_auditor_is_told_which_code_ran_on_which_study_s_data(hospital: Hospital, site: Site) -> None:
+    for study in (CARDIO, ONCO):
+        hospital.launch(site, study).wait()
+    until(lambda: any(run["result"] == "SUCCESS" for run in hospital.exported(CARDIO)))
+    runs = hospital.exported(CARDIO)
+    assert {run["study"] for run in runs} == {CARDIO}
+    assert [run["datasets"] for run in runs if run["result"] == "SUCCESS"][-1] == ["hearts"]
+    assert all(run["chain_holds"] for run in runs)
+
+
+def test_what_is_cut_off_the_journal_is_missed(hospital: Hospital, site: Site) -> None:
+    hospital.launch(site, CARDIO).wait()
+    journal = hospital.workspace / ".flcore/journal.jsonl"
+    verify = ("audit", "verify", "--head", str(hospital.heads))
+    until(lambda: hospital.flcore(*verify, "--site", str(hospital.config)).returncode == 0)
+    cut = hospital.workspace.parent / "copied.jsonl"
+    cut.write_text("".join(journal.read_text().splitlines(keepends=True)[:-3]))
+    assert "the end is missing" in hospital.flcore(*verify, str(cut)).stdout
 
 
 def test_a_hostile_job_of_one_study_gets_nowhere_but_where_we_have_said(
@@ -109,7 +148,7 @@ def test_a_hostile_job_of_one_study_gets_nowhere_but_where_we_have_said(
         around = Surroundings(tmp_path, stack, outside)
         (hospital.folder / "data/onco/patients.csv").write_text(around.words.data)
         (hospital.folder / "secrets/onco-registry").write_text(around.words.secret)
-        (hospital.folder / "workspace/keys").write_text(around.words.site)
+        (hospital.workspace / "keys").write_text(around.words.site)
         found = Scene(docker_client, site, around, tmp_path).play(CARDIO, ONCO)
     network = Network.PER_JOB if hospital.reaches_host else Network.SEALED
     place = Place.of(docker_client, network, outside)
