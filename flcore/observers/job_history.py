@@ -65,6 +65,8 @@ class JobHistory:
     """What the runtime was asked for, secrets masked."""
     engine: str = ""
     """The address of the engine that was asked; empty where that is not known."""
+    held: str = ""
+    """What the launch waits for; empty where it does not."""
     image_id: str = ""
     """What it was made from, as the engine knows it; empty where that is not known."""
     datasets: tuple[str, ...] = ()
@@ -211,13 +213,8 @@ class SiteHistory:
 
     def _take_in_job(self, event: str, job: JobHistory, line: Mapping[str, Any]) -> None:
         _take_in_approval(job, line)
-        if event == "launching":
-            job.launching_at, job.name, job.parent = line["time"], line["name"], line["parent"]
-            job.study = study_in(line)  # an older version wrote none, or NVIDIA FLARE's word for that
-            job.submitter = str(line.get("submitter", ""))
-        elif event == "launched":
-            job.request, job.engine = line["request"], str(line.get("engine", ""))
-            job.image_id, job.datasets = str(line.get("image_id", "")), _texts(line.get("datasets"))
+        if event in ("launching", "held", "launched"):
+            _take_in_launch(event, job, line)
         elif event == "recovered":
             job.recovered, job.parent = job.recovered + 1, line["parent"]
         elif event == "state_change":
@@ -295,7 +292,21 @@ def _begins_a_run(known: JobHistory, line: Mapping[str, Any]) -> bool:
         return known.result is not None and known.container_id not in ("", line["container_id"])
     if event in ("completed", "aborted"):
         return known.is_closed and known.result != JobResult.from_dict(line["result"])
-    return event == "launching" and known.began_at > 0
+    was_held = known.held and not known.is_closed and known.parent == line.get("parent")
+    return event == "launching" and known.began_at > 0 and not was_held
+
+
+def _take_in_launch(event: str, job: JobHistory, line: Mapping[str, Any]) -> None:
+    if event == "launching":
+        job.launching_at = job.launching_at or line["time"]  # one that was held begins anew
+        job.name, job.parent, job.held = line["name"], line["parent"], ""
+        job.study = study_in(line)  # an older version wrote none, or NVIDIA FLARE's word for that
+        job.submitter = str(line.get("submitter", ""))
+    elif event == "held":
+        job.held = str(line["reason"])
+    else:
+        job.request, job.engine = line["request"], str(line.get("engine", ""))
+        job.image_id, job.datasets = str(line.get("image_id", "")), _texts(line.get("datasets"))
 
 
 def _take_in_change(job: JobHistory, line: Mapping[str, Any]) -> None:

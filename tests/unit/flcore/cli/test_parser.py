@@ -14,6 +14,7 @@ from flcore.cli import main
 from flcore.cli.parser import filled
 
 COMMANDS = ["run", "check", "ps", "logs", "stop", "inspect", "gc", "report", "serve", "completion"]
+COMMANDS += ["approvals", "show", "approve", "deny"]
 COMMANDS += ["audit verify", "audit export"]
 
 
