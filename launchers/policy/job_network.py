@@ -27,10 +27,12 @@ _KEYS: dict[str, Schema] = {
     "subnet_size": {"type": "integer", "minimum": _WIDEST, "maximum": _NARROWEST},
     "parent": {"enum": [HOST, NONE]},
 }
-_OWN: Schema = {"type": "object", "properties": _KEYS, "required": ["per_job"], "additionalProperties": False}
+_OBJECT: Schema = {"properties": _KEYS, "required": ["per_job"], "additionalProperties": False}
+_NETWORK: Schema = {**docker_args.network.schema(), **_OBJECT, "type": ["string", "object"]}
+"""What is said of texts does not hold for objects, and the other way round: so an error names what is wrong."""
 
 
-@rule({"anyOf": [docker_args.network.schema(), _OWN]})
+@rule(_NETWORK)
 def job_network(key: str, value: Any) -> JobNetwork:
     """Return the network of a site's, or a study's, jobs. Raises ValueError, a line for each thing that is wrong."""
     if not isinstance(value, Mapping):
