@@ -8,6 +8,7 @@
     ├── UnknownJobError              the site has no such job
     ├── JobLaunchError               a job could not be launched
     │   ├── JobRejectedError         it asks for what is not allowed, or its metadata is malformed
+    │   │   └── JobNotApprovedError  nobody has approved it, or somebody has denied it
     │   ├── SiteBusyError            as many jobs run, and launches wait, as the site allows
     │   ├── NoGpuError               too few of the site's GPUs are free
     │   ├── NoLauncherError          no launcher volunteered, or too many for a strict site
@@ -28,6 +29,9 @@ A message names the thing and the way out. Catching :class:`FLCoreError` catches
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
 __all__ = [
     "ConfigError",
     "EventError",
@@ -36,6 +40,7 @@ __all__ = [
     "ImageError",
     "JobAbortedError",
     "JobLaunchError",
+    "JobNotApprovedError",
     "JobRejectedError",
     "JobStartError",
     "NameInUseError",
@@ -68,12 +73,39 @@ class UnknownJobError(FLCoreError):
     """The site has no job of this id: it was never launched here, its launch failed, or it ended long ago."""
 
 
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """Why a launch that is refused may be let go on later, and how to know when."""
+
+    reason: str
+    """What the job waits for, as in "waits for approval"."""
+    may_go_on: Callable[[], bool]
+    """Returns whether to try again. Asked about once a second, so it must be quick; never raises."""
+    patience: float
+    """Seconds to wait, all tries of the launch together."""
+
+
 class JobLaunchError(FLCoreError):
     """A job could not be launched; nothing of it is left behind."""
+
+    hold: Hold | None = None
+    """Set by a component that refuses a job for now: where the caller can wait, a site tries again in place of raising
+    this, when it may go on. None: the refusal is the last word."""
 
 
 class JobRejectedError(JobLaunchError):
     """The site does not allow what the job asks for, or cannot read it. Raised before any call to an engine."""
+
+
+class JobNotApprovedError(JobRejectedError):
+    """Nobody has approved what the job would run, or too few have, or somebody has denied it.
+
+    The message names the ``fingerprint`` of that, and the commands that show and approve it.
+    """
+
+    def __init__(self, message: str, fingerprint: str = "") -> None:
+        super().__init__(message)
+        self.fingerprint = fingerprint
 
 
 class SiteBusyError(JobLaunchError):

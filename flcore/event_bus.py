@@ -31,6 +31,9 @@ So few that an EventError, which unwinds them all, comes long before Python's Re
 the failure of one handler.
 """
 
+_MAY_REFUSE = (EventType.BEFORE_JOB_LAUNCH, EventType.JOB_LAUNCH_PLANNED)
+"""The events at which a component may refuse a job."""
+
 _depth: ContextVar[int] = ContextVar("depth of nested events", default=0)
 """Each thread has its own: events that several threads fire at the same time are not nested."""
 
@@ -157,7 +160,7 @@ def _event_props(fl_ctx: FLContext) -> dict[str, Prop]:
 
 def _log(error: Exception, name: str, event_type: str, fl_ctx: FLContext) -> None:
     about = log_fields(fl_ctx)
-    if isinstance(error, JobLaunchError) and event_type == EventType.BEFORE_JOB_LAUNCH:
+    if isinstance(error, JobLaunchError) and event_type in _MAY_REFUSE:
         # A refusal: whoever launches the job tells of it. At any other event it has no effect on the job.
         logger.info("%s refuses a job at the event %s: %s", name, event_type, error, extra=about)
         return

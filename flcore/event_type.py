@@ -54,6 +54,17 @@ class EventType:
     FATAL_SYSTEM_ERROR = "_fatal_system_error"
     """NVIDIA FLARE's, in a job's process: it cannot go on."""
 
+    JOB_LAUNCH_PLANNED = "_job_launch_planned"
+    """It is known what will run, to the image's id, and nothing of it is there yet: any component may still refuse it.
+
+    ``LaunchRequest.of`` describes it. Fired by launchers whose ``tells_plan`` says so, in the launching thread and the
+    launch's own context; a refusal is as at BEFORE_JOB_LAUNCH.
+    """
+    JOB_HELD = "_job_held"
+    """A launch waits outside of the site's admission, for what a component says (``errors.Hold``); EVENT_DATA is that.
+
+    A BEFORE_JOB_LAUNCH follows when it is tried again, from the beginning; or the end.
+    """
     JOB_STATE_CHANGED = "_job_state_changed"
     """A job's container entered another state; ``FLContextKey.JOB_STATE_CHANGE`` has the ``JobStateChange``."""
     JOB_RECOVERED = "_job_recovered"

@@ -64,7 +64,7 @@ class FLContextKey:
     JOB_LAUNCHER = "_job_launcher"
     """The launchers that have volunteered so far: see ``add_launcher``."""
     JOB_BLOCK_REASON = "__job_block_reason"
-    """Set by a component that hears BEFORE_JOB_LAUNCH: why the job must not be launched."""
+    """Set by a component that hears BEFORE_JOB_LAUNCH or JOB_LAUNCH_PLANNED: why the job must not be launched."""
 
     JOB_STATE_CHANGE = "__job_state_change__"
     """The ``JobStateChange`` of a JOB_STATE_CHANGED event."""
@@ -76,7 +76,11 @@ class FLContextKey:
     LAUNCH = "_launch"
     """The ``Launch`` of a context in which a job is launched, where the framework puts one there: flcore does."""
     LAUNCH_REQUEST = "__launch_request__"
-    """A function that returns the ``LaunchRequest`` of an AFTER_JOB_LAUNCH event's job, where its launcher tells."""
+    """A function that returns the ``LaunchRequest`` of a JOB_LAUNCH_PLANNED or AFTER_JOB_LAUNCH event's job, where its
+    launcher tells."""
+    LAUNCH_APPROVAL = "__launch_approval__"
+    """Of a launch that a JobApproval has let go on: a mapping with the ``fingerprint``, by whom it was approved (a
+    list, ``approved_by``), and the digest of the ``app``."""
     JOB_USAGE = "__job_usage__"
     """The ``JobUsage`` of a JOB_USAGE event."""
     IMAGE_PULL_PROGRESS = "__image_pull_progress__"

@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any
 
 from .admission import Admission, may_wait
+from .errors import Hold
 from .handle_watch import HandleWatch
 from .job_launcher_spec import JobHandleSpec, JobResult, JobReturnCode
 from .job_registry import JobRegistry
@@ -70,6 +71,11 @@ class JobFollower:
         finally:
             if launch:
                 self._follow(launch, handle)
+
+    def launch_put_off(self, launch: Launch, hold: Hold) -> None:
+        """Make room for others, and have it be told why a launch waits that begins anew later."""
+        self._admission.leave(launch)
+        self._events.tell_of_hold(launch.job_id, hold.reason)
 
     def launch_failed(self, launch: Launch, error: BaseException) -> None:
         """Have a launch be told of that has failed."""

@@ -59,6 +59,10 @@ class LaunchRequest:
     """What else is to be known of it, a line each."""
     image_id: str = ""
     """What the job is made from, as the engine knows it; empty where that is not known, or no image."""
+    asks: Mapping[str, Any] = field(default_factory=dict)
+    """What the job asks for and gets, as JSON values: the study, image and its id, datasets, secrets by their names and
+    sources, resources, variables, and the command. Of two runs of the same job it is the same. Empty where a launcher
+    does not say it."""
 
     @property
     def datasets(self) -> tuple[str, ...]:
@@ -67,9 +71,9 @@ class LaunchRequest:
 
     @classmethod
     def of(cls, fl_ctx: FLContext) -> LaunchRequest | None:
-        """Return what the launch that an AFTER_JOB_LAUNCH event is about asked for; None if the launcher cannot tell.
+        """Return what the launch asks for that a JOB_LAUNCH_PLANNED or AFTER_JOB_LAUNCH event is about.
 
-        May ask the engine. Raises RuntimeUnavailableError.
+        None if the launcher cannot tell. May ask the engine. Raises RuntimeUnavailableError.
         """
         asked: Callable[[], LaunchRequest] | None = fl_ctx.get_prop(FLContextKey.LAUNCH_REQUEST)
         return asked() if asked else None
@@ -216,6 +220,11 @@ class JobLauncherSpec(FLComponent, ABC):
     deploys = False
     """Whether :meth:`launch_job` calls the context's ``Launch.deploy`` itself, when nothing but the start can fail any
     more. If not, the job's files are in its folder before ``launch_job`` is called; if that raises, they go again."""
+
+    tells_plan = False
+    """Whether :meth:`launch_job` has the site's components hear JOB_LAUNCH_PLANNED, by
+    :func:`flcore.launcher_choice.tell_plan`, when it knows what will run. If not, a component that must know (see
+    ``Launch.plan_wanted_by``) has the job refused."""
 
     def check_job(self, job_meta: dict[str, Any], fl_ctx: FLContext) -> None:
         """Raise JobRejectedError, or another JobLaunchError, for a job that :meth:`launch_job` would refuse.

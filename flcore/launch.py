@@ -25,10 +25,10 @@ LONGEST_WAIT = 1.0
 
 
 class LaunchState(Enum):
-    """How far a launch has come. It goes forward only, and may pass states over."""
+    """How far a launch has come. It goes forward only, and may pass states over; one that is put off begins anew."""
 
     WAITING = auto()
-    """It has begun; the site's admission has not let it in yet."""
+    """It has begun, or was put off; the site's admission has not let it in yet."""
     ADMITTED = auto()
     """It was let in. The site's components hear of it, and no launcher is at it yet."""
     LAUNCHING = auto()
@@ -52,8 +52,8 @@ class Launch:
         self.job_id = job_id
         self.end_id = ""
         """By what id its failure is told, if a launcher, or its next process, may have to tell of that end again."""
-        self.image_id = ""
-        """What the job is made from, as the engine knows it, where a launcher says so."""
+        self.plan_wanted_by = ""
+        """The component that must hear what will run (JOB_LAUNCH_PLANNED), or nothing may; empty where none must."""
         self._thread = threading.get_ident()
         self._state = LaunchState.WAITING
         self._ended_by: str | None = None
@@ -166,6 +166,17 @@ class Launch:
             while not self._changed.wait_for(self._is_decided, LONGEST_WAIT):
                 pass
         self.raise_if_ended()
+
+    def put_off(self) -> None:
+        """Have it be as at its beginning: what has launched it has failed, and left nothing.
+
+        Raises JobAbortedError if somebody has asked for the end.
+        """
+        with self._changed:
+            self.raise_if_ended()
+            self._launcher = self._deploy = None
+            self._callbacks = []
+            self._go_on_to(LaunchState.WAITING)
 
     def hand_over(self, launcher: JobLauncherSpec) -> None:
         """Note who launches from now on. Raises JobAbortedError if somebody has asked for the end."""

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from .errors import JobLaunchError, JobRejectedError, NoLauncherError
+from .event_type import EventType
 from .fl_component import FLComponent
 from .fl_constant import FLContextKey
 from .fl_context import FLContext
-from .job_launcher_spec import JobLauncherSpec
+from .job_launcher_spec import JobLauncherSpec, LaunchRequest
+
+
+def ask_launchers(fl_ctx: FLContext, components: Mapping[str, FLComponent]) -> None:
+    """Have those of the components that are launchers volunteer, of which others hear nothing."""
+    for component in components.values():
+        if isinstance(component, JobLauncherSpec):
+            component.handle_event(EventType.BEFORE_JOB_LAUNCH, fl_ctx)
 
 
 def choose_launcher(fl_ctx: FLContext, components: Mapping[str, FLComponent], *, strict: bool) -> JobLauncherSpec:
@@ -33,7 +41,7 @@ def choose_launcher(fl_ctx: FLContext, components: Mapping[str, FLComponent], *,
 
 
 def raise_refusal(job_id: str, fl_ctx: FLContext, components: Mapping[str, FLComponent]) -> None:
-    """Raise what a component has refused a job by, if one has, at the BEFORE_JOB_LAUNCH of this context.
+    """Raise what a component has refused a job by, if one has, at an event of this context at which it may.
 
     That is the first JobLaunchError that was raised there, with the name of who did, or the reason in JOB_BLOCK_REASON.
     The words of a launcher, which is one of ``components``, stay: they say what they are about.
@@ -47,6 +55,19 @@ def raise_refusal(job_id: str, fl_ctx: FLContext, components: Mapping[str, FLCom
     block_reason = fl_ctx.get_prop(FLContextKey.JOB_BLOCK_REASON)
     if block_reason:
         raise JobRejectedError(f"job {job_id}: a component has blocked it: {block_reason}")
+
+
+def tell_plan(launcher: JobLauncherSpec, job_id: str, fl_ctx: FLContext, describe: Callable[[], LaunchRequest]) -> None:
+    """Have all components hear, in a launch's own context, what is about to be launched.
+
+    ``describe``: returns what that is; called only if a component asks. Raises what a component has refused the job by.
+    """
+    if fl_ctx.get_engine() is None:  # a launcher that is used without a site
+        return
+    fl_ctx.set_prop(FLContextKey.EXCEPTIONS, {}, private=True, sticky=False)  # of an earlier try in this context
+    fl_ctx.set_prop(FLContextKey.LAUNCH_REQUEST, describe, private=True, sticky=False)
+    launcher.fire_event(EventType.JOB_LAUNCH_PLANNED, fl_ctx)
+    raise_refusal(job_id, fl_ctx, {})
 
 
 def launchers_among(components: Mapping[str, FLComponent]) -> list[str]:

@@ -27,6 +27,9 @@ def launch_by(launcher: JobLauncherSpec, launch: Launch, job_meta: dict[str, Any
     """Have a launcher check a job and launch it."""
     with at_work(launcher, launch.job_id):
         launcher.check_job(job_meta, fl_ctx)
+        if launch.plan_wanted_by and not launcher.tells_plan:
+            why = f"the component {launch.plan_wanted_by} must know what will run, which {launcher.name} does not tell"
+            raise JobRejectedError(f"job {launch.job_id}: {why}: have another launcher volunteer")
         if not launcher.deploys:
             launch.deploy()
         handle = launcher.launch_job(job_meta, fl_ctx)

@@ -6,6 +6,7 @@ import logging
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -18,13 +19,14 @@ from .fl_component import FLComponent
 from .fl_constant import FLContextKey
 from .fl_context import FLContext, FLContextManager
 from .forks import OwnProcess
+from .held_launch import launched_when_let
 from .job_endings import JobEndings
 from .job_follower import JobFollower
-from .job_launcher_spec import JobArgs, JobHandleSpec, JobLauncherSpec, JobReturnCode, LaunchRequest
+from .job_launcher_spec import JobArgs, JobHandleSpec, JobReturnCode, LaunchRequest
 from .job_meta import check_metadata, get_job_id, is_identifier
 from .job_registry import JobRegistry
 from .launch import Launch
-from .launcher_choice import choose_launcher, launchers_among
+from .launcher_choice import ask_launchers, choose_launcher, launchers_among
 from .launcher_work import at_work, heard_meta, launch_by
 from .site_config import SiteConfig, check_at_end
 from .site_events import SiteEvents
@@ -39,6 +41,8 @@ _OTHERS_WAIT_FOR = frozenset(
         EventType.SYSTEM_START,
         EventType.SYSTEM_END,
         EventType.BEFORE_JOB_LAUNCH,
+        EventType.JOB_LAUNCH_PLANNED,
+        EventType.JOB_HELD,
         EventType.AFTER_JOB_LAUNCH,
         EventType.JOB_RECOVERED,
         EventType.JOB_STATE_CHANGED,
@@ -252,6 +256,8 @@ class Site:
         when all is ready for the start; before, and if the launch fails, what an earlier run of the job has left there
         is untouched.
 
+        A component may put the launch off (``errors.Hold``): JOB_HELD is fired, and it begins anew when it may go on.
+
         A launch that fails raises JobLaunchError (or ConfigError if the app cannot be copied), and nothing of the job
         runs: SiteBusyError if too many jobs run and wait already, JobAbortedError if somebody ended it meanwhile. It
         fires JOB_ABORTED too, before or after BEFORE_JOB_LAUNCH, so that each of these has one counterpart; nothing is
@@ -261,9 +267,9 @@ class Site:
         job_id = get_job_id(job_meta)
         launch = self._jobs.begin_launch(job_id)
         self._follower.begin(launch)
-        fl_ctx = self._events.launch_context(job_id, job_meta, job_args, launch)
+        attempt = partial(self._launch, launch, job_meta, job_args, app)
         try:
-            handle = self._launch(launch, fl_ctx, app)
+            handle, fl_ctx = launched_when_let(launch, attempt, self._follower.launch_put_off)
         except BaseException as error:
             if launch.handle is None:
                 self._follower.launch_failed(launch, error)
@@ -285,9 +291,7 @@ class Site:
         job_id = get_job_id(job_meta)
         check_metadata(job_meta)
         fl_ctx = self._events.launch_context(job_id, job_meta, job_args)
-        for component in self.components().values():
-            if isinstance(component, JobLauncherSpec):
-                component.handle_event(EventType.BEFORE_JOB_LAUNCH, fl_ctx)
+        ask_launchers(fl_ctx, self.components())
         launcher = choose_launcher(fl_ctx, self.components(), strict=self.strict)
         with at_work(launcher, job_id):
             return launcher.describe_launch(fl_ctx.get_prop(FLContextKey.JOB_META), fl_ctx)
@@ -311,9 +315,12 @@ class Site:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _launch(self, launch: Launch, fl_ctx: FLContext, app: str | Path | None) -> JobHandleSpec:
+    def _launch(
+        self, launch: Launch, job_meta: Mapping[str, Any], job_args: JobArgs | None, app: str | Path | None
+    ) -> tuple[JobHandleSpec, FLContext]:
+        """Launch once, with all that this takes anew. Returns the context of the launch, too."""
+        fl_ctx = self._events.launch_context(launch.job_id, job_meta, job_args, launch)
         self._admission.enter(launch)
-        job_meta = fl_ctx.get_prop(FLContextKey.JOB_META)
         check_metadata(job_meta)
         with self.workspace.staged(job_meta, None if app is None else Path(app)) as files:
             fl_ctx.put(FLContextKey.APP_ROOT, files.app_dir, private=True, sticky=False)
@@ -326,7 +333,7 @@ class Site:
             launch.deploy_by(files.put)
             handle = launch_by(launcher, launch, job_meta, fl_ctx)
             fl_ctx.put(FLContextKey.APP_ROOT, files.app_dir, private=True, sticky=False)
-            return handle
+            return handle, fl_ctx
 
     @contextmanager
     def _taken_in(self, launch: Launch, handle: JobHandleSpec) -> Iterator[str]:

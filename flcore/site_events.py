@@ -58,6 +58,12 @@ class SiteEvents:
         )
         return fl_ctx
 
+    def tell_of_hold(self, job_id: str, reason: str) -> None:
+        """Fire JOB_HELD: a launch waits for what the reason says."""
+        fl_ctx = self._context_of(job_id)
+        fl_ctx.put(FLContextKey.EVENT_DATA, reason, private=True, sticky=False)
+        self.fire_in(fl_ctx, EventType.JOB_HELD)
+
     def tell_of_launch(self, handle: JobHandleSpec, fl_ctx: FLContext) -> None:
         """Fire AFTER_JOB_LAUNCH in the context of the launch."""
         fl_ctx.put(FLContextKey.JOB_HANDLE, handle, private=True, sticky=False)

@@ -20,6 +20,7 @@ from flcore.forks import OwnProcess
 from flcore.job_launcher_spec import Check, LauncherFigures, LaunchRequest, add_launcher
 from flcore.job_meta import JobMeta, get_job_id
 from flcore.launch import Launch
+from flcore.launcher_choice import tell_plan
 from flcore.workspace import STATE_DIR, check_run_dir
 
 from .container_spec import ContainerSpec
@@ -38,7 +39,7 @@ from .policy.job_network import name_of_shared
 from .policy.job_policy import SitePolicy
 from .policy.launch_origins import SiteKeys
 from .records.job_record import RecordStore, check_records
-from .runtime.base import Runtime
+from .runtime.base import FoundImage, Runtime
 from .runtime.engine_traits import UNASKED, EngineTraits
 from .settings import NEVER
 from .tracking.tracked_job import TrackedJob
@@ -58,6 +59,7 @@ class JobLauncher(LaunchPlanner):
     """
 
     deploys = True
+    tells_plan = True
     require: Collection[str] = ()
     """What the engine must have, of ``launchers.runtime.engine_traits.TRAITS``."""
     own_users: OwnUsers | None = None
@@ -179,10 +181,14 @@ class JobLauncher(LaunchPlanner):
                 self.prepare(plan, folder)
                 return plan.spec
 
-            steps = prepare, partial(_deploy, launch, folder)
+            def tell(image: FoundImage) -> None:
+                nonlocal plan
+                plan = replace(plan, image_id=image.id)
+                tell_plan(self, job_id, fl_ctx, partial(self._describe, plan))
+
+            steps = prepare, tell, partial(_deploy, launch, folder)
             handle = keeper.launch(launch, plan.spec, *steps, partial(self._handle, keeper), plan.gpus)
-        asked = partial(self._describe, replace(plan, image_id=launch.image_id))
-        fl_ctx.set_prop(FLContextKey.LAUNCH_REQUEST, asked, private=True, sticky=False)
+        fl_ctx.set_prop(FLContextKey.LAUNCH_REQUEST, partial(self._describe, plan), private=True, sticky=False)
         return handle
 
     def describe_launch(self, job_meta: dict[str, Any], fl_ctx: FLContext) -> LaunchRequest:
@@ -225,7 +231,7 @@ class JobLauncher(LaunchPlanner):
             if pulls.policy != NEVER:
                 images = [self.policy.image, *self.policy.study_images()]
                 yield from _checked_images(runtime, images, pulls.ahead)
-            yield from self._checked_engine(engine)
+            yield from _checked_engine(self.check_engine, engine)
             yield from _checked_of_studies(runtime, self.policy, with_images=pulls.policy == NEVER)
         yield from check_data(self.policy, self.make_secrets())
         yield from check_disk(self.policy, self.beside_the_folder())
@@ -237,13 +243,6 @@ class JobLauncher(LaunchPlanner):
             yield self.own_users.check(engine)
         if state_dir:
             yield from check_records(state_dir)
-
-    def _checked_engine(self, engine: EngineTraits) -> Iterable[Check]:
-        """Say why no job can run on an engine that answers, if so it is."""
-        try:
-            self.check_engine(engine)
-        except JobLaunchError as error:
-            yield Check("engine", False, str(error))
 
     def _tell_if_none_can_run(self, fl_ctx: FLContext) -> None:
         try:
@@ -356,6 +355,14 @@ class ServerJobLauncher(JobLauncher):
         return f"server-{get_job_id(job_meta)}", self.server_command(fl_ctx)
 
 
+def _checked_engine(check: Callable[[EngineTraits], None], engine: EngineTraits) -> Iterable[Check]:
+    """Say why no job can run on an engine that answers, if so it is."""
+    try:
+        check(engine)
+    except JobLaunchError as error:
+        yield Check("engine", False, str(error))
+
+
 def _checked_of_studies(runtime: Runtime, policy: SitePolicy, *, with_images: bool) -> Iterable[Check]:
     """Say whether the networks of studies are there, and the images, where none is pulled."""
     for network in filter(None, map(name_of_shared, policy.study_networks())):
@@ -372,12 +379,11 @@ def _checked_images(runtime: Runtime, images: Iterable[str | None], ahead: Colle
         yield Check("image", True, f"{name} is not there; it is pulled {when}" if missing else name, warning=missing)
 
 
-def _deploy(launch: Launch, folder: JobFolder, made: ContainerSpec) -> None:
+def _deploy(launch: Launch, folder: JobFolder, user: str) -> None:
     """Put a job's files into its folder, as late as can be: nothing but the start may fail any more."""
-    launch.image_id = made.image
     folder.confirm()
     if launch.deploy() or folder.must_be_given:
-        folder.give(made.host_user)
+        folder.give(user)
         folder.confirm()
 
 

@@ -10,7 +10,7 @@ import logging
 import shlex
 from abc import abstractmethod
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, Self
@@ -47,6 +47,7 @@ from .policy.gpu_ids import ALL_GPUS
 from .policy.job_command import CLIENT_ARGS, SERVER_ARGS, credentials, job_command
 from .policy.job_network import joined
 from .policy.job_policy import JobRequest, SitePolicy, check_needs_no_engine, check_policy, container_name, resolve
+from .policy.launch_asks import asks_of, lasting_words, with_image
 from .policy.launch_origins import AT_LAUNCH, SiteKeys, masked, origins
 from .policy.launch_scope import scope_of
 from .policy.request_sizes import with_sizes_in_words
@@ -75,7 +76,9 @@ class LaunchPlan:
     engine: EngineTraits = UNASKED
     """What will run it."""
     image_id: str = ""
-    """What it was made from, once it is launched."""
+    """What its image is; empty before the runtime was asked."""
+    asks: Mapping[str, Any] = field(default_factory=dict)
+    """What the job asks for and gets, but for the image's id: see ``LaunchRequest.asks``."""
 
     @property
     def gpus(self) -> int:
@@ -110,8 +113,17 @@ class LaunchPlan:
         engine = where.docker_host if where else ""
         sources = data_sources(self.request.study)
         scope = scope_of(replace(spec, image=self.spec.image), keys.policy, sources, self._other_mounts(sources))
-        image_id, passed_over = image or self.image_id, self.request.passed_over
-        return LaunchRequest(address, body, decided, to_read, passed_over, engine, scope, image_id=image_id)
+        return LaunchRequest(
+            host=address,
+            request=body,
+            origins=decided,
+            to_read=to_read,
+            passed_over=self.request.passed_over,
+            engine=engine,
+            scope=scope,
+            image_id=image or self.image_id,
+            asks=with_image(self.asks, image or self.image_id),
+        )
 
     def _other_mounts(self, datasets: Mapping[str, Path]) -> list[Mount]:
         """Return what the job sees of the host that is neither of its study nor in the site's workspace."""
@@ -185,6 +197,8 @@ class LaunchPlanner(JobLauncherSpec):
     """The network that jobs join; none where a runtime has no networks."""
     python = "python3"
     """The interpreter of a job's process."""
+    mounts: tuple[Mount, ...] = ()
+    """More of the host for every job."""
     secrets_dir = "/dev/shm"  # noqa: S108 - nothing is made there by a name that can be guessed
     """Where the secrets of jobs' containers are made."""
 
@@ -294,7 +308,10 @@ class LaunchPlanner(JobLauncherSpec):
             log_max_files=self.log_max_files,
         )
         spec = self.complete(spec)
-        return LaunchPlan(request, joined(spec, study.network) if study.network else spec, folder)
+        spec = joined(spec, study.network) if study.network else spec
+        words = lasting_words(spec.command, self.job_args(fl_ctx), request.job_id, name)
+        asks = asks_of(request, spec, words, data_sources(study), self.mounts)
+        return LaunchPlan(request, spec, folder, asks=asks)
 
     # What a subclass says: hooks, called with a context that has what NVIDIA FLARE's contexts have at that moment.
 

@@ -59,6 +59,9 @@ class View(FLComponent):
         if event_type == EventType.JOB_STATE_CHANGED:
             with self._lock:
                 self.show_change(JobStateChange.of(fl_ctx))
+        elif event_type == EventType.JOB_HELD:
+            with self._lock:
+                self.show_hold(fl_ctx.get_identity_name(), harmless(fl_ctx.get_prop(FLContextKey.EVENT_DATA)))
         elif event_type in (EventType.JOB_COMPLETED, EventType.JOB_ABORTED):
             self._ended[fl_ctx.get_identity_name()] = fl_ctx.get_prop(FLContextKey.JOB_RESULT)
 
@@ -69,6 +72,9 @@ class View(FLComponent):
 
     def show_change(self, change: JobStateChange) -> None:
         """Show one state change. Calls come one after the other, from any thread."""
+
+    def show_hold(self, site: str, reason: str) -> None:
+        """Show what a site's launch waits for, in the same way."""
 
     def show_results(self, results: Mapping[str, JobResult]) -> None:
         """Show how it all ended."""
@@ -92,6 +98,9 @@ class JsonView(View):
 
     def show_change(self, change: JobStateChange) -> None:
         self.print(json.dumps({"event": "state_change", **change.as_dict()}))
+
+    def show_hold(self, site: str, reason: str) -> None:
+        self.print(json.dumps({"event": "held", "job_id": self.workflow.job_id, "site": site, "reason": reason}))
 
     def show_results(self, results: Mapping[str, JobResult]) -> None:
         sites = {site: result.as_dict() | {"duration": result.duration} for site, result in results.items()}
@@ -119,6 +128,9 @@ class PlainView(View):
         code = f"  {change.result.return_code.name}" if change.result and failed else ""  # the table says why
         elapsed = max(0.0, change.time - self._started)
         self.print(f"{elapsed:7.1f} s  {change.site:<12} {change.previous or 'new':>10} -> {change.state}{code}")
+
+    def show_hold(self, site: str, reason: str) -> None:
+        self.print(f"{max(0.0, time.time() - self._started):7.1f} s  {site:<12} {reason}")
 
     def show_results(self, results: Mapping[str, JobResult]) -> None:
         """Show the output and the table; of a run that has failed the table first, and in it why.
@@ -219,6 +231,9 @@ class LiveView(PlainView):
     def show_change(self, change: JobStateChange) -> None:
         self._rows[change.site].take_in(change)
 
+    def show_hold(self, site: str, reason: str) -> None:
+        self._rows[site].hold(reason)
+
     def _render(self) -> Any:
         from rich.table import Table
         from rich.text import Text
@@ -253,6 +268,9 @@ class _Row:
             self.style = "green" if change.result.succeeded else "red"
             if not change.result.succeeded:
                 self.state, self._line = change.result.return_code.name, harmless(change.result.error)
+
+    def hold(self, reason: str) -> None:
+        self.state, self.style, self._line = "held", "yellow", reason
 
     def elapsed(self) -> str:
         if self._started is None:

@@ -7,13 +7,19 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .job_approval import JobApproval
     from .job_journal import JobJournal
     from .metrics_exporter import MetricsExporter
     from .resource_monitor import ResourceMonitor
 
-__all__ = ["JobJournal", "MetricsExporter", "ResourceMonitor"]
+__all__ = ["JobApproval", "JobJournal", "MetricsExporter", "ResourceMonitor"]
 
-_HOMES = {"JobJournal": "job_journal", "MetricsExporter": "metrics_exporter", "ResourceMonitor": "resource_monitor"}
+_HOMES = {
+    "JobApproval": "job_approval",
+    "JobJournal": "job_journal",
+    "MetricsExporter": "metrics_exporter",
+    "ResourceMonitor": "resource_monitor",
+}
 
 
 def __getattr__(name: str) -> Any:

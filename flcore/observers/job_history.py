@@ -69,6 +69,8 @@ class JobHistory:
     """What it was made from, as the engine knows it; empty where that is not known."""
     datasets: tuple[str, ...] = ()
     """The names of those that it sees."""
+    held: str = ""
+    """What the launch waits for; empty where it does not."""
     fingerprint: str = ""
     """Of what was approved; empty where nobody had to."""
     approved_by: tuple[str, ...] = ()
@@ -210,14 +212,8 @@ class SiteHistory:
             self._earlier(known)
 
     def _take_in_job(self, event: str, job: JobHistory, line: Mapping[str, Any]) -> None:
-        _take_in_approval(job, line)
-        if event == "launching":
-            job.launching_at, job.name, job.parent = line["time"], line["name"], line["parent"]
-            job.study = study_in(line)  # an older version wrote none, or NVIDIA FLARE's word for that
-            job.submitter = str(line.get("submitter", ""))
-        elif event == "launched":
-            job.request, job.engine = line["request"], str(line.get("engine", ""))
-            job.image_id, job.datasets = str(line.get("image_id", "")), _texts(line.get("datasets"))
+        if event in ("launching", "held", "launched"):
+            _take_in_launch(event, job, line)
         elif event == "recovered":
             job.recovered, job.parent = job.recovered + 1, line["parent"]
         elif event == "state_change":
@@ -255,19 +251,6 @@ class SiteHistory:
             self.outages.append(Outage(site, line["time"], None, str(line.get("reason", "")), *whose[1:]))
 
 
-def _take_in_approval(job: JobHistory, line: Mapping[str, Any]) -> None:
-    """Take in what any line may say of it."""
-    if "fingerprint" in line:
-        job.fingerprint = str(line["fingerprint"])
-    if "approved_by" in line:
-        job.approved_by = _texts(line["approved_by"])
-
-
-def _texts(value: Any) -> tuple[str, ...]:
-    """Return the texts of a list, or the only one."""
-    return tuple(map(str, value)) if isinstance(value, list) else (str(value),) if value else ()
-
-
 def _copy(job: JobHistory) -> JobHistory:
     return replace(job, states=[*job.states], pulls=[*job.pulls], usage=[*job.usage])
 
@@ -295,7 +278,23 @@ def _begins_a_run(known: JobHistory, line: Mapping[str, Any]) -> bool:
         return known.result is not None and known.container_id not in ("", line["container_id"])
     if event in ("completed", "aborted"):
         return known.is_closed and known.result != JobResult.from_dict(line["result"])
-    return event == "launching" and known.began_at > 0
+    was_held = known.held and not known.is_closed and known.parent == line.get("parent")
+    return event == "launching" and known.began_at > 0 and not was_held
+
+
+def _take_in_launch(event: str, job: JobHistory, line: Mapping[str, Any]) -> None:
+    if event == "launching":
+        job.launching_at = job.launching_at or line["time"]  # one that was held begins anew
+        job.name, job.parent, job.held = line["name"], line["parent"], ""
+        job.study = study_in(line)  # an older version wrote none, or NVIDIA FLARE's word for that
+        job.submitter = str(line.get("submitter", ""))
+    elif event == "held":
+        job.held = str(line["reason"])
+    else:
+        job.request, job.engine = line["request"], str(line.get("engine", ""))
+        job.image_id, job.datasets = str(line.get("image_id", "")), tuple(map(str, line.get("datasets") or ()))
+        job.fingerprint = str(line.get("fingerprint", ""))
+        job.approved_by = tuple(map(str, line.get("approved_by") or ()))
 
 
 def _take_in_change(job: JobHistory, line: Mapping[str, Any]) -> None:

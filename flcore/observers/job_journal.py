@@ -13,8 +13,10 @@ event               further fields
 ==================  ====================================================================================
 opened              a process of the site begins to write: ``parent``, ``user`` who runs it, ``version`` of flcore
 launching           ``name``, ``study`` and ``submitter`` by the job's metadata, ``parent``: BEFORE_JOB_LAUNCH was fired
+held                ``reason``: the launch waits for that, and begins anew
 launched            ``request``: what the runtime was asked for, secrets masked; ``engine``: the address; ``image_id``:
-                    what the image's name meant; ``datasets``: the names of those that the job sees
+                    what the image's name meant; ``datasets``: the names of those that the job sees; where a JobApproval
+                    asks, ``fingerprint``: of what runs, ``approved_by``: whom, or what rule
 recovered           a job of an earlier process was found again, by ``parent``
 state_change        those of ``JobStateChange``; the last one of a job has its ``result``
 completed, aborted  ``result``: the job has ended, or (aborted) could not be launched
@@ -108,6 +110,7 @@ class JobJournal(FLComponent):
         self._lock = threading.Lock()
         self._writers: Mapping[str, Callable[[FLContext], None]] = {
             EventType.BEFORE_JOB_LAUNCH: self._launching,
+            EventType.JOB_HELD: self._held,
             EventType.AFTER_JOB_LAUNCH: self._launched,
             EventType.JOB_RECOVERED: self._recovered,
             EventType.JOB_STATE_CHANGED: self._changed,
@@ -176,12 +179,16 @@ class JobJournal(FLComponent):
         said = {name: text[:NAME_LENGTH] for name, text in {**said, "study": study_in(job_meta)}.items()}
         self._write("launching", fl_ctx, **said, parent=self._parent_id())
 
+    def _held(self, fl_ctx: FLContext) -> None:
+        self._write("held", fl_ctx, reason=str(fl_ctx.get_prop(FLContextKey.EVENT_DATA, "")))
+
     def _launched(self, fl_ctx: FLContext) -> None:
         asked = None
         with suppress(FLCoreError):
             asked = LaunchRequest.of(fl_ctx)
         more = {name: value for name in _TOLD if (value := asked and getattr(asked, name))}
-        self._write("launched", fl_ctx, request=asked and asked.request, **more)
+        approval = fl_ctx.get_prop(FLContextKey.LAUNCH_APPROVAL) or {}
+        self._write("launched", fl_ctx, request=asked and asked.request, **more, **approval)
 
     def _recovered(self, fl_ctx: FLContext) -> None:
         self._write("recovered", fl_ctx, parent=self._parent_id(), id=_event_id(fl_ctx))

@@ -130,14 +130,16 @@ class JobKeeper:
         launch: Launch,
         spec: ContainerSpec,
         prepare: Callable[[EngineTraits], ContainerSpec],
-        confirm: Callable[[ContainerSpec], None],
+        tell_plan: Callable[[FoundImage], None],
+        confirm: Callable[[str], None],
         make_handle: Callable[[TrackedJob], Handle],
         gpus: int = 0,
     ) -> Handle:
         """Create, track and start a job's container, with so many GPUs of its own, and return its handle.
 
         ``prepare`` is called first, when nothing of an earlier job is in the way any more, and says what this engine is
-        to be asked for; ``confirm`` last before the start, with what was made; ``make_handle`` after it.
+        to be asked for; ``tell_plan`` when that and the image are known, and nothing is lent or made yet; ``confirm``
+        last before the start, with the job's user on the host; ``make_handle`` after it.
         Raises JobLaunchError; then there is no container, or (OutcomeUnknownError) none that will stay.
         """
         study = spec.labels.get(LABEL_STUDY, "")
@@ -150,13 +152,14 @@ class JobKeeper:
             self._record(job)  # on disk before the engine is asked for anything: a kill from here on forgets nothing
             self._jobs[who.nonce] = job
             image = steps.find_image(spec)
+            tell_plan(image)
             spec = self._loans.lend(job, self._labelled(spec, who, image), engine, gpus, self.runtime)
             with _hiding(job.hooks.secrets):
                 spec = steps.patiently(partial(self._loans.lend_network, job, spec, self.runtime))
                 self._create(steps, job, spec)
                 job.note(container_id=job.identity.container_id)
                 self.tracker.watch_unstarted(job)  # before the start, so that no end is too quick to be seen
-                confirm(spec)
+                confirm(spec.host_user)
                 steps.start()
                 handle = make_handle(job)
                 launch.note_handle(handle)

@@ -116,7 +116,7 @@ def job_ids(prefix: str, parsed_args: argparse.Namespace, **_: object) -> list[s
         return index.job_ids(prefix)
 
 
-def _add_scoped(commands: Commands, name: str, module: str, summary: str, epilog: str) -> Parser:
+def add_scoped(commands: Commands, name: str, module: str, summary: str, epilog: str) -> Parser:
     """Add a command that a module's ``run`` does."""
 
     def run(args: argparse.Namespace) -> int:
@@ -131,7 +131,7 @@ def _add_scoped(commands: Commands, name: str, module: str, summary: str, epilog
 
 
 def _add_ps(commands: Commands) -> None:
-    parser = _add_scoped(commands, "ps", "ps", "list jobs, also those of sites that do not run", _PS)
+    parser = add_scoped(commands, "ps", "ps", "list jobs, also those of sites that do not run", _PS)
     parser.add_argument("-a", "--all", action="store_true", help="all jobs, not only the last that have ended")
     parser.add_argument(
         "-n", "--last", metavar="N", type=whole_number, default=5, help="how many ended jobs are listed (default: 5)"
@@ -143,7 +143,7 @@ def _add_ps(commands: Commands) -> None:
 
 
 def _add_logs(commands: Commands) -> None:
-    parser = _add_scoped(commands, "logs", "logs", "show a job's output, while it runs and afterwards", _LOGS)
+    parser = add_scoped(commands, "logs", "logs", "show a job's output, while it runs and afterwards", _LOGS)
     parser.add_argument("-f", "--follow", action="store_true", help="go on until the job has ended")
     parser.add_argument("-n", "--tail", metavar="N", type=whole_number, help="only the last N lines of each site")
     parser.add_argument("--raw", action="store_true", help="leave in what makes a terminal do things")
@@ -151,17 +151,17 @@ def _add_logs(commands: Commands) -> None:
 
 
 def _add_stop(commands: Commands) -> None:
-    add_job(_add_scoped(commands, "stop", "stop", "end a job, also without a running site", _STOP))
+    add_job(add_scoped(commands, "stop", "stop", "end a job, also without a running site", _STOP))
 
 
 def _add_inspect(commands: Commands) -> None:
-    parser = _add_scoped(commands, "inspect", "details", "show all that is known of a job", _INSPECT)
+    parser = add_scoped(commands, "inspect", "details", "show all that is known of a job", _INSPECT)
     parser.add_argument("--json", action="store_true", help="print a JSON object per site and line")
     add_job(parser)
 
 
 def _add_gc(commands: Commands) -> None:
-    parser = _add_scoped(commands, "gc", "leftovers", "remove the containers that jobs have left behind", _GC)
+    parser = add_scoped(commands, "gc", "leftovers", "remove the containers that jobs have left behind", _GC)
     add_folder(parser)
     parser.add_argument("--dry-run", action="store_true", help="remove nothing: say what would be removed")
     parser.add_argument(

@@ -45,5 +45,11 @@ def as_full_dict(view: JobView, now: float) -> dict[str, Any]:
     request = view.history.request
     recovered = view.history.recovered
     asked = view.record.get("end_request")
-    more = {"request": request and dict(request), "usage": usage, "recovered": recovered, "end_request": asked}
-    return as_dict(view, now) | more
+    return as_dict(view, now) | {
+        "fingerprint": view.history.fingerprint or None,
+        "approved_by": [*view.history.approved_by],
+        "request": request and dict(request),
+        "usage": usage,
+        "recovered": recovered,
+        "end_request": asked,
+    }

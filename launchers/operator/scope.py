@@ -89,6 +89,20 @@ def _is_of_sites(folder: Path) -> bool:
     return is_kit or (_may_be_folder(folder) and any(True for _ in sites_in(folder)))
 
 
+def workspaces_of(args: argparse.Namespace) -> list[Path]:
+    """Return the folders of the sites that the options of ``commands.add_scope`` mean. Raises ConfigError."""
+    if args.folder:
+        return [site.workspace for site in sites_in(Path(args.folder))] or [Path(args.folder).absolute()]
+    if args.site:
+        return [
+            Path(args.workspace, config.site) if args.workspace else config.workspace
+            for config in map(read_config, args.site)
+        ]
+    if args.workspace and not _may_be_folder(Path(args.workspace)):
+        raise ConfigError(f"--workspace: {args.workspace} is no folder")
+    return [site.workspace for site in sites_in(Path(args.workspace or DEFAULT_WORKSPACE))]
+
+
 def index_of_sites(
     configs: Sequence[str], workspace: str | None = None, *, ask_engines: bool = True, wanted: Wanted = ALL
 ) -> JobIndex:

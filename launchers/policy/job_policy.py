@@ -25,7 +25,7 @@ from .asked_command import asked_entrypoint, asked_python
 from .image_reference import ImageName, ImageRule, allowed_digests
 from .job_words import Word, read_words
 from .resources import RESOURCE_NAMES, Resources, in_words, parse_asked
-from .studies import Study, capped, narrowed, study_of, too_wide
+from .studies import Study, capped, named_study, narrowed, study_of, too_wide
 
 _MAX_GPU_MEMORY = 1 << 20
 """GiB; beyond, nobody means it."""
@@ -116,6 +116,8 @@ class JobRequest:
     """What in the metadata is meant for others, by its path, and why it is passed over."""
     study: Study = field(default_factory=Study)
     """What it sees of the site: its study's, or that of jobs of none."""
+    study_named: str = ""
+    """The study that it names; to a site without studies that is only a word."""
 
 
 def resolve(job_meta: JobMeta, site: str, policy: SitePolicy, mode: str = "docker") -> JobRequest:
@@ -150,6 +152,7 @@ def resolve(job_meta: JobMeta, site: str, policy: SitePolicy, mode: str = "docke
         origins={key: word.path for key, word in {**words, "image": image}.items() if word.path},
         passed_over={**passed_over, **_image_passed_over(image, policy)},
         study=study,
+        study_named=named_study(job_meta),
     )
 
 

@@ -2,9 +2,10 @@
 
 import pytest
 
-from flcore import FLComponent, FLContextKey, JobLauncherSpec, add_launcher
+from flcore import EventType, FLComponent, FLContext, FLContextKey, JobLauncherSpec, add_launcher
 from flcore.errors import JobLaunchError, JobRejectedError, NoGpuError, NoLauncherError
-from flcore.launcher_choice import choose_launcher
+from flcore.job_launcher_spec import LaunchRequest
+from flcore.launcher_choice import choose_launcher, tell_plan
 from flcore.testing import FakeFLContext
 from tests.conftest import Launcher
 
@@ -86,3 +87,76 @@ def test_a_component_that_fails_refuses_nothing() -> None:
     launchers = named("docker")
     fl_ctx = context_of(launchers["docker"], monitor=ValueError("a bug"))
     assert choose_launcher(fl_ctx, launchers, strict=False) is launchers["docker"]
+
+
+# --- a plan that is told ---
+
+
+class Deciding(FLComponent):
+    """Hears what will run, and refuses it as the test says."""
+
+    def __init__(self, error: Exception | None = None, reason: str = "") -> None:
+        super().__init__()
+        self.error, self.reason = error, reason
+        self.heard: list[LaunchRequest | None] = []
+
+    def handle_event(self, event_type: str, fl_ctx: FLContext) -> None:
+        if event_type == EventType.JOB_LAUNCH_PLANNED:
+            self.heard.append(LaunchRequest.of(fl_ctx))
+            fl_ctx.set_prop(FLContextKey.JOB_BLOCK_REASON, self.reason, sticky=False)
+            if self.error:
+                raise self.error
+
+
+REQUEST = LaunchRequest("host", {}, {}, asks={"study": "cardio"})
+
+
+def test_components_hear_what_will_run() -> None:
+    component = Deciding()
+    tell_plan(Launcher(), "job-1", FakeFLContext(components=[component]), lambda: REQUEST)
+    assert component.heard == [REQUEST]
+
+
+def test_what_will_run_is_described_only_to_who_asks() -> None:
+    asked: list[str] = []
+
+    def describe() -> LaunchRequest:
+        asked.append("once")
+        return REQUEST
+
+    tell_plan(Launcher(), "job-1", FakeFLContext(components=[FLComponent()]), describe)
+    assert asked == []
+
+
+@pytest.mark.parametrize(
+    ("component", "words"),
+    [
+        (Deciding(NoGpuError("none left")), "job job-1: refused by the component Deciding: none left"),
+        (Deciding(reason="no consent"), "job job-1: a component has blocked it: no consent"),
+    ],
+)
+def test_a_component_may_refuse_what_will_run(component: Deciding, words: str) -> None:
+    with pytest.raises(JobLaunchError) as raised:
+        tell_plan(Launcher(), "job-1", FakeFLContext(components=[component]), lambda: REQUEST)
+    assert str(raised.value) == words
+
+
+def test_a_refusal_is_told_as_one(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    fl_ctx = FakeFLContext(components=[Deciding(JobRejectedError("no consent"))])
+    with pytest.raises(JobRejectedError):
+        tell_plan(Launcher(), "job-1", fl_ctx, lambda: REQUEST)
+    assert {record.levelname for record in caplog.records} == {"INFO"}
+
+
+def test_what_is_no_refusal_stops_nothing() -> None:
+    tell_plan(Launcher(), "job-1", FakeFLContext(components=[Deciding(OSError("disk"))]), lambda: REQUEST)
+
+
+def test_a_refusal_of_an_earlier_try_in_the_same_context_counts_no_more() -> None:
+    component = Deciding(JobRejectedError("not now"))
+    fl_ctx = FakeFLContext(components=[component])
+    with pytest.raises(JobRejectedError):
+        tell_plan(Launcher(), "job-1", fl_ctx, lambda: REQUEST)
+    component.error = None
+    tell_plan(Launcher(), "job-1", fl_ctx, lambda: REQUEST)

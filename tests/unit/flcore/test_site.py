@@ -77,9 +77,12 @@ LAUNCHED = [
     EventType.SYSTEM_BOOTSTRAP,
     EventType.SYSTEM_START,
     EventType.BEFORE_JOB_LAUNCH,
+    EventType.JOB_LAUNCH_PLANNED,
     EventType.AFTER_JOB_LAUNCH,
 ]
 NOT_LAUNCHED = [*LAUNCHED[:3], EventType.JOB_ABORTED]
+LAUNCHED_BY_OTHERS = [event for event in LAUNCHED if event != EventType.JOB_LAUNCH_PLANNED]
+NOT_STARTED = [*LAUNCHED[:4], EventType.JOB_ABORTED]
 
 # --- components ---
 
@@ -381,7 +384,7 @@ def test_a_launch_that_fails_is_aborted_once_with_its_reason(
     runtime.start_error = "exec format error"
     with pytest.raises(JobStartError):
         site.launch_job(META, ARGS)
-    assert without_changes(event_recorder) == NOT_LAUNCHED
+    assert without_changes(event_recorder) == NOT_STARTED
     result = event_recorder.wait_for(EventType.JOB_ABORTED).result
     assert result
     assert (result.return_code, result.error) == (JobReturnCode.EXECUTION_ERROR, "exec format error")
@@ -478,7 +481,7 @@ def test_a_job_with_a_plain_handle_is_completed_too(
     make_site(launcher=Launcher(lambda: handle)).launch_job(META)
     handle.end(code)
     assert event_recorder.wait_for(EventType.JOB_COMPLETED).result == JobResult(code)
-    assert but_for_changes(event_recorder.event_types) == [*LAUNCHED, EventType.JOB_COMPLETED]
+    assert but_for_changes(event_recorder.event_types) == [*LAUNCHED_BY_OTHERS, EventType.JOB_COMPLETED]
 
 
 def test_a_job_with_a_plain_handle_is_aborted_too(

@@ -661,3 +661,18 @@ def test_a_command_is_asked_for_once_with_the_metadata_that_components_leave(mak
     site = make_site(launcher=launcher, changing=changing(change_for_another))
     site.launch_job({"job_id": "j1", "name": "first"})
     assert asked == ["changed"]
+
+
+def test_a_component_that_must_know_what_will_run_has_jobs_refused_of_a_launcher_that_does_not_tell(
+    make_site: Callable[..., Site],
+) -> None:
+    class Wanting(FLComponent):
+        def handle_event(self, event_type: str, fl_ctx: FLContext) -> None:
+            if event_type == EventType.BEFORE_JOB_LAUNCH:
+                fl_ctx.get_prop(FLContextKey.LAUNCH).plan_wanted_by = self.name
+
+    launcher = Launcher()
+    with pytest.raises(JobRejectedError) as raised:
+        make_site(consent=Wanting(), launcher=launcher).launch_job(META)
+    assert "the component consent must know what will run, which launcher does not tell" in str(raised.value)
+    assert launcher.launched == []

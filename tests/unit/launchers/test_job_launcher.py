@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 import stat
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from flcore import EventType, FLComponent, FLContext, JobReturnCode, JobStateChange, Site
+from flcore import EventType, FLComponent, FLContext, JobReturnCode, Site
 from flcore.disk.job_folders import note_new
 from flcore.errors import (
     ImageError,
@@ -24,7 +24,7 @@ from flcore.errors import (
     RuntimeUnavailableError,
 )
 from flcore.fl_constant import FLContextKey
-from flcore.job_launcher_spec import Check
+from flcore.job_launcher_spec import Check, LaunchRequest
 from flcore.launch import Launch
 from flcore.testing import EventRecorder, FakeFLContext
 from launchers.container_spec import LABEL_JOB_ID, LABEL_LAUNCHER, LABEL_SITE
@@ -648,7 +648,8 @@ def test_every_change_is_fired_in_a_context_of_its_job_and_site(lab: Lab) -> Non
 def test_every_change_has_a_fresh_context(tmp_path: Path) -> None:
     class Leaky(FLComponent):
         def handle_event(self, event_type: str, fl_ctx: FLContext) -> None:
-            found.append(fl_ctx.get_prop("leak"))
+            if event_type == EventType.JOB_STATE_CHANGED:
+                found.append(fl_ctx.get_prop("leak"))
             fl_ctx.set_prop("leak", event_type, sticky=False)
 
     found: list[Any] = []
@@ -699,8 +700,8 @@ class ForeignEngine:
         return ForeignContext(self)
 
     def fire_event(self, event_type: str, fl_ctx: ForeignContext) -> None:
-        change: JobStateChange = fl_ctx.get_prop(FLContextKey.JOB_STATE_CHANGE)
-        self.fired.append((event_type, change.state))
+        if change := fl_ctx.get_prop(FLContextKey.JOB_STATE_CHANGE):
+            self.fired.append((event_type, change.state))
 
 
 def test_any_framework_with_contexts_and_an_engine_can_host_a_launcher(lab: Lab) -> None:
@@ -901,3 +902,59 @@ def test_arguments_are_copied() -> None:
     launcher = TrainLauncher(env=env)
     env["A"] = "2"
     assert launcher.env == {"A": "1"}
+
+
+# --- a plan that is told ---
+
+
+class Planned(FLComponent):
+    """Does something when it hears what will run."""
+
+    def __init__(self, act: Callable[[FLContext], object]) -> None:
+        super().__init__()
+        self.act = act
+
+    def handle_event(self, event_type: str, fl_ctx: FLContext) -> None:
+        if event_type == EventType.JOB_LAUNCH_PLANNED:
+            self.act(fl_ctx)
+
+
+def refuse(_: FLContext) -> None:
+    raise JobRejectedError("nobody has approved it")
+
+
+def heard_by(lab: Lab, act: Callable[[FLContext], object]) -> None:
+    lab.ctx = FakeFLContext(workspace=lab.workspace, components=[Planned(act)])
+
+
+def test_what_will_run_is_told_before_anything_of_it_is_there(lab: Lab) -> None:
+    def look(fl_ctx: FLContext) -> None:
+        request = LaunchRequest.of(fl_ctx)
+        assert request
+        seen.append((request.asks["image"], lab.runtime.list_containers()))
+
+    seen: list[Any] = []
+    heard_by(lab, look)
+    lab.runtime.image_ids["job:1"] = "sha256:1"
+    lab.finish(lab.launch())
+    assert seen == [({"name": "job:1", "id": "sha256:1"}, [])]
+
+
+def test_nothing_stays_of_a_job_that_a_component_refuses_when_it_knows_what_will_run(lab: Lab) -> None:
+    heard_by(lab, refuse)
+    with pytest.raises(JobRejectedError, match="refused by the component Planned: nobody has approved it"):
+        lab.launch()
+    assert lab.runtime.list_containers() == []
+    assert not (lab.workspace / "job-1").exists()
+    assert [path for path in (lab.workspace / ".flcore/jobs").iterdir() if path.is_file()] == []
+
+
+def test_it_is_the_image_that_was_told_that_runs_whatever_its_name_is_now(lab: Lab) -> None:
+    def move_tag(_: FLContext) -> None:
+        lab.runtime.image_ids["job:1"] = "sha256:another"
+
+    lab.runtime.image_ids["job:1"] = "sha256:told"
+    heard_by(lab, move_tag)
+    handle = lab.launch()
+    assert lab.runtime.container(NAME).spec.image == "sha256:told"
+    lab.finish(handle)

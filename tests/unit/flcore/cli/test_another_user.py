@@ -30,6 +30,11 @@ COMMANDS = [
     *([*command, *scope] for scope in ([], BY_SITE) for command in (["ps"], ["ps", "--all", "--json"], ["gc"])),
     *([*command, *scope] for scope in ([], BY_SITE) for command in (["logs", "j1"], ["inspect", "j1"], ["stop", "j1"])),
     *(["audit", *command, *scope] for scope in ([], BY_SITE) for command in (["verify"], ["export", "--json"])),
+    *(
+        [*command, *scope]
+        for scope in ([], BY_SITE[:2])
+        for command in (["approvals"], ["show", "a"], ["approve", "a"])
+    ),
     ["report", "-o", "-"],
     ["report", "-o", "work/server/page.html"],
     ["completion", "bash"],

@@ -15,6 +15,7 @@ from flcore.cli.parser import filled
 
 COMMANDS = ["run", "check", "ps", "logs", "stop", "inspect", "gc", "report", "serve", "completion"]
 COMMANDS += ["audit verify", "audit export"]
+COMMANDS += ["approvals", "show", "approve", "deny"]
 
 
 @pytest.fixture(autouse=True)

@@ -272,3 +272,36 @@ def test_a_job_without_output_has_no_last_lines(handle: JobHandleSpec | None) ->
 
 def test_nobody_is_asked_for_no_lines() -> None:
     assert last_lines(Printing(error=AssertionError("asked")), 0) == []
+
+
+# --- a launch that waits for somebody ---
+
+
+def hold(view: View) -> None:
+    fl_ctx = FakeFLContext(job_id="j1", props={FLContextKey.EVENT_DATA: "waits for \x1b[31mapproval"})
+    view.dispatch_event(EventType.JOB_HELD, fl_ctx)
+
+
+def test_what_a_launch_waits_for_is_a_line(workflow: JobWorkflow) -> None:
+    out = io.StringIO()
+    hold(PlainView(workflow, out))
+    assert re.fullmatch(r" +\d\.\d s  site-1       waits for approval\n", out.getvalue())
+
+
+def test_what_a_launch_waits_for_is_an_object(workflow: JobWorkflow) -> None:
+    out = io.StringIO()
+    hold(JsonView(workflow, out))
+    assert json.loads(out.getvalue()) == {
+        "event": "held",
+        "job_id": "j1",
+        "site": "site-1",
+        "reason": "waits for approval",
+    }
+
+
+def test_what_a_launch_waits_for_stands_in_its_sites_line(workflow: JobWorkflow) -> None:
+    terminal = Terminal()
+    view = LiveView(workflow, terminal)
+    with view:
+        hold(view)
+    assert re.search(r"site-1 +held +waits for approval", terminal.text())

@@ -18,7 +18,8 @@ pytest.importorskip("prometheus_client", reason="of the extra [metrics]")
 from flcore import EventType, FLComponent, FLContext, FLContextKey, FLContextManager
 from flcore.errors import JobRejectedError
 from flcore.event_bus import EventBus
-from flcore.job_launcher_spec import JobHandleSpec, JobResult, JobReturnCode
+from flcore.job_launcher_spec import JobHandleSpec, JobResult, JobReturnCode, LaunchRequest
+from flcore.launcher_choice import tell_plan
 from flcore.observers import JobJournal, MetricsExporter
 from flcore.testing import EventRecorder
 from flcore.workspace import Workspace
@@ -190,3 +191,22 @@ def test_what_others_have_raised_in_a_launchs_context_refuses_nothing_here(paren
     fl_ctx.put(FLContextKey.EXCEPTIONS, {"other": JobRejectedError("of another job")}, private=True, sticky=False)
     handle = Handle()
     assert parent.site.launch(lambda *_: handle, {"job_id": JOB}, fl_ctx) is handle
+
+
+def test_a_component_of_a_kit_may_refuse_what_it_hears_will_run(tmp_path: Path) -> None:
+    class Refusing(FLComponent):
+        def handle_event(self, event_type: str, fl_ctx: FLContext) -> None:
+            if event_type == EventType.JOB_LAUNCH_PLANNED:
+                request = LaunchRequest.of(fl_ctx)
+                raise JobRejectedError(f"no consent for {request and request.asks['study']}")
+
+    parent = Parent(tmp_path, {"consent": Refusing()})
+    parent.fire(EventType.SYSTEM_BOOTSTRAP)
+    request = LaunchRequest("host", {}, {}, asks={"study": "cardio"})
+
+    def launch(_: Any, fl_ctx: FLContext) -> Handle:
+        tell_plan(parent.launcher, JOB, fl_ctx, lambda: request)
+        return Handle()
+
+    with pytest.raises(JobRejectedError, match="job job-1: refused by the component consent: no consent for cardio"):
+        parent.site.launch(launch, {"job_id": JOB}, parent.new_context())

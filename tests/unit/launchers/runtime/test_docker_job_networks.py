@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import closing
+from ipaddress import ip_network
 from typing import Any
 
 import pytest
@@ -12,11 +13,13 @@ from flcore.errors import NameInUseError, NetworkError, RuntimeRefusedError
 from launchers.container_spec import LABEL_NONCE, THIS_PROCESS, ContainerSpec, OwnNetwork
 from launchers.runtime.base import NetworkSummary, job_networks_of
 from launchers.runtime.docker import DockerRuntime
-from launchers.runtime.docker_job_networks import DockerJobNetworks
+from launchers.runtime.docker_dialect import DOCKER, PODMAN
+from launchers.runtime.docker_job_networks import DockerJobNetworks, free_subnet, own_network_options
 from launchers.runtime.process import ProcessRuntime
 from tests.small_engine import SmallEngine
 
 OWN = OwnNetwork()
+POOLS = OwnNetwork(("10.210.0.0/24",))
 NAME = "site-1-job.net"
 MADE = {"Id": "abc", "Name": NAME, "Labels": {LABEL_NONCE: "n" * 16}}
 OVERLAPS = {"message": "Pool overlaps with other one on this address space"}
@@ -32,12 +35,47 @@ def networks(engine: SmallEngine) -> Iterator[DockerJobNetworks]:
     engine.answers["GET /networks"] = (200, [])
     engine.answers["POST /networks/create"] = (201, {"Id": "abc"})
     engine.answers["DELETE /networks/abc"] = (204, None)
+    engine.answers["GET /containers/0123/json"] = (200, {"Mounts": [], "NetworkSettings": {"Networks": {}}})
     with closing(DockerRuntime(engine.address)) as runtime:
         yield runtime.job_networks
 
 
 def asked(engine: SmallEngine) -> list[str]:
     return [line.partition(" ")[2] for line in engine.asked if "/networks" in line]
+
+
+# --- which subnet ---
+
+
+def first(_: int) -> int:
+    return 0
+
+
+@pytest.mark.parametrize(
+    ("taken", "free"),
+    [
+        ([], "10.210.0.0/28"),
+        (["10.210.0.0/28", "fd00::/64", "192.168.0.0/16"], "10.210.0.16/28"),
+        (["10.210.0.4/30", "10.210.0.16/30"], "10.210.0.32/28"),
+        (["10.210.0.0/25"], "10.210.0.128/28"),
+        (["10.0.0.0/8"], None),
+        (["10.210.0.0/25", "10.210.0.128/25"], None),
+    ],
+)
+def test_a_subnet_is_one_that_overlaps_with_none(taken: list[str], free: str | None) -> None:
+    assert free_subnet(POOLS, taken, first) == free
+
+
+def test_a_second_pool_comes_when_the_first_is_full() -> None:
+    how = OwnNetwork(("10.210.0.0/28", "10.220.0.0/28"))
+    assert free_subnet(how, ["10.210.0.0/24"], first) == "10.220.0.0/28"
+
+
+def test_all_subnets_of_a_pool_are_used_wherever_the_search_begins() -> None:
+    taken: list[str] = []
+    while subnet := free_subnet(POOLS, taken, lambda count: count // 2):
+        taken.append(subnet)
+    assert sorted(taken, key=ip_network) == [str(part) for part in ip_network("10.210.0.0/24").subnets(new_prefix=28)]
 
 
 # --- making one ---
@@ -47,10 +85,37 @@ def test_a_runtime_without_networks_makes_none() -> None:
     assert job_networks_of(ProcessRuntime()) is None
 
 
+def test_it_is_told_apart_by_its_interface_on_the_host() -> None:
+    options = own_network_options(DOCKER, OwnNetwork(), "0123456789abcdef")
+    assert options["com.docker.network.bridge.name"] == "flj-0123456789a"
+    assert options["com.docker.network.bridge.enable_icc"] == "false"
+    assert not any("gateway_mode" in name for name in options)
+
+
+def test_without_a_parent_the_host_has_no_address_in_it() -> None:
+    options = own_network_options(DOCKER, OwnNetwork(reaches_host=False), "0" * 16)
+    assert options["com.docker.network.bridge.gateway_mode_ipv4"] == "isolated"
+    assert options["com.docker.network.bridge.inhibit_ipv4"] == "true"
+
+
+def test_podman_makes_none_without_an_address_of_the_hosts() -> None:
+    assert own_network_options(PODMAN, OwnNetwork(), "0" * 16)["isolate"] == "true"
+    with pytest.raises(NetworkError, match=r"Podman makes no network without .*'network\.parent'"):
+        own_network_options(PODMAN, OwnNetwork(reaches_host=False), "0" * 16)
+
+
 def test_the_parent_is_at_its_gateway(engine: SmallEngine, networks: DockerJobNetworks) -> None:
     engine.answers["GET /networks/abc"] = (200, {**MADE, "IPAM": {"Config": [{"Subnet": "10.210.0.16/28"}]}})
     made = networks.make(spec(hosts={"flare-parent": THIS_PROCESS, "other": "10.0.0.1"}))
     assert made.hosts == {"flare-parent": "10.210.0.17", "other": "10.0.0.1"}
+
+
+def test_a_parent_in_a_container_is_in_none_of_them(networks: DockerJobNetworks, monkeypatch: Any) -> None:
+    monkeypatch.setattr("launchers.runtime.docker.own_container_id", lambda _: "0123")  # which the small engine knows
+    with pytest.raises(
+        NetworkError, match=r"the site is itself in a container, .* run it on the host itself, or name a"
+    ):
+        networks.make(spec(hosts={"flare-parent": THIS_PROCESS}))
 
 
 def test_a_job_without_a_parent_to_reach_cannot_look_for_one(networks: DockerJobNetworks) -> None:
