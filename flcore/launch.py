@@ -13,7 +13,7 @@ from collections.abc import Callable
 from enum import Enum, auto
 from typing import Self
 
-from .errors import JobAbortedError
+from .errors import JobAbortedError, JobRejectedError
 from .fl_constant import FLContextKey
 from .fl_context import FLContext
 from .job_launcher_spec import JobHandleSpec, JobLauncherSpec, JobResult, JobReturnCode
@@ -54,6 +54,8 @@ class Launch:
         """By what id its failure is told, if a launcher, or its next process, may have to tell of that end again."""
         self.plan_wanted_by = ""
         """The component that must hear what will run (JOB_LAUNCH_PLANNED), or nothing may; empty where none must."""
+        self.plan_was_told = False
+        """Whether all components have heard that, and none has refused."""
         self._thread = threading.get_ident()
         self._state = LaunchState.WAITING
         self._ended_by: str | None = None
@@ -175,6 +177,7 @@ class Launch:
         with self._changed:
             self.raise_if_ended()
             self._launcher = self._deploy = None
+            self.plan_was_told = False
             self._callbacks = []
             self._go_on_to(LaunchState.WAITING)
 
@@ -199,11 +202,21 @@ class Launch:
             deploy()
         return deploy is not None
 
+    def raise_if_untold(self) -> None:
+        """Raise JobRejectedError if a component must hear what will run, and nobody has told."""
+        if self.plan_wanted_by and not self.plan_was_told:
+            launcher = getattr(self._launcher, "name", "its launcher")
+            why = f"the component {self.plan_wanted_by} must know what will run, which {launcher} does not tell"
+            raise JobRejectedError(f"job {self.job_id}: {why}: have another launcher volunteer")
+
     def begin_start(self) -> None:
         """Pass the point of no return. Raises JobAbortedError if somebody has asked for the end.
 
+        Raises JobRejectedError as :meth:`raise_if_untold` does.
+
         A request comes either before this, which then raises, or after it, and returns False.
         """
+        self.raise_if_untold()
         with self._changed:
             self.raise_if_ended()
             self._go_on_to(LaunchState.STARTING)

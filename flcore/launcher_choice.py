@@ -10,6 +10,7 @@ from .fl_component import FLComponent
 from .fl_constant import FLContextKey
 from .fl_context import FLContext
 from .job_launcher_spec import JobLauncherSpec, LaunchRequest
+from .launch import Launch
 
 
 def ask_launchers(fl_ctx: FLContext, components: Mapping[str, FLComponent]) -> None:
@@ -68,6 +69,7 @@ def tell_plan(launcher: JobLauncherSpec, job_id: str, fl_ctx: FLContext, describ
     fl_ctx.set_prop(FLContextKey.LAUNCH_REQUEST, describe, private=True, sticky=False)
     launcher.fire_event(EventType.JOB_LAUNCH_PLANNED, fl_ctx)
     raise_refusal(job_id, fl_ctx, {})
+    Launch.of(fl_ctx, job_id).plan_was_told = True
 
 
 def launchers_among(components: Mapping[str, FLComponent]) -> list[str]:

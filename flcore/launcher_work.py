@@ -27,14 +27,14 @@ def launch_by(launcher: JobLauncherSpec, launch: Launch, job_meta: dict[str, Any
     """Have a launcher check a job and launch it."""
     with at_work(launcher, launch.job_id):
         launcher.check_job(job_meta, fl_ctx)
-        if launch.plan_wanted_by and not launcher.tells_plan:
-            why = f"the component {launch.plan_wanted_by} must know what will run, which {launcher.name} does not tell"
-            raise JobRejectedError(f"job {launch.job_id}: {why}: have another launcher volunteer")
+        if not launcher.tells_plan:
+            launch.raise_if_untold()
         if not launcher.deploys:
             launch.deploy()
         handle = launcher.launch_job(job_meta, fl_ctx)
         if isinstance(handle, JobHandleSpec):
             launch.note_handle(handle)
+        launch.raise_if_untold()  # what a subclass has launched in a way of its own: it is ended
         launch.deploy()  # for a subclass of one that deploys, which launches in a way of its own
     if not isinstance(handle, JobHandleSpec):
         raise JobLaunchError(f"job {launch.job_id}: the launcher {launcher.name} returned {handle!r}, no JobHandleSpec")

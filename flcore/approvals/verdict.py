@@ -58,11 +58,13 @@ def verdict_on(
     return Verdict(State.APPROVED if len(holding) >= wanted else State.WAITING, holding, wanted)
 
 
-def is_app_approved(app: str, image: str, approvals: Iterable[Approval], now: float, wanted: int = 1) -> bool:
-    """Whether an app, with this image, is approved for whatever it may have asked for."""
+def is_app_approved(
+    app: str, image: str, approvals: Iterable[Approval], now: float, wanted: int = 1, study: str | None = None
+) -> bool:
+    """Whether an app, with this image, is approved for a study, whatever else it may have asked for."""
     known = list(approvals)
     prints = dict.fromkeys(one.fingerprint for one in known if app and (one.app, one.image) == (app, image))
-    return any(verdict_on(each, known, now, wanted).state is State.APPROVED for each in prints)
+    return any(verdict_on(each, known, now, wanted, study).state is State.APPROVED for each in prints)
 
 
 def _holds(approval: Approval, now: float, study: str | None) -> bool:

@@ -145,7 +145,7 @@ class JobApproval(FLComponent):
         request = asked.request
 
         def is_known() -> bool:
-            return is_app_approved(request.app, request.image, approvals, time.time(), self._wanted)
+            return is_app_approved(request.app, request.image, approvals, time.time(), self._wanted, request.study)
 
         found = (n for n, rule in enumerate(self._rules) if rule.holds(request.study, asked.job_meta, is_known))
         return next((f"rules[{number}] of {self.name}" for number in found), "")

@@ -303,3 +303,21 @@ def test_who_launches_once_more_after_a_start_that_failed_can_be_called_back_aga
     again = Launch.of(fl_ctx, "j1")
     assert again.request_end("the operator")
     assert not again.is_wanted
+
+
+def test_what_somebody_must_hear_of_first_does_not_start_untold() -> None:
+    launch = Launch("j1")
+    launch.plan_wanted_by = "approval"
+    with pytest.raises(JobRejectedError, match="the component approval must know what will run"):
+        launch.begin_start()
+    launch.plan_was_told = True
+    launch.begin_start()
+    assert launch.state is LaunchState.STARTING
+
+
+def test_what_is_put_off_must_be_told_anew() -> None:
+    launch = Launch("j1")
+    launch.plan_wanted_by, launch.plan_was_told = "approval", True
+    launch.put_off()
+    with pytest.raises(JobRejectedError, match="the component approval must know what will run"):
+        launch.begin_start()

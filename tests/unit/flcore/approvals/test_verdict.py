@@ -69,6 +69,12 @@ def test_an_app_is_approved_that_was_for_another_request() -> None:
     assert not is_app_approved("app", "image", [known], NOW, wanted=2)
 
 
+def test_an_app_that_was_approved_for_a_study_is_for_no_other() -> None:
+    known = said(fingerprint=OTHER, app="app", image="image", study="cardio")
+    assert is_app_approved("app", "image", [known], NOW, study="cardio")
+    assert not is_app_approved("app", "image", [known], NOW, study="onco")
+
+
 def test_an_app_that_was_denied_later_is_not() -> None:
     known = said(fingerprint=OTHER, app="app", image="image")
     assert not is_app_approved("app", "image", [known, said(DENY, fingerprint=OTHER)], NOW)

@@ -20,7 +20,7 @@ from flcore.errors import JobAbortedError, JobLaunchError, JobNotApprovedError, 
 from flcore.observers import JobApproval
 from launchers.docker_launcher import ClientDockerJobLauncher
 from launchers.runtime.fake import FakeRuntime
-from tests.conftest import Launcher
+from tests.conftest import Launcher, PlainHandle
 
 ARGS = {"exe_module": ("-m", "client")}
 TIMEOUT = 10.0
@@ -222,6 +222,13 @@ def test_an_app_that_was_approved_may_ask_for_other_things_where_a_rule_says_so(
     lab.refused(site)
 
 
+def test_an_app_that_was_approved_for_a_study_sees_no_other_by_a_rule(lab: Lab) -> None:
+    site = lab.site(rules=[{"same_app": True}])
+    lab.approve(lab.refused(site, study="cardio"), study="cardio")
+    lab.launch(site, study="cardio", resource_spec={"site-1": {"num_of_cpus": 1}})
+    lab.refused(site, study="onco")
+
+
 def test_what_somebody_has_denied_no_rule_approves(lab: Lab) -> None:
     fingerprint = lab.refused(lab.site(), study="cardio")
     lab.say(DENY, fingerprint)
@@ -251,6 +258,19 @@ def test_a_launcher_that_does_not_tell_what_it_runs_launches_nothing(make_site: 
     with pytest.raises(JobRejectedError, match="the component approval must know what will run"):
         make_site(approval=JobApproval(), launcher=launcher).launch_job({"job_id": "j1"})
     assert launcher.launched == []
+
+
+class Deaf(Launcher):
+    """Says that it tells what it runs, and does not."""
+
+    tells_plan = True
+
+
+def test_what_was_launched_without_a_word_is_ended(make_site: Callable[..., Site]) -> None:
+    handle = PlainHandle()
+    with pytest.raises(JobRejectedError, match="must know what will run, which launcher does not tell"):
+        make_site(approval=JobApproval(), launcher=Deaf(lambda: handle)).launch_job({"job_id": "j1"})
+    assert handle.ended_by
 
 
 def test_what_cannot_be_kept_can_still_be_approved(lab: Lab, caplog: pytest.LogCaptureFixture) -> None:
