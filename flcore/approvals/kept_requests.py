@@ -12,6 +12,7 @@ different things loses the oldest. What is kept decides nothing: a launch is com
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -106,12 +107,15 @@ class KeptRequests:
         with exclusively(self._folder / "lock", os.O_RDWR | os.O_CREAT):
             self._remove_what_the_dead_left()
             self._make_room()
+            said = json.dumps(asdict(request)).encode()
+            if len(said) > _LARGEST_REQUEST:
+                raise OSError(errno.EFBIG, f"what it says has more than {_LARGEST_REQUEST >> 20} MiB")
             new = self._folder / f"{_NEW}{secrets.token_hex(8)}"
             new.mkdir(0o700)
             try:
                 if app:
                     _keep_files(app, request.files, new)
-                _write(new / _REQUEST, json.dumps(asdict(request)).encode())
+                _write(new / _REQUEST, said)
                 with suppress(FileExistsError):  # another process was faster
                     new.rename(self._folder / request.fingerprint)
             finally:
@@ -153,7 +157,10 @@ class KeptRequests:
             remove(path)
 
     def _make_room(self) -> None:
+        """Have room for one more; what cannot be read goes first, for nobody could look at it."""
         kept = self.all()
+        for unread in set(self.fingerprints()).difference(request.fingerprint for request in kept):
+            remove(self._folder / unread)
         while len(kept) >= self._most:
             goes = _first_to_go(kept)
             kept.remove(goes)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from flcore.approvals.app_files import files_of
+from flcore.approvals.app_files import AppFile, files_of
 from flcore.approvals.fingerprint import digest_of_app, fingerprint_of
 from flcore.approvals.kept_requests import LARGEST_FILE, MOST_BYTES, KeptRequest, KeptRequests
 
@@ -110,3 +110,19 @@ def test_what_cannot_be_read_is_not_there(kept: KeptRequests, app: Path, tmp_pat
     kept.keep(request, app)
     (tmp_path / ".flcore/approvals" / request.fingerprint / "request.json").write_text(text)
     assert kept.find(request.fingerprint) is None
+
+
+def test_what_cannot_be_read_is_the_first_to_make_room(kept: KeptRequests, app: Path, tmp_path: Path) -> None:
+    kept.keep(request_for(app, 1), app)
+    torn = tmp_path / ".flcore/approvals" / request_for(app, 1).fingerprint
+    (torn / "request.json").write_text("{")
+    kept.keep(request_for(app, 2), app)
+    assert kept.fingerprints() == [request_for(app, 2).fingerprint]
+
+
+def test_what_says_more_than_anybody_would_read_is_not_kept(kept: KeptRequests, app: Path, tmp_path: Path) -> None:
+    files = tuple(AppFile("\udc80" * 1000 + str(number), "folder") for number in range(3000))
+    request = replace(request_for(app), files=files)
+    with pytest.raises(OSError, match="what it says has more than 16 MiB"):
+        kept.keep(request, app)
+    assert list((tmp_path / ".flcore/approvals").glob("*")) == [tmp_path / ".flcore/approvals/lock"]
