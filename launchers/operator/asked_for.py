@@ -50,13 +50,21 @@ class SiteApprovals:
         return Asked(self, fingerprint, request, verdict)
 
     def last_approved(self, asked: Asked) -> KeptRequest | None:
-        """Return what of the same job, by its name, was approved last; None if there is none, or it is not kept."""
+        """Return what of the same job, by its name, was approved last; None if there is none, or it is not kept.
+
+        By as many users as must, and denied by nobody since: what is the same in it is not shown again.
+        """
         for approval in reversed(self.approvals):
             if approval.verdict == APPROVE and approval.fingerprint != asked.fingerprint:
                 request = self.kept.find(approval.fingerprint)
-                if request and request.name == asked.name:
+                if request and request.name == asked.name and self._was_approved(request):
                     return request
         return None
+
+    def _was_approved(self, request: KeptRequest) -> bool:
+        """Whether it was approved, until whenever that was."""
+        verdict = verdict_on(request.fingerprint, self.approvals, 0.0, request.approvers, request.study)
+        return verdict.state is State.APPROVED
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,7 @@ from .terminal import Terminal
 MOST_LINES = 2000
 """Lines of differences that are shown; of one file all are shown."""
 _MARKS = {"+": "good", "-": "bad", "~": "odd", "@": "going"}
+_COMPILED = (".pyc", ".pyo", ".so")
 _SIZES = ("resources.memory", "resources.shm_size", "resources.disk")
 
 
@@ -151,7 +152,8 @@ class RequestView:
                 yield ""
                 yield from lines[:left]
             if len(lines) > left:
-                yield f"… and more: look at each file by --file, as in: flcore show {self._asked.short} --file {path}"
+                command = f"flcore show {self._asked.short} --file {visible(path)}"
+                yield f"… and more: look at each file by --file, as in: {command}"
                 return
             left -= len(lines)
 
@@ -187,7 +189,8 @@ class RequestView:
 
 
 def _warning(path: str) -> str:
-    return "  (compiled Python: it may run in place of its source)" if path.endswith((".pyc", ".pyo")) else ""
+    """Return what to heed of a file that Python prefers to a source that is called the same, or may."""
+    return "  (compiled Python: it may run in place of its source)" if path.endswith(_COMPILED) else ""
 
 
 def _flat(asks: Mapping[str, Any], above: str = "") -> dict[str, str]:

@@ -241,6 +241,24 @@ def test_what_is_new_is_shown_beside_the_last_version_that_was_approved(site: Si
     assert "\n~         12 B  custom/client.py" in out
 
 
+def test_a_version_that_was_denied_later_hides_nothing_of_the_next(site: Site, typed: Any) -> None:
+    site.say(site.ask("print('good')\n"))
+    bad = site.ask("print('good')\nsteal()\n")
+    site.say(bad)
+    site.say(bad, DENY, 1002, "bob")
+    assert "+steal()" in typed("show", site.ask("print('good')\nsteal()\n# harmless\n")).out
+
+
+def test_a_version_that_one_of_two_has_approved_hides_nothing_of_the_next(site: Site, typed: Any) -> None:
+    site.say(site.ask("steal()\n", approvers=2))
+    assert "+steal()" in typed("show", site.ask("steal()\n# harmless\n", approvers=2)).out
+
+
+def test_a_file_that_is_too_long_obeys_no_terminal_by_its_name(site: Site, typed: Any) -> None:
+    (site.app / "custom/a\x1b[2J").write_text("x\n" * 3000)
+    assert "\x1b" not in typed("show", site.ask()).out
+
+
 def test_what_would_hide_something_is_seen(site: Site, typed: Any) -> None:
     out = typed("show", site.ask("x = 1  # \u202e admin\r\n\x1b[2J")).out
     assert "+x = 1  # \\u202e admin\\r" in out
@@ -255,6 +273,11 @@ def test_what_is_no_text_is_told_by_what_it_is(site: Site, typed: Any) -> None:
 def test_what_is_compiled_is_marked(site: Site, typed: Any) -> None:
     (site.app / "custom/client.pyc").write_bytes(b"\xff")
     assert "custom/client.pyc  (compiled Python: it may run in place of its source)" in typed("show", site.ask()).out
+
+
+def test_an_extension_module_is_marked(site: Site, typed: Any) -> None:
+    (site.app / "custom/client.so").write_bytes(b"\x7fELF")
+    assert "custom/client.so  (compiled Python: it may run in place of its source)" in typed("show", site.ask()).out
 
 
 def test_a_right_to_be_run_is_told(site: Site, typed: Any) -> None:
