@@ -16,7 +16,7 @@ from typing import Any, Self
 
 from flcore.config.problems import Problems
 from flcore.config.sizes import UNITS
-from flcore.fl_constant import JobConstants
+from flcore.fl_constant import JobConstants, JobMetaKey
 from flcore.job_meta import JobMeta, check_metadata, get_deployments, get_job_id, get_object, rejection, study_in
 
 from ..container_spec import JobNetwork
@@ -236,6 +236,10 @@ def _digests(job_meta: JobMeta, word: Word, site: str, policy: SitePolicy) -> tu
         return digests
     study = policy.study.name
     why = f"is not on the list of the study {study} at site {site} ('studies.{study}.images')"
+    if not path:
+        path = JobMetaKey.LAUNCHER_SPEC
+        why = f"names no image, and the site's own {why}: name one, or have the site say 'studies.{study}.image'"
+        word = Word(image, path)
     of_study = _listed(job_meta, word, why, theirs, policy.study.image)
     if digests and of_study and not {*digests} & {*of_study}:
         raise rejection(job_meta, path, f"{why}: it has other digests there than in 'images'", image)

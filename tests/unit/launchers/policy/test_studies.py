@@ -122,7 +122,8 @@ def test_an_image_must_be_on_both_lists() -> None:
 
 def test_the_sites_own_image_must_be_on_a_studys_list_if_that_has_one() -> None:
     assert planned(launcher(studies={ONE: {"images": ["job"]}}), ONE).image == "job:1"
-    with pytest.raises(JobRejectedError, match="is not on the list of the study"):
+    way_out = f"or have the site say 'studies.{ONE}.image', got 'job:1'"
+    with pytest.raises(JobRejectedError, match=rf"launcher_spec: names no image, .* not on the list .* {way_out}"):
         planned(launcher(studies={ONE: {"images": ["team/*"]}}), ONE)
 
 
