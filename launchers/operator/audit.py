@@ -82,7 +82,8 @@ def lines_of(site: SiteFiles, verdict: Verdict, *, has_heads: bool) -> Iterator[
     if verdict.before and verdict.first:
         yield f"  {counted(verdict.before, 'line')} before the chain are an older version's, and prove nothing"
     if verdict.heads:
-        yield f"  {counted(verdict.heads, 'head')} that {'was' if verdict.heads == 1 else 'were'} kept agree"
+        agree = "was kept agrees" if verdict.heads == 1 else "were kept agree"
+        yield f"  {counted(verdict.heads, 'head')} that {agree}"
     elif verdict.head and not has_heads:
         yield "  without --head nobody can tell whether lines are missing at its end"
     if verdict.head:

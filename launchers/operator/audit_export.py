@@ -13,6 +13,7 @@ from typing import Any
 
 from flcore.cli.command import EXIT_FAILED, EXIT_OK
 from flcore.cli.streams import tell
+from flcore.errors import ConfigError
 from flcore.observers.job_history import JobHistory
 from flcore.plain_text import harmless
 
@@ -30,6 +31,8 @@ _COLUMN = 12
 
 def run(args: argparse.Namespace) -> int:
     """Print the jobs, and whether the chains hold; return the exit status."""
+    if None not in (args.since, args.until) and args.since >= args.until:
+        raise ConfigError("--from: must be before what --to says: no job is of both times")
     verdicts = verdicts_of(args)
     found: list[tuple[float, dict[str, Any]]] = []
     for site, verdict in verdicts:

@@ -82,7 +82,8 @@ class RequestView:
         """Yield the lines of one file. Raises ConfigError."""
         file = self._files.get(path)
         if file is None or file.kind == FOLDER:
-            close = difflib.get_close_matches(path, self._files, n=1)
+            names = [name for name, other in self._files.items() if other.kind != FOLDER]
+            close = difflib.get_close_matches(path, names, n=1)
             meant = f"; did you mean {close[0]!r}?" if close else ""
             raise ConfigError(f"--file: {self._asked.short} has no file {path!r}{meant}")
         text, why = self._text(self._request, file)

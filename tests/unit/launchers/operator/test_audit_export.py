@@ -171,3 +171,10 @@ def test_of_a_broken_chain_all_is_exported_and_said_with_each_line(
     out, err = capsys.readouterr()
     assert (json.loads(out)["chain_holds"], json.loads(out)["datasets"]) == (False, ["ekg", "labels"])
     assert "journal.jsonl:3: it was changed" in err
+
+
+def test_a_time_that_ends_before_it_begins_is_an_error(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["audit", "export", "--from", "2026-03-01", "--to", "2026-01-01"]) == 2
+    assert capsys.readouterr().err == (
+        "flcore: error: --from: must be before what --to says: no job is of both times\n"
+    )

@@ -41,7 +41,7 @@ def test_a_journal_that_holds_is_told_with_its_head(journal: Path, capsys: pytes
             f"  its head now: {heads[-1]}",
         ],
     )
-    assert verify(capsys, "--head", heads[-1])[1][1] == "  1 head that was kept agree"
+    assert verify(capsys, "--head", heads[-1])[1][1] == "  1 head that was kept agrees"
 
 
 def test_each_thing_that_is_wrong_is_told_with_its_file_and_line(

@@ -294,6 +294,10 @@ def test_one_file_is_shown_as_a_whole(site: Site, typed: Any) -> None:
     assert "has no file 'custom/clent.py'; did you mean 'custom/client.py'?" in done.err
 
 
+def test_a_folder_is_no_file_and_is_not_what_was_meant(site: Site, typed: Any) -> None:
+    assert typed("show", site.ask(), "--file", "custom").err.endswith("has no file 'custom'\n")
+
+
 def test_of_a_large_app_no_more_is_shown_than_can_be_read(site: Site, typed: Any) -> None:
     out = typed("show", site.ask("x = 1\n" * 5000)).out
     assert len(out.splitlines()) < 2100
