@@ -15,6 +15,7 @@ import json
 import os
 import sys
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -26,6 +27,7 @@ from ..errors import ConfigError
 FILE_NAME = "approvals.jsonl"
 """The file's name in a site's state folder."""
 APPROVE, DENY = "approve", "deny"
+_LOCK_NAME = f".{FILE_NAME}.lock"
 _MODE = 0o600
 
 
@@ -82,8 +84,9 @@ class ApprovalsFile:
     def add(self, approval: Approval) -> None:
         """Add a line, and return when it would survive a power cut. Raises OSError."""
         self.path.parent.mkdir(0o700, parents=True, exist_ok=True)
-        os.close(os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, _MODE))
         with closing(open_folder(self.path.parent)) as folder:
+            for name in (FILE_NAME, _LOCK_NAME):
+                _make(name, folder)
             os.fsync(folder)  # a new file's name is to survive, too
         file = JournalFile(self.path, sys.maxsize, 1)
         try:
@@ -120,3 +123,14 @@ class ApprovalsFile:
         except (AttributeError, TypeError, ValueError, RecursionError) as error:
             nothing = "nothing is approved while it stands there: look at it, and take it out"
             raise ConfigError(f"{self.path}: line {number} is no approval ({error}); {nothing}") from error
+
+
+def _make(name: str, folder: int) -> None:
+    """Make a file unless it is there: the folder's owner's, for a site must be able to read what root has approved."""
+    with suppress(FileExistsError):
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+        with closing(os.open(name, flags, _MODE, dir_fd=folder)) as file:
+            owner = os.fstat(folder)
+            if owner.st_uid != os.geteuid():
+                with suppress(PermissionError):  # who is no root keeps it
+                    os.fchown(file, owner.st_uid, owner.st_gid)

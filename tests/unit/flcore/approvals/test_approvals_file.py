@@ -37,6 +37,15 @@ def test_what_was_added_is_there_in_its_order(file: ApprovalsFile) -> None:
     assert file.read() == [approval(0), approval(1, DENY), approval(2)]
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root approves for other users' sites")
+def test_what_root_approves_the_sites_user_can_read_and_add_to(file: ApprovalsFile) -> None:
+    file.path.parent.mkdir()
+    os.chown(file.path.parent, 4242, 4243)
+    file.add(approval())
+    owners = {path.name: (path.stat().st_uid, path.stat().st_gid) for path in file.path.parent.iterdir()}
+    assert owners == {"approvals.jsonl": (4242, 4243), ".approvals.jsonl.lock": (4242, 4243)}
+
+
 def test_it_is_closed_to_others(file: ApprovalsFile) -> None:
     before = os.umask(0)
     try:
