@@ -24,7 +24,7 @@ run_shared = .venv/bin/python -m pytest -n $$(($$(nproc) + 1)) --dist worksteal
 run_two = .venv/bin/python -m pytest -n 2 --dist loadfile
 run_most_tests = FLCORE_TRY=more $(run_shared) tests/unit tests/lives tests/processes
 
-.PHONY: help demo test test-compat test-deploy test-engines test-libraries test-lowest test-web docs check unit bench faults sweep fuzz engine-stop clean release
+.PHONY: help demo test test-compat test-deploy test-engines test-libraries test-lowest test-web docs check unit bench faults sweep fuzz ways-out engine-stop clean release
 
 help: ## list these targets
 	@sed -nE 's/^([a-z-]+):[^#]*## /make \1\t/p' Makefile | expand -t 18
@@ -107,6 +107,12 @@ bench: $(TOOLS) ## measure; all, or ONLY="fire_event launch_job"; with PEERS=1 b
 faults: $(TOOLS) ## play every fault ten times on private Docker Engines, as root, in about half an hour (FAULTS='--only WORD')
 	@((EUID != 0)) || .ci/engine install
 	@exec .venv/bin/python -m tests.faults $(FAULTS)
+
+ways-out: $(TOOLS) ## have a hostile job try thirty ways out of its container (as root ENGINES="26.1 podman" on private engines)
+	@((EUID != 0)) || .ci/engine install
+	@export DOCKER_HOST=$$(.ci/engine start); \
+	.venv/bin/python configs/docker/prepare.py; \
+	exec .venv/bin/python -m tests.hostile.ways $(ENGINES)
 
 test-engines: $(TOOLS) ## try it all on each engine that sites have, as root, in an hour (ENGINES="28.5 podman" for some)
 	@((EUID != 0)) || .ci/engine install

@@ -79,8 +79,8 @@ class FLContextKey:
     """A function that returns the ``LaunchRequest`` of a JOB_LAUNCH_PLANNED or AFTER_JOB_LAUNCH event's job, where its
     launcher tells."""
     LAUNCH_APPROVAL = "__launch_approval__"
-    """Of a launch that a JobApproval has let go on: a mapping with the ``fingerprint``, ``by`` whom it was approved (a
-    text for each), and the digest of the ``app``."""
+    """Of a launch that a JobApproval has let go on: a mapping with the ``fingerprint``, by whom it was approved (a
+    list, ``approved_by``), and the digest of the ``app``."""
     JOB_USAGE = "__job_usage__"
     """The ``JobUsage`` of a JOB_USAGE event."""
     IMAGE_PULL_PROGRESS = "__image_pull_progress__"

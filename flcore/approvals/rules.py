@@ -11,10 +11,9 @@ from typing import Any
 
 from ..config.rules import Schema, rule
 from ..config.strict_json import shown
+from ..fl_constant import JobMetaKey
 from ..job_meta import JobMeta
 
-SUBMITTER = "submitter_name"
-"""In a job's metadata: who has submitted it."""
 _TEXT: Schema = {"type": "string", "minLength": 1}
 _SCHEMA: Schema = {
     "type": "array",
@@ -40,7 +39,7 @@ class ApprovalRule:
         """Whether it approves a job of a study. ``is_app_approved`` is asked last, and only where that counts."""
         if self.study and self.study != study:
             return False
-        if self.submitter and self.submitter != job_meta.get(SUBMITTER):
+        if self.submitter and self.submitter != job_meta.get(JobMetaKey.SUBMITTER_NAME):
             return False
         return not self.same_app or is_app_approved()
 

@@ -14,7 +14,7 @@ from ..approvals.app_files import AppFile, files_of
 from ..approvals.approvals_file import Approval, ApprovalsFile
 from ..approvals.fingerprint import SHORT, digest_of_app, fingerprint_of
 from ..approvals.kept_requests import TEXT_LENGTH, KeptRequest, KeptRequests
-from ..approvals.rules import SUBMITTER, approval_rules
+from ..approvals.rules import approval_rules
 from ..approvals.verdict import State, Verdict, is_app_approved, verdict_on
 from ..config.argument_rules import count, seconds
 from ..config.problems import Problems
@@ -100,7 +100,7 @@ class JobApproval(FLComponent):
         self._keep(asked, fl_ctx)
         if verdict.state is State.APPROVED or by_rule:
             by = [by_rule] if by_rule else [f"{one.user} (uid {one.uid})" for one in verdict.by]
-            said = {"fingerprint": asked.request.fingerprint, "app": asked.request.app, "by": by}
+            said = {"fingerprint": asked.request.fingerprint, "app": asked.request.app, "approved_by": by}
             fl_ctx.set_prop(FLContextKey.LAUNCH_APPROVAL, said, private=True, sticky=False)
             return
         error = JobNotApprovedError(_refusal(asked, verdict), asked.request.fingerprint)
@@ -119,7 +119,9 @@ class JobApproval(FLComponent):
         app = place if os.path.lexists(place) else None
         files: list[AppFile] = files_of(app) if app else []
         digest = digest_of_app(files)
-        name, submitter = (str(job_meta.get(key, ""))[:TEXT_LENGTH] for key in (JobMetaKey.JOB_NAME, SUBMITTER))
+        name, submitter = (
+            str(job_meta.get(key, ""))[:TEXT_LENGTH] for key in (JobMetaKey.JOB_NAME, JobMetaKey.SUBMITTER_NAME)
+        )
         request = KeptRequest(
             fingerprint_of(digest, launch.asks),
             digest,

@@ -71,8 +71,10 @@ class JobHistory:
     """The names of those that it sees."""
     held: str = ""
     """What the launch waits for; empty where it does not."""
-    approval: Mapping[str, Any] = field(default_factory=dict)
-    """By whom what runs was approved, where that was asked: its ``fingerprint``, and ``by``."""
+    fingerprint: str = ""
+    """Of what was approved; empty where nobody had to."""
+    approved_by: tuple[str, ...] = ()
+    """Who, or what rule, has approved that."""
     container_name: str = ""
     container_id: str = ""
     run: str = ""
@@ -291,7 +293,8 @@ def _take_in_launch(event: str, job: JobHistory, line: Mapping[str, Any]) -> Non
     else:
         job.request, job.engine = line["request"], str(line.get("engine", ""))
         job.image_id, job.datasets = str(line.get("image_id", "")), tuple(map(str, line.get("datasets") or ()))
-        job.approval = dict(line.get("approval") or {})
+        job.fingerprint = str(line.get("fingerprint", ""))
+        job.approved_by = tuple(map(str, line.get("approved_by") or ()))
 
 
 def _take_in_change(job: JobHistory, line: Mapping[str, Any]) -> None:

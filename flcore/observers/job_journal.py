@@ -15,8 +15,8 @@ opened              a process of the site begins to write: ``parent``, ``user`` 
 launching           ``name``, ``study`` and ``submitter`` by the job's metadata, ``parent``: BEFORE_JOB_LAUNCH was fired
 held                ``reason``: the launch waits for that, and begins anew
 launched            ``request``: what the runtime was asked for, secrets masked; ``engine``: the address; ``image_id``:
-                    what the image's name meant; ``datasets``: the names of those that the job sees; ``approval``: the
-                    ``fingerprint`` of what runs, and ``by`` whom it was approved, where a JobApproval asks
+                    what the image's name meant; ``datasets``: the names of those that the job sees; where a JobApproval
+                    asks, ``fingerprint``: of what runs, ``approved_by``: whom, or what rule
 recovered           a job of an earlier process was found again, by ``parent``
 state_change        those of ``JobStateChange``; the last one of a job has its ``result``
 completed, aborted  ``result``: the job has ended, or (aborted) could not be launched
@@ -187,9 +187,8 @@ class JobJournal(FLComponent):
         with suppress(FLCoreError):
             asked = LaunchRequest.of(fl_ctx)
         more = {name: value for name in _TOLD if (value := asked and getattr(asked, name))}
-        if approval := fl_ctx.get_prop(FLContextKey.LAUNCH_APPROVAL):
-            more["approval"] = dict(approval)
-        self._write("launched", fl_ctx, request=asked and asked.request, **more)
+        approval = fl_ctx.get_prop(FLContextKey.LAUNCH_APPROVAL) or {}
+        self._write("launched", fl_ctx, request=asked and asked.request, **more, **approval)
 
     def _recovered(self, fl_ctx: FLContext) -> None:
         self._write("recovered", fl_ctx, parent=self._parent_id(), id=_event_id(fl_ctx))

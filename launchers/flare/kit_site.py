@@ -53,8 +53,10 @@ _JOB_MANAGER, _STATUS, _FINISHED, _COMPLETED = "job_manager", "status", "FINISHE
 """NVIDIA FLARE's words: a server's component, a key of what that knows of a job, how ends begin, and the good one."""
 _OWN_KEYS = frozenset({*vars(ReservedKey).values(), FLContextKey.EXCEPTIONS})
 """What no context takes over from another: which engine it is of, and what was raised where else."""
-_SAID_OF_A_PLAN = (FLContextKey.EXCEPTIONS, FLContextKey.JOB_BLOCK_REASON, FLContextKey.LAUNCH_APPROVAL)
-"""What these components say of a job at JOB_LAUNCH_PLANNED, which its launch is to heed, or to tell."""
+_OF_LAUNCH = "_flcore_launch_context"
+"""In NVIDIA FLARE's context of a launch: that of ours in which these components hear of the launch."""
+_SAID_OF_A_PLAN = (FLContextKey.EXCEPTIONS, FLContextKey.JOB_BLOCK_REASON)
+"""What these components say of a job at JOB_LAUNCH_PLANNED, which its launch is to heed."""
 Handle = TypeVar("Handle", bound=JobHandleSpec)
 _READ_BY_JOBS = "local/resources.json"
 _PACKAGE = "launchers.nvflare_launcher"
@@ -112,10 +114,11 @@ class KitSite:
             self._tell_of_federation(fl_ctx, _job_id_of(event_type, fl_ctx))
         if event_type in _TOLD_HERE:
             return
+        if event_type == EventType.JOB_LAUNCH_PLANNED:
+            self._hear_plan(fl_ctx)
+            return
         ours = fl_ctx.get_prop(_FROM_HERE) or self._taken_over(fl_ctx, _job_id_of(event_type, fl_ctx))
         self._bus.fire(event_type, ours)
-        if event_type == EventType.JOB_LAUNCH_PLANNED:
-            _take_back(_SAID_OF_A_PLAN, ours, fl_ctx)
         handle = ours.get_prop(FLContextKey.JOB_HANDLE)
         if event_type == EventType.JOB_RECOVERED and isinstance(handle, JobHandleSpec):
             self._follow(ours.get_job_id(), handle)
@@ -130,6 +133,7 @@ class KitSite:
         fl_ctx.set_prop(FLContextKey.LAUNCH, launch, private=True, sticky=False)
         ours = self._taken_over(fl_ctx, job_id)
         ours.put(FLContextKey.JOB_META, dict(job_meta), private=True, sticky=False)
+        fl_ctx.set_prop(_OF_LAUNCH, ours, private=True, sticky=False)
         with self._lock:
             self._launching += 1
         try:
@@ -142,8 +146,7 @@ class KitSite:
         finally:
             with self._lock:
                 self._launching -= 1
-        for key in (FLContextKey.LAUNCH_REQUEST, FLContextKey.LAUNCH_APPROVAL):
-            ours.put(key, fl_ctx.get_prop(key), private=True, sticky=False)
+        _take_over((FLContextKey.LAUNCH_REQUEST,), fl_ctx, ours)
         self._events.tell_of_launch(handle, ours)
         self._follow(job_id, handle)
         return handle
@@ -185,6 +188,14 @@ class KitSite:
         """Return the handles of the jobs that run, by id."""
         with self._lock:
             return dict(self._handles)
+
+    def _hear_plan(self, fl_ctx: Any) -> None:
+        """Have all hear what is about to run, in the context in which they have heard that it will be launched."""
+        ours = fl_ctx.get_prop(_OF_LAUNCH) or self._taken_over(fl_ctx, _job_id_of(EventType.JOB_LAUNCH_PLANNED, fl_ctx))
+        said = (FLContextKey.EXCEPTIONS, FLContextKey.LAUNCH_REQUEST, FLContextKey.EVENT_ORIGIN)
+        _take_over(said, fl_ctx, ours)
+        self._bus.fire(EventType.JOB_LAUNCH_PLANNED, ours)
+        _take_over(_SAID_OF_A_PLAN, ours, fl_ctx)
 
     def _tell_of_federation(self, fl_ctx: Any, job_id: str) -> None:
         """Tell, at a server, of a job of all sites that has not ended well; its own process may have."""
@@ -320,11 +331,10 @@ def _props_of(fl_ctx: Any) -> dict[str, Prop]:
     return {key: (detail["value"], (detail["private"], False)) for key, detail in details.items() if detail}
 
 
-def _take_back(keys: Iterable[str], ours: FLContext, fl_ctx: Any) -> None:
-    """Have a context of NVIDIA FLARE's say what is said in one of ours."""
+def _take_over(keys: Iterable[str], from_ctx: Any, to_ctx: Any) -> None:
+    """Have one context say what another does, of whatever framework."""
     for key in keys:
-        if value := ours.get_prop(key):
-            fl_ctx.set_prop(key, value, private=True, sticky=False)
+        to_ctx.set_prop(key, from_ctx.get_prop(key), private=True, sticky=False)
 
 
 def _named_in(workspace: Any) -> set[str]:

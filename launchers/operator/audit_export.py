@@ -69,18 +69,13 @@ def _entry(job: JobHistory, user: str) -> dict[str, Any]:
         "site_user": user,
         "image": str(request.get("Image") or request.get("image") or ""),
         "image_id": job.image_id,
-        "fingerprint": str(job.approval.get("fingerprint", "")),
+        "fingerprint": job.fingerprint,
         "datasets": list(job.datasets),
-        "approved_by": _texts(job.approval.get("by")),
+        "approved_by": list(job.approved_by),
         "began": _as_time(job.began_at or None),
         "ended": _as_time(_ended_at(job)),
         "result": job.result.return_code.name if job.result else None,
     }
-
-
-def _texts(value: Any) -> list[str]:
-    """Return the texts of a list, or the only one."""
-    return list(map(str, value)) if isinstance(value, list) else [str(value)] if value else []
 
 
 def _as_time(moment: float | None) -> str | None:

@@ -14,6 +14,7 @@ from flcore.approvals.fingerprint import SHORT
 from flcore.cli.command import EXIT_OK
 from flcore.disk.os_errors import in_words
 from flcore.errors import FLCoreError
+from flcore.observers.job_history import JobHistory
 from flcore.plain_text import harmless
 
 from ..policy.request_sizes import with_sizes_in_words
@@ -71,7 +72,7 @@ class Report:
         view, history = self._view, self._view.history
         yield "name", history.name
         yield "study", history.study
-        yield "approved", _approval(history.approval)
+        yield "approved", _approval(history)
         yield "status", self._status()
         yield "reason", note_of(view)
         yield "began", self._moment(history.began_at)
@@ -161,10 +162,10 @@ def _lines_of(path: str, value: Any) -> Iterator[tuple[str, str]]:
     yield from (("", json.dumps(other, ensure_ascii=False)) for other in others)
 
 
-def _approval(approval: Mapping[str, Any]) -> str:
+def _approval(history: JobHistory) -> str:
     """Return by whom what ran was approved; empty where nobody asked."""
-    by = ", ".join(map(str, approval.get("by", ())))
-    return f"by {by}: flcore show {str(approval.get('fingerprint', ''))[:SHORT]}" if by else ""
+    by = ", ".join(history.approved_by)
+    return f"by {by}: flcore show {history.fingerprint[:SHORT]}" if by else ""
 
 
 def _follower(view: JobView) -> str:

@@ -46,7 +46,8 @@ def as_full_dict(view: JobView, now: float) -> dict[str, Any]:
     recovered = view.history.recovered
     asked = view.record.get("end_request")
     return as_dict(view, now) | {
-        "approval": dict(view.history.approval) or None,
+        "fingerprint": view.history.fingerprint or None,
+        "approved_by": [*view.history.approved_by],
         "request": request and dict(request),
         "usage": usage,
         "recovered": recovered,

@@ -13,7 +13,7 @@ from typing import Any
 from flcore.fl_constant import JobProcessArgs as Arg
 from flcore.job_launcher_spec import JobArgs
 
-from ..container_spec import ContainerSpec, Mount
+from ..container_spec import ContainerSpec, Mount, OwnNetwork
 from .job_policy import JobRequest
 
 _OF_ONE_RUN = (
@@ -50,9 +50,14 @@ def asks_of(
         },
         "resources": dict(request.resources.said()),
         "env": dict(request.env),
-        "network": str(spec.own_network or spec.network),
+        "network": own_network(spec.own_network) if spec.own_network else spec.network,
         "command": list(command),
     }
+
+
+def own_network(network: OwnNetwork) -> dict[str, Any]:
+    """Return what a job reaches by a network of its own; its name and its addresses are of one run."""
+    return {"per_job": True, "reaches_host": network.reaches_host}
 
 
 def with_image(asks: Mapping[str, Any], image_id: str) -> dict[str, Any]:

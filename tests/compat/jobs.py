@@ -84,9 +84,10 @@ class Job:
         }
 
     def client_config(self) -> dict[str, Any]:
-        return {"format_version": 2, "executors": [self._training()], "components": []}
+        return {"format_version": 2, "executors": [self.training()], "components": []}
 
-    def _training(self) -> dict[str, Any]:
+    def training(self) -> dict[str, Any]:
+        """Return who trains at a client."""
         own = {"path": "compat_trainer.Trainer", "args": self.trainer}
         executor = own if self.trainer is not None else {"path": f"{_APP_COMMON}.np.np_trainer.NPTrainer", "args": {}}
         return {"tasks": ["train"], "executor": executor}
@@ -107,7 +108,7 @@ class ClientControlledJob(Job):
 
     def client_config(self) -> dict[str, Any]:
         controller = {"path": f"{_APP_COMMON}.ccwf.{self.workflow}ClientController", "args": self.client_args}
-        executors = [self._training(), {"tasks": [f"{self.workflow.lower()}_*"], "executor": controller}]
+        executors = [self.training(), {"tasks": [f"{self.workflow.lower()}_*"], "executor": controller}]
         return {"format_version": 2, "executors": executors, "components": _components()}
 
 

@@ -20,6 +20,8 @@ class Topology(StrEnum):
     """Parents are processes of this machine; job containers have its network."""
     BRIDGE = "bridge"
     """Parents are processes of this machine; job containers are on a bridge, and reach them by its gateway."""
+    OWN_NETWORKS = "own networks"
+    """Parents are processes of this machine; each job's container has a network of its own, and finds it there."""
     CONTAINERS = "containers"
     """Parents are containers as well, all on one bridge."""
 
@@ -29,6 +31,9 @@ def network(topology: Topology, engine: str, name: str) -> Iterator[tuple[str, s
     """Yield the network of the job containers and this machine's address on it; remove it if it was made for this."""
     if topology is Topology.HOST:
         yield "host", "localhost"
+        return
+    if topology is Topology.OWN_NETWORKS:
+        yield "", "localhost"
         return
     with api_of(engine) as api:
         api.create_network(name, driver="bridge")
@@ -54,6 +59,8 @@ def _internal(topology: Topology, flare: Flare, site: str, gateway: str, port: i
     """Return where a parent listens for its jobs: as this version prepares its kits for Docker."""
     if topology is Topology.HOST:
         return {}
+    if topology is Topology.OWN_NETWORKS:
+        return {"host": "0.0.0.0", "port": port, "connection_security": "clear"}
     if topology is Topology.BRIDGE:
         return {"host": gateway, "port": port, "connection_security": "clear"}
     if flare.release < (2, 8):

@@ -21,6 +21,7 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     "all tests": (),
     "hostile": ("test_hostile_inputs",),
     "hardening": ("test_hardening", "test_inside_a_job", "test_own_users"),
+    "ways out": ("test_ways_out", "test_hospital"),
     "kill -9": ("test_faults",),
     "pull, digests": ("test_image_pull",),
     "GPUs": ("test_gpus",),

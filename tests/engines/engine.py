@@ -185,6 +185,14 @@ class Engine:
             # It has just stopped what ran on, and asked nobody how the rest had ended.
             self.blind[-1] = (self.blind[-1][0], time.time())
 
+    def ask_nameserver(self, address: str) -> None:
+        """Have the next daemon find this nameserver where the host names its own."""
+        file = self.folder / "resolv.conf"
+        file.write_text(f"nameserver {address}\n")
+        root = self.program.root.path if self.program.root else Path("/")
+        (root / "etc/resolv.conf").touch()
+        self._namespaces.run("mount", "--bind", str(file), "/etc/resolv.conf")
+
     def prepare(self) -> None:
         """Make the image and the network that jobs need."""
         environment = os.environ | {"DOCKER_HOST": self.host}
@@ -329,12 +337,17 @@ class Engine:
 
 
 @contextmanager
-def running(program: Program) -> Iterator[Engine]:
-    """Yield an engine that runs, and has what jobs need; at the end nothing of it stays but its root file system."""
+def running(program: Program, nameserver: str = "") -> Iterator[Engine]:
+    """Yield an engine that runs, and has what jobs need; at the end nothing of it stays but its root file system.
+
+    Its host asks ``nameserver`` for names, in place of whom this machine asks.
+    """
     with own_folder() as folder:
         if program.root:
             program.root.make()
         with Engine(folder / "e", program=program) as engine:
+            if nameserver:
+                engine.ask_nameserver(nameserver)
             engine.start()
             engine.prepare()
             yield engine

@@ -15,7 +15,8 @@ from nvflare.apis.job_def import RunStatus
 from nvflare.private.fed.app.fl_conf import FLClientStarterConfiger
 
 from flcore import EventType, FLComponent, FLContextKey, JobReturnCode
-from flcore.errors import JobRejectedError
+from flcore.approvals.approvals_file import APPROVE, Approval, ApprovalsFile
+from flcore.errors import JobNotApprovedError, JobRejectedError
 from flcore.testing import EventRecorder
 
 from .kit_parent import PARENTS, SERVER, KitParent, job_arguments, launcher_of, provision
@@ -58,6 +59,7 @@ class FlareListener(FlareComponent):  # type: ignore[misc]  # its base is of a p
 
 REFUSING = {"id": "gate", "path": f"{__name__}.Refusing", "args": {}}
 BROKEN = {"id": "broken", "path": f"{__name__}.Broken", "args": {}}
+CONSENT = {"id": "consent", "path": "flcore.observers.JobApproval", "args": {}}
 LISTENER = {"id": "listener", "path": f"{__name__}.FlareListener", "args": {}}
 
 
@@ -181,6 +183,45 @@ def test_a_component_refuses_a_job_and_all_hear_why(kit: Path) -> None:
     result = parent.components["recorder"].wait_for(EventType.JOB_ABORTED).result
     assert "no consent for hello" in result.error
     assert told(parent) == ["launching", "aborted"]
+
+
+def test_what_nobody_has_approved_is_refused_and_runs_when_somebody_has(kit: Path) -> None:
+    parent = KitParent(kit, [launcher_of(kit), CONSENT, RECORDER])
+    parent.start()
+    with pytest.raises(JobNotApprovedError, match=f"job {JOB}: refused by the component consent: nobody has") as raised:
+        parent.launch(JOB)
+    assert parent.runtime.list_containers() == []
+    fingerprint = raised.value.fingerprint
+    ApprovalsFile(kit / ".flcore").add(Approval(APPROVE, fingerprint, 1001, "alice", 1.0))
+    assert run_job(parent).poll() == 0
+    (launched,) = (line for line in parent.journal() if line["event"] == "launched")
+    assert launched["fingerprint"] == fingerprint
+    assert launched["approved_by"] == ["alice (uid 1001)"]
+
+
+def test_a_changed_app_of_a_kits_job_asks_again(kit: Path) -> None:
+    parent = KitParent(kit, [launcher_of(kit), CONSENT])
+    parent.start()
+    asked = []
+    for text in ("print(1)", "print(1)", "print(2)"):
+        custom = kit / JOB / f"app_{kit.name}" / "custom"
+        custom.mkdir(parents=True, exist_ok=True)
+        (custom / "trainer.py").write_text(text)
+        with pytest.raises(JobNotApprovedError) as raised:
+            parent.launch(JOB)
+        asked.append(raised.value.fingerprint)
+    assert asked[0] == asked[1] != asked[2]
+
+
+def test_two_runs_of_a_kits_job_have_one_fingerprint(kit: Path) -> None:
+    parent = KitParent(kit, [launcher_of(kit), CONSENT])
+    parent.start()
+    asked = set()
+    for number in (1, 2):
+        with pytest.raises(JobNotApprovedError) as raised:
+            parent.launch(f"{number}{JOB[1:]}")
+        asked.add(raised.value.fingerprint)
+    assert len(asked) == 1
 
 
 def test_a_component_that_raises_stops_no_job_and_no_other(kit: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -286,7 +286,7 @@ def test_who_has_approved_it_is_told_with_the_launch(lab: Lab) -> None:
     lab.approve(fingerprint)
     lab.launch(site)
     lab.launch(site, study="free")
-    assert [(one["fingerprint"] == fingerprint, one["by"]) for one in told] == [
+    assert [(one["fingerprint"] == fingerprint, one["approved_by"]) for one in told] == [
         (True, ["alice (uid 1001)"]),
         (False, ["rules[0] of approval"]),
     ]

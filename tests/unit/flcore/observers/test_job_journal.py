@@ -371,6 +371,54 @@ def test_a_job_of_all_sites_that_has_not_ended_well_is_told_behind_the_end_of_it
     assert (job.result and job.result.succeeded, job.federation) == (True, "FINISHED:ABORTED")
 
 
+# --- a launch that waits for somebody ---
+
+
+def line(event: str, time: float, **fields: Any) -> dict[str, Any]:
+    return {"event": event, "time": time, "site": "site-1", "job_id": "job-1", "parent": "p1", **fields}
+
+
+LAUNCHING = {"name": "digits", "study": ""}
+HELD = [line("launching", 1.0, **LAUNCHING), line("held", 2.0, reason="waits for approval")]
+ENDED = JobResult(JobReturnCode.CONFIG_ERROR, error="denied").as_dict()
+
+
+def told(*lines: dict[str, Any]) -> JobHistory:
+    return SiteHistory(lines).jobs["site-1", "job-1"]
+
+
+def test_what_a_launch_waits_for_is_told_until_it_goes_on() -> None:
+    assert told(*HELD).held == "waits for approval"
+    again = told(*HELD, line("launching", 9.0, **LAUNCHING))
+    assert (again.held, again.launching_at, again.result) == ("", 1.0, None)
+
+
+def test_a_launch_that_was_put_off_ends_once() -> None:
+    history = SiteHistory([*HELD, line("launching", 9.0, **LAUNCHING), line("aborted", 10.0, result=ENDED, id="a.1")])
+    assert [job.is_closed for job in history.jobs.values()] == [True]
+
+
+def test_a_launch_that_another_process_begins_is_another_run() -> None:
+    assert told(*HELD, line("launching", 9.0, **LAUNCHING) | {"parent": "p2"}).launching_at == 9.0
+
+
+def test_a_held_launch_is_written_down(tmp_path: Path, runtime: FakeRuntime) -> None:
+    with make_site(tmp_path, runtime) as site:
+        fl_ctx = FakeFLContext(props={FLContextKey.EVENT_DATA: "waits for approval"})
+        site.fire_event(EventType.JOB_HELD, fl_ctx)
+    held = [line["reason"] for line in lines_of(tmp_path) if line["event"] == "held"]
+    assert held == ["waits for approval"]
+
+
+def test_who_has_approved_it_is_written_down(tmp_path: Path) -> None:
+    approval = {"fingerprint": "f" * 64, "app": "a", "approved_by": ["alice (uid 1001)"]}
+    with make_site(tmp_path) as site:
+        fl_ctx = FakeFLContext(props={FLContextKey.LAUNCH_APPROVAL: approval})
+        site.fire_event(EventType.AFTER_JOB_LAUNCH, fl_ctx)
+    job = history_of(tmp_path)
+    assert (job.fingerprint, job.approved_by) == ("f" * 64, ("alice (uid 1001)",))
+
+
 # --- its chain ---
 
 

@@ -77,6 +77,16 @@ def test_inspect_has_a_line_for_each_variable_and_each_path_of_the_host(
     assert re.search(r'^  HostConfig\.Mounts +"/\S+job-1( -> \S+)?, writable"$', out, re.MULTILINE)
 
 
+def test_inspect_says_by_whom_what_ran_was_approved() -> None:
+    view = job_view()
+    view.history.fingerprint, view.history.approved_by = (
+        "3f2a9c1b04d7" + "0" * 52,
+        ("alice (uid 1001)", "bob (uid 1002)"),
+    )
+    out = list(Report(Terminal(io.StringIO()), view, BEGAN).lines())
+    assert any("by alice (uid 1001), bob (uid 1002): flcore show 3f2a9c1b04d7" in line for line in out)
+
+
 @pytest.mark.parametrize(("disk", "words"), [((48 << 20, 64 << 20), ", 48 of 64 MiB in its folder"), ((), "")])
 def test_what_a_folder_holds_is_told_if_it_is_limited(disk: tuple[int, ...], words: str) -> None:
     used = JobUsage("job-1", "site-1", BEGAN, 1.5, 32 << 20, *disk)

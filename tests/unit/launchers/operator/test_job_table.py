@@ -9,7 +9,7 @@ import pytest
 
 from flcore import JobResult, JobReturnCode
 from launchers.operator.job_table import table_lines
-from launchers.operator.job_view import LOST
+from launchers.operator.job_view import LAUNCHING, LOST
 from launchers.operator.terminal import Terminal, width_of
 from tests.operator_lab import HOSTILE, Screen, plain, view_of
 
@@ -91,6 +91,17 @@ def test_a_success_in_a_job_of_all_sites_that_has_failed_says_so() -> None:
     view.history.federation = "FINISHED:ABORTED"
     assert "  SUCCESS  " in table_lines([view], Terminal(io.StringIO()), 2000)[1]
     assert table_lines([view], Terminal(io.StringIO()), 2000)[1].endswith("  the job of all sites: FINISHED:ABORTED")
+
+
+def test_a_job_that_waits_for_somebody_says_for_whom() -> None:
+    view = view_of("job-1", error="")
+    view.history.result, view.history.held = None, "waits for approval: flcore approve 3f2a9c1b04d7"
+    view.state = LAUNCHING
+    line = table_lines([view], Terminal(io.StringIO()), 2000)[1]
+    assert "launching" in line
+    assert line.endswith("  waits for approval: flcore approve 3f2a9c1b04d7")
+    view.state = LOST
+    assert "waits" not in table_lines([view], Terminal(io.StringIO()), 2000)[1]
 
 
 def test_a_study_s_name_takes_no_more_room_than_a_name_does_and_does_nothing_to_a_terminal() -> None:

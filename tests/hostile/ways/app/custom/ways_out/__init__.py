@@ -1,0 +1,1 @@
+"""The hostile job: ``python -m ways_out``."""
