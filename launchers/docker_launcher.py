@@ -30,6 +30,7 @@ from .policy import docker_args, job_home, site_args
 from .policy.job_network import job_network, joined
 from .policy.job_policy import SitePolicy, names_image
 from .policy.launch_origins import AT_LAUNCH
+from .probe.probe import probed
 from .probe.targets import Called
 from .runtime.base import Runtime
 from .runtime.docker_parent import ALL_USERS
@@ -324,8 +325,6 @@ class DockerJobLauncher(JobLauncher):
         labels = {LABEL_SITE: fl_ctx.get_identity_name() if fl_ctx else ""}
         job = self.complete(ContainerSpec("probe", self.policy.image or "", (), user=self.user, labels=labels))
         own = [study.network for study in (self.policy.studies or {}).values() if study.network]
-        from .probe.probe import probed  # as the first launch: whoever only makes a launcher needs no Docker SDK
-
         return probed(self.get_runtime(), replace(job, user=self.user), [self.network, *own], self.python, called)
 
     def make_handle(self, tracking: Tracking, log_path: Path | None) -> DockerJobHandle:
