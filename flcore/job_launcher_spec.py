@@ -223,7 +223,7 @@ class JobLauncherSpec(FLComponent, ABC):
 
     tells_plan = False
     """Whether :meth:`launch_job` has the site's components hear JOB_LAUNCH_PLANNED, by
-    :func:`flcore.launcher_choice.tell_plan`, when it knows what will run. If not, a component that must know (see
+    ``flcore.launcher_choice.tell_plan``, when it knows what will run. If not, a component that must know (see
     ``Launch.plan_wanted_by``) has the job refused."""
 
     def check_job(self, job_meta: dict[str, Any], fl_ctx: FLContext) -> None:

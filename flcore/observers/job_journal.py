@@ -27,7 +27,7 @@ engine_unreachable  ``reason``, ``launcher``, ``parent``: an outage that is not 
 engine_reachable    the same
 ==================  ====================================================================================
 
-Each line ends with its ``chain``, by which :mod:`flcore.disk.journal_check` finds what was done to the lines.
+Each line ends with its ``chain``, by which ``flcore audit verify`` finds what was done to the lines.
 
 After a kill of the site's process its last state change or end may stand there twice, never not at all: both have
 the same ``id`` (see ``flcore.event_ids``). Recoveries have one, too. ``parent`` is the id of the process that writes

@@ -107,11 +107,12 @@ def test_a_journal_that_a_kit_names_tells_a_jobs_whole_life(kit: Path, is_first:
     parent.start()
     run_job(parent)
     assert told(parent) == WHOLE_LIFE
-    of_job = [line for line in parent.journal() if "job_id" in line]
+    opened, *of_job = parent.journal()
+    assert opened["event"] == "opened"
     assert {line["job_id"] for line in of_job} == {JOB}
-    assert {line["site"] for line in of_job} == {kit.name}
+    assert {line["site"] for line in parent.journal()} == {kit.name}
     assert of_job[0]["name"] == "hello"
-    assert [line["request"]["image"] for line in of_job if line["event"] == "launched"] == ["job:1"]
+    assert [line["request"]["image"] for line in parent.journal() if line["event"] == "launched"] == ["job:1"]
     assert parent.journal()[-1]["result"]["return_code"] == "SUCCESS"
 
 
