@@ -57,12 +57,12 @@ class LaunchRequest:
     """What the job would see of the site, and may ask for; None where a launcher cannot tell."""
     notes: tuple[str, ...] = ()
     """What else is to be known of it, a line each."""
+    image_id: str = ""
+    """What the job is made from, as the engine knows it; empty where that is not known, or no image."""
     asks: Mapping[str, Any] = field(default_factory=dict)
     """What the job asks for and gets, as JSON values: the study, image and its id, datasets, secrets by their names and
     sources, resources, variables, and the command. Of two runs of the same job it is the same. Empty where a launcher
     does not say it."""
-    image_id: str = ""
-    """What the job is made from, as the engine knows it; empty where that is not known, or no image."""
 
     @property
     def datasets(self) -> tuple[str, ...]:
@@ -223,7 +223,7 @@ class JobLauncherSpec(FLComponent, ABC):
 
     tells_plan = False
     """Whether :meth:`launch_job` has the site's components hear JOB_LAUNCH_PLANNED, by
-    :func:`flcore.launcher_choice.tell_plan`, when it knows what will run. If not, a component that must know (see
+    ``flcore.launcher_choice.tell_plan``, when it knows what will run. If not, a component that must know (see
     ``Launch.plan_wanted_by``) has the job refused."""
 
     def check_job(self, job_meta: dict[str, Any], fl_ctx: FLContext) -> None:

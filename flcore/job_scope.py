@@ -26,6 +26,7 @@ class SeenDataset:
     source: str
     """Where the site has it."""
     read_only: bool = True
+    """Whether it may only read it."""
 
     def __str__(self) -> str:
         how = "read-only" if self.read_only else "writable"

@@ -335,6 +335,7 @@ class ClientDockerJobLauncher(ClientJobLauncher, DockerJobLauncher):
     """Runs a client's job process in a container named ``<site>-<job id>``."""
 
     def plan(self, job_meta: dict[str, Any], fl_ctx: FLContext) -> LaunchPlan:
+        """Return what a launch would do. Raises JobLaunchError for a network in which a job would find nobody."""
         plan = super().plan(job_meta, fl_ctx)
         server = self.job_args(fl_ctx).get(JobProcessArgs.TARGET)
         if plan.spec.own_network and server:

@@ -379,11 +379,11 @@ def _checked_images(runtime: Runtime, images: Iterable[str | None], ahead: Colle
         yield Check("image", True, f"{name} is not there; it is pulled {when}" if missing else name, warning=missing)
 
 
-def _deploy(launch: Launch, folder: JobFolder, made: ContainerSpec) -> None:
+def _deploy(launch: Launch, folder: JobFolder, user: str) -> None:
     """Put a job's files into its folder, as late as can be: nothing but the start may fail any more."""
     folder.confirm()
     if launch.deploy() or folder.must_be_given:
-        folder.give(made.host_user)
+        folder.give(user)
         folder.confirm()
 
 

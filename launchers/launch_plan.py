@@ -113,10 +113,17 @@ class LaunchPlan:
         engine = where.docker_host if where else ""
         sources = data_sources(self.request.study)
         scope = scope_of(replace(spec, image=self.spec.image), keys.policy, sources, self._other_mounts(sources))
-        image_id, passed_over = image or self.image_id, self.request.passed_over
-        asks = with_image(self.asks, image_id)
-        told = to_read, passed_over, engine, scope
-        return LaunchRequest(address, body, decided, *told, image_id=image_id, asks=asks)
+        return LaunchRequest(
+            host=address,
+            request=body,
+            origins=decided,
+            to_read=to_read,
+            passed_over=self.request.passed_over,
+            engine=engine,
+            scope=scope,
+            image_id=image or self.image_id,
+            asks=with_image(self.asks, image or self.image_id),
+        )
 
     def _other_mounts(self, datasets: Mapping[str, Path]) -> list[Mount]:
         """Return what the job sees of the host that is neither of its study nor in the site's workspace."""

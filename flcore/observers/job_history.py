@@ -65,12 +65,12 @@ class JobHistory:
     """What the runtime was asked for, secrets masked."""
     engine: str = ""
     """The address of the engine that was asked; empty where that is not known."""
-    held: str = ""
-    """What the launch waits for; empty where it does not."""
     image_id: str = ""
     """What it was made from, as the engine knows it; empty where that is not known."""
     datasets: tuple[str, ...] = ()
     """The names of those that it sees."""
+    held: str = ""
+    """What the launch waits for; empty where it does not."""
     fingerprint: str = ""
     """Of what was approved; empty where nobody had to."""
     approved_by: tuple[str, ...] = ()
@@ -212,7 +212,6 @@ class SiteHistory:
             self._earlier(known)
 
     def _take_in_job(self, event: str, job: JobHistory, line: Mapping[str, Any]) -> None:
-        _take_in_approval(job, line)
         if event in ("launching", "held", "launched"):
             _take_in_launch(event, job, line)
         elif event == "recovered":
@@ -250,19 +249,6 @@ class SiteHistory:
                 return
         if not is_over:
             self.outages.append(Outage(site, line["time"], None, str(line.get("reason", "")), *whose[1:]))
-
-
-def _take_in_approval(job: JobHistory, line: Mapping[str, Any]) -> None:
-    """Take in what any line may say of it."""
-    if "fingerprint" in line:
-        job.fingerprint = str(line["fingerprint"])
-    if "approved_by" in line:
-        job.approved_by = _texts(line["approved_by"])
-
-
-def _texts(value: Any) -> tuple[str, ...]:
-    """Return the texts of a list, or the only one."""
-    return tuple(map(str, value)) if isinstance(value, list) else (str(value),) if value else ()
 
 
 def _copy(job: JobHistory) -> JobHistory:
@@ -306,7 +292,9 @@ def _take_in_launch(event: str, job: JobHistory, line: Mapping[str, Any]) -> Non
         job.held = str(line["reason"])
     else:
         job.request, job.engine = line["request"], str(line.get("engine", ""))
-        job.image_id, job.datasets = str(line.get("image_id", "")), _texts(line.get("datasets"))
+        job.image_id, job.datasets = str(line.get("image_id", "")), tuple(map(str, line.get("datasets") or ()))
+        job.fingerprint = str(line.get("fingerprint", ""))
+        job.approved_by = tuple(map(str, line.get("approved_by") or ()))
 
 
 def _take_in_change(job: JobHistory, line: Mapping[str, Any]) -> None:

@@ -13,7 +13,7 @@ event               further fields
 ==================  ====================================================================================
 opened              a process of the site begins to write: ``parent``, ``user`` who runs it, ``version`` of flcore
 launching           ``name``, ``study`` and ``submitter`` by the job's metadata, ``parent``: BEFORE_JOB_LAUNCH was fired
-held                ``reason``: the launch waits for that, and begins anew with another ``launching``
+held                ``reason``: the launch waits for that, and begins anew
 launched            ``request``: what the runtime was asked for, secrets masked; ``engine``: the address; ``image_id``:
                     what the image's name meant; ``datasets``: the names of those that the job sees; where a JobApproval
                     asks, ``fingerprint``: of what runs, ``approved_by``: whom, or what rule
@@ -27,7 +27,7 @@ engine_unreachable  ``reason``, ``launcher``, ``parent``: an outage that is not 
 engine_reachable    the same
 ==================  ====================================================================================
 
-Each line ends with its ``chain``, by which :mod:`flcore.disk.journal_check` finds what was done to the lines.
+Each line ends with its ``chain``, by which ``flcore audit verify`` finds what was done to the lines.
 
 After a kill of the site's process its last state change or end may stand there twice, never not at all: both have
 the same ``id`` (see ``flcore.event_ids``). Recoveries have one, too. ``parent`` is the id of the process that writes

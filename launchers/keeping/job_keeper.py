@@ -131,7 +131,7 @@ class JobKeeper:
         spec: ContainerSpec,
         prepare: Callable[[EngineTraits], ContainerSpec],
         tell_plan: Callable[[FoundImage], None],
-        confirm: Callable[[ContainerSpec], None],
+        confirm: Callable[[str], None],
         make_handle: Callable[[TrackedJob], Handle],
         gpus: int = 0,
     ) -> Handle:
@@ -139,7 +139,7 @@ class JobKeeper:
 
         ``prepare`` is called first, when nothing of an earlier job is in the way any more, and says what this engine is
         to be asked for; ``tell_plan`` when that and the image are known, and nothing is lent or made yet; ``confirm``
-        last before the start, with what was made; ``make_handle`` after it.
+        last before the start, with the job's user on the host; ``make_handle`` after it.
         Raises JobLaunchError; then there is no container, or (OutcomeUnknownError) none that will stay.
         """
         study = spec.labels.get(LABEL_STUDY, "")
@@ -159,7 +159,7 @@ class JobKeeper:
                 self._create(steps, job, spec)
                 job.note(container_id=job.identity.container_id)
                 self.tracker.watch_unstarted(job)  # before the start, so that no end is too quick to be seen
-                confirm(spec)
+                confirm(spec.host_user)
                 steps.start()
                 handle = make_handle(job)
                 launch.note_handle(handle)

@@ -27,10 +27,10 @@ _KEYS: dict[str, Schema] = {
     "subnet_size": {"type": "integer", "minimum": _WIDEST, "maximum": _NARROWEST},
     "parent": {"enum": [HOST, NONE]},
 }
-_OWN: Schema = {"type": "object", "properties": _KEYS, "required": ["per_job"], "additionalProperties": False}
+_OWN: Schema = {"properties": _KEYS, "required": ["per_job"], "additionalProperties": False}
 
 
-@rule({"anyOf": [docker_args.network.schema(), _OWN]})
+@rule({**docker_args.network.schema(), **_OWN, "type": ["string", "object"]})
 def job_network(key: str, value: Any) -> JobNetwork:
     """Return the network of a site's, or a study's, jobs. Raises ValueError, a line for each thing that is wrong."""
     if not isinstance(value, Mapping):

@@ -10,8 +10,7 @@ from typing import Any
 from flcore.job_launcher_spec import Check
 
 from ..container_spec import JobNetwork, OwnNetwork
-from ..runtime.docker_dialect import PODMAN
-from ..runtime.docker_job_networks import BRIDGES
+from ..runtime.docker_dialect import BRIDGES, PODMAN
 from ..runtime.engine_traits import LEAK, EngineTraits, leaks_names
 from .inside import ANSWERED, REACHED, REFUSED, SILENT
 from .targets import ENGINE_PORTS, INTERNET, INTERNET_V6, METADATA, NAMES, Address, Asked, told

@@ -19,7 +19,7 @@ from ..container_spec import LABEL_NONCE, LABEL_SITE, ContainerSpec, JobNetwork
 from ..docker_state import TERMINAL_STATES
 from ..policy.job_network import joined, own_network_name
 from ..runtime.base import Runtime, job_networks_of
-from ..runtime.docker_job_networks import bridge_of
+from ..runtime.docker_dialect import bridge_of
 from ..runtime.engine_traits import ROOTLESS_USER, EngineTraits
 from . import inside
 from .findings import WHAT, Answers, Tried, findings

@@ -9,6 +9,11 @@ from typing import Any
 
 from ..docker_state import DOCKER_STATE
 
+BRIDGES = "flj-"
+"""What the names of the interfaces on the host begin with that are of jobs' own networks: for rules of a firewall."""
+_BRIDGE_LENGTH = 15
+"""The kernel's limit."""
+
 Words = re.Pattern[str]
 
 _TOOLKIT = "install the NVIDIA Container Toolkit on its host"
@@ -167,3 +172,8 @@ def dialect_of(version: Mapping[str, Any]) -> Dialect:
     """Return the dialect of an engine that says this of its version; Docker's if it is none that is known."""
     components = version.get("Components") or [{}]
     return _BY_COMPONENT.get(components[0].get("Name", ""), DOCKER)
+
+
+def bridge_of(nonce: str) -> str:
+    """Return the name of the interface, on the host, of a job's own network."""
+    return (BRIDGES + nonce)[:_BRIDGE_LENGTH]

@@ -17,14 +17,10 @@ from ..container_spec import LABEL_NONCE, THIS_PROCESS, ContainerSpec, OwnNetwor
 from .base import NetworkSummary
 from .docker_answer import OF_A_REMOVAL, NothingToDoError, epoch_seconds
 from .docker_clients import DockerClients
-from .docker_dialect import Dialect
+from .docker_dialect import Dialect, bridge_of
 from .docker_networks import as_network
 from .docker_parent import Parent
 
-BRIDGES = "flj-"
-"""What the names of these networks' interfaces on the host begin with, by which a firewall tells them from others."""
-_BRIDGE_LENGTH = 15
-"""The kernel's limit."""
 _ATTEMPTS = 20
 """How many subnets are tried that somebody else has taken meanwhile."""
 _IN_USE: Mapping[int, type[JobLaunchError]] = {409: NameInUseError}
@@ -171,11 +167,6 @@ class DockerJobNetworks:
                 named = member.get("Name") or container_id
                 with suppress(JobLaunchError), self._errors(f"container {named} in network {name}"):
                     api.disconnect_container_from_network(named, network_id, force=True)
-
-
-def bridge_of(nonce: str) -> str:
-    """Return the name of the interface, on the host, of a job's own network."""
-    return (BRIDGES + nonce)[:_BRIDGE_LENGTH]
 
 
 def own_network_options(dialect: Dialect, how: OwnNetwork, nonce: str) -> dict[str, str]:

@@ -31,7 +31,7 @@ def launch_with_own_network() -> Iterator[Contest]:
             BY_HAND: partial(_by_hand, shared),
             FLOOR: partial(_without, shared),
         }
-        yield Contest(measures, floor=BY_HAND, targets={"ms": over_floor(60), "ms, end": over_floor(150)})
+        yield Contest(measures, floor=BY_HAND, targets={"ms": over_floor(100), "ms, end": over_floor(150)})
 
 
 @bench(rounds=1)

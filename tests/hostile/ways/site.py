@@ -9,7 +9,7 @@ from typing import Any
 
 from flcore import Site
 from launchers.docker_launcher import ClientDockerJobLauncher
-from launchers.runtime.docker_job_networks import BRIDGES
+from launchers.runtime.docker_dialect import BRIDGES
 
 from .internet import Outside, run
 from .scene import MEMORY, PROCESSES, Scene, Surroundings, Words

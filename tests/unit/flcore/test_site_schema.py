@@ -329,7 +329,7 @@ def test_a_class_of_others_that_hands_on_what_it_does_not_name_may_also_take_it(
 
 def test_a_launcher_of_others_takes_what_ours_takes() -> None:
     assert wrong_with(MyLauncher, speed=1, image="a:1") == []
-    assert wrong_with(MyLauncher, speed=1, network=5) == ["5 is not of type 'string'"]
+    assert wrong_with(MyLauncher, speed=1, network=5) == ["5 is not of type 'string', 'object'"]
 
 
 def test_a_description_is_what_the_docstring_says() -> None:

@@ -29,12 +29,12 @@ COMMANDS = [
     ["check", "server.json", "site-1.json", "--job", "job"],
     *([*command, *scope] for scope in ([], BY_SITE) for command in (["ps"], ["ps", "--all", "--json"], ["gc"])),
     *([*command, *scope] for scope in ([], BY_SITE) for command in (["logs", "j1"], ["inspect", "j1"], ["stop", "j1"])),
+    *(["audit", *command, *scope] for scope in ([], BY_SITE) for command in (["verify"], ["export", "--json"])),
     *(
         [*command, *scope]
         for scope in ([], BY_SITE[:2])
         for command in (["approvals"], ["show", "a"], ["approve", "a"])
     ),
-    *(["audit", *command, *scope] for scope in ([], BY_SITE) for command in (["verify"], ["export", "--json"])),
     ["report", "-o", "-"],
     ["report", "-o", "work/server/page.html"],
     ["completion", "bash"],

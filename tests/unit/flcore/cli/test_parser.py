@@ -14,8 +14,8 @@ from flcore.cli import main
 from flcore.cli.parser import filled
 
 COMMANDS = ["run", "check", "ps", "logs", "stop", "inspect", "gc", "report", "serve", "completion"]
-COMMANDS += ["approvals", "show", "approve", "deny"]
 COMMANDS += ["audit verify", "audit export"]
+COMMANDS += ["approvals", "show", "approve", "deny"]
 
 
 @pytest.fixture(autouse=True)

@@ -339,6 +339,20 @@ def test_a_warning_is_told_as_such_and_fails_no_check(
     ]
 
 
+def test_what_jobs_reach_is_tried_only_if_that_is_asked_for(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Reaching(Launcher):
+        def check_reach(self, fl_ctx: FLContext | None = None) -> Iterator[Check]:
+            yield Check("reach", ok=False, detail="jobs see a socket")
+
+    monkeypatch.setitem(sys.modules, "reaching", SimpleNamespace(Reaching=Reaching))
+    config = {"site": "site-1", "components": [{"id": "launcher", "path": "reaching.Reaching"}]}
+    Path("site-1.json").write_text(json.dumps(config))
+    assert (main(["check", "site-1.json"]), main(["check", "--network", "site-1.json"])) == (0, 1)
+    assert capsys.readouterr().out.count("MISSING  launcher: reach: jobs see a socket") == 1
+
+
 def test_check_names_what_is_missing_and_exits_with_1(capsys: pytest.CaptureFixture[str]) -> None:
     good, bad = write_site("server"), write_site("site-1", datasets={"digits": "/nowhere/data.csv"})
     assert main(["check", bad, good]) == 1

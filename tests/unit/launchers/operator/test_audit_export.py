@@ -83,12 +83,11 @@ def test_it_says_what_an_auditor_asks_and_no_more(journal: Path, capsys: pytest.
     ]
 
 
-def test_who_has_approved_a_job_and_what_is_said_where_a_line_says_so(
+def test_what_was_approved_and_by_whom_is_told_where_the_journal_says_so(
     journal: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    lines = run_lines("a", BEGIN)
-    approved = {"event": "approved", "time": BEGIN, "site": "site-1", "job_id": "a", "fingerprint": "f00d"}
-    write(journal, lines[0], approved | {"approved_by": ["ana", "ben"]}, *lines[1:])
+    launching, launched, end = run_lines("a", BEGIN)
+    write(journal, launching, launched | {"fingerprint": "f00d", "approved_by": ["ana", "ben"]}, end)
     [entry] = export(capsys)
     assert (entry["fingerprint"], entry["approved_by"]) == ("f00d", ["ana", "ben"])
 
