@@ -136,7 +136,7 @@ class OwnNetwork:
     """Whether the engine's host has an address in it."""
 
     def __str__(self) -> str:
-        return "one of each job's own"
+        return "one of each job's own" + ("" if self.reaches_host else ", without the engine's host")
 
 
 JobNetwork = str | OwnNetwork

@@ -324,8 +324,8 @@ class DockerJobLauncher(JobLauncher):
         """
         labels = {LABEL_SITE: fl_ctx.get_identity_name() if fl_ctx else ""}
         job = self.complete(ContainerSpec("probe", self.policy.image or "", (), user=self.user, labels=labels))
-        own = [study.network for study in (self.policy.studies or {}).values() if study.network]
-        return probed(self.get_runtime(), replace(job, user=self.user), [self.network, *own], self.python, called)
+        networks = [self.network, *self.policy.study_networks()]
+        return probed(self.get_runtime(), replace(job, user=self.user), networks, self.python, called)
 
     def make_handle(self, tracking: Tracking, log_path: Path | None) -> DockerJobHandle:
         return DockerJobHandle(None, self.job_settings.start_timeout, tracking=tracking, log_path=log_path)

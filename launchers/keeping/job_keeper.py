@@ -45,7 +45,7 @@ from .ended_job import keep_output, take_folder_back
 from .image_puller import ImagePuller
 from .job_recovery import JobRecovery
 from .launch_steps import Launchpad, LaunchSteps
-from .loans import Loans
+from .loans import OWN_NETWORK, Loans
 from .user_names import UserNames
 
 logger = logging.getLogger(__name__)
@@ -149,7 +149,9 @@ class JobKeeper:
             self._wait_for_clean_up_of(spec.name)
             engine = steps.ask_what_it_is()
             spec = prepare(engine)
-            self._record(job)  # on disk before the engine is asked for anything: a kill from here on forgets nothing
+            self._record(
+                job, spec
+            )  # on disk before the engine is asked for anything: a kill from here on forgets nothing
             self._jobs[who.nonce] = job
             image = steps.find_image(spec)
             tell_plan(image)
@@ -282,7 +284,7 @@ class JobKeeper:
             if job.identity.container_name == name and job.result:
                 job.wait_for_clean_up(SAME_NAME_TIMEOUT)
 
-    def _record(self, job: TrackedJob) -> None:
+    def _record(self, job: TrackedJob, spec: ContainerSpec) -> None:
         """Write down what is about to be done."""
         if self._store is None:
             return
@@ -294,6 +296,7 @@ class JobKeeper:
             more: dict[str, Any] = {"engine": engine.as_args()} if engine else {}
             if job.hooks.disk:
                 more["disk"] = job.hooks.disk.limit
+            more[OWN_NETWORK] = spec.own_network is not None
             record = self._store.add(self._launcher, who, stop_grace=self._settings.stop_grace, **more)
         except OSError as error:
             raise JobLaunchError(
@@ -329,7 +332,7 @@ class JobKeeper:
             clean_up=partial(self._clean_up, log_path),
             disk=JobDisk(log_path.parent, disk) if log_path and disk else None,
             record=record,
-            may_have_network=record is not None,  # of a job that was found again, it is found out
+            has_own_network=record.fields.get(OWN_NETWORK) if record else False,
             settings=self._settings,
             end_unstarted=end_unstarted,
             end_of=partial(self._end_of, job_id),

@@ -6,7 +6,7 @@ import logging
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from flcore.errors import JobLaunchError, RuntimeUnavailableError
+from flcore.errors import JobLaunchError, RuntimeRefusedError, RuntimeUnavailableError
 
 from ..container_spec import ContainerSpec
 from ..policy.job_network import own_network_name
@@ -19,6 +19,9 @@ from .job_secrets import JobSecrets
 from .own_users import OwnUsers
 
 logger = logging.getLogger(__name__)
+
+OWN_NETWORK = "own_network"
+"""In a job's record: whether it has a network of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +134,7 @@ class Loans:
         if networks is None:
             why = f"{runtime.name} makes no networks of jobs' own ('network.per_job')"
             raise JobLaunchError(f"job {job.identity.job_id}: {why}")
-        job.hooks = replace(job.hooks, may_have_network=True)
+        job.hooks = replace(job.hooks, has_own_network=True)
         try:
             return networks.make(spec)
         except RuntimeUnavailableError:
@@ -142,9 +145,15 @@ class Loans:
 
     def take_network_back(self, job: TrackedJob, runtime: Runtime) -> None:
         """Remove a job's own network, when its container has gone. Idempotent. Raises JobLaunchError: try again."""
-        networks = job_networks_of(runtime)
-        if networks and job.hooks.may_have_network:
+        networks, has_own = job_networks_of(runtime), job.hooks.has_own_network
+        if networks is None or has_own is False:
+            return
+        try:
             networks.remove(job.identity.nonce, own_network_name(job.identity.container_name))
+        except RuntimeRefusedError as error:
+            if has_own:
+                raise
+            logger.debug("%s: whether it has a network of its own cannot be asked: %s", job.identity, error)
 
     def take_secrets_back(self, job: TrackedJob) -> bool:
         """Remove the files of a job's secrets. Idempotent; what goes wrong is logged. False: try again."""

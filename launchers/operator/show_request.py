@@ -26,7 +26,7 @@ from .terminal import Terminal
 MOST_LINES = 2000
 """Lines of differences that are shown; of one file all are shown."""
 _MARKS = {"+": "good", "-": "bad", "~": "odd", "@": "going"}
-_SIZES = ("resources.memory", "resources.shm_size")
+_SIZES = ("resources.memory", "resources.shm_size", "resources.disk")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -36,7 +36,7 @@ def scope_of(spec: ContainerSpec, policy: SitePolicy, sources: Mapping[str, Path
         image=spec.image if policy.images is not None else "",
         images=_images(policy),
         limits={name: in_words(name, most).removesuffix(".0") for name, most in limits.items()},
-        network=spec.network,
+        network=str(spec.own_network or spec.network),
     )
 
 

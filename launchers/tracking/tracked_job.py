@@ -44,8 +44,9 @@ class JobHooks:
     """What the job has and must give back, where no record says so."""
     disk: JobDisk | None = None
     """Its folder; None if it may hold whatever it does."""
-    may_have_network: bool = False
-    """A network of its own may be there, to be removed after its container."""
+    has_own_network: bool | None = False
+    """A network of its own may be there, to be removed after its container; None: of a job found again, nobody knows.
+    """
     secrets: tuple[str, ...] = ()
     """What no result may show; unknown of a job that another process has launched."""
     end_of: Callable[[ContainerState], ContainerState] = lambda seen: seen

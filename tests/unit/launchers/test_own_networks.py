@@ -15,6 +15,7 @@ from flcore.errors import (
     JobStartError,
     NameInUseError,
     NetworkError,
+    RuntimeRefusedError,
     RuntimeUnavailableError,
 )
 from flcore.testing import FakeFLContext
@@ -207,6 +208,32 @@ def test_of_a_container_whose_record_is_lost_it_goes_too(lab: Lab) -> None:
     lab.runtime.exit(NAME)
     handle.wait_for_clean_up(TIMEOUT)
     lab.until(lambda: not lab.runtime.containers() and not lab.runtime.job_networks.names())
+
+
+def refuse_to_say(nonce: str, name: str) -> None:
+    raise RuntimeRefusedError("403 Forbidden: nobody may ask for networks here")
+
+
+def test_who_may_not_ask_for_networks_is_not_held_up_by_a_job_that_has_none(lab: Lab) -> None:
+    first = lab.life(network="shared")
+    first.launch()
+    first.end()
+    lab.runtime.job_networks.remove = refuse_to_say  # type: ignore[method-assign]
+    lab.life(network="shared")
+    lab.runtime.exit(NAME)
+    lab.until_nothing_is_left()
+
+
+def test_who_may_not_ask_for_networks_is_not_held_up_by_a_job_of_which_nobody_knows(lab: Lab) -> None:
+    first = lab.life(network="shared")
+    first.launch()
+    first.end()
+    (record,) = (lab.workspace / ".flcore" / "jobs").iterdir()
+    record.write_text("\n{}")
+    lab.runtime.job_networks.remove = refuse_to_say  # type: ignore[method-assign]
+    lab.life(network="shared").handles.wait_for("job-1")
+    lab.runtime.exit(NAME)
+    lab.until(lambda: not lab.runtime.containers() and not lab.records())
 
 
 # --- who cannot have one ---

@@ -79,6 +79,13 @@ def test_no_value_of_a_secret_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "hush-hush" not in repr(launch)
 
 
+def test_a_network_of_its_own_is_the_same_for_each_job() -> None:
+    own: dict[str, Any] = {"per_job": True}
+    assert scope(docker(network=own)).network == "one of each job's own"
+    without = {**own, "parent": "none"}
+    assert scope(docker(network=without)).network == "one of each job's own, without the engine's host"
+
+
 def test_a_local_process_has_no_image_and_no_network_and_sees_data_where_the_site_has_it(tmp_path: Path) -> None:
     by = ClientProcessJobLauncher(studies={STUDY: {"datasets": {"hearts": str(tmp_path)}}})
     found = scope(by, study=STUDY)

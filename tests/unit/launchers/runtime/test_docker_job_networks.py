@@ -35,6 +35,7 @@ def networks(engine: SmallEngine) -> Iterator[DockerJobNetworks]:
     engine.answers["GET /networks"] = (200, [])
     engine.answers["POST /networks/create"] = (201, {"Id": "abc"})
     engine.answers["DELETE /networks/abc"] = (204, None)
+    engine.answers["GET /containers/0123/json"] = (200, {"Mounts": [], "NetworkSettings": {"Networks": {}}})
     with closing(DockerRuntime(engine.address)) as runtime:
         yield runtime.job_networks
 
@@ -107,6 +108,14 @@ def test_the_parent_is_at_its_gateway(engine: SmallEngine, networks: DockerJobNe
     engine.answers["GET /networks/abc"] = (200, {**MADE, "IPAM": {"Config": [{"Subnet": "10.210.0.16/28"}]}})
     made = networks.make(spec(hosts={"flare-parent": THIS_PROCESS, "other": "10.0.0.1"}))
     assert made.hosts == {"flare-parent": "10.210.0.17", "other": "10.0.0.1"}
+
+
+def test_a_parent_in_a_container_is_in_none_of_them(networks: DockerJobNetworks, monkeypatch: Any) -> None:
+    monkeypatch.setattr("launchers.runtime.docker.own_container_id", lambda _: "0123")  # which the small engine knows
+    with pytest.raises(
+        NetworkError, match=r"the site is itself in a container, .* run it on the host itself, or name a"
+    ):
+        networks.make(spec(hosts={"flare-parent": THIS_PROCESS}))
 
 
 def test_a_job_without_a_parent_to_reach_cannot_look_for_one(networks: DockerJobNetworks) -> None:
