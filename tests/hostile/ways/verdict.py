@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Any
 
 from launchers.runtime.docker_dialect import PODMAN, dialect_of
-from launchers.runtime.engine_traits import as_traits, leaks_names
+from launchers.runtime.engine_traits import as_traits, name_leak
 
 from .internet import Outside
 
@@ -64,7 +64,7 @@ class Place:
             plays_outside=outside is not None,
             plays_names=has_names,
             plays_cloud=has_metadata,
-            leaks_names=leaks_names(traits),
+            leaks_names=bool(name_leak(traits)) and dialect_of(version) is not PODMAN,
         )
 
 
