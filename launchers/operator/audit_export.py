@@ -26,7 +26,7 @@ _FIELDS = (
 )
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 """What spreadsheets take a cell for that begins so."""
-_COLUMN = 12
+_COLUMN = 13
 
 
 def run(args: argparse.Namespace) -> int:

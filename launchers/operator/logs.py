@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, suppress
 from functools import partial
 from itertools import cycle
+from pathlib import Path
 from typing import BinaryIO
 
 from flcore.cli.command import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK
@@ -198,13 +199,21 @@ def _kept(
             time.sleep(RETRY_INTERVAL)
 
 
+def _is_of_this_run(view: JobView, path: Path) -> bool:
+    """Whether a file of output is of the run that was looked at, which may have ended since, and of none before it."""
+    try:
+        return bool(view.record.get("kept")) or path.lstat().st_mtime >= view.history.began_at
+    except OSError:
+        return False
+
+
 def _opened(view: JobView, stack: ExitStack) -> BinaryIO:
     """Open the file that a job writes to, or that in its folder, where that goes when it ends."""
     path = view.log_path
     if view.running_output:
         with suppress(FileNotFoundError):  # it has just been kept
             return stack.enter_context(open_file(view.running_output))
-    elif path and view.is_active and not view.record.get("kept"):  # what stands in its file is of an earlier run
+    if path and view.is_active and not _is_of_this_run(view, path):
         raise NoOutputError(f"its output is not to be had from here; it is kept, when it ends, in {path}")
     if path is None:
         raise NoOutputError("its container is gone, and its site's folder is not here")

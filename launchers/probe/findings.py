@@ -11,7 +11,7 @@ from flcore.job_launcher_spec import Check
 
 from ..container_spec import JobNetwork, OwnNetwork
 from ..runtime.docker_dialect import BRIDGES, PODMAN
-from ..runtime.engine_traits import LEAK, EngineTraits, leaks_names
+from ..runtime.engine_traits import EngineTraits, name_leak
 from .inside import ANSWERED, REACHED, REFUSED, SILENT
 from .targets import ENGINE_PORTS, INTERNET, INTERNET_V6, METADATA, NAMES, Address, Asked, told
 
@@ -193,16 +193,16 @@ def _names(tried: Tried) -> Check:
         who, way_out = ", ".join([*resolved, *(host for host, _ in servers)]), _names_way_out(tried, servers)
         return _open(f"jobs get answers of name servers outside ({who}), by which data may leave: {way_out}")
     is_offline = tried.of_host.names.get(NAMES[0]) != REACHED
-    if leaks_names(tried.engine) and is_offline:
-        return _open(f"jobs get no answers of name servers now, nor does this host; but {LEAK}")
+    if is_offline and (leak := name_leak(tried.engine)):
+        return _open(f"jobs get no answers of name servers now, nor does this host; but {leak}")
     said = "; nor does this host, so that says little" if is_offline else ""
     return _closed(f"jobs get no answers of name servers outside{said}")
 
 
 def _names_way_out(tried: Tried, servers: Collection[Address]) -> str:
     is_internal = isinstance(tried.network, OwnNetwork) or not servers
-    if is_internal and leaks_names(tried.engine):
-        return LEAK
+    if is_internal and (leak := name_leak(tried.engine)):
+        return leak
     return 'make the network internal, or give each job one of its own ("network": {"per_job": true})'
 
 

@@ -66,7 +66,7 @@ from .docker_request import create_request
 from .docker_settling import Settling
 from .docker_ssh import SSH_ERRORS
 from .docker_told import Told
-from .engine_traits import EngineTraits, leaks_names, warnings
+from .engine_traits import EngineTraits, name_leak, warnings
 from .nvidia import query_gpus
 
 logger = logging.getLogger(__name__)
@@ -352,7 +352,7 @@ class DockerRuntime:
         command, api = self._clients.dialect.command, self._clients.looks.api
         errors = partial(self._errors, refusals=OF_A_CHECK, no_image=ImageError)
         if network:
-            yield from network_checks(api, network, errors, command, leaks_names(traits))
+            yield from network_checks(api, network, errors, command, name_leak(traits))
         if image:
             yield there("image", image, api.inspect_image, errors, f"{command} pull {image}")
 

@@ -9,8 +9,6 @@ from typing import Any
 from flcore.errors import ImageError, NetworkError
 from flcore.job_launcher_spec import Check
 
-from .engine_traits import LEAK
-
 Errors = Callable[[str], AbstractContextManager[None]]
 """Turns the errors of what is asked, which it is told, into ours."""
 
@@ -24,8 +22,8 @@ def there(kind: str, name: str, inspect: Callable[[str], Any], errors: Errors, w
     return Check(kind, True, name)
 
 
-def network_checks(api: Any, network: str, errors: Errors, command: str, leaks: bool) -> Iterator[Check]:
+def network_checks(api: Any, network: str, errors: Errors, command: str, leak: str) -> Iterator[Check]:
     found = there("network", network, api.inspect_network, errors, f"{command} network create {network}")
     yield found
-    if leaks and found.ok and api.inspect_network(network).get("Internal"):
-        yield Check("network", True, f"{network} is internal, and {LEAK}", warning=True)
+    if leak and found.ok and api.inspect_network(network).get("Internal"):
+        yield Check("network", True, f"{network} is internal, and {leak}", warning=True)

@@ -38,10 +38,11 @@ _RESOLVES_INSIDE = ((23, 0, 11), (25, 0, 5))
 """The first releases of their lines without CVE-2024-29018; the lines after these never had it."""
 
 
-LEAK = (
-    "this engine asks the host's name servers for its jobs all the same, by which data may leave (CVE-2024-29018): "
-    "take Docker 25.0.5, 26.0 or later, if your distribution has not mended it"
-)
+_PODMAN_RESOLVES_INSIDE = (5, 0, 0)
+"""4.3 does not, as was measured, 5.8 does."""
+_LEAK = "this engine asks the host's name servers for its jobs all the same, by which data may leave"
+LEAK = f"{_LEAK} (CVE-2024-29018): take Docker 25.0.5, 26.0 or later, if your distribution has not mended it"
+PODMAN_LEAK = f"{_LEAK}: take Podman 5 or later"
 
 
 class Shift(NamedTuple):
@@ -197,11 +198,13 @@ def _told(shift: Shift | None) -> str:
     return f"{whose}; inotify instances, which the kernel counts by namespace, jobs take from the host's root"
 
 
-def leaks_names(traits: EngineTraits) -> bool:
-    """Whether containers of an internal network may ask the host's name servers: CVE-2024-29018."""
+def name_leak(traits: EngineTraits) -> str:
+    """Say that containers of an internal network may ask the host's name servers, and the way out; empty if not."""
     match = _VERSION.match(traits.version)
-    if traits.name == PODMAN.name or not match:
-        return False
+    if not match:
+        return ""
     release = tuple(int(number or 0) for number in match.groups())
+    if traits.name == PODMAN.name:
+        return PODMAN_LEAK if release < _PODMAN_RESOLVES_INSIDE else ""
     first_good = next((good for good in _RESOLVES_INSIDE if release[0] <= good[0]), None)
-    return first_good is not None and release < first_good
+    return LEAK if first_good is not None and release < first_good else ""

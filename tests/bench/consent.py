@@ -38,7 +38,7 @@ def approved_launch(files: int) -> Iterator[Contest]:
     """One launch of an app with so many files of 4 kB, that a rule approves, until its process runs."""
     with _app(files) as app, _launches(app) as bare, _launches(app, JobApproval(rules=[{"study": "x"}])) as asked:
         yield Contest(
-            {"flcore": asked, FLOOR: bare}, floor=FLOOR, targets={"ms of processor": over_floor(2 + files / 40)}
+            {"flcore": asked, FLOOR: bare}, floor=FLOOR, targets={"ms of processor": over_floor(2 + files / 20)}
         )
 
 

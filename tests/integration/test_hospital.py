@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from flcore import JobReturnCode, Site
-from flcore.errors import JobRejectedError
+from flcore.errors import JobNotApprovedError, JobRejectedError
 from launchers.docker_launcher import DockerJobHandle
 from launchers.runtime.docker_dialect import PODMAN, dialect_of
 from launchers.runtime.engine_traits import as_traits
@@ -68,13 +68,25 @@ class Hospital:
         command = [sys.executable, "-m", "flcore", *words]
         return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
 
-    def launch(self, site: Site, study: str | None, **asked: Any) -> DockerJobHandle:
-        """Launch its job for a study. Raises JobLaunchError."""
+    def approve(self, fingerprint: str) -> None:
+        done = self.flcore("approve", fingerprint, "--workspace", str(self.workspace), "--note", "looked at it")
+        assert done.returncode == 0, done.stderr
+
+    def launch_approved(self, site: Site, study: str) -> DockerJobHandle:
+        """Launch its job for a study; have somebody approve it first, if nobody has."""
+        try:
+            return self.launch(site, study)
+        except JobNotApprovedError as error:
+            self.approve(error.fingerprint)
+            return self.launch(site, study)
+
+    def launch(self, site: Site, study: str | None, app: Path | None = None, **asked: Any) -> DockerJobHandle:
+        """Launch its job for a study, with its own app or another. Raises JobLaunchError."""
         job = self.folder / "jobs/look"
         meta = json.loads((job / "meta.json").read_text())
         meta |= {"job_id": f"look-{uuid.uuid4().hex[:8]}", "study": study}
         meta["resource_spec"]["hospital"] |= asked
-        handle = site.launch_job(meta, {"exe_module": ("-m", "client")}, job / "app")
+        handle = site.launch_job(meta, {"exe_module": ("-m", "client")}, app or job / "app")
         assert isinstance(handle, DockerJobHandle)
         return handle
 
@@ -97,7 +109,7 @@ def site(hospital: Hospital) -> Site:
 def test_a_job_sees_the_data_and_secrets_of_its_own_study_and_no_others(
     hospital: Hospital, site: Site, study: str
 ) -> None:
-    handle = hospital.launch(site, study)
+    handle = hospital.launch_approved(site, study)
     assert handle.wait() is JobReturnCode.SUCCESS
     assert handle.logs().splitlines() == SEEN[study]
 
@@ -114,24 +126,41 @@ def test_a_job_of_no_study_is_refused(hospital: Hospital, site: Site) -> None:
 
 @pytest.mark.parametrize(("asked", "limit"), [({"memory": "2Gi"}, "1Gi"), ({"disk": "11Gi"}, "10Gi")])
 def test_a_job_gets_no_more_than_its_study_or_site_allows(
-    hospital: Hospital, site: Site, asked: dict[str, str], limit: str
+    hospital: Hospital, site: Site, asked: dict[str, Any], limit: str
 ) -> None:
     with pytest.raises(JobRejectedError, match=limit):
         hospital.launch(site, CARDIO, **asked)
 
 
+def test_a_job_runs_when_somebody_has_approved_it_and_one_changed_byte_asks_again(
+    hospital: Hospital, site: Site, tmp_path: Path
+) -> None:
+    app = tmp_path / "app"
+    shutil.copytree(hospital.folder / "jobs/look/app", app)
+    code = app / "custom/client.py"
+    code.write_text(f"{code.read_text()}# ours\n")
+    with pytest.raises(JobNotApprovedError, match=r"flcore show .*flcore approve") as refused:
+        hospital.launch(site, CARDIO, app)
+    hospital.approve(refused.value.fingerprint)
+    assert hospital.launch(site, CARDIO, app).wait() is JobReturnCode.SUCCESS
+    code.write_text(code.read_text().replace("# ours", "# yours"))
+    with pytest.raises(JobNotApprovedError):
+        hospital.launch(site, CARDIO, app)
+
+
 def test_an_auditor_is_told_which_code_ran_on_which_study_s_data(hospital: Hospital, site: Site) -> None:
     for study in (CARDIO, ONCO):
-        hospital.launch(site, study).wait()
+        hospital.launch_approved(site, study).wait()
     until(lambda: any(run["result"] == "SUCCESS" for run in hospital.exported(CARDIO)))
     runs = hospital.exported(CARDIO)
     assert {run["study"] for run in runs} == {CARDIO}
     assert [run["datasets"] for run in runs if run["result"] == "SUCCESS"][-1] == ["hearts"]
     assert all(run["chain_holds"] for run in runs)
+    assert all(run["fingerprint"] and run["approved_by"] for run in runs if run["result"] == "SUCCESS")
 
 
 def test_what_is_cut_off_the_journal_is_missed(hospital: Hospital, site: Site) -> None:
-    hospital.launch(site, CARDIO).wait()
+    hospital.launch_approved(site, CARDIO).wait()
     journal = hospital.workspace / ".flcore/journal.jsonl"
     verify = ("audit", "verify", "--head", str(hospital.heads))
     until(lambda: hospital.flcore(*verify, "--site", str(hospital.config)).returncode == 0)
@@ -149,7 +178,7 @@ def test_a_hostile_job_of_one_study_gets_nowhere_but_where_we_have_said(
         (hospital.folder / "data/onco/patients.csv").write_text(around.words.data)
         (hospital.folder / "secrets/onco-registry").write_text(around.words.secret)
         (hospital.workspace / "keys").write_text(around.words.site)
-        found = Scene(docker_client, site, around, tmp_path).play(CARDIO, ONCO)
+        found = Scene(docker_client, site, around, tmp_path, hospital.approve).play(CARDIO, ONCO)
     network = Network.PER_JOB if hospital.reaches_host else Network.SEALED
     place = Place.of(docker_client, network, outside)
     assert unnamed(found, place) == []

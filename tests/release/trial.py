@@ -16,7 +16,7 @@ from .pythons import Python
 
 EXTRAS = ("cli", "hocon", "metrics", "ssh", "web")
 """All that a site or an operator may want, but NVIDIA FLARE, which is no package of ours: make test-compat has it."""
-_TEST_TOOLS = ("hypothesis", "jsonschema", "pytest", "pytest-xdist")
+_TEST_TOOLS = ("hypothesis", "jsonschema", "pytest", "pytest-xdist", "pyyaml")
 _OF_THE_CHECKOUT = ("tests/unit/docs", "tests/unit/tests", "tests/unit/configs/deploy")
 """What tries pages, dashboards, and what tests are made with: nothing that is imported."""
 _OF_THE_WEB = ("httpx2",)

@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Any
 
 from launchers.runtime.docker_dialect import PODMAN, dialect_of
-from launchers.runtime.engine_traits import as_traits, leaks_names
+from launchers.runtime.engine_traits import as_traits, name_leak
 
 from .internet import Outside
 
@@ -64,7 +64,7 @@ class Place:
             plays_outside=outside is not None,
             plays_names=has_names,
             plays_cloud=has_metadata,
-            leaks_names=leaks_names(traits),
+            leaks_names=bool(name_leak(traits)) and dialect_of(version) is not PODMAN,
         )
 
 
@@ -85,6 +85,11 @@ def _reaches_its_host(place: Place) -> bool:
     return place.network is Network.PER_JOB
 
 
+def _asks_at_gateway(place: Place) -> bool:
+    """Whether it is a Podman whose nameserver asks outside for an internal network: 4.3 does, 5.8 does not."""
+    return place.is_podman and list(place.version) < [5] and place.network is Network.PER_JOB
+
+
 def _is_podman(place: Place) -> bool:
     return place.is_podman
 
@@ -101,6 +106,9 @@ _OF_INTERNAL = (
 _OF_NAMES = (
     "CVE-2024-29018: Docker before 23.0.11, 25.0.5 and 26.0 asks a nameserver at the host's loopback for internal "
     'networks, too: take a newer one, or name others in "dns" of its daemon.json'
+)
+_OF_PODMAN_4 = (
+    "Podman 4's nameserver, at the gateway, asks outside for an internal network, too: the firewall closes it"
 )
 _OF_PODMAN = "Podman's seccomp profile lets a job make user name spaces"
 _PROFILE = "name a stricter profile (security_opt)"
@@ -130,6 +138,7 @@ KNOWN: Sequence[Named] = (
         Named(way, lambda place: not place.has_control_groups, _NO_LIMITS)
         for way in ("more processes than it may have", "more memory than it may have")
     ),
+    Named(NAMES, _asks_at_gateway, _OF_PODMAN_4),
     Named(NAMES, lambda place: place.leaks_names and place.network is not Network.NAMED, _OF_NAMES),
     Named(
         "mounts and name spaces",

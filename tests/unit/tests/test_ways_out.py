@@ -33,6 +33,13 @@ def test_what_is_named_of_an_old_engine_is_unnamed_of_a_new_one() -> None:
     assert unnamed(found, NEW) == [f"{CALLS}: io_uring_setup", f"{NAMES}: 127.0.0.11 says"]
 
 
+def test_names_of_podman_4_are_named_but_behind_a_firewall() -> None:
+    podman, found = replace(NEW, version=(4, 3, 1), is_podman=True), {NAMES: ["10.89.0.1 says"]}
+    assert unnamed(found, podman) == []
+    assert unnamed(found, replace(podman, version=(5, 8, 6))) != []
+    assert unnamed(found, replace(podman, network=Network.FIREWALLED)) != []
+
+
 def test_what_is_named_is_so_by_what_is_said_of_it() -> None:
     assert unnamed({CALLS: ["bpf"]}, OLD) == [f"{CALLS}: bpf"]
 

@@ -115,5 +115,7 @@ def test_three_users_at_once_lose_nothing(file: ApprovalsFile) -> None:
 def test_users_who_are_killed_at_any_moment_lose_and_invent_nothing() -> None:
     command = [sys.executable, "-m", "tests.approval_kills", str(tries(200))]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
-    assert (done.returncode, done.stderr) == (0, ""), done.stdout
+    assert done.returncode == 0, done.stdout
     assert done.stdout.endswith("lost or invented: 0\n")
+    # One who dies within a write may leave a part of a line, which the next one cuts off.
+    assert set(done.stderr.splitlines()) <= {"the journal's last line is not whole: it is cut off"}

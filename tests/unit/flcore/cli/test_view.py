@@ -300,6 +300,7 @@ def test_what_a_launch_waits_for_is_an_object(workflow: JobWorkflow) -> None:
 
 
 def test_what_a_launch_waits_for_stands_in_its_sites_line(workflow: JobWorkflow) -> None:
+    pytest.importorskip("rich", reason="of the extra [cli]")
     terminal = Terminal()
     view = LiveView(workflow, terminal)
     with view:

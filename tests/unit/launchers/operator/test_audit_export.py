@@ -148,9 +148,9 @@ def test_for_people_it_says_whose_a_job_is_and_whether_the_chain_holds(
     write(journal, *run_lines("a", BEGIN), *run_lines("b", BEGIN, None, submitter="ana@hospital.org"))
     assert main(["audit", "export"]) == 0
     out = capsys.readouterr().out
-    assert "a at site-1\n  code        cardio:1 (sha256:12)\n  whose       the site's user flare\n" in out
-    assert "  whose       ana@hospital.org\n" in out
-    assert "  result      its end is not told\n" in out
+    assert "a at site-1\n  code         cardio:1 (sha256:12)\n  whose        the site's user flare\n" in out
+    assert "  whose        ana@hospital.org\n" in out
+    assert "  result       its end is not told\n" in out
     assert f"\n2 runs\n{journal}: holds: 6 lines of chain" in out
 
 

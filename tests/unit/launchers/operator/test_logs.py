@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -75,6 +76,21 @@ def test_where_there_are_several_sites_each_line_begins_with_its_own(lab: Operat
         lab.runtime.write(f"{name}-job-1", f"hello from {name}\n".encode())
     done = lab.flcore("logs", "job-1", sites=("server", "site-1"))
     assert done.lines == ["server  | hello from server", "site-1  | hello from site-1"]
+
+
+def test_what_an_earlier_run_has_written_is_not_taken_for_what_the_running_one_writes(lab: OperatorLab) -> None:
+    site = lab.site()
+    first = lab.launch(site)
+    lab.runtime.write(NAME, b"of the first\n")
+    lab.runtime.exit(NAME, 0)
+    first.wait()
+    until(lambda: not lab.records())
+    kept = lab.workspace() / "job-1/site-1.log"
+    os.utime(kept, (time := kept.stat().st_mtime - 60, time))
+    lab.launch(site)
+    lab.runtime.set_reachable(False)
+    done = lab.flcore("logs", "job-1")
+    assert (done.status, done.out) == (1, "")
 
 
 def test_an_output_that_is_not_to_be_had_is_told(lab: OperatorLab) -> None:

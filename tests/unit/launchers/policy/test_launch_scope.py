@@ -72,6 +72,10 @@ def test_what_all_jobs_see_of_the_host_is_told_too() -> None:
     assert found.mounts == (SeenDataset("", "/cache", "/srv/cache", read_only=False),)
 
 
+def test_a_network_of_a_job_s_own_is_told_to_be_that() -> None:
+    assert scope(docker(network={"per_job": True})).network == "one of each job's own"
+
+
 def test_no_value_of_a_secret_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DB", "hush-hush")
     by = docker(studies={STUDY: {"secrets": {"db": {"env": "DB", "to_env": "DB_KEY"}}}})

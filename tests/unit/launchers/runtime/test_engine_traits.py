@@ -11,12 +11,14 @@ import pytest
 
 from flcore.job_launcher_spec import Check
 from launchers.runtime.engine_traits import (
+    LEAK,
+    PODMAN_LEAK,
     TRAITS,
     UNASKED,
     EngineTraits,
     Shift,
     as_traits,
-    leaks_names,
+    name_leak,
     warnings,
 )
 
@@ -261,8 +263,12 @@ def test_of_engines_whose_jobs_reach_their_host_it_is_told_nothing_of_that(said:
 def test_engines_below_the_first_releases_without_it_leak_names_from_internal_networks(
     version: str, leaks: bool
 ) -> None:
-    assert leaks_names(EngineTraits("Docker Engine", version)) is leaks
-    assert not leaks_names(EngineTraits("Podman", version))
+    assert name_leak(EngineTraits("Docker Engine", version)) == (LEAK if leaks else "")
+
+
+@pytest.mark.parametrize(("version", "leak"), [("4.3.1", PODMAN_LEAK), ("5.8.6", ""), ("", "")])
+def test_podman_4_leaks_names_from_internal_networks(version: str, leak: str) -> None:
+    assert name_leak(EngineTraits("Podman", version)) == leak
 
 
 def test_what_is_missing_is_told_in_one_order_whatever_was_wanted() -> None:
