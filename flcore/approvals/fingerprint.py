@@ -12,6 +12,8 @@ from .app_files import AppFile
 
 SHORT = 12
 """Digits by which a fingerprint is shown; as good as all of it where no other begins so."""
+SURE = 32
+"""Digits by which one is approved: who wants to can make two requests whose fingerprints begin with fewer alike."""
 WHOLE = re.compile(r"[0-9a-f]{64}", re.ASCII)
 _VERSION = 1
 """Of what is hashed: where that changes, no old approval counts."""

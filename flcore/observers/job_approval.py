@@ -12,7 +12,7 @@ from typing import Any
 
 from ..approvals.app_files import AppFile, files_of
 from ..approvals.approvals_file import Approval, ApprovalsFile
-from ..approvals.fingerprint import SHORT, digest_of_app, fingerprint_of
+from ..approvals.fingerprint import SHORT, SURE, digest_of_app, fingerprint_of
 from ..approvals.kept_requests import TEXT_LENGTH, KeptRequest, KeptRequests
 from ..approvals.rules import approval_rules
 from ..approvals.verdict import State, Verdict, is_app_approved, verdict_on
@@ -44,9 +44,9 @@ class _Asked:
     def short(self) -> str:
         return self.request.fingerprint[:SHORT]
 
-    def command(self, name: str) -> str:
+    def command(self, name: str, digits: int) -> str:
         """Return the command that does something with it, as it can be typed anywhere."""
-        return f"flcore {name} {self.short} --workspace {shlex.quote(str(self.workspace))}"
+        return f"flcore {name} {self.request.fingerprint[:digits]} --workspace {shlex.quote(str(self.workspace))}"
 
 
 @checks_by_rules
@@ -186,12 +186,12 @@ def _reason(asked: _Asked, verdict: Verdict) -> str:
     by = f"approved by {', '.join(one.user for one in verdict.by)}; " if verdict.by else ""
     more = verdict.wanted - len(verdict.by)
     whom = f"approval by {more} users" if more > 1 else "one more user's approval" if verdict.by else "approval"
-    return f"{by}waits for {whom}: {asked.command('approve')}"
+    return f"{by}waits for {whom}: {asked.command('approve', SURE)}"
 
 
 def _refusal(asked: _Asked, verdict: Verdict) -> str:
     """Return why a job is refused, and the way out."""
-    way_out = f"look at it by `{asked.command('show')}`, then `{asked.command('approve')}`"
+    way_out = f"look at it by `{asked.command('show', SHORT)}`, then `{asked.command('approve', SURE)}`"
     if verdict.state is State.DENIED:
         (denial,) = verdict.by
         note = f": {denial.note}" if denial.note else ""

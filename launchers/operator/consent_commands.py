@@ -37,8 +37,8 @@ none, all of it. Characters that hide something stand there as escapes.
 exit status: 0; 2 for an error, such as a fingerprint that nobody has asked for"""
 _APPROVE = f"""{_SCOPE}
 examples:
-  flcore approve 3f2a9c1b04d7
-  flcore approve 3f2a9c1b04d7 --study cardio-2026 --until 2030-12-31 --note "read it all; ticket 4711"
+  flcore approve 3f2a9c1b04d7e8a60b5f1c2d93847e6a
+  flcore approve 3f2a9c1b04d7e8a60b5f1c2d93847e6a --until 2030-12-31 --note "read it all; ticket 4711"
 
 FINGERPRINT is one, or the beginning of one that no other has; a whole one may be approved before it is asked for. What
 is approved is just that: one changed byte of the app, another image, or another request has another fingerprint. Who

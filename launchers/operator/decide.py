@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 
 from flcore.approvals.approvals_file import APPROVE, Approval
 from flcore.approvals.caller import caller
+from flcore.approvals.fingerprint import SURE
 from flcore.cli.command import EXIT_OK, disk_in_words
 from flcore.errors import ConfigError
 from flcore.plain_text import harmless
@@ -23,6 +24,9 @@ NOTE_LENGTH = 1000
 def run(args: argparse.Namespace) -> int:
     """Write down what the caller decides; return the exit status."""
     asked = the_one_asked(approvals_of(args), args.job)
+    if args.verdict == APPROVE and len(args.job.rpartition("/")[2]) < SURE:
+        named = f"name {SURE} digits of what was looked at, for another request can be made that begins with fewer"
+        raise ConfigError(f"{asked.short}: {named}: flcore approve {asked.fingerprint[:SURE]}: nothing was approved")
     approval = _decision(asked, args)
     with disk_in_words():
         asked.site.file.add(approval)

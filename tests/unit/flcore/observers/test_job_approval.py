@@ -86,10 +86,10 @@ def lab(tmp_path: Path, make_site: Callable[..., Site]) -> Lab:
 def test_what_nobody_has_approved_is_refused_with_the_commands_that_decide(lab: Lab, tmp_path: Path) -> None:
     with pytest.raises(JobNotApprovedError) as raised:
         lab.launch(lab.site())
-    short = raised.value.fingerprint[:12]
+    short, sure = raised.value.fingerprint[:12], raised.value.fingerprint[:32]
     assert str(raised.value) == (
         f"job hello-1: refused by the component approval: nobody has approved what it would run ({short}): look at it "
-        f"by `flcore show {short} --workspace {tmp_path}`, then `flcore approve {short} --workspace {tmp_path}`"
+        f"by `flcore show {short} --workspace {tmp_path}`, then `flcore approve {sure} --workspace {tmp_path}`"
     )
     assert lab.runtime.list_containers() == []
     assert not (tmp_path / "hello-1").exists()
@@ -380,7 +380,7 @@ def test_what_a_job_waits_for_is_told_anew_when_one_of_two_has_approved(
         told.append(reasons.next())
         lab.approve(lab.kept()[0].fingerprint, uid)
     future.result(TIMEOUT)
-    command = f"flcore approve {lab.kept()[0].fingerprint[:12]} --workspace {tmp_path}"
+    command = f"flcore approve {lab.kept()[0].fingerprint[:32]} --workspace {tmp_path}"
     assert told == [
         f"waits for approval by 2 users: {command}",
         f"approved by alice; waits for one more user's approval: {command}",

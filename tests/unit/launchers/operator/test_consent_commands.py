@@ -117,13 +117,21 @@ def test_who_approves_is_whom_the_operating_system_says(
 ) -> None:
     monkeypatch.setenv("USER", "somebody-else")
     fingerprint = site.ask()
-    done = typed("approve", fingerprint[:6], "--note", "read it all")
+    done = typed("approve", fingerprint[:32], "--note", "read it all")
     (approval,) = site.decided()
     assert (approval.verdict, approval.fingerprint, approval.uid) == (APPROVE, fingerprint, os.getuid())
     assert (approval.note, approval.study, approval.image) == ("read it all", "cardio", "sha256:1")
     assert approval.app == digest_of_app(files_of(site.app))
     assert done.out.startswith(f"approved  {fingerprint[:12]}  hello at site-1, by {approval.user} (uid {os.getuid()})")
     assert typed("approvals").out.startswith("nothing waits")
+
+
+def test_a_beginning_that_another_request_could_be_made_to_have_approves_nothing(site: Site, typed: Any) -> None:
+    fingerprint = site.ask()
+    done = typed("approve", fingerprint[:31])
+    assert (done.status, site.decided()) == (2, [])
+    assert f": flcore approve {fingerprint[:32]}: nothing was approved" in done.err
+    assert typed("deny", fingerprint[:6]).status == 0
 
 
 def test_what_is_denied_does_not_wait_any_more(site: Site, typed: Any) -> None:
@@ -200,7 +208,7 @@ def test_a_site_is_named_by_its_folder_its_config_or_with_the_fingerprint(site: 
     config.write_text(json.dumps({"site": "site-1", "workspace": str(site.workspace), "components": []}))
     for scope in (["--workspace", str(site.workspace)], ["--site", str(config)], [str(site.workspace)]):
         assert [line.split()[2] for line in typed("approvals", *scope).out.splitlines()] == ["SITE", "site-1"]
-    assert typed("approve", f"{site.workspace}/{fingerprint[:8]}").status == 0
+    assert typed("approve", f"{site.workspace}/{fingerprint[:32]}").status == 0
     assert [one.fingerprint for one in site.decided()] == [fingerprint]
 
 
