@@ -61,9 +61,13 @@ def verdict_on(
 def is_app_approved(
     app: str, image: str, approvals: Iterable[Approval], now: float, wanted: int = 1, study: str | None = None
 ) -> bool:
-    """Whether an app, with this image, is approved for a study, whatever else it may have asked for."""
+    """Whether an app, with this image, is approved for a study, whatever else it may have asked for.
+
+    What was approved of no study is for that of no study.
+    """
     known = list(approvals)
-    prints = dict.fromkeys(one.fingerprint for one in known if app and (one.app, one.image) == (app, image))
+    same = (one for one in known if app and (one.app, one.image) == (app, image) and study in (None, one.study))
+    prints = dict.fromkeys(one.fingerprint for one in same)
     return any(verdict_on(each, known, now, wanted, study).state is State.APPROVED for each in prints)
 
 

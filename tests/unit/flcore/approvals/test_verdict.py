@@ -73,6 +73,9 @@ def test_an_app_that_was_approved_for_a_study_is_for_no_other() -> None:
     known = said(fingerprint=OTHER, app="app", image="image", study="cardio")
     assert is_app_approved("app", "image", [known], NOW, study="cardio")
     assert not is_app_approved("app", "image", [known], NOW, study="onco")
+    of_none = said(fingerprint=OTHER, app="app", image="image", study="")
+    assert not is_app_approved("app", "image", [of_none], NOW, study="onco")
+    assert is_app_approved("app", "image", [of_none], NOW, study="")
 
 
 def test_an_app_that_was_denied_later_is_not() -> None:

@@ -217,7 +217,8 @@ def test_a_rule_approves_what_it_says_and_no_more(lab: Lab, rule: Any, meta: Any
 def test_an_app_that_was_approved_may_ask_for_other_things_where_a_rule_says_so(lab: Lab) -> None:
     site = lab.site(rules=[{"same_app": True}])
     lab.approve(lab.refused(site))
-    lab.launch(site, study="another")
+    lab.launch(site, resource_spec={"site-1": {"num_of_cpus": 1}})
+    lab.refused(site, study="another")
     lab.write("print(2)\n")
     lab.refused(site)
 
