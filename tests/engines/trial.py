@@ -19,6 +19,9 @@ from .visit import Visitor
 
 _SITES = tuple(f"configs/docker/{name}.json" for name in ("server", "site-1", "site-2"))
 _ACCURACY = re.compile(r"accuracy\D*([\d.]+)")
+_OF_ANY_ENGINE = ("test_pages", "test_first_hours", "test_first_site")
+"""Those that try what people type, which one engine tells as well as another."""
+_TESTS = ("tests/integration", *(f"--ignore=tests/integration/{name}.py" for name in _OF_ANY_ENGINE))
 _TEST_TIMEOUT = 1500.0
 _DEMO_TIMEOUT = 180.0
 _ALL_WERE_RUN = (0, 1)
@@ -105,7 +108,7 @@ def _run_demo(visitor: Visitor, trial: Trial) -> None:
 def _run_tests(visitor: Visitor, trial: Trial, select: tuple[str, ...]) -> None:
     report = visitor.folder / "tests.xml"
     options = ("-q", "-p", "no:cacheprovider", f"--junitxml={report}", f"--basetemp={visitor.folder / 'tests'}")
-    done = visitor.run("python", "-m", "pytest", *options, *(select or ("tests/integration",)), timeout=_TEST_TIMEOUT)
+    done = visitor.run("python", "-m", "pytest", *options, *(select or _TESTS), timeout=_TEST_TIMEOUT)
     if done.returncode not in _ALL_WERE_RUN:
         trial.failures.append(f"tests: status {done.returncode}: {_end(done.stdout + done.stderr)}")
     if report.exists():
