@@ -242,8 +242,8 @@ class TrackedJob:
         try:
             self.hooks.record.note(**fields)
         except OSError as error:
-            level = logging.DEBUG if self._unwritten else logging.WARNING
-            self._unwritten = True
+            with self._changed:  # of two threads, one says it
+                level, self._unwritten = logging.DEBUG if self._unwritten else logging.WARNING, True
             logger.log(
                 level, "%s: its record cannot be written, and it goes on without: %s", self.identity, in_words(error)
             )
