@@ -47,7 +47,7 @@ def test_a_hundred_jobs_need_a_handful_of_threads_and_connections(lab: Lab) -> N
     for number in range(JOBS):
         assert recorder.states(f"{lab.job_id}-{number}") == ["created", "running", "exited"]
     assert not any(lab.left_over(f"{lab.job_id}-{number}") for number in range(JOBS))
-    assert threads_of_ours() == threads
+    assert threads_of_ours() <= threads  # those of an earlier test may have ended since
 
 
 def exit_code(handle: DockerJobHandle) -> int | None:
