@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from configparser import ConfigParser
 from pathlib import Path
+
+from flcore.disk.locks import exclusively
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -23,11 +26,13 @@ def demo_config(site: str, folder: Path) -> str:
 def environment(folder: Path, *requirements: str) -> Path:
     """Return the interpreter of an environment with these packages; make it if it is missing, which takes minutes."""
     installed, wanted = folder / "installed", f"{requirements} {_own_options()}"
-    if not installed.exists() or installed.read_text() != wanted:
-        print(f"installing {' '.join(requirements)} in {folder.relative_to(ROOT)}", file=sys.stderr, flush=True)
-        subprocess.run([sys.executable, "-m", "venv", "--clear", folder], check=True)
-        subprocess.run([folder / "bin/python", "-m", "pip", "install", "-qq", *requirements], check=True, cwd=ROOT)
-        installed.write_text(wanted)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with exclusively(folder.with_name(f"{folder.name}.lock"), os.O_RDWR | os.O_CREAT):  # tests share it
+        if not installed.exists() or installed.read_text() != wanted:
+            print(f"installing {' '.join(requirements)} in {folder.relative_to(ROOT)}", file=sys.stderr, flush=True)
+            subprocess.run([sys.executable, "-m", "venv", "--clear", folder], check=True)
+            subprocess.run([folder / "bin/python", "-m", "pip", "install", "-qq", *requirements], check=True, cwd=ROOT)
+            installed.write_text(wanted)
     return folder / "bin/python"
 
 
