@@ -460,13 +460,21 @@ def test_closing_a_site_ends_the_waiting_of_launches(
 
 
 def test_an_interrupt_ends_the_waiting_and_leaves_the_place_to_others(
-    make_crowd: Callable[..., Crowd], pool: ThreadPoolExecutor, queue: Queue
+    make_crowd: Callable[..., Crowd], pool: ThreadPoolExecutor, queue: Queue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    crowd, interrupted = make_crowd(running=1, queued=1), threading.Event()
+    crowd, interrupted, waits = make_crowd(running=1, queued=1), threading.Event(), threading.Event()
     crowd.fill()
+    wait_for_turn = Launch.wait_for_turn
+
+    def tell_and_wait(launch: Launch) -> None:
+        waits.set()
+        wait_for_turn(launch)
+
+    monkeypatch.setattr(Launch, "wait_for_turn", tell_and_wait)
 
     def interrupt() -> None:
         queue.next()
+        assert waits.wait(TIMEOUT)  # an interrupt of what logs would leave the lock of a log's handler taken
         main = threading.main_thread().ident
         while not interrupted.is_set():
             assert main
