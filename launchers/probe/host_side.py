@@ -54,14 +54,19 @@ def is_interface(name: str) -> bool:
 @contextmanager
 def listening() -> Iterator[Listening]:
     """Have somebody listen on this host, who says that it is him, until the end of the block."""
-    servers = [_everywhere(), socket.create_server(("127.0.0.1", 0))]
-    for server in servers:
+    with _greeting(_everywhere()) as everywhere, _greeting(socket.create_server(("127.0.0.1", 0))) as loopback:
+        yield Listening(everywhere, loopback)
+
+
+@contextmanager
+def _greeting(server: socket.socket) -> Iterator[int]:
+    """Have who connects be greeted until the end of the block; the port."""
+    with closing(server):
         OwnThread("probe", partial(_greet, server)).start()
-    try:
-        yield Listening(*(server.getsockname()[1] for server in servers))
-    finally:
-        for server in servers:
-            with closing(server), suppress(OSError):
+        try:
+            yield server.getsockname()[1]
+        finally:
+            with suppress(OSError):
                 server.shutdown(socket.SHUT_RDWR)  # which ends who accepts
 
 

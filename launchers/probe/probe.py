@@ -12,6 +12,7 @@ from pathlib import Path
 from threading import Event
 from typing import Any
 
+from flcore.disk.os_errors import in_words
 from flcore.errors import FLCoreError, JobLaunchError, RuntimeUnavailableError
 from flcore.job_launcher_spec import Check
 
@@ -59,8 +60,8 @@ class Probe:
             self._remove_stale()
             with ExitStack() as stack:
                 tried = self._try(stack)
-        except FLCoreError as error:
-            yield Check(WHAT, False, f"what jobs reach cannot be tried: {error}")
+        except (FLCoreError, OSError) as error:
+            yield Check(WHAT, False, f"what jobs reach cannot be tried: {in_words(error)}")
             return
         yield from findings(tried)
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import socket
 from typing import Any
 
 import pytest
@@ -89,6 +91,24 @@ def test_what_cannot_be_tried_is_told_and_leaves_nothing(spoil: Any, why: str) -
     spoil(runtime)
     (said,) = found(runtime, **OWN)
     assert (said.ok, why in said.detail) == (False, True)
+    assert nothing_is_left(runtime)
+
+
+def test_that_this_host_has_no_socket_left_is_told_and_leaves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[socket.socket] = []
+    create_server = socket.create_server
+
+    def only_one(*args: Any, **kwargs: Any) -> socket.socket:
+        if made:
+            raise OSError(errno.EMFILE, "Too many open files")
+        made.append(create_server(*args, **kwargs))
+        return made[0]
+
+    monkeypatch.setattr(socket, "create_server", only_one)
+    runtime = Answering()
+    (said,) = found(runtime, **OWN)
+    assert (said.ok, said.detail) == (False, "what jobs reach cannot be tried: Too many open files")
+    assert made[0].fileno() == -1
     assert nothing_is_left(runtime)
 
 
