@@ -93,7 +93,7 @@ def kill_users(times: int, folder: Path) -> tuple[int, list[str]]:
     users = {run: begin(USERS[run % len(USERS)], run, folder) for run in range(len(USERS))}
     said: dict[int, list[str]] = {}
     for run in range(len(USERS), times + len(USERS)):
-        time.sleep(chance.uniform(0, LONGEST_LIFE))
+        time.sleep(chance.uniform(0, LONGEST_LIFE))  # so that a kill comes at any moment of a life
         victim = run - len(USERS)
         said[victim] = end(users.pop(victim))
         users[run] = begin(USERS[run % len(USERS)], run, folder)

@@ -15,7 +15,7 @@ from .faulty_lives import HASTY_MODULES, RETRIES, TIMEOUT, Host
 @pytest.fixture
 def hosts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], Host]]:
     """Return what makes hosts, whose sites are hasty; see that none leaves a thread."""
-    monkeypatch.setattr("launchers.keeping.job_secrets.file_system_of", lambda _: "tmpfs")
+    monkeypatch.setattr("launchers.keeping.job_secrets.file_system_of", lambda _: "tmpfs")  # any folder may have them
     for name, seconds in HASTY_MODULES.items():
         monkeypatch.setattr(f"launchers.{name}", seconds)
     for module in RETRIES:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from functools import partial
 from typing import Any
 
@@ -26,10 +27,10 @@ def launch_with_own_network() -> Iterator[Contest]:
     """One launch, until it is known that the process runs, and its end, until nothing is left."""
     with EngineLab() as shared, EngineLab(network=OWN) as own:
         measures = {
-            OURS: partial(_life, own),
-            SHARED: partial(_life, shared),
+            OURS: partial(_life, partial(own.launch, FOR_EVER), own.finish),
+            SHARED: partial(_life, partial(shared.launch, FOR_EVER), shared.finish),
             BY_HAND: partial(_by_hand, shared),
-            FLOOR: partial(_without, shared),
+            FLOOR: partial(_life, partial(shared.run, FOR_EVER), shared.remove),
         }
         yield Contest(measures, floor=BY_HAND, targets={"ms": over_floor(100), "ms, end": over_floor(150)})
 
@@ -41,32 +42,25 @@ def hundred_own_networks() -> Iterator[Contest]:
         yield Contest({OURS: partial(_hundred, own), SHARED: partial(_hundred, shared)}, floor=SHARED)
 
 
-def _life(lab: EngineLab) -> dict[str, float]:
+def _life(begin: Callable[[], Any], end: Callable[[Any], object]) -> dict[str, float]:
     began = time.perf_counter()
-    handle = lab.launch(FOR_EVER)
+    job = begin()
     runs = time.perf_counter()
-    lab.finish(handle)
+    end(job)
     return {"ms": (runs - began) * 1e3, "ms, end": (time.perf_counter() - runs) * 1e3}
 
 
 def _by_hand(lab: EngineLab) -> dict[str, float]:
     """Do what must be done: three calls of docker-py, and three to end it."""
     name = f"bench-{secrets.token_hex(6)}"
-    began = time.perf_counter()
-    lab.api.create_network(name, driver="bridge", internal=True, check_duplicate=True)
-    container_id = lab.run(FOR_EVER, network=name)
-    runs = time.perf_counter()
-    lab.remove(container_id)
-    lab.api.remove_network(name)
-    return {"ms": (runs - began) * 1e3, "ms, end": (time.perf_counter() - runs) * 1e3}
+    with ExitStack() as stack:  # what is begun is undone, too, if it fails
 
+        def begin() -> None:
+            lab.api.create_network(name, driver="bridge", internal=True, check_duplicate=True)
+            stack.callback(lab.api.remove_network, name)
+            stack.callback(lab.remove, lab.run(FOR_EVER, network=name))
 
-def _without(lab: EngineLab) -> dict[str, float]:
-    began = time.perf_counter()
-    container_id = lab.run(FOR_EVER)
-    runs = time.perf_counter()
-    lab.remove(container_id)
-    return {"ms": (runs - began) * 1e3, "ms, end": (time.perf_counter() - runs) * 1e3}
+        return _life(begin, lambda _: stack.close())
 
 
 def _hundred(lab: EngineLab) -> dict[str, float]:

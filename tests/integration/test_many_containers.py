@@ -29,14 +29,15 @@ class NumberedLauncher(CommandLauncher):
 
 
 def test_a_hundred_jobs_need_a_handful_of_threads_and_connections(lab: Lab) -> None:
-    threads, sockets = threads_of_ours(), open_sockets()
+    until(lambda: threads_of_ours() == 0)  # those of an earlier test end when they are idle
+    sockets = open_sockets()
     recorder = EventRecorder()
     with Site("site-1", {"launcher": NumberedLauncher([]), "recorder": recorder}, lab.folder) as site:
         with ThreadPoolExecutor(4) as pool:
             handles = list(pool.map(lambda n: lab.launch_at(site, f"{lab.job_id}-{n}"), range(JOBS)))
         until(lambda: all("ready" in handle.logs() for handle in handles[-8:]))
-        until(lambda: threads_of_ours() - threads <= THREADS)  # those that asked for so many at once end when idle
-        more_threads, more_sockets = threads_of_ours() - threads, open_sockets() - sockets
+        until(lambda: threads_of_ours() <= THREADS)  # those that asked for so many at once end when idle
+        more_threads, more_sockets = threads_of_ours(), open_sockets() - sockets
         for handle in handles:
             lab.client.api.kill(handle.container.id, "SIGUSR1")
         codes = [exit_code(handle) for handle in handles]
@@ -47,7 +48,7 @@ def test_a_hundred_jobs_need_a_handful_of_threads_and_connections(lab: Lab) -> N
     for number in range(JOBS):
         assert recorder.states(f"{lab.job_id}-{number}") == ["created", "running", "exited"]
     assert not any(lab.left_over(f"{lab.job_id}-{number}") for number in range(JOBS))
-    assert threads_of_ours() <= threads  # those of an earlier test may have ended since
+    assert threads_of_ours() == 0
 
 
 def exit_code(handle: DockerJobHandle) -> int | None:

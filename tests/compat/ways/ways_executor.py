@@ -38,7 +38,7 @@ class WaysOut(Executor):  # type: ignore[misc]  # its base is not there for mypy
         if fl_ctx.get_identity_name() == self._site:
             self._run("ways_out", fl_ctx).wait()
         while not self._site and not abort_signal.triggered:
-            time.sleep(0.2)
+            time.sleep(0.2)  # NVIDIA FLARE's signal can only be asked
         model = from_shareable(shareable)
         weights = {name: values + 1 for name, values in model.data.items()}
         return DXO(model.data_kind, data=weights, meta={"NUM_STEPS_CURRENT_ROUND": 1}).to_shareable()

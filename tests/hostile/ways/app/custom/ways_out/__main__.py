@@ -391,7 +391,7 @@ def main() -> None:
     for _ in range(SECONDS * 10):
         if Path("seen").exists():
             return
-        time.sleep(0.1)
+        time.sleep(0.1)  # who has seen the answers can tell it only by a file
 
 
 if __name__ == "__main__":
