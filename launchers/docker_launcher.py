@@ -257,7 +257,7 @@ class DockerJobLauncher(JobLauncher):
 
     def find_insecure(self) -> dict[str, str]:
         """Return what of the config is insecure, and allowed: its keys, and why. Raises ValueError for the rest."""
-        studies = [self.policy.study, *(self.policy.studies or {}).values()]
+        studies = self.policy.all_studies()
         data = [path for study in studies for path in study.datasets.values()]
         paths = {"datasets": data, "mounts": [mount.source for mount in self.mounts]}
         networks = map(str, [self.network, *(study.network for study in studies)])

@@ -32,7 +32,7 @@ from .keeping.job_keeper import JobKeeper
 from .keeping.job_secrets import JobSecrets
 from .keeping.loans import Loans
 from .keeping.own_users import OwnUsers
-from .keeping.site_data import check_data, check_disk, data_sources
+from .keeping.site_data import check_data, check_disk
 from .keeping.site_gpus import SiteGpus
 from .launch_plan import LaunchPlan, LaunchPlanner
 from .policy.job_network import name_of_shared
@@ -117,9 +117,9 @@ class JobLauncher(LaunchPlanner):
         """
         if self.own_users:
             self.own_users.check_right(plan.engine)
-        for name, source in data_sources(plan.request.study).items():
-            if not is_there(source):
-                missing = f"the dataset {name} is not there: {source}"
+        for name, dataset in plan.datasets.items():
+            if not is_there(Path(dataset.source)):
+                missing = f"the dataset {name} is not there: {dataset.source}"
                 raise JobLaunchError(f"job {plan.request.job_id}: {missing}")
         folder.make(None if self.own_users else plan.spec.host_user)
 

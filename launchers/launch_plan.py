@@ -52,7 +52,7 @@ from .policy.launch_origins import AT_LAUNCH, SiteKeys, masked, origins
 from .policy.launch_scope import scope_of
 from .policy.request_sizes import with_sizes_in_words
 from .policy.resources import Resources
-from .policy.studies import Study, named_study
+from .policy.studies import Study
 from .policy.study_args import studies as studies_rule
 from .runtime.base import Runtime, whereabouts_of
 from .runtime.engine_traits import UNASKED, EngineTraits
@@ -77,6 +77,8 @@ class LaunchPlan:
     """What will run it."""
     image_id: str = ""
     """What its image is; empty before the runtime was asked."""
+    datasets: Mapping[str, Mount] = field(default_factory=dict)
+    """What it sees of its study's data, by their names; their links were followed when it was planned."""
     asks: Mapping[str, Any] = field(default_factory=dict)
     """What the job asks for and gets, but for the image's id: see ``LaunchRequest.asks``."""
 
@@ -111,8 +113,7 @@ class LaunchPlan:
         address, to_read = runtime.address(self.spec.name), with_sizes_in_words(body)
         where = whereabouts_of(runtime).engine
         engine = where.docker_host if where else ""
-        sources = data_sources(self.request.study)
-        scope = scope_of(replace(spec, image=self.spec.image), keys.policy, sources, self._other_mounts(sources))
+        scope = scope_of(replace(spec, image=self.spec.image), keys.policy, self.datasets, self._other_mounts())
         return LaunchRequest(
             host=address,
             request=body,
@@ -125,9 +126,9 @@ class LaunchPlan:
             asks=with_image(self.asks, image or self.image_id),
         )
 
-    def _other_mounts(self, datasets: Mapping[str, Path]) -> list[Mount]:
+    def _other_mounts(self) -> list[Mount]:
         """Return what the job sees of the host that is neither of its study nor in the site's workspace."""
-        data, workspace = set(map(str, datasets.values())), self.folder and self.folder.parent
+        data, workspace = {dataset.source for dataset in self.datasets.values()}, self.folder and self.folder.parent
         others = [mount for mount in self.spec.mounts if mount.source not in data]
         return [mount for mount in others if not (workspace and Path(mount.source).is_relative_to(workspace))]
 
@@ -287,17 +288,17 @@ class LaunchPlanner(JobLauncherSpec):
         name, command = checked_command(request.job_id, type(self), self.get_command(job_meta, fl_ctx))
         workspace = fl_ctx.get_prop(FLContextKey.WORKSPACE_OBJECT)
         folder = Path(workspace.get_run_dir(request.job_id)) if workspace else None
-        study = request.study
-        of_study = {LABEL_STUDY: name_of_study} if (name_of_study := named_study(job_meta)) else {}
+        study, datasets = request.study, self._datasets_of(request.study)
+        of_study = {LABEL_STUDY: request.study_named} if request.study_named else {}
         spec = ContainerSpec(
             name=container_name(name),
             image=request.image or "",
             image_digests=request.image_digests,
             command=(*request.entrypoint, *self._with_python(job_meta, request, command)),
-            environment=self.job_environment(request, fl_ctx),
+            environment=self.job_environment(request, datasets, fl_ctx),
             secret_variables=frozenset(credentials(self.job_args(fl_ctx))),
             working_dir=self.place(str(folder), fl_ctx) if folder else "/",
-            mounts=self.job_mounts(request, folder, fl_ctx),
+            mounts=self.job_mounts(folder, datasets, fl_ctx),
             secrets=study.secrets,
             labels={LABEL_SITE: site, LABEL_JOB_ID: request.job_id, LABEL_LAUNCHER: self.name, **of_study},
             cpus=request.resources.num_of_cpus,
@@ -310,8 +311,8 @@ class LaunchPlanner(JobLauncherSpec):
         spec = self.complete(spec)
         spec = joined(spec, study.network) if study.network else spec
         words = lasting_words(spec.command, self.job_args(fl_ctx), request.job_id, name)
-        asks = asks_of(request, spec, words, data_sources(study), self.mounts)
-        return LaunchPlan(request, spec, folder, asks=asks)
+        asks = asks_of(request, spec, words, datasets, self.mounts)
+        return LaunchPlan(request, spec, folder, datasets=datasets, asks=asks)
 
     # What a subclass says: hooks, called with a context that has what NVIDIA FLARE's contexts have at that moment.
 
@@ -353,10 +354,9 @@ class LaunchPlanner(JobLauncherSpec):
         with about(fl_ctx.get_job_id()):
             return shlex.join(job_command(self.python, job_args, tuple(names), lambda path: self.place(path, fl_ctx)))
 
-    def job_environment(self, request: JobRequest, fl_ctx: FLContext) -> dict[str, str]:
+    def job_environment(self, request: JobRequest, datasets: Mapping[str, Mount], fl_ctx: FLContext) -> dict[str, str]:
         """Return the job's variables: its own first, then the site's, then ours, so that ours win."""
-        data = self._data_of(request.study)
-        ours = {site_args.dataset_variable(name): mount.target for name, mount in data.items()}
+        ours = {site_args.dataset_variable(name): dataset.target for name, dataset in datasets.items()}
         workspace = fl_ctx.get_prop(FLContextKey.WORKSPACE_OBJECT)
         if workspace:
             ours["PYTHONPATH"] = self.place(workspace.get_app_custom_dir(request.job_id), fl_ctx)
@@ -365,12 +365,12 @@ class LaunchPlanner(JobLauncherSpec):
             check_words(f"{name}={value}" for name, value in variables.items())
         return variables
 
-    def job_mounts(self, request: JobRequest, folder: Path | None, fl_ctx: FLContext) -> tuple[Mount, ...]:
+    def job_mounts(self, folder: Path | None, datasets: Mapping[str, Mount], fl_ctx: FLContext) -> tuple[Mount, ...]:
         """Return what of this host a job sees: its own folder, and the data of its study."""
         own = [Mount(str(folder), self.place(str(folder), fl_ctx), read_only=False)] if folder else []
-        return (*own, *self._data_of(request.study).values())
+        return (*own, *datasets.values())
 
-    def _data_of(self, study: Study) -> dict[str, Mount]:
+    def _datasets_of(self, study: Study) -> dict[str, Mount]:
         """Return the datasets of a study as its jobs see them, by their names."""
         sources = data_sources(study)
         return {name: Mount(str(path), self.dataset_path(study.folder + name, path)) for name, path in sources.items()}

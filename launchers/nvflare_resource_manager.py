@@ -28,7 +28,7 @@ from flcore.config.problems import Problems
 from flcore.errors import FLCoreError, JobLaunchError, JobRejectedError, NoGpuError
 from flcore.event_type import EventType
 from flcore.fl_constant import JobMetaKey
-from flcore.job_meta import JobMeta, study_in
+from flcore.job_meta import JobMeta
 
 from .keeping.reservations import Reservations
 from .nvflare_launcher import LAUNCHER_KEY, KitLauncher
@@ -181,8 +181,7 @@ def _gpus_of(asked: JobMeta, job_meta: JobMeta | None, site: str, launcher: KitL
 
 def _within_study(policy: SitePolicy, job_meta: JobMeta) -> SitePolicy:
     """Return what holds for the resources of a job of a study; which study it names, the launch looks at."""
-    study = (policy.studies or {}).get(study_in(job_meta), policy.study)
-    return replace(policy.within(study), studies=None, study_required=False)
+    return replace(policy.within(policy.study_in(job_meta)), studies=None, study_required=False)
 
 
 def _parsed(token: Any) -> tuple[str, str]:

@@ -17,7 +17,7 @@ from flcore.errors import ConfigError, JobLaunchError
 from flcore.fl_constant import FLContextKey, JobProcessArgs
 from flcore.fl_context import FLContext
 from flcore.job_launcher_spec import JobArgs, LaunchRequest
-from flcore.job_meta import JobMeta, get_job_id, study_in
+from flcore.job_meta import JobMeta, get_job_id
 
 from ..container_spec import OF_THE_USER, Mount
 from ..docker_launcher import DockerJobLauncher
@@ -132,8 +132,7 @@ class KitLauncher(DockerJobLauncher):
             self.read_studies(fl_ctx)
         except ConfigError as error:
             raise JobLaunchError(f"job {get_job_id(job_meta)}: {error}") from error
-        study = (self.policy.studies or {}).get(study_in(job_meta))
-        network = study.network if study and study.network else self.network
+        network = self.policy.study_in(job_meta).network or self.network
         fl_ctx.set_prop(_NETWORK, network, private=True, sticky=False)
         plan = super().plan(job_meta, fl_ctx)
         job_args = self.job_args(fl_ctx)
@@ -210,17 +209,17 @@ class KitLauncher(DockerJobLauncher):
             root = fl_ctx.get_prop(FLContextKey.WORKSPACE_OBJECT).get_root_dir()
             self.host_paths = {root: there, **self.host_paths}
 
-    def job_environment(self, request: JobRequest, fl_ctx: FLContext) -> dict[str, str]:
-        variables = super().job_environment(request, fl_ctx)
+    def job_environment(self, request: JobRequest, datasets: Mapping[str, Mount], fl_ctx: FLContext) -> dict[str, str]:
+        variables = super().job_environment(request, datasets, fl_ctx)
         custom = fl_ctx.get_prop(FLContextKey.WORKSPACE_OBJECT).get_site_custom_dir()
         if is_folder(Path(custom)):
             variables["PYTHONPATH"] += f":{self.place(custom, fl_ctx)}"
         return variables
 
-    def job_mounts(self, request: JobRequest, folder: Path | None, fl_ctx: FLContext) -> tuple[Mount, ...]:
+    def job_mounts(self, folder: Path | None, datasets: Mapping[str, Mount], fl_ctx: FLContext) -> tuple[Mount, ...]:
         shared = flare_process.shared_folder(self.job_args(fl_ctx))
         talking = [Mount(shared, shared, read_only=False)] if shared else []
-        return (*super().job_mounts(request, folder, fl_ctx), *talking)
+        return (*super().job_mounts(folder, datasets, fl_ctx), *talking)
 
     def check_folder(self, job_meta: JobMeta, folder: Path, fl_ctx: FLContext) -> None:
         """Raise JobRejectedError if it is none that the parent has made for a job: the parent is who makes them."""

@@ -149,9 +149,8 @@ class JobKeeper:
             self._wait_for_clean_up_of(spec.name)
             engine = steps.ask_what_it_is()
             spec = prepare(engine)
-            self._record(
-                job, spec
-            )  # on disk before the engine is asked for anything: a kill from here on forgets nothing
+            # On disk before the engine is asked for anything: a kill from here on forgets nothing.
+            self._record(job, spec)
             self._jobs[who.nonce] = job
             image = steps.find_image(spec)
             tell_plan(image)

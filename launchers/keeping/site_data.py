@@ -21,7 +21,7 @@ def data_sources(study: Study) -> dict[str, Path]:
 
 def check_data(policy: SitePolicy, secrets: JobSecrets) -> Iterator[Check]:
     """Say whether the datasets and secrets are there, those of jobs of no study and those of each."""
-    studies = [policy.study, *(policy.studies or {}).values()]
+    studies = policy.all_studies()
     for study in studies:
         for name, source in data_sources(study).items():
             yield Check(f"dataset {study.titled(name)}", is_there(source), str(source))
@@ -32,7 +32,7 @@ def check_data(policy: SitePolicy, secrets: JobSecrets) -> Iterator[Check]:
 
 def check_disk(policy: SitePolicy, beside: Iterable[str]) -> Iterator[Check]:
     """Say where jobs can write without a limit, if there is one to their folders; nothing if that is nowhere."""
-    limits = [policy.limits, policy.defaults, *(study.limits for study in (policy.studies or {}).values())]
+    limits = [policy.limits, policy.defaults, *(study.limits for study in policy.listed_studies())]
     places = ", ".join(beside)
     if places and any(limit.disk for limit in limits):
         yield Check("disk", True, f"'disk' limits a job's folder; without limit it can write to {places}", True)

@@ -24,8 +24,7 @@ def kit_studies_findings(layout: KitLayout, policy: SitePolicy) -> Iterator[Chec
     """Say of which studies the kit's file tells, which a launcher has taken in; what is wrong with it, is an error."""
     if is_file(layout.root / STUDY_FILE) and find_spec("yaml") is None:
         yield warned(_WHAT, f"{STUDY_FILE} is not looked into: that takes PyYAML, which NVIDIA FLARE brings")
-    studies = (policy.study, *(policy.studies or {}).values())
-    told = [study.name or JobConstants.DEFAULT_STUDY for study in studies if study.said_in]
+    told = [study.name or JobConstants.DEFAULT_STUDY for study in policy.all_studies() if study.said_in]
     if told:
         yield well(_WHAT, f"{STUDY_FILE} says what jobs see of {', '.join(told)}; those of other studies are refused")
 

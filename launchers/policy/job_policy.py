@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any, Self
@@ -73,6 +73,18 @@ class SitePolicy:
     study_required: bool = False
     """A job must name one of them."""
 
+    def all_studies(self) -> tuple[Study, ...]:
+        """Return what jobs of no study get, and each of the site's studies."""
+        return (self.study, *self.listed_studies())
+
+    def listed_studies(self) -> Collection[Study]:
+        """Return the site's studies; none where a study is only a word."""
+        return (self.studies or {}).values()
+
+    def study_in(self, job_meta: JobMeta) -> Study:
+        """Return what the study gets that a job names; one that is not listed counts as none: the launch refuses it."""
+        return (self.studies or {}).get(study_in(job_meta), self.study)
+
     def within(self, study: Study) -> Self:
         """Return what holds for the jobs of a study: never more than for those of none."""
         limits = narrowed(self.limits, study.limits)
@@ -83,12 +95,12 @@ class SitePolicy:
 
     def study_networks(self) -> tuple[JobNetwork, ...]:
         """Return the networks that jobs of studies join, beside the site's own."""
-        of_studies = dict.fromkeys(study.network for study in (self.studies or {}).values())
+        of_studies = dict.fromkeys(study.network for study in self.listed_studies())
         return tuple(name for name in of_studies if name not in ("", self.options.get("network")))
 
     def study_images(self) -> tuple[str, ...]:
         """Return the images that studies have for jobs that name none, beside the site's own."""
-        of_studies = dict.fromkeys(study.image for study in (self.study, *(self.studies or {}).values()))
+        of_studies = dict.fromkeys(study.image for study in self.all_studies())
         return tuple(name for name in of_studies if name and name != self.image)
 
     def key_of_limit(self, resource: str) -> str:
@@ -159,9 +171,8 @@ def resolve(job_meta: JobMeta, site: str, policy: SitePolicy, mode: str = "docke
 def names_image(job_meta: JobMeta, site: str, policy: SitePolicy, mode: str = "docker") -> bool:
     """Whether there is an image for the job at this site, be it allowed or not. Raises JobRejectedError."""
     check_metadata(job_meta)
-    study = (policy.studies or {}).get(study_in(job_meta), policy.study)  # one that is not listed, the launch refuses
     words = read_words(job_meta, site, mode, policy.options)
-    return _named_image(job_meta, site, policy.within(study), words.launcher).value is not None
+    return _named_image(job_meta, site, policy.within(policy.study_in(job_meta)), words.launcher).value is not None
 
 
 def container_name(name: str) -> str:
@@ -190,7 +201,7 @@ def check_policy(policy: SitePolicy) -> None:
         if policy.gpus is not None and (resources.num_of_gpus or 0) > policy.gpus:
             given = resources.num_of_gpus
             problems.lines.append(f"{key}.num_of_gpus must be no more than the {policy.gpus} of 'gpu_ids', got {given}")
-    for study in (policy.studies or {}).values():
+    for study in policy.listed_studies():
         problems.lines += too_wide(study, policy.limits)
         wanted = study.limits.num_of_gpus or 0
         if policy.gpus is not None and wanted > policy.gpus:
@@ -204,7 +215,7 @@ def check_needs_no_engine(policy: SitePolicy) -> None:
     problems = Problems()
     problems.lines += [
         f"studies.{study.name}.{key}: jobs of this launcher are local processes, which have none"
-        for study in (policy.studies or {}).values()
+        for study in policy.listed_studies()
         for key, said in {"image": study.image, "images": study.images is not None, "network": study.network}.items()
         if said
     ]

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from flcore.fl_constant import JobProcessArgs as Arg
@@ -27,7 +26,7 @@ def asks_of(
     request: JobRequest,
     spec: ContainerSpec,
     command: Sequence[str],
-    datasets: Mapping[str, Path],
+    datasets: Mapping[str, Mount],
     mounts: Sequence[Mount],
 ) -> dict[str, Any]:
     """Return what a job asks for and gets, as JSON values.
@@ -36,13 +35,13 @@ def asks_of(
         request: what it asks for, checked.
         spec: what a runtime is asked for.
         command: the words of its command that last.
-        datasets: where the data is that it sees.
+        datasets: the data that it sees, by its name.
         mounts: what of the host each job of the site sees beside that.
     """
     return {
         "study": request.study_named,
         "image": {"name": spec.image},
-        "datasets": {name: str(path) for name, path in datasets.items()},
+        "datasets": {name: dataset.source for name, dataset in datasets.items()},
         "mounts": {mount.target: [mount.source, "ro" if mount.read_only else "rw"] for mount in mounts},
         "secrets": {
             secret.name: {"source": secret.source, **({"to_env": secret.to_env} if secret.to_env else {})}

@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 
 from flcore.job_scope import JobScope, SeenDataset
 
 from ..container_spec import LABEL_STUDY, ContainerSpec, Mount, Secret
 from .job_policy import SitePolicy
 from .resources import in_words
-from .site_args import dataset_variable
 
 
-def scope_of(spec: ContainerSpec, policy: SitePolicy, sources: Mapping[str, Path], mounts: Iterable[Mount]) -> JobScope:
+def scope_of(
+    spec: ContainerSpec, policy: SitePolicy, datasets: Mapping[str, Mount], mounts: Iterable[Mount]
+) -> JobScope:
     """Return what a job sees, and may ask for.
 
     Args:
-        spec: with all that tells the job where its data and secrets are.
+        spec: with all that tells the job where its secrets are.
         policy: of its study.
-        sources: where its datasets are on this host, by their names.
+        datasets: the data that it sees, by their names.
         mounts: what else of the host it sees.
     """
     gpus = {} if policy.gpus is None else {"num_of_gpus": policy.gpus}
@@ -27,10 +27,7 @@ def scope_of(spec: ContainerSpec, policy: SitePolicy, sources: Mapping[str, Path
     return JobScope(
         study=spec.labels.get(LABEL_STUDY, ""),
         is_listed=policy.studies is not None,
-        datasets=tuple(
-            SeenDataset(name, spec.environment.get(dataset_variable(name), str(source)), str(source))
-            for name, source in sources.items()
-        ),
+        datasets=tuple(SeenDataset(name, dataset.target, dataset.source) for name, dataset in datasets.items()),
         mounts=tuple(SeenDataset("", mount.target, mount.source, mount.read_only) for mount in mounts),
         secrets={secret.name: _told(secret, spec) for secret in policy.study.secrets},
         image=spec.image if policy.images is not None else "",
