@@ -15,9 +15,8 @@ from .launch import Launch
 
 def ask_launchers(fl_ctx: FLContext, components: Mapping[str, FLComponent]) -> None:
     """Have those of the components that are launchers volunteer, of which others hear nothing."""
-    for component in components.values():
-        if isinstance(component, JobLauncherSpec):
-            component.handle_event(EventType.BEFORE_JOB_LAUNCH, fl_ctx)
+    for launcher in launchers_among(components).values():
+        launcher.handle_event(EventType.BEFORE_JOB_LAUNCH, fl_ctx)
 
 
 def choose_launcher(fl_ctx: FLContext, components: Mapping[str, FLComponent], *, strict: bool) -> JobLauncherSpec:
@@ -72,9 +71,9 @@ def tell_plan(launcher: JobLauncherSpec, job_id: str, fl_ctx: FLContext, describ
     Launch.of(fl_ctx, job_id).plan_was_told = True
 
 
-def launchers_among(components: Mapping[str, FLComponent]) -> list[str]:
-    """Return the ids of the launchers, in order."""
-    return [name for name, component in components.items() if isinstance(component, JobLauncherSpec)]
+def launchers_among(components: Mapping[str, FLComponent]) -> dict[str, JobLauncherSpec]:
+    """Return the launchers by their ids, in order."""
+    return {name: component for name, component in components.items() if isinstance(component, JobLauncherSpec)}
 
 
 def _known_launchers(components: Mapping[str, FLComponent]) -> str:

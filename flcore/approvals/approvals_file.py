@@ -18,6 +18,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from types import NoneType
 from typing import Any, Self
 
 from ..disk.journal_file import JournalFile, whole_lines_of
@@ -65,12 +66,15 @@ class Approval:
             approval = cls(**known)
         except TypeError as error:
             raise ValueError(str(error)) from error
-        wanted = (
-            *((approval.verdict, (APPROVE, DENY)), (type(approval.uid), (int,)), (type(approval.time), (int, float))),
-            (type(approval.until), (int, float, type(None))),
-        )
         texts = (approval.fingerprint, approval.user, approval.study, approval.note, approval.app, approval.image)
-        if any(found not in among for found, among in wanted) or not all(isinstance(text, str) for text in texts):
+        is_one = (
+            approval.verdict in (APPROVE, DENY)
+            and type(approval.uid) is int  # not isinstance: true is an int
+            and type(approval.time) in (int, float)
+            and type(approval.until) in (int, float, NoneType)
+            and all(isinstance(text, str) for text in texts)
+        )
+        if not is_one:
             raise ValueError("it has no verdict, fingerprint, user and time as an approval has")
         return approval
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-import pwd
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
+
+from ..disk.os_errors import user_name
 
 _LOGIN = Path("/proc/self/loginuid")
 _NOBODY_LOGGED_IN = 2**32 - 1
@@ -31,10 +32,7 @@ def caller() -> Caller:
 
 def caller_of(uid: int) -> Caller:
     """Return a user by its number."""
-    try:
-        return Caller(uid, pwd.getpwuid(uid).pw_name)
-    except KeyError:
-        return Caller(uid, str(uid))
+    return Caller(uid, user_name(uid))
 
 
 def _login_uid() -> int | None:

@@ -245,9 +245,9 @@ def _print_launches(
 
 
 def _launchers(site: Site) -> dict[str, JobLauncherSpec]:
-    from ..job_launcher_spec import JobLauncherSpec
+    from ..launcher_choice import launchers_among
 
-    return {key: c for key, c in site.components().items() if isinstance(c, JobLauncherSpec)}
+    return launchers_among(site.components())
 
 
 def _check_folder(path: str, checked: FolderCheck, network: bool) -> bool:

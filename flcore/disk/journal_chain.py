@@ -63,7 +63,7 @@ class KeptHead(NamedTuple):
 
     def __str__(self) -> str:
         """Return the text by which it is kept."""
-        return f"flcore audit head of {self.site}: {self.head}"
+        return kept_as(self.site, str(self.head))
 
     @classmethod
     def of(cls, text: str) -> Self | None:
@@ -72,6 +72,11 @@ class KeptHead(NamedTuple):
             site, chain, file, line, own = (part for part in found.groups() if part is not None)
             return cls(site, Link(chain, int(file), int(line), own))
         return None
+
+
+def kept_as(site: str, head: str) -> str:
+    """Return the text by which the head of a site's journal is kept elsewhere, which :meth:`KeptHead.of` reads."""
+    return f"flcore audit head of {site}: {head}"
 
 
 def head_of(line: bytes) -> Link:

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple, Protocol
 from ..config.argument_rules import ABSOLUTE_PATH, host_path
 from ..config.problems import did_you_mean
 from ..config.rules import rule
+from ..disk.journal_chain import kept_as
 from ..disk.os_errors import in_words
 
 logger = logging.getLogger(__name__)
@@ -90,7 +91,7 @@ class AuditHead:
         self._kept_at = time.monotonic()
         for keeper in self._keepers if head else ():
             try:
-                keeper.keep(f"flcore audit head of {site}: {head}")
+                keeper.keep(kept_as(site, head))
             except (OSError, ValueError) as error:
                 self._tell_once(keeper, in_words(error), site)
             else:

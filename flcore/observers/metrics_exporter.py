@@ -48,8 +48,9 @@ from ..extras import how_to_install
 from ..fl_component import FLComponent
 from ..fl_constant import FLContextKey
 from ..fl_context import FLContext
-from ..job_launcher_spec import JobHandleSpec, JobLauncherSpec, JobResult, JobStateChange, JobUsage
+from ..job_launcher_spec import JobHandleSpec, JobResult, JobStateChange, JobUsage
 from ..job_meta import study_in
+from ..launcher_choice import launchers_among
 from ..threads import no_thread
 from .job_tally import NO_STUDY, OTHER, Distribution, JobTally, Values
 
@@ -266,13 +267,9 @@ class Collector:
             yield family
 
 
-def _launchers_of(site: Asked) -> dict[str, JobLauncherSpec]:
-    return {name: c for name, c in site.components().items() if isinstance(c, JobLauncherSpec)}
-
-
 def _listed_studies(engine: Any) -> set[str]:
     """Return the studies that a site's launchers list."""
-    launchers = _launchers_of(engine).values() if isinstance(engine, Asked) else ()
+    launchers = launchers_among(engine.components()).values() if isinstance(engine, Asked) else ()
     return {study for launcher in launchers for study in launcher.known_studies() or ()}
 
 
@@ -282,7 +279,7 @@ def _one_of_few(study: str, engine: Any) -> str:
 
 
 def _values_of_site(site: Asked) -> dict[str, Values]:
-    launchers = _launchers_of(site)
+    launchers = launchers_among(site.components())
     told = {name: figures for name, launcher in launchers.items() if (figures := launcher.figures())}
     return {
         "waiting": {(): site.load.waiting},

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
-from datetime import datetime, timedelta
+from datetime import timedelta
 from importlib import import_module
 
 from flcore.cli.command import Commands, add_command, disk_in_words
 from flcore.cli.parser import Parser
 
 from .commands import add_scope
+from .durations import parse_date
 
 _WHICH = """which journals: by default those of the sites in ./workspace; with --site that of this site, with
 --workspace another folder's. PATH is a site's folder, such as an NVIDIA FLARE site's kit, that of several, or a
@@ -79,17 +80,18 @@ def _add_export(commands: Commands) -> None:
 
 
 def _begin(text: str) -> float:
-    return _moment(text, 0)
+    return _moment(text, end=False)
 
 
 def _end(text: str) -> float:
     """Return the moment at which what is meant is over."""
-    return _moment(text, 1 if len(text) == len("2026-01-31") else 0)
+    return _moment(text, end=True)
 
 
-def _moment(text: str, days_later: int) -> float:
+def _moment(text: str, *, end: bool) -> float:
     try:
-        return (datetime.fromisoformat(text) + timedelta(days_later)).timestamp()
+        moment, is_day = parse_date(text)
+        return (moment + timedelta(days=1) if is_day and end else moment).timestamp()
     except (ValueError, OverflowError) as error:
         words = f"must be a date or a time such as 2026-01-31 or 2026-01-31T18:00+01:00, got {text!r}"
         raise argparse.ArgumentTypeError(words) from error

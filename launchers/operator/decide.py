@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import time
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from flcore.approvals.approvals_file import APPROVE, Approval
 from flcore.approvals.caller import caller
@@ -14,7 +14,7 @@ from flcore.errors import ConfigError
 from flcore.plain_text import harmless
 
 from .asked_for import Asked, approvals_of, the_one_asked
-from .durations import as_time
+from .durations import as_time, parse_date
 from .terminal import Terminal
 
 NOTE_LENGTH = 1000
@@ -39,11 +39,10 @@ def run(args: argparse.Namespace) -> int:
 def until(text: str) -> float:
     """Return the time at which an approval ends that holds until a day, which it does to its end, or a moment."""
     try:
-        moment = datetime.fromisoformat(text)
-    except ValueError as error:
+        moment, is_day = parse_date(text)
+        ends = (moment + timedelta(days=1, seconds=-1) if is_day else moment).timestamp()
+    except (ValueError, OverflowError) as error:
         raise argparse.ArgumentTypeError(f"must be a date, such as 2030-12-31, got {text!r}") from error
-    is_day = len(text) <= len("2030-12-31")
-    ends = (moment + timedelta(days=1, seconds=-1) if is_day else moment).timestamp()
     if ends <= time.time():
         raise argparse.ArgumentTypeError(f"must be a date that is yet to come, got {text!r}")
     return ends

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from datetime import datetime
 
 _SECONDS_OF = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _DURATION = re.compile(r"(?:\d{1,6}[smhd])+", re.ASCII)
@@ -15,6 +16,14 @@ def parse_duration(text: str) -> float:
     if not _DURATION.fullmatch(text):
         raise ValueError(f"must be a duration such as 30m, 24h or 7d, got {text!r}")
     return float(sum(int(number) * _SECONDS_OF[unit] for number, unit in _PART.findall(text)))
+
+
+def parse_date(text: str) -> tuple[datetime, bool]:
+    """Return a moment, and whether it stands for its whole day, from a text as ISO 8601 has it. Raises ValueError.
+
+    Such as ``2026-01-31``, which is a day, or ``2026-01-31T18:00+01:00``.
+    """
+    return datetime.fromisoformat(text), len(text) <= len("2026-01-31")
 
 
 def as_duration(seconds: float | None) -> str:

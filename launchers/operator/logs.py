@@ -196,7 +196,7 @@ def _kept(
             yield from chunks_of(file)
             if was_over:
                 return
-            time.sleep(RETRY_INTERVAL)
+            time.sleep(RETRY_INTERVAL)  # nobody tells that a file has grown
 
 
 def _is_of_this_run(view: JobView, path: Path) -> bool:

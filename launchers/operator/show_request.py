@@ -14,6 +14,7 @@ from flcore.approvals.app_files import FOLDER, PROGRAM, AppFile
 from flcore.approvals.fingerprint import SHORT
 from flcore.approvals.kept_requests import KeptRequest
 from flcore.cli.command import EXIT_OK, disk_in_words
+from flcore.config.problems import did_you_mean
 from flcore.config.sizes import size_to_read
 from flcore.errors import ConfigError
 from flcore.plain_text import harmless, visible
@@ -83,9 +84,7 @@ class RequestView:
         file = self._files.get(path)
         if file is None or file.kind == FOLDER:
             names = [name for name, other in self._files.items() if other.kind != FOLDER]
-            close = difflib.get_close_matches(path, names, n=1)
-            meant = f"; did you mean {close[0]!r}?" if close else ""
-            raise ConfigError(f"--file: {self._asked.short} has no file {path!r}{meant}")
+            raise ConfigError(f"--file: {self._asked.short} has no file {path!r}{did_you_mean(path, names)}")
         text, why = self._text(self._request, file)
         if why:
             raise ConfigError(f"--file: {path} {why}")
