@@ -111,6 +111,7 @@ def test_each_run_of_an_id_counts_and_one_that_was_refused_too(
         (["--study", "cardio"], ["a", "c"]),
         (["--from", "2026-03-02"], ["b", "c", "open"]),
         (["--to", "2026-03-02"], ["a", "b", "open"]),
+        (["--to", "20260302"], ["a", "b", "open"]),
         (["--to", "2026-03-02T11:00+00:00"], ["a", "open"]),
         (["--from", "2026-03-02", "--to", "2026-03-02"], ["b", "open"]),
         (["--study", "cardio", "--from", "2026-03-02"], ["c"]),

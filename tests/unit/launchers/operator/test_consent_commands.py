@@ -154,10 +154,13 @@ def test_an_approval_holds_to_the_end_of_the_day_that_is_named(site: Site, typed
     assert approval.until == decide.until("2040-12-31") == decide.until("2040-12-31T23:59:59")
 
 
-@pytest.mark.parametrize("date", ["yesterday", "2020-01-01", "31.12.2040"])
-def test_a_date_that_is_none_or_over_is_refused(site: Site, typed: Any, date: str) -> None:
+@pytest.mark.parametrize("date", ["yesterday", "2020-01-01", "31.12.2040", "0001-01-01"])
+def test_a_date_that_is_none_or_over_is_refused(
+    site: Site, typed: Any, date: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(SystemExit):
         typed("approve", site.ask(), "--until", date)
+    assert "must be a date" in capsys.readouterr().err
     assert site.decided() == []
 
 
