@@ -9,6 +9,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
+from weakref import WeakValueDictionary
 
 from .errors import RuntimeUnavailableError
 from .event_ids import EventId
@@ -29,14 +30,15 @@ STOP_TIMEOUT = 10.0
 class HandleWatch:
     """Looks at the handles of one site's jobs, in one thread; there is none while there is no such job.
 
-    All methods may be called from any thread. What one thread tells of a job while another is at that, the other tells
-    next: so all is told in order, and nobody waits for anybody's components.
+    All methods may be called from any thread.
     """
 
     def __init__(self, site: str, events: SiteEvents) -> None:
         self._site = site
         self._events = events
         self._jobs: dict[Launch, _WatchedJob] = {}
+        self._turns: WeakValueDictionary[str, _Turns] = WeakValueDictionary()
+        """By job id, of those of which something may be left to tell."""
         self._has_new = self._is_stopped = False
         self._thread: OwnThread | None = None
         self._changed = threading.Condition(threading.Lock())
@@ -45,9 +47,11 @@ class HandleWatch:
         """Have the changes of a job that was launched be told, unless its launcher does so."""
         if handle.tells_changes:
             return
-        job = _WatchedJob(launch.job_id, self._site, handle, partial(self._events.tell_of_change, launch))
         for earlier in self._runs_of(launch.job_id):  # ended, or it would not have been launched again
             earlier.look()
+        with self._changed:
+            turns = self._turns.setdefault(launch.job_id, _Turns())
+        job = _WatchedJob(launch.job_id, self._site, handle, partial(self._events.tell_of_change, launch), turns)
         with self._changed:
             self._jobs[launch] = job
             self._has_new = True
@@ -60,12 +64,15 @@ class HandleWatch:
         At once, and with no id, for a job whose launcher tells of them.
         """
         with self._changed:
-            job = self._jobs.pop(launch, None)
-            self._changed.notify_all()
-        if job:
-            job.end(result, tell)
-        else:
+            job = self._jobs.get(launch)
+        if job is None:
             tell("")
+            return
+        job.end(result, tell)
+        with self._changed:  # no sooner: what a next run of the job adds has its turn after this
+            del self._jobs[launch]
+            self._changed.notify_all()
+        job.turns.take()
 
     def stop(self) -> None:
         """Look at no job any more, and return when the look that is under way is over."""
@@ -118,10 +125,53 @@ class HandleWatch:
             return list(self._jobs.values())
 
 
+class _Turns:
+    """What is to be told of one job id, run after run: all in order, by one thread at a time.
+
+    What one thread adds while another tells, the other tells next: nobody waits for anybody's components.
+    """
+
+    def __init__(self) -> None:
+        self._calls: deque[Callable[[], None]] = deque()
+        self._is_telling = False
+        """Whether a thread is at that."""
+        self._lock = threading.Lock()
+
+    def add(self, call: Callable[[], None]) -> None:
+        """Have something be told next, by a call."""
+        with self._lock:
+            self._calls.append(call)
+
+    def take(self) -> None:
+        """Tell all that is to be told, unless a thread is at that, which then does it. Raises what a call raises."""
+        while call := self._next_call():
+            try:
+                self._tell(call)
+            except BaseException:
+                self.take()  # the rest is told all the same
+                raise
+
+    def _tell(self, call: Callable[[], None]) -> None:
+        try:
+            call()
+        finally:
+            with self._lock:
+                self._is_telling = False
+
+    def _next_call(self) -> Callable[[], None] | None:
+        with self._lock:
+            if self._is_telling or not self._calls:
+                return None
+            self._is_telling = True
+            return self._calls.popleft()
+
+
 class _WatchedJob:
     """One job: what of it was told, and what is to be told next."""
 
-    def __init__(self, job_id: str, site: str, handle: JobHandleSpec, tell: Callable[[JobStateChange], None]) -> None:
+    def __init__(
+        self, job_id: str, site: str, handle: JobHandleSpec, tell: Callable[[JobStateChange], None], turns: _Turns
+    ) -> None:
         self._job_id = job_id
         self._site = site
         self._handle = handle
@@ -132,11 +182,8 @@ class _WatchedJob:
         self._time = 0.0
         """Of the last change."""
         self._has_ended = self._is_broken = False
-        self._calls: deque[Callable[[], None]] = deque()
-        """Tell what is to be told, in order."""
-        self._is_telling = False
-        """Whether a thread is at that."""
         self._lock = threading.Lock()
+        self.turns = turns
 
     def look(self) -> None:
         """Look at the handle, and have told what is new. One that raises is not looked at any more."""
@@ -155,10 +202,10 @@ class _WatchedJob:
             self._enter_last(state, result)
         elif state and state not in FINAL:  # else it is about to end, of which poll() knows first
             self._enter(state)
-        self._tell_all()
+        self.turns.take()
 
     def end(self, result: JobResult, tell: Callable[[str], None]) -> None:
-        """Have told what is left, and then the end."""
+        """Have what is left be told next, and then the end."""
         state = None
         try:
             state = self._handle.state
@@ -166,8 +213,7 @@ class _WatchedJob:
             logger.exception("a handle cannot say in what state its job has ended")
         self._enter_last(state, result)
         with self._lock:
-            self._calls.append(partial(tell, str(self._next_id())))
-        self._tell_all()
+            self.turns.add(partial(tell, str(self._next_id())))
 
     def _enter_last(self, state: str | None, result: JobResult) -> None:
         self._enter(state if state in FINAL else EXITED, result)
@@ -188,7 +234,7 @@ class _WatchedJob:
             *(self._job_id, self._site, "", "", self._state, state, self._time, result, str(self._next_id()))
         )
         self._entered.append(state)
-        self._calls.append(partial(self._tell, change))
+        self.turns.add(partial(self._tell, change))
 
     @property
     def _state(self) -> str | None:
@@ -197,20 +243,3 @@ class _WatchedJob:
     def _next_id(self) -> EventId:
         self._id = self._id._replace(number=self._id.number + 1)
         return self._id
-
-    def _tell_all(self) -> None:
-        """Tell all that is to be told, unless a thread is at that, which then does it."""
-        if call := self._next_call():
-            try:
-                call()
-            finally:  # whatever it has raised, the rest is told
-                with self._lock:
-                    self._is_telling = False
-                self._tell_all()
-
-    def _next_call(self) -> Callable[[], None] | None:
-        with self._lock:
-            if self._is_telling or not self._calls:
-                return None
-            self._is_telling = True
-            return self._calls.popleft()

@@ -301,6 +301,26 @@ def test_who_ends_a_job_when_it_hears_that_it_runs_hears_all_in_order(
     assert event_recorder.event_types[-1] == EventType.JOB_ABORTED
 
 
+def test_what_is_told_of_a_jobs_next_run_waits_for_the_end_of_the_one_before(
+    slow: tuple[Site, threading.Event, threading.Event], event_recorder: EventRecorder
+) -> None:
+    site, hears, may_go_on = slow
+    first = launched(site)
+    assert hears.wait(TIMEOUT)
+    first.end(SUCCESS)
+    launched(site).end(SUCCESS)
+    other = launched(site, "j2")
+    other.end(SUCCESS)
+    event_recorder.wait_for(EventType.JOB_COMPLETED, job_id="j2")
+    assert event_recorder.states("j1") == []  # the recorder hears after the slow one
+    may_go_on.set()
+    until(lambda: event_recorder.event_types.count(EventType.JOB_COMPLETED) == 3, "all ends are told")
+    assert event_recorder.states("j1") == LIFE * 2
+    runs = [change.id.partition(".")[0] for change in event_recorder.changes if change.job_id == "j1"]
+    assert runs == [runs[0]] * 3 + [runs[3]] * 3
+    assert runs[0] != runs[3]
+
+
 # --- the site's end ---
 
 
