@@ -7,7 +7,6 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -65,14 +64,16 @@ class Lab:
         self.recorder = EventRecorder()
         self.job_id = f"job-{uuid.uuid4().hex[:8]}"
         self.folder = folder
-        self._stack = ExitStack()
+        self._sites: list[Site] = []
 
     def site(self, *command: str, components: tuple[FLComponent, ...] = (), **kwargs: Any) -> Site:
         """Start a site whose jobs run the command."""
         launcher = CommandLauncher(list(command), **kwargs)
         extra = {f"extra-{i}": component for i, component in enumerate(components)}
         site = Site("site-1", {"launcher": launcher, **extra, "recorder": self.recorder}, self.folder)
-        return self._stack.enter_context(site)
+        self._sites.append(site)
+        site.start()
+        return site
 
     def needs(self, *traits: str) -> None:
         """Leave a test out where the engine says that it has not what the test is about."""
@@ -101,8 +102,9 @@ class Lab:
         return handle
 
     def close(self) -> None:
-        """Close all sites: ended jobs are cleaned up."""
-        self._stack.close()
+        """Close all sites: ended jobs are cleaned up. Who launches by one afterwards starts it anew."""
+        for site in reversed(self._sites):
+            site.close()
 
     def left_over(self, job_id: str | None = None) -> list[str]:
         """Close all sites, and return the names of the containers that are still there."""
