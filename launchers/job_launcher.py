@@ -33,10 +33,10 @@ from .keeping.job_secrets import JobSecrets
 from .keeping.loans import Loans
 from .keeping.own_users import OwnUsers
 from .keeping.site_data import check_data, check_disk
+from .keeping.site_engine import checked_engine, checked_images, checked_of_studies
 from .keeping.site_gpus import SiteGpus
 from .launch_plan import LaunchPlan, LaunchPlanner
 from .policy.job_network import name_of_shared
-from .policy.job_policy import SitePolicy
 from .policy.launch_origins import SiteKeys
 from .records.job_record import RecordStore, check_records
 from .runtime.base import FoundImage, Runtime
@@ -230,9 +230,9 @@ class JobLauncher(LaunchPlanner):
             engine = runtime.traits()
             if pulls.policy != NEVER:
                 images = [self.policy.image, *self.policy.study_images()]
-                yield from _checked_images(runtime, images, pulls.ahead)
-            yield from _checked_engine(self.check_engine, engine)
-            yield from _checked_of_studies(runtime, self.policy, with_images=pulls.policy == NEVER)
+                yield from checked_images(runtime, images, pulls.ahead)
+            yield from checked_engine(self.check_engine, engine)
+            yield from checked_of_studies(runtime, self.policy, with_images=pulls.policy == NEVER)
         yield from check_data(self.policy, self.make_secrets())
         yield from check_disk(self.policy, self.beside_the_folder())
         state_dir = _state_dir(fl_ctx) if fl_ctx else None
@@ -353,30 +353,6 @@ class ServerJobLauncher(JobLauncher):
     def get_command(self, job_meta: dict[str, Any], fl_ctx: FLContext) -> tuple[str, str]:
         """Return ``server-<job id>`` and the command of the server's job process."""
         return f"server-{get_job_id(job_meta)}", self.server_command(fl_ctx)
-
-
-def _checked_engine(check: Callable[[EngineTraits], None], engine: EngineTraits) -> Iterable[Check]:
-    """Say why no job can run on an engine that answers, if so it is."""
-    try:
-        check(engine)
-    except JobLaunchError as error:
-        yield Check("engine", False, str(error))
-
-
-def _checked_of_studies(runtime: Runtime, policy: SitePolicy, *, with_images: bool) -> Iterable[Check]:
-    """Say whether the networks of studies are there, and the images, where none is pulled."""
-    for network in filter(None, map(name_of_shared, policy.study_networks())):
-        yield from (found for found in runtime.check(None, network) if found.what == "network")
-    for image in policy.study_images() if with_images else ():
-        yield from (found for found in runtime.check(image, None) if found.what == "image")
-
-
-def _checked_images(runtime: Runtime, images: Iterable[str | None], ahead: Collection[str]) -> Iterable[Check]:
-    """Say of images that are pulled which are there, and when the others come."""
-    for name in dict.fromkeys(filter(None, (*images, *ahead))):
-        when = "at the site's start ('prepull')" if name in ahead else "for the first job that wants it ('pull_policy')"
-        missing = not runtime.find_image(name)
-        yield Check("image", True, f"{name} is not there; it is pulled {when}" if missing else name, warning=missing)
 
 
 def _deploy(launch: Launch, folder: JobFolder, user: str) -> None:
