@@ -17,6 +17,10 @@ class FLComponent:
     job's ``wait()``. What a handler raises is logged and stops nobody else.
     """
 
+    puts_off = False
+    """Whether it may put a launch off (``JobLaunchError.hold``): where a framework asks before it schedules a job, this
+    is asked then."""
+
     def __init__(self) -> None:
         self.name = type(self).__name__
         """Stands in logs and as an event's origin; in a site it is the component's id."""

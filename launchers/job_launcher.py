@@ -191,6 +191,16 @@ class JobLauncher(LaunchPlanner):
         fl_ctx.set_prop(FLContextKey.LAUNCH_REQUEST, partial(self._describe, plan), private=True, sticky=False)
         return handle
 
+    def tell_ahead(self, job_meta: dict[str, Any], fl_ctx: FLContext) -> None:
+        """Have all components hear what :meth:`launch_job` would launch; launch nothing.
+
+        Raises what one has refused the job by, or JobLaunchError: put off while the image is pulled, to be known.
+        """
+        plan, keeper = self.plan(job_meta, fl_ctx), self.open_keeper(fl_ctx)
+        engine, image = keeper.runtime.traits(), keeper.image_ahead(plan.spec.image)
+        plan = replace(self._fitted(plan, engine), image_id=image.id)
+        tell_plan(self, plan.request.job_id, fl_ctx, partial(self._describe, plan))
+
     def describe_launch(self, job_meta: dict[str, Any], fl_ctx: FLContext) -> LaunchRequest:
         """Return what :meth:`launch_job` would ask the runtime for. Asks the engine what it is, and the image's id."""
         plan, runtime = self.plan(job_meta, fl_ctx), self.get_runtime()

@@ -22,6 +22,7 @@ from typing import Any
 from nvflare.apis.fl_constant import SystemComponents
 from nvflare.apis.job_def import RunStatus
 from nvflare.apis.job_launcher_spec import JobLauncherSpec, add_launcher
+from nvflare.private.fed.utils.fed_utils import get_job_launcher
 
 from flcore.errors import ConfigError, FLCoreError, JobRejectedError
 from flcore.event_type import EventType
@@ -30,6 +31,8 @@ from flcore.job_launcher_spec import JobResult, JobReturnCode
 from flcore.job_meta import get_job_id
 from flcore.launcher_choice import raise_refusal
 
+from .flare.held_jobs import HeldJobs
+from .flare.job_args import args_ahead, deployed_meta
 from .flare.job_failure import return_code_of, tell_of_failure, tell_server
 from .flare.job_handle import NVFlareJobHandle, end_in_background
 from .flare.key_watch import KeyWatch
@@ -77,6 +80,8 @@ class _NVFlareJobLauncher(JobLauncherSpec):  # type: ignore[misc]  # its base is
         self._forgotten: set[str] = set()
         """Those of a dead parent, which NVIDIA FLARE has not taken up again."""
         self._keys = KeyWatch()
+        self._held: HeldJobs | None = None
+        """Jobs that the kit's components were asked about before NVIDIA FLARE schedules them."""
         self._lock = threading.Lock()
         self._asked = threading.local()
         """The job and the context of this thread's last BEFORE_JOB_LAUNCH, which is not the one of the launch."""
@@ -105,6 +110,8 @@ class _NVFlareJobLauncher(JobLauncherSpec):  # type: ignore[misc]  # its base is
             self._end_recovered(fl_ctx.get_prop(FLContextKey.JOB_HANDLE), fl_ctx.get_engine())
         elif event_type == EventType.SYSTEM_END:
             self.reservations.close()
+            if self._held:
+                self._held.close()
             self._end_all()
             self._keys.stop()
             self.launcher.handle_event(event_type, fl_ctx)
@@ -116,6 +123,8 @@ class _NVFlareJobLauncher(JobLauncherSpec):  # type: ignore[misc]  # its base is
         """
         job_id = get_job_id(job_meta)
         folder = Path(fl_ctx.get_prop(FLContextKey.WORKSPACE_OBJECT).get_run_dir(job_id))
+        if self._held:
+            self._held.taken(job_id)
         try:
             launch = partial(self.kit_site.launch, self._launch) if self.kit_site else self._launch
             with self.reservations.used(job_id):
@@ -127,6 +136,36 @@ class _NVFlareJobLauncher(JobLauncherSpec):  # type: ignore[misc]  # its base is
         job = NVFlareJobHandle(handle, folder, has_key, partial(self.job_failed, fl_ctx.get_engine(), job_id))
         self._keys.follow(job, self.launcher.ask_later)
         return job
+
+    def why_not_yet(self, job_id: str, fl_ctx: Any) -> str:
+        """Return what a job waits for that NVIDIA FLARE is about to schedule; empty where it may go on, or be refused.
+
+        The kit's components are asked about what would be launched, where one may put that off (``puts_off``), and the
+        job's app is here already (see :mod:`launchers.nvflare_early_deployment`).
+        """
+        site = self.kit_site
+        job_meta = deployed_meta(fl_ctx, job_id) if site and site.puts_off else None
+        if not site or job_meta is None:
+            return ""
+        with self._lock:
+            self._held = held = self._held or HeldJobs(site.events, self.launcher.ask_later)
+        fl_ctx.set_prop(FLContextKey.JOB_PROCESS_ARGS, args_ahead(fl_ctx, job_id), private=True, sticky=False)
+        return held.why_not_yet(job_id, partial(self._hear_ahead, site, job_meta, fl_ctx))
+
+    def _hear_ahead(self, site: KitSite, job_meta: dict[str, Any], fl_ctx: Any) -> bool:
+        """Have all hear of a launch as if it began; False if it is another launcher's.
+
+        NVIDIA FLARE's own, too, of which one changes the app.
+        """
+        try:
+            if get_job_launcher(job_meta, fl_ctx) is not self:
+                return False
+        except RuntimeError as error:
+            self.logger.debug("%s", error)
+            return False
+        self._raise_refusal(get_job_id(job_meta))
+        site.hear_ahead(self.launcher.tell_ahead, job_meta, fl_ctx)
+        return True
 
     def _launch(self, job_meta: dict[str, Any], fl_ctx: Any) -> ContainerJobHandle:
         job_id, workspace = get_job_id(job_meta), fl_ctx.get_prop(FLContextKey.WORKSPACE_OBJECT)

@@ -55,6 +55,8 @@ class _SiteLauncher(Protocol):
     launcher: KitLauncher
     reservations: Reservations
 
+    def why_not_yet(self, job_id: str, fl_ctx: Any) -> str: ...
+
 
 class FlareResourceManager(ResourceManagerSpec, FLComponent):  # type: ignore[misc]  # of a package without types
     """Keeps places and GPUs for the jobs that NVIDIA FLARE is about to schedule.
@@ -91,11 +93,16 @@ class FlareResourceManager(ResourceManagerSpec, FLComponent):  # type: ignore[mi
         """Reserve a place, and the GPUs that a job asks for. Returns (True, token), or (False, the reason).
 
         NVIDIA FLARE puts the job off then, if it needs the site, and shows the reason in its ``schedule_history``: up
-        to 2.8 only for a mandatory client, where enough others have room.
+        to 2.8 only for a mandatory client, where enough others have room. So it waits, too, for what a component of the
+        site puts it off for, as for its approval, where its app is here already.
         """
         job_id = fl_ctx.get_prop(FlareContextKey.CURRENT_JOB_ID)
+        job_meta = self._meta(job_id)
         try:
-            return True, self._reserve(job_id, resource_requirement, self._meta(job_id), fl_ctx)
+            if why := _launcher_of(fl_ctx).why_not_yet(job_id, fl_ctx):
+                self.logger.info("job %s: %s", job_id, why)
+                return False, f"job {job_id}: {why}"
+            return True, self._reserve(job_id, resource_requirement, job_meta, fl_ctx)
         except NoGpuError as error:
             self.logger.info("%s", error)
             return False, f"job {job_id}: too few of the site's GPUs are free; its log says which jobs have them"

@@ -63,7 +63,9 @@ class JobApproval(FLComponent):
         rules: what is approved without a person: a list of ``{"study", "submitter", "same_app": true}``, of which one
             must hold, with all that it says. ``same_app``: the app and its image were approved, whatever they asked
             for. What somebody has denied stays denied.
-        wait: seconds that a launch waits to be approved, where its caller can wait; None: it is refused at once.
+        wait: seconds that a launch waits to be approved, where its caller can wait; None: it is refused at once. A
+            client's job of NVIDIA FLARE's waits in the server's queue, if the server sends its app ahead (see
+            ``launchers.nvflare_early_deployment``).
     """
 
     def __init__(self, approvers: int = 1, rules: Any = (), wait: float | None = None) -> None:
@@ -74,6 +76,10 @@ class JobApproval(FLComponent):
         self._rules = checked(approval_rules, "rules", rules)
         self._wait = checked(optional(seconds), "wait", wait)
         problems.raise_all(ValueError)
+
+    @property
+    def puts_off(self) -> bool:  # type: ignore[override]
+        return self._wait is not None
 
     def handle_event(self, event_type: str, fl_ctx: FLContext) -> None:
         """Want to know what will run at BEFORE_JOB_LAUNCH; decide at JOB_LAUNCH_PLANNED."""

@@ -30,6 +30,7 @@ from ..policy.job_policy import JobRequest
 from ..policy.launch_origins import AT_LAUNCH
 from ..runtime.engine_traits import EngineTraits
 from . import process as flare_process
+from .job_args import once
 from .key_trouble import explained
 from .kit import KIT_FILES, FlareKit, check_run_folder, folders_of_user, is_readable
 from .kit_site import context_of_job
@@ -107,6 +108,9 @@ class KitLauncher(DockerJobLauncher):
             flag, url = job_args[JobProcessArgs.PARENT_URL]
             network = fl_ctx.get_prop(_NETWORK) or self.network
             job_args[JobProcessArgs.PARENT_URL] = (flag, flare_process.reachable(str(url), str(network)))
+        if JobProcessArgs.OPTIONS in job_args:
+            flag, options = job_args[JobProcessArgs.OPTIONS]
+            job_args[JobProcessArgs.OPTIONS] = (flag, once(str(options)))
         return job_args
 
     def read_studies(self, fl_ctx: FLContext) -> None:

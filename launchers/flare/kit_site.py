@@ -85,7 +85,8 @@ class KitSite:
         """Of the jobs that run, by id."""
         self._launching = 0
         self._bus = EventBus()
-        self._events = SiteEvents(self)
+        self.events = SiteEvents(self)
+        """By which they are told of jobs."""
         stickers = {FLContextKey.WORKSPACE_OBJECT: self.workspace}
         self._contexts = FLContextManager(self, self.name, private_stickers=stickers)
         self._lock = threading.Lock()
@@ -129,27 +130,36 @@ class KitSite:
         Raises what a component has refused it by, or ``launch_job`` raises.
         """
         job_id = get_job_id(job_meta)
-        launch = Launch(job_id)
-        fl_ctx.set_prop(FLContextKey.LAUNCH, launch, private=True, sticky=False)
-        ours = self._taken_over(fl_ctx, job_id)
-        ours.put(FLContextKey.JOB_META, dict(job_meta), private=True, sticky=False)
-        fl_ctx.set_prop(_OF_LAUNCH, ours, private=True, sticky=False)
+        launch, ours = self._begun(job_meta, fl_ctx)
         with self._lock:
             self._launching += 1
         try:
-            self._events.fire_in(ours, EventType.BEFORE_JOB_LAUNCH)
-            raise_refusal(job_id, ours, self.components())
-            handle = launch_job(heard_meta(job_id, ours), fl_ctx)
+            handle = launch_job(self._heard(launch, ours), fl_ctx)
         except Exception as error:
-            self._events.tell_of_failed_launch(job_id, error, launch.end_id)
+            self.events.tell_of_failed_launch(job_id, error, launch.end_id)
             raise
         finally:
             with self._lock:
                 self._launching -= 1
         _take_over((FLContextKey.LAUNCH_REQUEST,), fl_ctx, ours)
-        self._events.tell_of_launch(handle, ours)
+        self.events.tell_of_launch(handle, ours)
         self._follow(job_id, handle)
         return handle
+
+    @property
+    def puts_off(self) -> bool:
+        """Whether one of them may put a launch off."""
+        return any(one.puts_off for one in self._components.values())
+
+    def hear_ahead(self, tell_plan: Callable[[dict[str, Any], Any], None], job_meta: JobMeta, fl_ctx: Any) -> None:
+        """Have all hear of a launch as if it began now, and what it would be. Raises what one has refused it by.
+
+        ``tell_plan``: has them hear that, in NVIDIA FLARE's context.
+        """
+        launch, ours = self._begun(job_meta, fl_ctx)
+        heard = self._heard(launch, ours)
+        if launch.plan_wanted_by:
+            tell_plan(heard, fl_ctx)
 
     # What they ask of it, as of a site
 
@@ -189,6 +199,22 @@ class KitSite:
         with self._lock:
             return dict(self._handles)
 
+    def _begun(self, job_meta: JobMeta, fl_ctx: Any) -> tuple[Launch, FLContext]:
+        """Return a launch in a context of NVIDIA FLARE's, and the one of ours in which all hear of it."""
+        job_id = get_job_id(job_meta)
+        launch = Launch(job_id)
+        fl_ctx.set_prop(FLContextKey.LAUNCH, launch, private=True, sticky=False)
+        ours = self._taken_over(fl_ctx, job_id)
+        ours.put(FLContextKey.JOB_META, dict(job_meta), private=True, sticky=False)
+        fl_ctx.set_prop(_OF_LAUNCH, ours, private=True, sticky=False)
+        return launch, ours
+
+    def _heard(self, launch: Launch, ours: FLContext) -> dict[str, Any]:
+        """Have all hear that a job is to be launched, and return its metadata as they have left it."""
+        self.events.fire_in(ours, EventType.BEFORE_JOB_LAUNCH)
+        raise_refusal(launch.job_id, ours, self.components())
+        return heard_meta(launch.job_id, ours)
+
     def _hear_plan(self, fl_ctx: Any) -> None:
         """Have all hear what is about to run, in the context in which they have heard that it will be launched."""
         ours = fl_ctx.get_prop(_OF_LAUNCH) or self._taken_over(fl_ctx, _job_id_of(EventType.JOB_LAUNCH_PLANNED, fl_ctx))
@@ -215,7 +241,7 @@ class KitSite:
             if self._handles.get(job_id) is handle:
                 del self._handles[job_id]
         if isinstance(handle.result, JobResult):
-            self._events.tell_of_end(job_id, handle.result, handle.end_id)
+            self.events.tell_of_end(job_id, handle.result, handle.end_id)
 
     def _taken_over(self, fl_ctx: Any, job_id: str) -> FLContext:
         """Return a context of ours with what one of NVIDIA FLARE's says."""

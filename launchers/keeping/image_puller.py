@@ -84,6 +84,11 @@ class ImagePuller:
         except RuntimeUnavailableError as error:
             logger.warning("no image is pulled ahead: %s", error, extra=self._about)
 
+    def is_pulling(self, image: str) -> bool:
+        """Whether an image is being pulled just now."""
+        with self._changed:
+            return image in self._pulls
+
     def wake(self) -> None:
         """Have all who wait ask at once whether they are cancelled."""
         with self._changed:

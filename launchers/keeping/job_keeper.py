@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from flcore.disk.os_errors import in_words
-from flcore.errors import JobLaunchError, NameInUseError
+from flcore.errors import Hold, ImageError, JobLaunchError, NameInUseError
 from flcore.event_ids import EventId
 from flcore.job_launcher_spec import ImagePullProgress, JobHandleSpec, JobStateChange
 from flcore.launch import Launch
@@ -37,7 +37,7 @@ from ..records.known_engines import EngineNote
 from ..records.known_job import known_disk
 from ..runtime.base import ContainerSummary, FoundImage, Runtime, whereabouts_of
 from ..runtime.engine_traits import EngineTraits
-from ..settings import JobSettings
+from ..settings import NEVER, JobSettings
 from ..tracking.job_disk import JobDisk
 from ..tracking.state_tracker import StateTracker
 from ..tracking.tracked_job import CleanUpDelayedError, JobHooks, TrackedJob
@@ -54,6 +54,8 @@ Handle = TypeVar("Handle", bound=JobHandleSpec)
 
 SAME_NAME_TIMEOUT = 10.0
 """Seconds that a launch waits for an ended job of the same name to be out of the way."""
+PULL_PATIENCE = 600.0
+"""Seconds that a launch is put off for an image, which is to be known before it begins; then it is tried."""
 
 
 class KeeperListener(Protocol):
@@ -207,6 +209,20 @@ class JobKeeper:
         """
         if self._recovery:
             self._recovery.take_over(self.tracker)
+
+    def image_ahead(self, image: str) -> FoundImage:
+        """Return what an image is, for a launch that is not to begin yet.
+
+        Raises JobLaunchError where it is not there: put off while it is pulled, if the site's config lets it be.
+        """
+        found, puller = self.runtime.find_image(image), self.launchpad.puller
+        if found is None:
+            missing = ImageError(f"image {image} is not there")
+            if self._settings.pull.policy != NEVER:
+                puller.begin([image])
+                missing.hold = Hold(f"waits for its image {image}", lambda: not puller.is_pulling(image), PULL_PATIENCE)
+            raise missing
+        return found
 
     def pull_ahead(self) -> None:
         """Begin to pull what the site wants to have there before any job does. Asks no engine before it returns."""

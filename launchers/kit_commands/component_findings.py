@@ -17,13 +17,20 @@ from flcore.fl_component import FLComponent
 from flcore.import_path import import_from
 from flcore.job_launcher_spec import Check
 
+from ..flare.kit_layout import SERVER
 from ..flare.parent_config import KitComponent, ParentConfig
 from .parents import is_listened_on, is_running, metrics_ports, who_names
-from .verdicts import missing, well
+from .verdicts import missing, warned, well
 
 _NVIDIA = "nvflare"
 _OURS = ("flcore", "launchers")
 _MANAGER = "launchers.nvflare_resource_manager.FlareResourceManager"
+_EARLY = "launchers.nvflare_early_deployment.FlareEarlyDeployment"
+_OF_NVIDIAS_KIND = (_MANAGER, _EARLY)
+"""This package's, to make which NVIDIA FLARE is needed."""
+_APPROVAL, _SCHEDULER = "JobApproval", "job_scheduler"
+_FEW_TRIES = 10
+"""After which a server gives a job up, unless its scheduler says more: in some 40 minutes."""
 _VARIABLE = "${CONFIG_DIR}"
 
 
@@ -55,12 +62,29 @@ def metrics_findings(config: ParentConfig, others: Sequence[Path]) -> Iterator[C
             yield well("metrics", f"http://127.0.0.1:{port}/metrics")
 
 
+def waiting_findings(config: ParentConfig) -> Iterator[Check]:
+    """Say what keeps jobs from waiting for their approval in the server's queue, where the kit wants that."""
+    paths = {component.path for component in config.components}
+    for component in config.components:
+        waits = component.path.endswith(f".{_APPROVAL}") and component.args.get("wait")
+        if waits and config.layout.role == SERVER:
+            yield warned(component.id, "'wait' is of clients: a server's own part of a job is refused at once")
+        elif waits and _MANAGER not in paths:
+            why = "the kit's resource_manager is not flcore's, so that jobs are refused at once, whatever 'wait' says"
+            yield warned(component.id, f"{why}: flcore nvflare install {config.layout.root} puts it in")
+        elif component.id == _SCHEDULER and _EARLY in paths:
+            tries = component.args.get("max_schedule_count", _FEW_TRIES)
+            if isinstance(tries, int) and tries <= _FEW_TRIES:
+                why = f"jobs that wait for an approval are given up after {tries} tries"
+                yield warned(_SCHEDULER, f"{why}: have 'max_schedule_count' of {component.where} say more")
+
+
 def _check(component: KitComponent) -> None:
     """Raise ConfigError if a component cannot be built."""
     if component.key == "name":
         _check_name(component)
-    elif component.path == _MANAGER:
-        _check_manager(component)
+    elif component.path in _OF_NVIDIAS_KIND:
+        _check_arguments(component)
     elif component.path.partition(".")[0] != _NVIDIA and _is_of_our_kind(component):
         _make(component)
 
@@ -72,14 +96,13 @@ def _check_name(component: KitComponent) -> None:
         raise ConfigError(f"{_where(component)}: name: NVIDIA FLARE knows no {component.path!r}; say 'path': {path!r}")
 
 
-def _check_manager(component: KitComponent) -> None:
-    """Raise ConfigError for wrong arguments of this package's resource manager. To make one needs NVIDIA FLARE."""
+def _check_arguments(component: KitComponent) -> None:
+    """Raise ConfigError for wrong arguments of what can be made only where NVIDIA FLARE is."""
     if find_spec(_NVIDIA) is None:
         return
-    from ..nvflare_resource_manager import FlareResourceManager
-
+    module, _, name = component.path.rpartition(".")
     try:
-        FlareResourceManager(**component.args)
+        getattr(import_module(module), name)(**component.args)
     except (TypeError, ValueError) as error:
         raise ConfigError("\n".join(f"{_where(component)}: args: {line}" for line in str(error).split("\n"))) from error
 

@@ -28,7 +28,7 @@ from ..probe.targets import Called
 from ..runtime.docker import DockerRuntime
 from ..runtime.docker_clients import default_address
 from ..runtime.docker_networks import Network
-from .component_findings import component_problems, metrics_findings
+from .component_findings import component_problems, metrics_findings, waiting_findings
 from .host_findings import gpu_findings, key_finding, memory_findings, socket_findings
 from .image_findings import DEFAULT_PATH, found_in, image_finding
 from .kit_job import check_can_tell, launch_of
@@ -75,6 +75,7 @@ class KitCheck:
                 problems += self._studies_of(launcher)
                 yield from self._with_launcher(config, component, launcher, parent.nvflare)
         yield from metrics_findings(config, self.others)
+        yield from waiting_findings(config)
         yield from study_findings(self.layout)
         if problems:
             raise ConfigError("\n".join(problems))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from contextlib import closing
-from importlib.metadata import version
 from importlib.util import find_spec
 from typing import Any
 
@@ -20,13 +19,13 @@ from flcore.job_meta import get_app
 from flcore.submitted_job import SubmittedJob
 
 from ..docker_launcher import DockerJobLauncher
+from ..flare.job_args import CLIENT_MODULE, PRINT_CONF, security_flag
 from ..flare.kit_layout import SERVER, KitLayout
 from ..flare.parent_config import ParentConfig, mapping_of
 from .launcher_findings import CLASSES
 
 _NVIDIA = "nvflare"
-_APP = "nvflare.private.fed.app"
-_MODULES = {"client": f"{_APP}.client.worker_process", SERVER: f"{_APP}.server.runner_process"}
+_MODULES = {"client": CLIENT_MODULE, SERVER: "nvflare.private.fed.app.server.runner_process"}
 _AT_THE_START = "known-at-the-start"
 """A port, where the parent takes any that is free."""
 _GIVEN = "given-at-launch"
@@ -87,8 +86,8 @@ def job_args(config: ParentConfig, workspace: Any, job_id: str) -> JobArgs:
         Arg.TOKEN_SIGNATURE: ("-ts", _GIVEN),
         Arg.STARTUP_CONFIG_FILE: ("-s", f"fed_{layout.role}.json"),
         Arg.PARENT_URL: ("-p", parent),
-        Arg.PARENT_CONN_SEC: (_security_flag(), listener.security),
-        Arg.OPTIONS: ("--set", f"{_options(layout)} print_conf=True"),
+        Arg.PARENT_CONN_SEC: (security_flag(), listener.security),
+        Arg.OPTIONS: ("--set", f"{_options(layout)} {PRINT_CONF}"),
     }
     of_role = _of_server if layout.role == SERVER else _of_client
     return {**common, **of_role(config, workspace, job_id)}
@@ -131,8 +130,3 @@ def _options(layout: KitLayout) -> str:
     script = layout.root / "startup/sub_start.sh"
     found = _OPTIONS.search(script.read_text(errors="replace")) if is_file(script) else None
     return " ".join(found[1].split()) if found else ""
-
-
-def _security_flag() -> str:
-    major, minor = version(_NVIDIA).split(".")[:2]
-    return "--parent_conn_sec" if (int(major), int(minor)) >= (2, 8) else "-pcs"

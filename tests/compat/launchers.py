@@ -12,7 +12,8 @@ from .environments import Flare
 SERVER = "server"
 _NVFLARE_DOCKER = "nvflare.app_opt.job_launcher.docker_launcher"
 _FLCORE = "launchers.nvflare_launcher"
-_MANAGER = "launchers.nvflare_resource_manager.FlareResourceManager"
+MANAGER = {"id": "resource_manager", "path": "launchers.nvflare_resource_manager.FlareResourceManager", "args": {}}
+"""Ours, in place of a client's own."""
 _PRETENDED = Path(__file__).parents[1] / "pretended_gpus.py"
 GPU = "GPU-00000000-0000-0000-0000-000000000000"
 REQUESTS = "gpu-requests.jsonl"
@@ -59,9 +60,8 @@ class Launcher:
     @classmethod
     def flcore_with_gpu(cls, **args: Any) -> Self:
         """Return ours, where each client pretends to have one GPU, for which jobs wait by our resource manager."""
-        manager = {"id": "resource_manager", "path": _MANAGER, "args": {}}
         pretended = {"path": "pretended_gpus.PretendedGpus", "args": {"requests": f"{{workspace}}/{REQUESTS}"}}
-        more = [manager, {"id": "pretended_gpus", **pretended}]
+        more = [MANAGER, {"id": "pretended_gpus", **pretended}]
         return replace(cls.flcore(gpu_ids=[GPU], **args), of_clients=more, custom=[_PRETENDED])
 
     def components(self, site: str, meanings: Mapping[str, str]) -> list[dict[str, Any]]:

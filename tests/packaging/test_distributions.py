@@ -16,7 +16,8 @@ from tests.release.sources import files_of
 from .conftest import run
 
 _OF_FLARE = {f"flare.{name}" for name in ("job_failure", "job_handle", "key_watch", "kit_launcher")}
-NEED_NVFLARE = {f"launchers.{name}" for name in (*_OF_FLARE, "nvflare_launcher", "nvflare_resource_manager")}
+_IN_KITS = ("nvflare_early_deployment", "nvflare_launcher", "nvflare_resource_manager")
+NEED_NVFLARE = {f"launchers.{name}" for name in (*_OF_FLARE, *_IN_KITS)}
 """What only a site of NVIDIA FLARE imports: that is not installed here, and has dependencies of its own."""
 IMPORT_ALL = """
 import importlib, json, sys

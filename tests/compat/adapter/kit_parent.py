@@ -76,7 +76,7 @@ class KitParent:
     """A site's parent, as far as it fires events and launches jobs. Its launcher's runtime is a fake.
 
     Args:
-        components: what the kit's own file for parents names.
+        components: what the kit's own file for parents names, in place of what NVIDIA FLARE has there by these ids.
         shared: what the file names that jobs' processes read, too, beside what NVIDIA FLARE has there.
     """
 
@@ -86,8 +86,9 @@ class KitParent:
         self.kit, self.site = kit, kit.name
         kits.configure(kit, str(kit / "storage"), [], True, None)
         resources = kit / "local/resources.json"
-        content = json.loads(resources.read_text())
-        resources.write_text(json.dumps({**content, "components": [*content["components"], *shared]}))
+        content, given = json.loads(resources.read_text()), {component["id"] for component in components}
+        own = [component for component in content["components"] if component["id"] not in given]
+        resources.write_text(json.dumps({**content, "components": [*own, *shared]}))
         (kit / "local/own__p_resources.json").write_text(json.dumps({"components": list(components)}))
         self.workspace = Workspace(str(kit), self.site)
         self.components = self._built()
@@ -99,7 +100,14 @@ class KitParent:
         """Tell of the start, as a parent does."""
         PARENTS.append(self)
         fl_ctx = self.engine.new_context()
-        fl_ctx.set_prop(FLContextKey.WORKSPACE_OBJECT, self.workspace, private=True)
+        service = {"scheme": "grpc", "target": "localhost:8002"}
+        known = {
+            FLContextKey.WORKSPACE_OBJECT: self.workspace,
+            FLContextKey.ARGS: self._args,
+            FLContextKey.SERVER_CONFIG: [{"name": "compat", "service": service}],
+        }
+        for key, value in known.items():
+            fl_ctx.set_prop(key, value, private=True)
         self.engine.fire_event("_system_bootstrap", fl_ctx)
         self.engine.fire_event("_system_start", self.engine.new_context())
 
@@ -143,6 +151,28 @@ class KitParent:
         self.engine.fire_event("_after_job_launch", fl_ctx)
         return handle
 
+    def deploy(self, job_id: str, content: str = "pass", **meta: Any) -> dict[str, Any]:
+        """Have a client have a job's app, as NVIDIA FLARE deploys it, and return the metadata."""
+        job_meta = {"job_id": job_id, "name": "hello", "deploy_map": {"app": ["@ALL"]}, "resource_spec": {}, **meta}
+        custom = self.kit / job_id / f"app_{self.site}/custom"
+        custom.mkdir(parents=True, exist_ok=True)
+        (custom / "client.py").write_text(content)
+        Path(self.workspace.get_job_meta_path(job_id)).write_text(json.dumps(job_meta))
+        return job_meta
+
+    def has_room(self, job_id: str) -> tuple[bool, str]:
+        """Ask a client's resource manager, as NVIDIA FLARE does before it schedules a job."""
+        fl_ctx = self.engine.new_context()
+        fl_ctx.set_prop(FLContextKey.CURRENT_JOB_ID, job_id, private=True, sticky=False)
+        answer: tuple[bool, str] = self.components["resource_manager"].check_resources({}, fl_ctx)
+        return answer
+
+    def start_app(self, job_meta: dict[str, Any]) -> None:
+        """Have a client's own executor launch a job that was deployed."""
+        executor, client, job_id = self.engine.client_executor, self.engine.client, job_meta["job_id"]
+        manager = self.components["resource_manager"]
+        executor.start_app(client, job_id, job_meta, self._args, {}, "", manager, fl_ctx=self.engine.new_context())
+
     def container(self, job_id: str) -> str:
         return f"{self.site}-{job_id}"
 
@@ -161,9 +191,19 @@ class KitParent:
 
     def _client(self) -> Any:
         sent: list[Any] = []
-        cell = SimpleNamespace(fire_and_forget=lambda **message: sent.append(message))
+        cell = SimpleNamespace(
+            fire_and_forget=lambda **message: sent.append(message),
+            get_internal_listener_url=lambda: "tcp://0.0.0.0:8102",
+            get_internal_listener_params=lambda: {"connection_security": "clear"},
+        )
+        credentials = {name: f"the-{name}" for name in ("token", "token_signature", "ssid")}
         client = SimpleNamespace(
-            client_name=self.site, components=self.components, client_args={}, secure_train=True, cell=cell
+            client_name=self.site,
+            components=self.components,
+            client_args={},
+            secure_train=True,
+            cell=cell,
+            **credentials,
         )
         return ClientEngine(client, self._args, 0)
 

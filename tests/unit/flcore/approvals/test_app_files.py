@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import json
 import os
+import random
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 
-from flcore.approvals.app_files import MOST_BYTES, AppFile, files_of
+from flcore.approvals.app_files import MOST_BYTES, SIGNATURES, AppFile, files_of
 from flcore.errors import JobRejectedError
 
 EMPTY = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
@@ -81,3 +86,60 @@ def test_what_is_listed_otherwise_is_no_file(listed: object) -> None:
 def test_a_name_that_is_no_text_is_a_name(tmp_path: Path) -> None:
     Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff.py")).touch()
     assert [file.path for file in files_of(tmp_path)] == ["\udcff.py"]
+
+
+RANDOM = random.Random(4711)
+
+
+def signed(names: Iterable[str], size: int = 256) -> bytes:
+    """Return what NVIDIA FLARE's console writes into a folder in which these are: others each time."""
+    return json.dumps({name: base64.b64encode(RANDOM.randbytes(size)).decode() for name in names}).encode()
+
+
+@pytest.fixture
+def app(tmp_path: Path) -> Path:
+    (tmp_path / "custom").mkdir()
+    (tmp_path / "custom/client.py").write_text("pass")
+    (tmp_path / "config.json").write_text("{}")
+    return tmp_path
+
+
+def test_signatures_of_what_is_there_are_no_part_of_an_app(app: Path) -> None:
+    unsigned = files_of(app)
+    for _ in range(2):
+        (app / SIGNATURES).write_bytes(signed(["config.json", "custom"]))
+        (app / "custom" / SIGNATURES).write_bytes(signed(["client.py"], 1024))
+        assert files_of(app) == unsigned
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"",
+        b"{",
+        b"[" * 100_000,
+        b"{} ",
+        b'{"custom":""}',
+        b'{"custom": "AA==", "custom": "AA=="}',
+        b'{"custom": "AB=="}',
+        b'{"custom": "import os"}',
+        b'{"custom": "\xc3\xa4"}',
+        b'{"custom": 1}',
+        b'["custom"]',
+        signed(["custom", "nowhere"]),
+        signed(["client.py"]),
+        signed(["custom"], 1025),
+        signed(["custom", "config.json"]) + b"\n",
+        b'"' + bytes(1 << 20),
+    ],
+    ids=lambda said: ascii(said[:24]),
+)
+def test_what_says_more_than_signatures_counts_to_its_last_byte(app: Path, said: bytes) -> None:
+    (app / SIGNATURES).write_bytes(said)
+    assert AppFile(SIGNATURES, "file", len(said), hashlib.sha256(said).hexdigest()) in files_of(app)
+
+
+def test_signatures_that_may_be_run_count(app: Path) -> None:
+    (app / SIGNATURES).write_bytes(signed(["custom"]))
+    (app / SIGNATURES).chmod(0o755)
+    assert SIGNATURES in [file.path for file in files_of(app)]

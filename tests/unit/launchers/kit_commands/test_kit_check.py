@@ -9,7 +9,7 @@ import gc
 import json
 import os
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -27,6 +27,9 @@ pytestmark = pytest.mark.usefixtures("engine", "parent_python")
 
 OURS = "launchers.nvflare_launcher.ClientDockerJobLauncher"
 NVIDIA = "nvflare.app_opt.job_launcher.docker_launcher.ClientDockerJobLauncher"
+CONSENT = {"id": "consent", "path": "flcore.observers.JobApproval", "args": {"wait": 600}}
+EARLY = "launchers.nvflare_early_deployment.FlareEarlyDeployment"
+SCHEDULER = "nvflare.app_common.job_schedulers.job_scheduler.DefaultJobScheduler"
 GPU_MANAGER = "nvflare.app_common.resource_managers.gpu_resource_manager.GPUResourceManager"
 OWN_FILE, COMM_CONFIG, RESOURCES = "flcore__p_resources.json", "comm_config.json", "resources.json"
 PORTS = iter(range(18200, 19000))
@@ -351,11 +354,11 @@ def test_what_is_wrong_with_a_file_is_told_as_an_error_when_all_else_was_looked_
     assert "MISSING" not in shown
 
 
-def have_managers(kit: Kit, num_of_gpus: int, gpu_ids: list[str]) -> None:
+def have_managers(kit: Kit, num_of_gpus: int, gpu_ids: list[str], more: Sequence[dict[str, Any]] = ()) -> None:
     """Have the kit's own manager, as provisioned, and not ours."""
     kit.add(RESOURCES, id="resource_manager", path=GPU_MANAGER, args={"num_of_gpus": num_of_gpus})
     launcher, _ = kit.read(OWN_FILE)["components"]
-    kit.write(OWN_FILE, {"components": [{**launcher, "args": {**launcher["args"], "gpu_ids": gpu_ids}}]})
+    kit.write(OWN_FILE, {"components": [{**launcher, "args": {**launcher["args"], "gpu_ids": gpu_ids}}, *more]})
 
 
 def listen_elsewhere(kit: Kit, engine: SmallEngine, host: str) -> None:
@@ -400,6 +403,11 @@ WARNED = {
         "resource_manager: NVIDIA FLARE's own in local/resources.json has 'num_of_gpus': 0: a job that asks for GPUs "
         "is never scheduled here, though the launcher has 'gpu_ids'; flcore nvflare install KIT puts flcore's in its "
         "place",
+    ),
+    "an approval that nothing waits for": (
+        lambda kit, _: have_managers(kit, num_of_gpus=0, gpu_ids=[], more=[CONSENT]),
+        "consent: the kit's resource_manager is not flcore's, so that jobs are refused at once, whatever 'wait' says: "
+        "flcore nvflare install KIT puts it in",
     ),
     "GPUs of which the launcher knows nothing": (
         lambda kit, _: have_managers(kit, num_of_gpus=2, gpu_ids=[]),
@@ -666,3 +674,22 @@ def test_what_a_kits_jobs_reach_is_tried_if_that_is_asked_for(kit: Kit, capsys: 
     """The small engine makes no container, and says so: what is found of real ones is tried on a real engine."""
     main(["check", "--network", str(kit.root)])
     assert "reach: what jobs reach cannot be tried" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("tries", "given_up_after"), [(None, 10), (3, 3), (1000, None)])
+def test_a_server_that_soon_gives_up_what_waits_for_an_approval_is_told(
+    tries: int | None, given_up_after: int | None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    server = Kit(tmp_path / "kits/server", "server")
+    server.add(OWN_FILE, id="early", path=EARLY, args={})
+    args = {"max_jobs": 4} if tries is None else {"max_schedule_count": tries}
+    server.add(RESOURCES, id="job_scheduler", path=SCHEDULER, args=args)
+    server.add(OWN_FILE, **CONSENT)
+    check(server)
+    told = capsys.readouterr().out
+    line = (
+        f"job_scheduler: jobs that wait for an approval are given up after {given_up_after} tries: have "
+        "'max_schedule_count' of local/resources.json say more"
+    )
+    assert (line in told) is (given_up_after is not None)
+    assert "consent: 'wait' is of clients: a server's own part of a job is refused at once" in told

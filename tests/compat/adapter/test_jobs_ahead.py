@@ -1,0 +1,151 @@
+"""Jobs that a client is asked about before NVIDIA FLARE schedules them: what a component puts off waits there.
+
+By NVIDIA FLARE's own engine and executor; the launcher's runtime is a fake.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flcore import FLContextKey
+from flcore.approvals.approvals_file import APPROVE, DENY, Approval, ApprovalsFile
+from flcore.approvals.kept_requests import KeptRequests
+from launchers.flare.job_args import args_ahead, once
+
+from .kit_parent import PARENTS, KitParent, launcher_of, provision
+
+JOB = "11111111-2222-3333-4444-555555555555"
+SITE = "site-1"
+MANAGER = {"id": "resource_manager", "path": "launchers.nvflare_resource_manager.FlareResourceManager", "args": {}}
+CONSENT = {"id": "consent", "path": "flcore.observers.JobApproval", "args": {"wait": 600}}
+NEXT = "waits until NVIDIA FLARE schedules it"
+
+
+@pytest.fixture(scope="module")
+def provisioned(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Path]:
+    return provision(tmp_path_factory.mktemp("provisioned"))
+
+
+@pytest.fixture(autouse=True)
+def parents_end() -> Iterator[None]:
+    yield
+    while PARENTS:
+        PARENTS.pop().close()
+
+
+@pytest.fixture
+def kit(provisioned: Mapping[str, Path], tmp_path: Path) -> Path:
+    return Path(shutil.copytree(provisioned[SITE], tmp_path / SITE))
+
+
+def started(kit: Path, *components: Mapping[str, Any], **args: Any) -> KitParent:
+    parent = KitParent(kit, [launcher_of(kit, **args), MANAGER, *components])
+    parent.start()
+    return parent
+
+
+def decide(parent: KitParent, verdict: str) -> str:
+    """Decide about the one thing that was asked for, and return its fingerprint."""
+    [fingerprint] = KeptRequests(parent.kit / ".flcore").fingerprints()
+    ApprovalsFile(parent.kit / ".flcore").add(Approval(verdict, fingerprint, 1001, "alice", time.time()))
+    return fingerprint
+
+
+def story(parent: KitParent) -> list[str]:
+    return [str(line["event"]) for line in parent.journal() if line.get("job_id") == JOB]
+
+
+def test_what_a_job_is_launched_with_is_known_ahead(kit: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    parent = started(kit)
+    seen: list[dict[str, Any]] = []
+
+    def launch_job(_: Any, fl_ctx: Any) -> None:
+        seen.append(dict(fl_ctx.get_prop(FLContextKey.JOB_PROCESS_ARGS)))
+        raise RuntimeError("seen")
+
+    monkeypatch.setattr(parent.launcher, "launch_job", launch_job)
+    for _ in range(2):  # up to 2.6 a parent adds to its own options each time
+        ahead = args_ahead(parent.engine.new_context(), JOB)
+        with pytest.raises(RuntimeError, match="seen"):
+            parent.start_app(parent.deploy(JOB))
+        flag, options = seen[-1]["options"]
+        assert ahead == {**seen[-1], "options": (flag, once(options))}
+    assert once(seen[0]["options"][1]) == once(seen[1]["options"][1])
+
+
+def test_a_job_waits_for_its_approval_and_then_runs_as_it_was_approved(kit: Path) -> None:
+    parent = started(kit, CONSENT)
+    parent.deploy(JOB)
+    has_room, why = parent.has_room(JOB)
+    assert not has_room
+    assert why.startswith(f"job {JOB}: waits for approval: flcore approve ")
+    assert parent.has_room(JOB) == (False, why)
+    assert story(parent) == ["launching", "held"]
+    assert parent.runtime.list_containers() == []
+
+    fingerprint = decide(parent, APPROVE)
+    has_room, token = parent.has_room(JOB)
+    assert has_room, token
+    assert parent.has_room(JOB)[0]
+    assert story(parent) == ["launching", "held"] * 2
+    assert [line["reason"] for line in parent.journal() if line["event"] == "held"][-1] == NEXT
+    parent.start_app(parent.deploy(JOB))
+    [launched] = [line for line in parent.journal() if line["event"] == "launched"]
+    assert launched["fingerprint"] == fingerprint
+
+
+def test_what_was_denied_is_refused_by_its_launch(kit: Path) -> None:
+    parent = started(kit, CONSENT)
+    job_meta = parent.deploy(JOB)
+    parent.has_room(JOB)
+    decide(parent, DENY)
+    assert parent.has_room(JOB)[0]
+    with pytest.raises(Exception, match="was denied by alice"):
+        parent.start_app(job_meta)
+    assert story(parent) == ["launching", "held", "launching", "held", "launching", "aborted"]
+
+
+def test_another_app_than_was_approved_is_refused_by_its_launch(kit: Path) -> None:
+    parent = started(kit, CONSENT)
+    parent.deploy(JOB)
+    parent.has_room(JOB)
+    decide(parent, APPROVE)
+    assert parent.has_room(JOB)[0]
+    with pytest.raises(Exception, match="nobody has approved what it would run"):
+        parent.start_app(parent.deploy(JOB, "import os"))
+
+
+def test_without_its_app_a_job_is_asked_about_by_its_launch_alone(kit: Path) -> None:
+    parent = started(kit, CONSENT)
+    assert parent.has_room(JOB)[0]
+    with pytest.raises(Exception, match="nobody has approved what it would run"):
+        parent.start_app(parent.deploy(JOB))
+    assert story(parent) == ["launching", "aborted"]
+
+
+def test_where_nobody_puts_jobs_off_they_hear_of_a_launch_once(kit: Path) -> None:
+    parent = started(kit, {**CONSENT, "args": {}})
+    parent.deploy(JOB)
+    assert parent.has_room(JOB)[0]
+    assert story(parent) == []
+
+
+def test_what_waits_when_the_site_ends_is_told_as_ended(kit: Path) -> None:
+    parent = started(kit, CONSENT)
+    parent.deploy(JOB)
+    parent.has_room(JOB)
+    parent.close()
+    assert story(parent) == ["launching", "held", "aborted"]
+
+
+def test_metadata_that_cannot_be_read_holds_nothing_up(kit: Path) -> None:
+    parent = started(kit, CONSENT)
+    parent.deploy(JOB)
+    Path(parent.workspace.get_job_meta_path(JOB)).write_text("{")
+    assert parent.has_room(JOB)[0]

@@ -1,0 +1,168 @@
+"""HeldJobs: what waits in NVIDIA FLARE's queue, when it is asked about again, and that its end is told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from flcore.errors import Hold, JobAbortedError, JobLaunchError, JobRejectedError, RuntimeUnavailableError
+from launchers.flare.held_jobs import GIVEN_UP_AFTER, HeldJobs
+
+JOB = "j1"
+APPROVAL, IMAGE = "waits for approval", "waits for its image"
+NEXT = "waits until NVIDIA FLARE schedules it"
+
+
+class Parent:
+    """What a parent has around them: its time, what its components say, and what it tells."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+        self.error: Exception | None = None
+        self.is_ours = True
+        self.attempts = 0
+        self.told: list[tuple[str, str]] = []
+        self.ends: list[tuple[str, Exception]] = []
+        self.later: list[tuple[float, Callable[[], object]]] = []
+        self.jobs = HeldJobs(
+            self, lambda seconds, call: self.later.append((self.now + seconds, call)), lambda: self.now
+        )
+
+    def tell_of_hold(self, job_id: str, reason: str) -> None:
+        self.told.append((job_id, reason))
+
+    def tell_of_failed_launch(self, job_id: str, error: Exception, end_id: str = "") -> None:
+        self.ends.append((job_id, error))
+
+    def ask(self, job_id: str = JOB) -> str:
+        return self.jobs.why_not_yet(job_id, self.attempt)
+
+    def go_on(self, seconds: float) -> None:
+        """Let time go by, and make the calls that are due."""
+        self.now += seconds
+        due, self.later = self.later, []
+        for at, call in due:
+            if at <= self.now:
+                call()
+            else:
+                self.later.append((at, call))
+
+    def attempt(self) -> bool:
+        self.attempts += 1
+        if self.error:
+            raise self.error
+        return self.is_ours
+
+
+@pytest.fixture
+def parent() -> Parent:
+    return Parent()
+
+
+def put_off(reason: str = APPROVAL, patience: float = 600, may_go_on: Callable[[], bool] = lambda: False) -> Exception:
+    error = JobRejectedError("not yet")
+    error.hold = Hold(reason, may_go_on, patience)
+    return error
+
+
+def test_what_nobody_puts_off_may_go_on_and_is_asked_about_once(parent: Parent) -> None:
+    assert [parent.ask(), parent.ask()] == ["", ""]
+    assert parent.attempts == 1
+    assert parent.told == [(JOB, NEXT)]
+
+
+def test_what_is_put_off_waits_and_is_asked_about_when_it_may_go_on(parent: Parent) -> None:
+    approved: list[bool] = []
+    parent.error = put_off(may_go_on=lambda: bool(approved))
+    assert [parent.ask() for _ in range(3)] == [APPROVAL] * 3
+    assert parent.attempts == 1
+    approved.append(True)
+    parent.error = put_off(IMAGE)
+    assert [parent.ask(), parent.ask()] == [IMAGE, IMAGE]
+    parent.error = None
+    assert parent.ask() == IMAGE, "it is asked about again only when it may go on"
+    assert parent.told == [(JOB, APPROVAL), (JOB, IMAGE)]
+
+
+def test_a_reason_that_stays_is_told_once(parent: Parent) -> None:
+    parent.error = put_off(may_go_on=lambda: True)
+    assert [parent.ask() for _ in range(3)] == [APPROVAL] * 3
+    assert (parent.attempts, parent.told) == (3, [(JOB, APPROVAL)])
+
+
+def test_what_is_refused_for_good_may_go_on_to_be_refused_by_its_launch(parent: Parent) -> None:
+    parent.error = put_off(may_go_on=lambda: True)
+    parent.ask()
+    parent.error = JobLaunchError("denied")
+    assert parent.ask() == ""
+    assert parent.told[-1] == (JOB, NEXT)
+
+
+def test_when_the_patience_is_over_the_launch_is_to_refuse_it(parent: Parent) -> None:
+    parent.error = put_off(patience=60)
+    assert parent.ask() == APPROVAL
+    parent.now += 59
+    assert parent.ask() == APPROVAL
+    parent.now += 1
+    assert parent.ask() == ""
+
+
+def test_an_engine_that_does_not_answer_is_waited_for(parent: Parent) -> None:
+    parent.error = RuntimeUnavailableError("Docker Engine does not answer")
+    assert parent.ask() == "Docker Engine does not answer"
+    parent.now += 1e6
+    assert parent.ask() == "Docker Engine does not answer"
+    parent.error = None
+    assert parent.ask() == ""
+
+
+def test_of_another_launcher_s_job_nothing_is_told(parent: Parent) -> None:
+    parent.is_ours = False
+    assert parent.ask() == ""
+    parent.jobs.close()
+    assert (parent.told, parent.ends) == ([], [])
+
+
+def test_what_is_launched_is_told_by_its_launch_alone(parent: Parent) -> None:
+    parent.ask()
+    parent.jobs.taken(JOB)
+    parent.jobs.taken(JOB)
+    parent.go_on(GIVEN_UP_AFTER)
+    parent.jobs.close()
+    assert parent.ends == []
+
+
+def test_what_nvidia_flare_asks_for_no_more_has_ended(parent: Parent) -> None:
+    parent.error = put_off(patience=1e6)
+    parent.ask()
+    parent.go_on(GIVEN_UP_AFTER - 1)
+    parent.ask()
+    parent.go_on(GIVEN_UP_AFTER - 1)
+    assert parent.ends == []
+    parent.go_on(1)
+    [(job_id, error)] = parent.ends
+    assert job_id == JOB
+    assert isinstance(error, JobAbortedError)
+    assert str(error) == "job j1: it was not launched: NVIDIA FLARE, which has not asked for it for 30 minutes"
+    assert parent.later == []
+
+
+def test_what_waits_when_the_site_ends_has_ended(parent: Parent) -> None:
+    parent.error = put_off()
+    for job_id in (JOB, "j2"):
+        parent.ask(job_id)
+    parent.jobs.close()
+    parent.jobs.close()
+    assert [(job_id, str(error)) for job_id, error in parent.ends] == [
+        (job_id, f"job {job_id}: it was not launched: the site, which ends") for job_id in (JOB, "j2")
+    ]
+
+
+def test_without_anybody_who_looks_later_it_is_held_all_the_same(parent: Parent) -> None:
+    def refuse(_: float, __: Callable[[], object]) -> None:
+        raise RuntimeUnavailableError("closed", reached=False)
+
+    parent.error = put_off()
+    jobs = HeldJobs(parent, refuse)
+    assert jobs.why_not_yet(JOB, parent.attempt) == APPROVAL
