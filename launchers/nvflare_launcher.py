@@ -32,11 +32,11 @@ from flcore.job_meta import get_job_id
 from flcore.launcher_choice import raise_refusal
 
 from .flare.held_jobs import HeldJobs
-from .flare.job_args import args_ahead, deployed_meta
+from .flare.job_args import args_ahead
 from .flare.job_failure import return_code_of, tell_of_failure, tell_server
 from .flare.job_handle import NVFlareJobHandle, end_in_background
 from .flare.key_watch import KeyWatch
-from .flare.kit import check_run_folder
+from .flare.kit import check_run_folder, deployed_meta, remove_deployed
 from .flare.kit_launcher import ClientKitLauncher, KitLauncher, ServerKitLauncher
 from .flare.kit_site import KitSite, heard_by_kit
 from .job_handle import ContainerJobHandle
@@ -144,13 +144,19 @@ class _NVFlareJobLauncher(JobLauncherSpec):  # type: ignore[misc]  # its base is
         job's app is here already (see :mod:`launchers.nvflare_early_deployment`).
         """
         site = self.kit_site
-        job_meta = deployed_meta(fl_ctx, job_id) if site and site.puts_off else None
-        if not site or job_meta is None:
+        if not site or not site.puts_off or job_id in self._handles:
+            return ""
+        workspace = fl_ctx.get_prop(FLContextKey.WORKSPACE_OBJECT)
+        job_meta = deployed_meta(workspace, job_id)
+        if job_meta is None:
             return ""
         with self._lock:
             self._held = held = self._held or HeldJobs(site.events, self.launcher.ask_later)
         fl_ctx.set_prop(FLContextKey.JOB_PROCESS_ARGS, args_ahead(fl_ctx, job_id), private=True, sticky=False)
-        return held.why_not_yet(job_id, partial(self._hear_ahead, site, job_meta, fl_ctx))
+        why = held.why_not_yet(job_id, partial(self._hear_ahead, site, job_meta, fl_ctx))
+        if not why:
+            remove_deployed(workspace, job_id)
+        return why
 
     def _hear_ahead(self, site: KitSite, job_meta: dict[str, Any], fl_ctx: Any) -> bool:
         """Have all hear of a launch as if it began; False if it is another launcher's.

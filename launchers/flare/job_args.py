@@ -5,13 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
-from flcore.config.strict_json import load_json
-from flcore.disk.presence import is_folder
-from flcore.errors import ConfigError
-from flcore.fl_constant import FLContextKey, JobMetaKey
+from flcore.fl_constant import FLContextKey
 from flcore.fl_constant import JobProcessArgs as Arg
 from flcore.job_launcher_spec import JobArgs
 
@@ -45,18 +41,6 @@ def args_ahead(fl_ctx: Any, job_id: str) -> JobArgs:
     }
     security = (client.cell.get_internal_listener_params() or {}).get(_SECURITY)
     return {**known, Arg.PARENT_CONN_SEC: (security_flag(), security)} if security else known
-
-
-def deployed_meta(fl_ctx: Any, job_id: str) -> dict[str, Any] | None:
-    """Return the metadata with which a job's app has come to this parent; None if neither is here, or to be read."""
-    workspace = fl_ctx.get_prop(FLContextKey.WORKSPACE_OBJECT)
-    if not is_folder(Path(workspace.get_app_dir(job_id))):
-        return None
-    try:
-        found = load_json(Path(workspace.get_job_meta_path(job_id)))
-    except (ConfigError, OSError):
-        return None
-    return {**found, JobMetaKey.JOB_ID: job_id} if isinstance(found, dict) else None
 
 
 def once(options: str) -> str:

@@ -7,14 +7,17 @@ import os
 import stat
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from flcore.config.strict_json import check_values, read_text
+from flcore.config.strict_json import check_values, load_json, read_text
 from flcore.disk.os_errors import in_words
 from flcore.disk.presence import is_there
-from flcore.errors import ConfigError, JobLaunchError, JobRejectedError
-from flcore.job_meta import FOLDERS_OF_SITES
+from flcore.disk.safe_files import closing, open_folder, remove
+from flcore.errors import ConfigError, FLCoreError, JobLaunchError, JobRejectedError
+from flcore.fl_constant import JobMetaKey
+from flcore.job_meta import FOLDERS_OF_SITES, get_job_id
 from flcore.workspace import STATE_DIR
 
 from ..keeping.job_folder import owner
@@ -128,6 +131,31 @@ def check_run_folder(job_id: str, folder: Path, app: str) -> None:
     if not is_made or not _OF_SITES.isdisjoint(names):
         why = f"names {folder}, which NVIDIA FLARE did not make for a job: it has no folder {app}, or is a site's own"
         raise JobRejectedError(f"job {job_id}: job_id: {why}; move it out of the kit, and launch the job again")
+
+
+def deployed_meta(workspace: Any, job_id: str) -> dict[str, Any] | None:
+    """Return the metadata with which NVIDIA FLARE has deployed a job's app; None if it is not here, or not to be read.
+
+    ``workspace``: NVIDIA FLARE's.
+    """
+    try:
+        get_job_id({JobMetaKey.JOB_ID: job_id})
+        check_run_folder(job_id, Path(workspace.get_run_dir(job_id)), Path(workspace.get_app_dir(job_id)).name)
+        found = load_json(Path(workspace.get_job_meta_path(job_id)))
+    except (FLCoreError, OSError):
+        return None
+    return {**found, JobMetaKey.JOB_ID: job_id} if isinstance(found, dict) else None
+
+
+def remove_deployed(workspace: Any, job_id: str) -> None:
+    """Remove a job's app, which was looked at, before it is deployed to be launched.
+
+    Up to 2.8 a client checks the signatures of an app that it has, in place of those of the one that comes, and refuses
+    this if a component of NVIDIA FLARE's has changed the other.
+    """
+    folder = Path(workspace.get_run_dir(job_id))
+    with suppress(OSError), closing(open_folder(folder.parent)) as kit:
+        remove(folder.name, kit)
 
 
 def is_readable(path: Path, user: str) -> bool:

@@ -91,6 +91,16 @@ def test_what_was_approved_runs_again_without_being_asked_for(federation: Federa
     assert history(federation, outcome.job_id).count("enough resources") == 0
 
 
+def test_a_job_that_waits_outlives_the_client_s_parent(federation: Federation, kit: Path) -> None:
+    job_id = federation.submit(replace(JOB, name="outlived", trainer={"seconds": 0.02}))
+    fingerprint = until_asked(federation, kit, job_id)
+    federation.restart_parent("site-1")
+    federation.flcore("approve", fingerprint, "--workspace", str(kit))
+    outcome = federation.wait(job_id)
+    assert outcome.is_right, federation.story()
+    assert federation.left_over() == []
+
+
 def test_one_changed_argument_asks_again_and_a_denial_ends_the_job(federation: Federation, kit: Path) -> None:
     job_id = federation.submit(replace(JOB, name="denied", trainer={"seconds": 0.01}))
     fingerprint = until_asked(federation, kit, job_id)

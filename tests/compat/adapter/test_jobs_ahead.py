@@ -92,6 +92,7 @@ def test_a_job_waits_for_its_approval_and_then_runs_as_it_was_approved(kit: Path
     fingerprint = decide(parent, APPROVE)
     has_room, token = parent.has_room(JOB)
     assert has_room, token
+    assert not (kit / JOB).exists()
     assert parent.has_room(JOB)[0]
     assert story(parent) == ["launching", "held"] * 2
     assert [line["reason"] for line in parent.journal() if line["event"] == "held"][-1] == NEXT
@@ -102,12 +103,12 @@ def test_a_job_waits_for_its_approval_and_then_runs_as_it_was_approved(kit: Path
 
 def test_what_was_denied_is_refused_by_its_launch(kit: Path) -> None:
     parent = started(kit, CONSENT)
-    job_meta = parent.deploy(JOB)
+    parent.deploy(JOB)
     parent.has_room(JOB)
     decide(parent, DENY)
     assert parent.has_room(JOB)[0]
     with pytest.raises(Exception, match="was denied by alice"):
-        parent.start_app(job_meta)
+        parent.start_app(parent.deploy(JOB))
     assert story(parent) == ["launching", "held", "launching", "held", "launching", "aborted"]
 
 
@@ -142,6 +143,17 @@ def test_what_waits_when_the_site_ends_is_told_as_ended(kit: Path) -> None:
     parent.has_room(JOB)
     parent.close()
     assert story(parent) == ["launching", "held", "aborted"]
+
+
+@pytest.mark.parametrize("name", ["startup", "local", "..", "a/b", ""])
+def test_what_is_no_job_is_not_asked_about_and_nothing_of_it_is_removed(kit: Path, name: str) -> None:
+    parent = started(kit, CONSENT)
+    (kit / name / f"app_{SITE}").mkdir(parents=True)
+    (kit / name / "meta.json").write_text("{}")
+    before = sorted(kit.parent.rglob("*"))
+    parent.has_room(name)
+    assert [path for path in before if not path.exists()] == []
+    assert [line["event"] for line in parent.journal() if "job_id" in line] == []
 
 
 def test_metadata_that_cannot_be_read_holds_nothing_up(kit: Path) -> None:

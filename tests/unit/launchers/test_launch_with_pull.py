@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 
-from flcore import EventType, FLContext, JobReturnCode, Site
+from flcore import EventType, FLContext, FLContextKey, JobReturnCode, Site
 from flcore.errors import ImageError, JobAbortedError, PullTimeoutError
 from flcore.testing import EventRecorder
 from launchers.docker_launcher import DockerJobHandle, DockerJobLauncher
 from launchers.runtime.fake import FakeRuntime
+from tests.faulty import until
 
 IMAGE = "job:1"
 TIMEOUT = 10.0
@@ -168,3 +169,39 @@ def test_nothing_is_pulled_from_a_registry_that_is_not_the_sites(lab: Lab) -> No
 def test_an_image_that_is_there_needs_no_registry(lab: Lab) -> None:
     lab.runtime.images = {IMAGE}
     lab.launch(lab.site(registries=[])).result(TIMEOUT)
+
+
+def tell_ahead(lab: Lab, site: Site) -> None:
+    """Have a site's components hear what a launch would be that does not begin yet."""
+    launcher: Any = site.get_component("launcher")
+    fl_ctx = site.new_context()
+    fl_ctx.set_prop(FLContextKey.WORKSPACE_OBJECT, site.workspace, private=True, sticky=False)
+    launcher.tell_ahead({"job_id": "job-1"}, fl_ctx)
+
+
+def test_what_a_launch_would_be_is_told_when_its_image_is_there_and_nothing_is_launched(lab: Lab) -> None:
+    lab.runtime.pulls_wait = True
+    site = lab.site()
+    site.start()
+    with pytest.raises(ImageError, match="image job:1 is not there") as raised:
+        tell_ahead(lab, site)
+    hold = raised.value.hold
+    assert hold
+    assert hold.reason == "waits for its image job:1"
+    pull = lab.runtime.wait_for_pull()
+    until(lambda: not hold.may_go_on(), "it is being pulled")
+    pull.finish()
+    until(hold.may_go_on, "it was pulled")
+    told = len(lab.recorder.event_types)
+    tell_ahead(lab, site)
+    assert lab.recorder.event_types[told:] == [EventType.JOB_LAUNCH_PLANNED]
+    assert lab.runtime.containers() == []
+    assert not (lab.workspace / ".flcore/jobs").exists()
+
+
+def test_where_nothing_is_pulled_no_launch_is_put_off_for_its_image(lab: Lab) -> None:
+    site = lab.site(pull_policy="never")
+    site.start()
+    with pytest.raises(ImageError) as raised:
+        tell_ahead(lab, site)
+    assert raised.value.hold is None
