@@ -244,8 +244,8 @@ class JobLauncher(LaunchPlanner):
             yield from checked_engine(self.check_engine, engine)
             yield from checked_of_studies(runtime, self.policy, with_images=pulls.policy == NEVER)
         yield from check_data(self.policy, self.make_secrets())
-        yield from check_disk(self.policy, self.beside_the_folder())
         state_dir = _state_dir(fl_ctx) if fl_ctx else None
+        yield from check_disk(self.policy, self.beside_the_folder(), state_dir and state_dir.parent)
         leases = self._gpus().leases(state_dir) if self.gpu_ids else None
         if leases:
             yield leases.check()
@@ -368,6 +368,7 @@ class ServerJobLauncher(JobLauncher):
 def _deploy(launch: Launch, folder: JobFolder, user: str) -> None:
     """Put a job's files into its folder, as late as can be: nothing but the start may fail any more."""
     folder.confirm()
+    folder.lift_quota()
     if launch.deploy() or folder.must_be_given:
         folder.give(user)
         folder.confirm()

@@ -57,6 +57,7 @@ _A_TIMEOUT = re.compile(r"\('\w*timeout'\)")
 """How the errors and requests of launchers name the key of the site's config that sets a time limit,"""
 _OF_THE_DISK = re.compile(r"\('disk'\)")
 """or how much a job's folder may hold."""
+_IN_A_FULL_FOLDER = re.compile(r"\('disk'\)$")
 
 
 class Distribution(NamedTuple):
@@ -248,6 +249,8 @@ def failure_reason(result: JobResult, launch_error: Exception | None = None) -> 
         return _reason_of_abort(result.ended_by)
     if result.oom_killed:
         return "out_of_memory"
+    if _IN_A_FULL_FOLDER.search(result.reason):
+        return "disk"
     if result.signal:
         return "signal"
     if result.exit_code is None:

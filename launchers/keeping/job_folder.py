@@ -10,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
+from flcore.disk import project_quota
 from flcore.disk.job_folders import forget_missing, note_new
 from flcore.disk.os_errors import in_words
 from flcore.disk.safe_files import give, make_private
@@ -65,6 +66,12 @@ class JobFolder:
             same = False
         if not same:
             raise JobLaunchError(f"job {self._job_id}: its folder was replaced during the launch: {self._path}")
+
+    def lift_quota(self) -> None:
+        """Have it have no quota, as one has whose last run lost its site: nothing can be moved into such a folder."""
+        if self._path:
+            with suppress(OSError):  # whoever moves something hears of it
+                project_quota.let_go(self._path)
 
     def give(self, user: str) -> None:
         """Give what has come into it since to the job's user, too. Raises JobLaunchError."""

@@ -43,6 +43,7 @@ from ..tracking.state_tracker import StateTracker
 from ..tracking.tracked_job import CleanUpDelayedError, JobHooks, TrackedJob
 from .ended_job import keep_output, take_folder_back
 from .image_puller import ImagePuller
+from .job_quota import end_in_folder, held_to_limit, lift_quota
 from .job_recovery import JobRecovery
 from .launch_steps import Launchpad, LaunchSteps
 from .loans import OWN_NETWORK, Loans
@@ -163,7 +164,8 @@ class JobKeeper:
                 job.note(container_id=job.identity.container_id)
                 self.tracker.watch_unstarted(job)  # before the start, so that no end is too quick to be seen
                 confirm(spec.host_user)
-                steps.start()
+                with held_to_limit(job):
+                    steps.start()
                 handle = make_handle(job)
                 launch.note_handle(handle)
         return handle
@@ -350,13 +352,14 @@ class JobKeeper:
             has_own_network=record.fields.get(OWN_NETWORK) if record else False,
             settings=self._settings,
             end_unstarted=end_unstarted,
-            end_of=partial(self._end_of, job_id),
+            end_of=partial(end_in_folder, log_path, partial(self._end_of, job_id)),
         )
 
     def _clean_up(self, log_path: Path | None, job: TrackedJob) -> None:
         """Keep an ended job's output, write its end down, then remove its container. May be done twice."""
         if not self._loans.take_secrets_back(job):
             raise CleanUpDelayedError("its secrets cannot be removed")
+        lift_quota(log_path)  # first: the output is kept there, however full it is
         if job.identity.container_id:
             keep_output(job, self.runtime, log_path)
             if not self._settings.keep:  # last, and only when the rest is on the disk: the engine forgets all of it

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
+from flcore.disk import project_quota
+from flcore.disk.os_errors import in_words
 from flcore.disk.presence import is_there
 from flcore.job_launcher_spec import Check
 
@@ -30,9 +32,22 @@ def check_data(policy: SitePolicy, secrets: JobSecrets) -> Iterator[Check]:
     )
 
 
-def check_disk(policy: SitePolicy, beside: Iterable[str]) -> Iterator[Check]:
-    """Say where jobs can write without a limit, if there is one to their folders; nothing if that is nowhere."""
+def check_disk(policy: SitePolicy, beside: Iterable[str], workspace: Path | None) -> Iterator[Check]:
+    """If there is a limit to jobs' folders: say how they are held to it, and where they can write without one."""
     limits = [policy.limits, policy.defaults, *(study.limits for study in policy.listed_studies())]
-    places = ", ".join(beside)
-    if places and any(limit.disk for limit in limits):
+    if not any(limit.disk for limit in limits):
+        return
+    if workspace:
+        yield Check("disk", True, _how_limited(workspace))
+    if places := ", ".join(beside):
         yield Check("disk", True, f"'disk' limits a job's folder; without limit it can write to {places}", True)
+
+
+def _how_limited(workspace: Path) -> str:
+    """Say how the folders of jobs are held to their limit; a workspace that is not there yet is where it will be."""
+    there = next(place for place in (workspace, *workspace.parents) if is_there(place))
+    try:
+        why_none = project_quota.why_none(there)
+    except OSError as error:
+        why_none = in_words(error)
+    return f"measured now and then: {why_none}" if why_none else "by project quota"

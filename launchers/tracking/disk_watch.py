@@ -4,6 +4,9 @@ Nobody tells of what a job writes, so its folder is looked at now and then: the 
 limit. All folders of a launcher are looked at by turns, a few milliseconds each, and between two turns nobody looks for
 much longer: so it costs a small part of one processor, however many jobs there are and whatever they write. What does
 not fit into a turn goes on in the next.
+
+Where a file system itself holds a folder to its limit, it is asked what that holds, which is one call; and only now and
+then somebody looks, for a job can take its own files out of what the file system counts.
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ from collections.abc import Callable, Generator
 from functools import partial
 
 from flcore.config.sizes import size_in_words
+from flcore.disk import project_quota
 from flcore.disk.folder_size import sizes_so_far
 from flcore.disk.os_errors import in_words
 from flcore.disk.safe_files import PASSING
@@ -34,6 +38,8 @@ FASTEST = 1 << 30
 """Bytes a second: faster, no job is thought to write."""
 SOONEST, LATEST = 1.0, 30.0
 """Seconds from one look at a folder to the next, at least and at most."""
+COUNTED = 60.0
+"""Seconds from one time that a folder is looked at to the next, whose file system is asked in between."""
 
 
 class DiskWatch:
@@ -69,8 +75,7 @@ class DiskWatch:
     def _taken(self, look: _Look, seconds: float) -> None:
         self._rest(seconds)
         if look.is_over:
-            why = f"its folder holds more than the {size_in_words(look.disk.limit)} that it may"
-            self._end_for(look.job, why)
+            self._end_for(look.job, look.why)
         elif look.is_in_doubt:
             self._waiting.appendleft(look)
         elif look.goes_on:
@@ -112,6 +117,11 @@ class _Look:
         """The look that is under way."""
         self._held = 0
         self._times_over = 0
+        self._counted_at = time.monotonic()
+        self._is_full = False
+        """Whether the file system has said so last: seen twice, for what was removed may count a little longer."""
+        self.why = f"its folder holds more than the {size_in_words(disk.limit)} that it may"
+        """In words, what there is to say if it is over."""
 
     @property
     def is_needless(self) -> bool:
@@ -136,6 +146,8 @@ class _Look:
     def take_turn(self) -> float:
         """In the pool: look for a moment, and return for how many seconds. Raises OSError."""
         began = time.monotonic()
+        if not self.goes_on and not self.is_in_doubt and self._is_told(began):
+            return time.monotonic() - began
         self._sizes = self._sizes or sizes_so_far(self.disk.folder)
         for held in self._sizes:
             self._held = held
@@ -146,7 +158,19 @@ class _Look:
                 break
         else:
             self._note(0)
+            self._counted_at = time.monotonic()
         return time.monotonic() - began
+
+    def _is_told(self, now: float) -> bool:
+        """Whether the file system has told what the folder holds, and that is enough for now."""
+        if now - self._counted_at >= COUNTED or not (told := project_quota.held(self.disk.folder)):
+            return False
+        was_full, self._is_full = self._is_full, told.is_full
+        self._held = told.used
+        if was_full and told.is_full:
+            self.why = f"its folder is full: it holds the {size_in_words(self.disk.limit)} that it may"
+        self._note(2 if was_full and told.is_full else 0)
+        return True
 
     def _note(self, times_over: int) -> None:
         self.disk.used, self._times_over = self._held, times_over

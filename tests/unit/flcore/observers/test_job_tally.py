@@ -252,3 +252,14 @@ def test_no_reason_stands_twice() -> None:
 def test_a_job_that_the_site_has_ended_for_its_disk_is_counted_as_that() -> None:
     ended = JobResult(JobReturnCode.ABORTED, ended_by="the site: its folder holds more than 1Gi ('disk')")
     assert failure_reason(ended) == "disk"
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        ("exit code 1; its folder was full: it held the 1Gi that it may ('disk'); its last output: no", "disk"),
+        ("exit code 1; its last output: ('disk')", "exit_code"),
+    ],
+)
+def test_a_job_that_has_failed_for_a_full_folder_is_counted_as_that(error: str, reason: str) -> None:
+    assert failure_reason(JobResult(JobReturnCode.EXECUTION_ERROR, 1, error=error, started_at=1.0)) == reason

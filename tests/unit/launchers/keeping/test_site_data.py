@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
+import pytest
+
+from flcore.disk import project_quota
+from flcore.testing import FakeFLContext
 from launchers.docker_launcher import ClientDockerJobLauncher
 from launchers.job_launcher import JobLauncher
 from launchers.process_launcher import ClientProcessJobLauncher
@@ -43,3 +48,25 @@ def test_a_studys_limit_is_one_too() -> None:
 def test_of_a_local_process_it_is_said_that_it_can_write_elsewhere() -> None:
     (said,) = warnings(ClientProcessJobLauncher(runtime=FakeRuntime(), limits=LIMIT))
     assert "it is a local process" in said
+
+
+@pytest.mark.parametrize("why_none", [None, "its file system has no project quotas"])
+def test_how_the_disk_is_limited_is_said_of_a_workspace_that_is_not_there_yet_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, why_none: str | None
+) -> None:
+    answers = {tmp_path: why_none}
+    monkeypatch.setattr(project_quota, "why_none", answers.__getitem__)
+    ctx = FakeFLContext(workspace=tmp_path / "ws" / "site-1")
+    said = [check.detail for check in docker(limits=LIMIT).check(ctx) if check.what == "disk"]
+    measured = f"measured now and then: {why_none}"
+    assert said == [measured if why_none else "by project quota"]
+
+
+def test_a_disk_that_cannot_be_asked_is_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(_: Path) -> None:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(project_quota, "why_none", broken)
+    ctx = FakeFLContext(workspace=tmp_path)
+    said = [check.detail for check in docker(limits=LIMIT).check(ctx) if check.what == "disk"]
+    assert said == ["measured now and then: Input/output error"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import time
 from collections.abc import Iterator
@@ -10,6 +11,8 @@ from pathlib import Path
 import pytest
 
 from flcore import JobReturnCode
+from flcore.disk import project_quota
+from flcore.disk.project_quota import Held
 from flcore.disk.safe_files import remove
 from launchers.container_spec import ContainerSpec
 from launchers.docker_state import DOCKER_STATE
@@ -148,6 +151,37 @@ def test_a_job_ends_in_whose_folder_nobody_can_count(bench: Bench) -> None:
         within.mkdir()
     why = "nobody can find out how much its folder holds: more than 64 folders lie within each other: d ('disk')"
     assert reason(bench.running()) == f"the site: {why}"
+
+
+def test_where_a_file_system_keeps_the_limit_it_is_asked_and_nobody_looks(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(project_quota, "held", lambda _: Held(MI, MI // 2))
+    (bench.folder() / "data").write_bytes(bytes(2 * MI))
+    job = bench.running()
+    assert job.wait(0.2) is None
+    assert job.hooks.disk
+    assert job.hooks.disk.used == MI // 2
+
+
+def test_a_job_ends_whose_file_system_says_twice_that_its_folder_is_full(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(project_quota, "held", lambda _: Held(MI, MI))
+    assert reason(bench.running()) == "the site: its folder is full: it holds the 1Mi that it may ('disk')"
+
+
+def test_a_folder_that_is_full_for_a_moment_only_ends_no_job(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    used = itertools.cycle([MI, 0])
+    monkeypatch.setattr(project_quota, "held", lambda _: Held(MI, next(used)))
+    assert bench.running().wait(0.2) is None
+
+
+def test_somebody_looks_now_and_then_even_so(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(project_quota, "held", lambda _: Held(MI, 0))
+    monkeypatch.setattr(disk_watch, "COUNTED", 0.1)
+    (bench.folder() / "data").write_bytes(bytes(2 * MI))
+    assert reason(bench.running()) == "the site: its folder holds more than the 1Mi that it may ('disk')"
 
 
 def test_a_disk_that_does_not_answer_well_ends_no_job(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
