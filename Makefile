@@ -24,7 +24,7 @@ run_shared = .venv/bin/python -m pytest -n $$(($$(nproc) + 1)) --dist worksteal
 run_two = .venv/bin/python -m pytest -n 2 --dist loadfile
 run_most_tests = FLCORE_TRY=more $(run_shared) tests/unit tests/lives tests/processes
 
-.PHONY: help demo test test-compat test-deploy test-engines test-libraries test-lowest test-web docs check unit bench faults sweep fuzz ways-out engine-stop clean release
+.PHONY: help demo test test-compat test-deploy test-engines test-libraries test-lowest test-quota test-web docs check unit bench faults sweep fuzz ways-out engine-stop clean release
 
 help: ## list these targets
 	@sed -nE 's/^([a-z-]+):[^#]*## /make \1\t/p' Makefile | expand -t 18
@@ -82,6 +82,10 @@ test-deploy: $(TOOLS) ## try units, alerts, images and Compose files (root gets 
 	@export DOCKER_HOST=$$(.ci/engine start); \
 	.venv/bin/python configs/docker/prepare.py; \
 	exec .venv/bin/python -m pytest tests/deploy
+
+test-quota: $(TOOLS) ## hold jobs to their disks by the quotas of ext4 and XFS, in an emulated machine (root gets QEMU installed)
+	@.ci/machine install build/machine
+	@exec .venv/bin/python -m tests.quota $(QUOTA)
 
 docs: $(TOOLS) ## build the site of the pages and the reference, strictly: no dead link, nothing without a docstring
 	@exec .venv/bin/python -m tests.docs_site
