@@ -83,6 +83,8 @@ class Hold:
     """Returns whether to try again. Asked about once a second, so it must be quick; never raises."""
     patience: float
     """Seconds to wait, all tries of the launch together."""
+    summary: str = ""
+    """What of the reason may be told to others than the site's operator; empty: that it waits."""
 
 
 class JobLaunchError(FLCoreError):

@@ -186,19 +186,19 @@ class JobLauncher(LaunchPlanner):
                 plan = replace(plan, image_id=image.id)
                 tell_plan(self, job_id, fl_ctx, partial(self._describe, plan))
 
-            steps = prepare, tell, partial(_deploy, launch, folder)
-            handle = keeper.launch(launch, plan.spec, *steps, partial(self._handle, keeper), plan.gpus)
+            make_handle = partial(_confirmed, folder, partial(self._handle, keeper))
+            steps = prepare, tell, partial(_deploy, launch, folder), make_handle
+            handle = keeper.launch(launch, plan.spec, *steps, plan.gpus)
         fl_ctx.set_prop(FLContextKey.LAUNCH_REQUEST, partial(self._describe, plan), private=True, sticky=False)
         return handle
 
     def tell_ahead(self, job_meta: dict[str, Any], fl_ctx: FLContext) -> None:
-        """Have all components hear what :meth:`launch_job` would launch; launch nothing.
+        """Have all components hear what :meth:`launch_job` would launch. Raises what one has refused it by.
 
-        Raises what one has refused the job by, or JobLaunchError: put off while the image is pulled, to be known.
+        Or JobLaunchError: put off while the image is pulled, which is to be known. Nothing is launched.
         """
         plan, keeper = self.plan(job_meta, fl_ctx), self.open_keeper(fl_ctx)
-        engine, image = keeper.runtime.traits(), keeper.image_ahead(plan.spec.image)
-        plan = replace(self._fitted(plan, engine), image_id=image.id)
+        plan = replace(self._fitted(plan, keeper.runtime.traits()), image_id=keeper.image_ahead(plan.spec).id)
         tell_plan(self, plan.request.job_id, fl_ctx, partial(self._describe, plan))
 
     def describe_launch(self, job_meta: dict[str, Any], fl_ctx: FLContext) -> LaunchRequest:
@@ -372,6 +372,14 @@ def _deploy(launch: Launch, folder: JobFolder, user: str) -> None:
     if launch.deploy() or folder.must_be_given:
         folder.give(user)
         folder.confirm()
+
+
+def _confirmed(
+    folder: JobFolder, make_handle: Callable[[TrackedJob], ContainerJobHandle], job: TrackedJob
+) -> ContainerJobHandle:
+    """Return the handle of what was started. Raises JobLaunchError if it may see another folder than was looked at."""
+    folder.confirm()
+    return make_handle(job)
 
 
 def _state_dir(fl_ctx: FLContext) -> Path | None:

@@ -80,6 +80,8 @@ class _NVFlareJobLauncher(JobLauncherSpec):  # type: ignore[misc]  # its base is
         self._forgotten: set[str] = set()
         """Those of a dead parent, which NVIDIA FLARE has not taken up again."""
         self._keys = KeyWatch()
+        self._launching: list[str] = []
+        """Jobs that are being launched, by id."""
         self._held: HeldJobs | None = None
         """Jobs that the kit's components were asked about before NVIDIA FLARE schedules them."""
         self._lock = threading.Lock()
@@ -123,6 +125,8 @@ class _NVFlareJobLauncher(JobLauncherSpec):  # type: ignore[misc]  # its base is
         """
         job_id = get_job_id(job_meta)
         folder = Path(fl_ctx.get_prop(FLContextKey.WORKSPACE_OBJECT).get_run_dir(job_id))
+        with self._lock:
+            self._launching.append(job_id)
         if self._held:
             self._held.taken(job_id)
         try:
@@ -132,6 +136,9 @@ class _NVFlareJobLauncher(JobLauncherSpec):  # type: ignore[misc]  # its base is
         except FLCoreError as error:  # NVIDIA FLARE tells the server, but not the site's own log
             self.logger.warning("job %s: not launched: %s", job_id, error)
             raise
+        finally:
+            with self._lock:
+                self._launching.remove(job_id)
         has_key = fl_ctx.get_prop(_KEY_GIVEN)
         job = NVFlareJobHandle(handle, folder, has_key, partial(self.job_failed, fl_ctx.get_engine(), job_id))
         self._keys.follow(job, self.launcher.ask_later)
@@ -144,32 +151,32 @@ class _NVFlareJobLauncher(JobLauncherSpec):  # type: ignore[misc]  # its base is
         job's app is here already (see :mod:`launchers.nvflare_early_deployment`).
         """
         site = self.kit_site
-        if not site or not site.puts_off or job_id in self._handles:
-            return ""
-        workspace = fl_ctx.get_prop(FLContextKey.WORKSPACE_OBJECT)
-        job_meta = deployed_meta(workspace, job_id)
-        if job_meta is None:
-            return ""
         with self._lock:
-            self._held = held = self._held or HeldJobs(site.events, self.launcher.ask_later)
-        fl_ctx.set_prop(FLContextKey.JOB_PROCESS_ARGS, args_ahead(fl_ctx, job_id), private=True, sticky=False)
-        why = held.why_not_yet(job_id, partial(self._hear_ahead, site, job_meta, fl_ctx))
-        if not why:
-            remove_deployed(workspace, job_id)
-        return why
+            if not site or not site.puts_off or job_id in self._handles or job_id in self._launching:
+                return ""
+            forget = partial(remove_deployed, fl_ctx.get_prop(FLContextKey.WORKSPACE_OBJECT))
+            self._held = held = self._held or HeldJobs(site.events, self.launcher.ask_later, forget)
+        return held.why_not_yet(job_id, partial(self._hear_ahead, site, job_id, fl_ctx))
 
-    def _hear_ahead(self, site: KitSite, job_meta: dict[str, Any], fl_ctx: Any) -> bool:
-        """Have all hear of a launch as if it began; False if it is another launcher's.
+    def _hear_ahead(self, site: KitSite, job_id: str, fl_ctx: Any) -> bool:
+        """Have all hear of a launch as if it began; False if there is nothing to look at, or it is another launcher's.
 
         NVIDIA FLARE's own, too, of which one changes the app.
         """
+        workspace = fl_ctx.get_prop(FLContextKey.WORKSPACE_OBJECT)
+        job_meta = deployed_meta(workspace, job_id)
+        if job_meta is None:
+            return False
         try:
-            if get_job_launcher(job_meta, fl_ctx) is not self:
-                return False
+            is_ours = get_job_launcher(job_meta, fl_ctx) is self
         except RuntimeError as error:
             self.logger.debug("%s", error)
+            is_ours = False
+        if not is_ours:
+            remove_deployed(workspace, job_id)
             return False
-        self._raise_refusal(get_job_id(job_meta))
+        self._raise_refusal(job_id)
+        fl_ctx.set_prop(FLContextKey.JOB_PROCESS_ARGS, args_ahead(fl_ctx, job_id), private=True, sticky=False)
         site.hear_ahead(self.launcher.tell_ahead, job_meta, fl_ctx)
         return True
 

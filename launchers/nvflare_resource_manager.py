@@ -100,7 +100,6 @@ class FlareResourceManager(ResourceManagerSpec, FLComponent):  # type: ignore[mi
         job_meta = self._meta(job_id)
         try:
             if why := _launcher_of(fl_ctx).why_not_yet(job_id, fl_ctx):
-                self.logger.info("job %s: %s", job_id, why)
                 return False, f"job {job_id}: {why}"
             return True, self._reserve(job_id, resource_requirement, job_meta, fl_ctx)
         except NoGpuError as error:

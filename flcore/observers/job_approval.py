@@ -29,6 +29,9 @@ from ..job_launcher_spec import LaunchRequest
 from ..launch import Launch
 from ..workspace import STATE_DIR
 
+_TRY_AGAIN = 10.0
+"""Seconds after which it is looked again whether something is approved, where that could not be found out."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
@@ -93,8 +96,7 @@ class JobApproval(FLComponent):
             except JobLaunchError:
                 raise
             except Exception as error:  # whatever it is, what nobody has approved does not run
-                why = in_words(error) if isinstance(error, OSError | FLCoreError) else repr(error)
-                raise JobLaunchError(f"whether it is approved cannot be found out: {why}") from error
+                raise self._not_found_out(error) from error
 
     def _decide(self, fl_ctx: FLContext) -> None:
         """Raise JobNotApprovedError, or another error, unless what is about to run is approved."""
@@ -112,8 +114,17 @@ class JobApproval(FLComponent):
         error = JobNotApprovedError(_refusal(asked, verdict), asked.request.fingerprint)
         if self._wait and verdict.state is State.WAITING:
             watch = _Watch(file, stamp, lambda lines: self._has_changed(asked, verdict, lines))
-            error.hold = Hold(_reason(asked, verdict), watch.has_changed, self._wait)
+            error.hold = Hold(_reason(asked, verdict), watch.has_changed, self._wait, "waits for approval")
         raise error
+
+    def _not_found_out(self, error: Exception) -> JobLaunchError:
+        """Return the error of a launch of which nobody can say whether it is approved; it may be found out later."""
+        why = in_words(error) if isinstance(error, OSError | FLCoreError) else repr(error)
+        refusal = JobLaunchError(f"whether it is approved cannot be found out: {why}")
+        if self._wait:
+            again = time.monotonic() + _TRY_AGAIN
+            refusal.hold = Hold(str(refusal), lambda: time.monotonic() >= again, self._wait, "waits for approval")
+        return refusal
 
     def _asked(self, fl_ctx: FLContext) -> _Asked:
         launch = LaunchRequest.of(fl_ctx)

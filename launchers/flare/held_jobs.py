@@ -7,7 +7,7 @@ import math
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Protocol
 
@@ -19,6 +19,9 @@ GIVEN_UP_AFTER = 1800.0
 """Seconds without NVIDIA FLARE asking, or launching, after which a job is told as ended: a server asks again within ten
 minutes, unless its ``job_scheduler`` says otherwise, and tells a client nothing of a job that it drops."""
 _SCHEDULED_NEXT = "waits until NVIDIA FLARE schedules it"
+_WAITS = "the site has put it off, and says there why"
+_IS_LOOKED_AT = "the site is looking at it"
+"""What a server is told, which shows that to others."""
 
 
 class TellsOfHolds(Protocol):
@@ -33,21 +36,27 @@ class TellsOfHolds(Protocol):
 class _Job:
     """A job that was asked about."""
 
-    since: float
-    """When that was first, by the clock."""
     asked_at: float
+    """When that was last, by the clock."""
     hold: Hold | None = None
     """Why it waits; None where it may be launched."""
     told: str = ""
-    """What it was last said to wait for."""
+    """What it was last said to wait for; empty before it was looked at."""
+    since: dict[type[Exception], float] = field(default_factory=dict)
+    """When it was first put off by an error of a kind."""
+    until: float = math.inf
+    """When it is put off no longer."""
+    asking: threading.Lock = field(default_factory=threading.Lock)
+    """Held by the thread that looks at it."""
 
 
 class HeldJobs:
-    """Those of one parent. All methods may be called from any thread; for one job, by one thread at a time.
+    """Those of one parent. All methods may be called from any thread.
 
     Args:
         events: who tells that jobs wait, and have ended.
         ask_later: has a call made in some seconds, as :meth:`launchers.job_launcher.JobLauncher.ask_later`.
+        forget: removes what has come of a job, which was looked at, and is not looked at any more.
         clock: returns the time in seconds.
     """
 
@@ -55,46 +64,36 @@ class HeldJobs:
         self,
         events: TellsOfHolds,
         ask_later: Callable[[float, Callable[[], object]], None],
+        forget: Callable[[str], object],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._clock = clock
         self._events = events
         self._ask_later = ask_later
+        self._forget = forget
+        self._clock = clock
         self._jobs: dict[str, _Job] = {}
         self._lock = threading.Lock()
 
     def why_not_yet(self, job_id: str, attempt: Callable[[], bool]) -> str:
-        """Return what a job waits for; empty where NVIDIA FLARE may launch it, or have that be refused.
+        """Return what a job waits for, for NVIDIA FLARE; empty where that may launch it, or have that be refused.
 
         ``attempt`` has all hear what would be launched, and raises what a component has refused it by; it returns
         False for a job that is none of this launcher's. It is called when that may be another answer than the last.
+        NVIDIA FLARE may ask again before it was answered: then the job waits.
         """
         now = self._clock()
         with self._lock:
             is_new = job_id not in self._jobs
-            job = self._jobs.setdefault(job_id, _Job(now, now))
+            job = self._jobs.setdefault(job_id, _Job(now))
             job.asked_at = now
-        if job.told and job.hold is None:
-            return ""
-        if job.hold and now - job.since < job.hold.patience and not job.hold.may_go_on():
-            return job.hold.reason
-        hold: Hold | None = None
+        if not job.asking.acquire(blocking=False):
+            return _IS_LOOKED_AT
         try:
-            if not attempt():
-                self.taken(job_id)
-                return ""
-        except RuntimeUnavailableError as error:
-            hold = Hold(str(error), lambda: True, math.inf)
-        except JobLaunchError as error:
-            hold = error.hold
-        job.hold = hold if hold and now - job.since < hold.patience else None
-        reason = job.hold.reason if job.hold else _SCHEDULED_NEXT
-        if reason != job.told:
-            job.told = reason
-            self._events.tell_of_hold(job_id, reason)
-        if is_new:
-            self._look_later(job_id, GIVEN_UP_AFTER)
-        return job.hold.reason if job.hold else ""
+            return self._answer(job_id, job, attempt)
+        finally:
+            job.asking.release()
+            if is_new:
+                self._look_later(job_id, GIVEN_UP_AFTER)
 
     def taken(self, job_id: str) -> None:
         """Note that a job is being launched, which tells how that ends. Idempotent."""
@@ -108,6 +107,40 @@ class HeldJobs:
         for job_id in jobs:
             self._tell_of_end(job_id, "the site, which ends")
 
+    def _answer(self, job_id: str, job: _Job, attempt: Callable[[], bool]) -> str:
+        if job.told and job.hold is None:
+            return ""
+        if job.hold and self._clock() < job.until and not job.hold.may_go_on():
+            return job.hold.summary or _WAITS
+        hold: Hold | None = None
+        kind: type[Exception] = JobLaunchError
+        try:
+            if not attempt():
+                self.taken(job_id)
+                return ""
+        except RuntimeUnavailableError as error:
+            hold, kind = Hold(str(error), lambda: True, math.inf, "its engine does not answer"), type(error)
+        except JobLaunchError as error:
+            hold, kind = error.hold, type(error)
+        return self._note(job_id, job, hold, kind)
+
+    def _note(self, job_id: str, job: _Job, hold: Hold | None, kind: type[Exception]) -> str:
+        """Note why a job is put off, if it still is, and tell of that if it is new. Returns as why_not_yet does."""
+        now = self._clock()
+        with self._lock:
+            if self._jobs.get(job_id) is not job:
+                return ""  # it was launched meanwhile, or told as ended
+            if hold:
+                job.until = job.since.setdefault(kind, now) + hold.patience
+            job.hold = hold if hold and now < job.until else None
+            reason = job.hold.reason if job.hold else _SCHEDULED_NEXT
+            is_news, job.told = reason != job.told, reason
+            if job.hold is None:
+                self._forget(job_id)
+        if is_news:
+            self._events.tell_of_hold(job_id, reason)
+        return job.hold.summary or _WAITS if job.hold else ""
+
     def _look_later(self, job_id: str, seconds: float) -> None:
         try:
             self._ask_later(seconds, partial(self._give_up_if_forgotten, job_id))
@@ -120,6 +153,7 @@ class HeldJobs:
             left = job.asked_at + GIVEN_UP_AFTER - self._clock() if job else 0.0
             if job and left <= 0:
                 del self._jobs[job_id]
+                self._forget(job_id)
         if job and left > 0:
             self._look_later(job_id, left)
         elif job:

@@ -49,6 +49,8 @@ class ImagePuller:
         self._on_progress = on_progress
         self._about = {"site": site}
         self._pulls: dict[str, _Pull] = {}
+        self._pulled_at: dict[str, float] = {}
+        """When the last pull of an image has succeeded, by the monotonic clock."""
         self._closed = False
         self._changed = threading.Condition()
 
@@ -88,6 +90,11 @@ class ImagePuller:
         """Whether an image is being pulled just now."""
         with self._changed:
             return image in self._pulls
+
+    def has_pulled(self, image: str, within: float) -> bool:
+        """Whether an image was pulled, or found to be there already, in the last seconds."""
+        pulled_at = self._pulled_at.get(image)
+        return pulled_at is not None and time.monotonic() - pulled_at < within
 
     def wake(self) -> None:
         """Have all who wait ask at once whether they are cancelled."""
@@ -149,6 +156,8 @@ class ImagePuller:
         if pull.ended:
             return
         pull.ended, pull.error, pull.succeeded = True, error, succeeded
+        if succeeded:
+            self._pulled_at[pull.image] = time.monotonic()
         del self._pulls[pull.image]  # who comes from now on begins another: this one's error is not theirs
         pull.stream.close()  # which never blocks, whatever the engine does, so that the lock may be held
         self._changed.notify_all()

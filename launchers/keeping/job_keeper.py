@@ -37,7 +37,7 @@ from ..records.known_engines import EngineNote
 from ..records.known_job import known_disk
 from ..runtime.base import ContainerSummary, FoundImage, Runtime, whereabouts_of
 from ..runtime.engine_traits import EngineTraits
-from ..settings import NEVER, JobSettings
+from ..settings import ALWAYS, NEVER, JobSettings
 from ..tracking.job_disk import JobDisk
 from ..tracking.state_tracker import StateTracker
 from ..tracking.tracked_job import CleanUpDelayedError, JobHooks, TrackedJob
@@ -45,7 +45,7 @@ from .ended_job import keep_output, take_folder_back
 from .image_puller import ImagePuller
 from .job_quota import end_in_folder, held_to_limit, lift_quota
 from .job_recovery import JobRecovery
-from .launch_steps import Launchpad, LaunchSteps
+from .launch_steps import Launchpad, LaunchSteps, usable_image
 from .loans import OWN_NETWORK, Loans
 from .user_names import UserNames
 
@@ -212,19 +212,20 @@ class JobKeeper:
         if self._recovery:
             self._recovery.take_over(self.tracker)
 
-    def image_ahead(self, image: str) -> FoundImage:
-        """Return what an image is, for a launch that is not to begin yet.
+    def image_ahead(self, spec: ContainerSpec) -> FoundImage:
+        """Return what the image of a launch is that is not to begin yet.
 
-        Raises JobLaunchError where it is not there: put off while it is pulled, if the site's config lets it be.
+        Raises JobLaunchError where it cannot be had: put off while it is pulled, if the site's config has it be.
         """
-        found, puller = self.runtime.find_image(image), self.launchpad.puller
-        if found is None:
-            missing = ImageError(f"image {image} is not there")
-            if self._settings.pull.policy != NEVER:
-                puller.begin([image])
-                missing.hold = Hold(f"waits for its image {image}", lambda: not puller.is_pulling(image), PULL_PATIENCE)
-            raise missing
-        return found
+        image, puller, policy = spec.image, self.launchpad.puller, self._settings.pull.policy
+        found = self.runtime.find_image(image)
+        if policy != NEVER and (found is None or (policy == ALWAYS and not puller.has_pulled(image, PULL_PATIENCE))):
+            puller.begin([image])
+            error = ImageError(f"image {image} is not there yet")
+            why = "waits for its image"
+            error.hold = Hold(f"{why} {image}", lambda: not puller.is_pulling(image), PULL_PATIENCE, why)
+            raise error
+        return usable_image(spec, found)
 
     def pull_ahead(self) -> None:
         """Begin to pull what the site wants to have there before any job does. Asks no engine before it returns."""

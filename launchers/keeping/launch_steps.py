@@ -82,13 +82,7 @@ class LaunchSteps:
 
     def find_image(self, spec: ContainerSpec) -> FoundImage:
         """Have the image there, if the site's config lets it be pulled, and return which one it is."""
-        found = self.patiently(lambda: self._find_image(spec.image))
-        if found is None:
-            raise ImageError(f"image {spec.image} is not there; pull or build it first, or set 'pull_policy'")
-        if spec.image_digests and found.digests.isdisjoint(spec.image_digests):
-            listed = " or ".join(spec.image_digests)
-            raise ImageError(f"image {spec.image} is {found.id}, not {listed} as the site's list says ('images')")
-        return found
+        return usable_image(spec, self.patiently(lambda: self._find_image(spec.image)))
 
     def _find_image(self, image: str) -> FoundImage | None:
         self._pad.puller.ensure(image, lambda: not self._launch.is_wanted)
@@ -256,3 +250,13 @@ class LaunchSteps:
     def _outcome_unknown(self, error: JobLaunchError) -> OutcomeUnknownError:
         unknown = "whether it runs is unknown; if its container appears, it is removed"
         return OutcomeUnknownError(f"job {self._job.identity.job_id}: {unknown}: {error}")
+
+
+def usable_image(spec: ContainerSpec, found: FoundImage | None) -> FoundImage:
+    """Return what was found of an image. Raises ImageError if that is nothing, or not what the site lets be used."""
+    if found is None:
+        raise ImageError(f"image {spec.image} is not there; pull or build it first, or set 'pull_policy'")
+    if spec.image_digests and found.digests.isdisjoint(spec.image_digests):
+        listed = " or ".join(spec.image_digests)
+        raise ImageError(f"image {spec.image} is {found.id}, not {listed} as the site's list says ('images')")
+    return found

@@ -118,8 +118,8 @@ def note_of(view: JobView) -> str:
         return f"the job of all sites: {view.history.federation}"
     if result:
         return result.error
-    if _waits(view):
-        return view.history.held
+    if view.waits_for:
+        return view.waits_for
     if view.state == LOST:
         return "nobody follows it, and nothing is left of it"
     if view.state == ENDED:
@@ -130,11 +130,6 @@ def note_of(view: JobView) -> str:
         return "no process of its site follows it; the site's next start does"
     request = view.record.get("end_request")
     return f"asked to end by {request['by']}" if isinstance(request, dict) and "by" in request else ""
-
-
-def _waits(view: JobView) -> bool:
-    """Whether a job's launch waits for somebody, and who would let it go on is still there."""
-    return bool(view.history.held) and view.state == LAUNCHING
 
 
 def short_note_of(view: JobView) -> str:

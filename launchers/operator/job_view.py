@@ -70,6 +70,11 @@ class JobView:
         """Whether its end is yet to come, or yet to be seen."""
         return self.history.result is None and self.state not in (LOST, ENDED)
 
+    @property
+    def waits_for(self) -> str:
+        """What its launch waits for, as somebody's approval; empty where it does not, or nobody would let it go on."""
+        return self.history.held if self.state == LAUNCHING else ""
+
     def is_same_job(self, other: JobView) -> bool:
         """Whether both are of the same job at the same site, whatever the run."""
         one, two = self.history, other.history

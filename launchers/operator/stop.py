@@ -51,6 +51,7 @@ MOST_AT_ONCE = 16
 _LIVING = "its site's process, which lives, ends the job when it reaches the engine"
 _NEXT = "its site's next start ends the job, if it has not ended by itself till then"
 """Who delivers a wish that this command could not."""
+_CALLED_OFF = "whoever has submitted it can call it off, or flcore deny has it be refused"
 _UNSTARTED = (LAUNCHING, DOCKER_STATE.CREATED)
 
 
@@ -115,6 +116,8 @@ class Stopper:
         if self._has_ended():
             told = self._view.history.result
             return f"had ended already{': ' + _in_words(told) if told else self._what_is_next()}"
+        if waits_for := self._view.waits_for:
+            raise NotEndedError(f"nothing of it runs yet: it {waits_for}; {_CALLED_OFF}")
         self._write_down()
         if self._view.state in _UNSTARTED:
             self._wait_for(lambda: self._look_again().state not in _UNSTARTED, LAUNCH_TIMEOUT)

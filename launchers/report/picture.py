@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -23,6 +23,8 @@ from .metrics import Metrics
 from .phases import Span, ended_at, overlapping, spans
 from .words import Verdict
 
+_LONGEST_NOTE = 500
+"""Characters of what others say of a job."""
 _LEAST_WIDTH = 0.4
 """Of a bar, in percent: a shorter one could not be seen."""
 
@@ -173,13 +175,19 @@ def _run(view: JobView, log: LogTail, outages: Sequence[Outage], start: float, e
         bars=[_bar(span, start, end) for span in found],
         outages=[_outage_bar(outage, start, end) for outage in mine],
         stretches=_stretches(view, found),
-        notes=[words.outage(outage, now) for outage in mine],
+        notes=[*_waiting(view), *(words.outage(outage, now) for outage in mine)],
         facts=list(_facts(view)),
         error=_error_lines(view.history, verdict),
         request=json.dumps(view.history.request, indent=2, ensure_ascii=True) if view.history.request else "",
         log=log,
         open_log=verdict.kind not in (words.OK, words.ABORTED),
     )
+
+
+def _waiting(view: JobView) -> Iterator[str]:
+    """Yield what a launch waits for, if it does, and by which command it may go on."""
+    if view.waits_for:
+        yield f"It {words.plain(view.waits_for, _LONGEST_NOTE)}."
 
 
 def _bar(span: Span, start: float, end: float) -> Bar:

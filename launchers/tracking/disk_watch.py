@@ -40,6 +40,8 @@ SOONEST, LATEST = 1.0, 30.0
 """Seconds from one look at a folder to the next, at least and at most."""
 COUNTED = 60.0
 """Seconds from one time that a folder is looked at to the next, whose file system is asked in between."""
+_MOST_OF_IT = 0.7
+"""What of a folder's limit is seen in one that is full: an empty folder takes room, too, and XFS wants some in hand."""
 
 
 class DiskWatch:
@@ -118,8 +120,8 @@ class _Look:
         self._held = 0
         self._times_over = 0
         self._counted_at = time.monotonic()
-        self._is_full = False
-        """Whether the file system has said so last: seen twice, for what was removed may count a little longer."""
+        self._times_full = 0
+        """How often the file system has said so, the last times: what was removed may count a little longer."""
         self.why = f"its folder holds more than the {size_in_words(disk.limit)} that it may"
         """In words, what there is to say if it is over."""
 
@@ -152,25 +154,34 @@ class _Look:
         for held in self._sizes:
             self._held = held
             if held > self.disk.limit:
-                self._note(self._times_over + 1)
+                self._note_seen(self._times_over + 1)
                 break
             if time.monotonic() - began >= TURN:
                 break
         else:
-            self._note(0)
+            self._note_seen(self._times_full)
             self._counted_at = time.monotonic()
         return time.monotonic() - began
 
     def _is_told(self, now: float) -> bool:
-        """Whether the file system has told what the folder holds, and that is enough for now."""
+        """Whether the file system has told what the folder holds, and that is enough for now.
+
+        Before a job is ended, somebody looks: files that another job has given to its folder's project count, too.
+        """
         if now - self._counted_at >= COUNTED or not (told := project_quota.held(self.disk.folder)):
+            self._times_full = 0
             return False
-        was_full, self._is_full = self._is_full, told.is_full
+        self._times_full = self._times_full + 1 if told.is_full else 0
+        if self._times_full > 1:
+            return False
         self._held = told.used
-        if was_full and told.is_full:
-            self.why = f"its folder is full: it holds the {size_in_words(self.disk.limit)} that it may"
-        self._note(2 if was_full and told.is_full else 0)
+        self._note(0)
         return True
+
+    def _note_seen(self, times_over: int) -> None:
+        if self._times_full > 1:
+            self.why = _full(self.disk.limit, self._held)
+        self._note(times_over)
 
     def _note(self, times_over: int) -> None:
         self.disk.used, self._times_over = self._held, times_over
@@ -185,3 +196,12 @@ class _Look:
     def seconds_to_next(self) -> float:
         """Return in how many seconds a job could have filled what is left."""
         return min(LATEST, max(SOONEST, (self.disk.limit - (self.disk.used or 0)) / FASTEST))
+
+
+def _full(limit: int, seen: int) -> str:
+    """Say what its file system counts for a folder that is full, and how much of that is seen in it."""
+    most = size_in_words(limit)
+    if seen > limit * _MOST_OF_IT:
+        return f"its folder is full: it holds the {most} that it may"
+    rest = "the rest has no name any more, or another job has made it count here"
+    return f"its file system counts the {most} that its folder may hold, of which {seen / limit:.0%} are seen: {rest}"

@@ -155,13 +155,13 @@ def test_what_a_job_holds_is_asked_and_nobody_looks_into_its_folder(
 def test_a_job_that_takes_its_files_out_of_what_is_counted_is_found_out(
     life: Life, disk: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(disk_watch, "COUNTED", 5.0)
     handle = life.launch()
     give_away(disk / "job-1")
     for name in ("one", "two"):
         assert as_job(FILL.replace("16 * 1024", "300"), disk / "job-1" / name) == ""
         assert as_job(CHANGE, disk / "job-1" / name, 0) == ""
     assert not told(disk / "job-1").is_full
+    monkeypatch.setattr(disk_watch, "COUNTED", 0.0)
     assert handle.wait(TIMEOUT) is JobReturnCode.ABORTED
     assert handle.result.ended_by == "the site: its folder holds more than the 2Mi that it may ('disk')"
 

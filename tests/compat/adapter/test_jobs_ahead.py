@@ -84,7 +84,9 @@ def test_a_job_waits_for_its_approval_and_then_runs_as_it_was_approved(kit: Path
     parent.deploy(JOB)
     has_room, why = parent.has_room(JOB)
     assert not has_room
-    assert why.startswith(f"job {JOB}: waits for approval: flcore approve ")
+    assert why == f"job {JOB}: waits for approval"
+    [told] = [line["reason"] for line in parent.journal() if line["event"] == "held"]
+    assert told.startswith("waits for approval: flcore approve ")
     assert parent.has_room(JOB) == (False, why)
     assert story(parent) == ["launching", "held"]
     assert parent.runtime.list_containers() == []

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from flcore.errors import Hold, JobAbortedError, JobLaunchError, JobRejectedError, RuntimeUnavailableError
+from flcore.errors import (
+    ConfigError,
+    Hold,
+    ImageError,
+    JobAbortedError,
+    JobLaunchError,
+    JobRejectedError,
+    RuntimeUnavailableError,
+)
 from launchers.flare.held_jobs import GIVEN_UP_AFTER, HeldJobs
 
+TIMEOUT = 10.0
 JOB = "j1"
 APPROVAL, IMAGE = "waits for approval", "waits for its image"
 NEXT = "waits until NVIDIA FLARE schedules it"
@@ -25,15 +36,17 @@ class Parent:
         self.told: list[tuple[str, str]] = []
         self.ends: list[tuple[str, Exception]] = []
         self.later: list[tuple[float, Callable[[], object]]] = []
-        self.jobs = HeldJobs(
-            self, lambda seconds, call: self.later.append((self.now + seconds, call)), lambda: self.now
-        )
+        self.forgotten: list[str] = []
+        self.jobs = HeldJobs(self, self._ask_later, self.forgotten.append, lambda: self.now)
 
     def tell_of_hold(self, job_id: str, reason: str) -> None:
         self.told.append((job_id, reason))
 
     def tell_of_failed_launch(self, job_id: str, error: Exception, end_id: str = "") -> None:
         self.ends.append((job_id, error))
+
+    def _ask_later(self, seconds: float, call: Callable[[], object]) -> None:
+        self.later.append((self.now + seconds, call))
 
     def ask(self, job_id: str = JOB) -> str:
         return self.jobs.why_not_yet(job_id, self.attempt)
@@ -60,9 +73,14 @@ def parent() -> Parent:
     return Parent()
 
 
-def put_off(reason: str = APPROVAL, patience: float = 600, may_go_on: Callable[[], bool] = lambda: False) -> Exception:
-    error = JobRejectedError("not yet")
-    error.hold = Hold(reason, may_go_on, patience)
+def put_off(
+    reason: str = APPROVAL,
+    patience: float = 600,
+    may_go_on: Callable[[], bool] = lambda: False,
+    kind: type[JobLaunchError] = JobRejectedError,
+) -> Exception:
+    error = kind("not yet")
+    error.hold = Hold(f"{reason}: flcore approve 1234", may_go_on, patience, reason)
     return error
 
 
@@ -70,6 +88,7 @@ def test_what_nobody_puts_off_may_go_on_and_is_asked_about_once(parent: Parent) 
     assert [parent.ask(), parent.ask()] == ["", ""]
     assert parent.attempts == 1
     assert parent.told == [(JOB, NEXT)]
+    assert parent.forgotten == [JOB]
 
 
 def test_what_is_put_off_waits_and_is_asked_about_when_it_may_go_on(parent: Parent) -> None:
@@ -82,13 +101,14 @@ def test_what_is_put_off_waits_and_is_asked_about_when_it_may_go_on(parent: Pare
     assert [parent.ask(), parent.ask()] == [IMAGE, IMAGE]
     parent.error = None
     assert parent.ask() == IMAGE, "it is asked about again only when it may go on"
-    assert parent.told == [(JOB, APPROVAL), (JOB, IMAGE)]
+    assert parent.told == [(JOB, f"{APPROVAL}: flcore approve 1234"), (JOB, f"{IMAGE}: flcore approve 1234")]
+    assert parent.forgotten == []
 
 
 def test_a_reason_that_stays_is_told_once(parent: Parent) -> None:
     parent.error = put_off(may_go_on=lambda: True)
     assert [parent.ask() for _ in range(3)] == [APPROVAL] * 3
-    assert (parent.attempts, parent.told) == (3, [(JOB, APPROVAL)])
+    assert (parent.attempts, len(parent.told)) == (3, 1)
 
 
 def test_what_is_refused_for_good_may_go_on_to_be_refused_by_its_launch(parent: Parent) -> None:
@@ -108,13 +128,75 @@ def test_when_the_patience_is_over_the_launch_is_to_refuse_it(parent: Parent) ->
     assert parent.ask() == ""
 
 
+def test_each_kind_of_waiting_has_its_own_patience(parent: Parent) -> None:
+    parent.error = put_off(IMAGE, 600, lambda: True, ImageError)
+    assert parent.ask() == IMAGE
+    parent.now += 590
+    parent.error = put_off(APPROVAL, 60, lambda: True)
+    assert parent.ask() == APPROVAL
+    parent.now += 50
+    assert parent.ask() == APPROVAL
+    parent.error = put_off(IMAGE, 600, lambda: True, ImageError)
+    assert parent.ask() == ""
+
+
 def test_an_engine_that_does_not_answer_is_waited_for(parent: Parent) -> None:
-    parent.error = RuntimeUnavailableError("Docker Engine does not answer")
-    assert parent.ask() == "Docker Engine does not answer"
+    parent.error = RuntimeUnavailableError("Docker Engine unix:///secret does not answer")
+    assert parent.ask() == "its engine does not answer"
     parent.now += 1e6
-    assert parent.ask() == "Docker Engine does not answer"
+    assert parent.ask() == "its engine does not answer"
+    assert parent.told == [(JOB, "Docker Engine unix:///secret does not answer")]
     parent.error = None
     assert parent.ask() == ""
+
+
+def test_who_puts_off_without_a_summary_is_told_of_at_the_site_alone(parent: Parent) -> None:
+    error = JobRejectedError("not yet")
+    error.hold = Hold("waits for the secret study", lambda: False, 60)
+    parent.error = error
+    assert parent.ask() == parent.ask() == "the site has put it off, and says there why"
+    assert parent.told == [(JOB, "waits for the secret study")]
+
+
+def test_who_asks_again_while_a_job_is_looked_at_waits(parent: Parent, pool: ThreadPoolExecutor) -> None:
+    looks, may_go_on = threading.Event(), threading.Event()
+
+    def attempt() -> bool:
+        looks.set()
+        return may_go_on.wait(TIMEOUT)
+
+    first = pool.submit(parent.jobs.why_not_yet, JOB, attempt)
+    assert looks.wait(TIMEOUT)
+    assert parent.ask() == "the site is looking at it"
+    assert (parent.attempts, parent.forgotten) == (0, [])
+    may_go_on.set()
+    assert first.result(TIMEOUT) == ""
+    assert parent.ask() == ""
+
+
+def test_an_answer_that_comes_after_the_launch_says_and_removes_nothing(
+    parent: Parent, pool: ThreadPoolExecutor
+) -> None:
+    looks, may_go_on = threading.Event(), threading.Event()
+
+    def attempt() -> bool:
+        looks.set()
+        return may_go_on.wait(TIMEOUT)
+
+    late = pool.submit(parent.jobs.why_not_yet, JOB, attempt)
+    assert looks.wait(TIMEOUT)
+    parent.jobs.taken(JOB)
+    may_go_on.set()
+    assert late.result(TIMEOUT) == ""
+    assert (parent.told, parent.forgotten) == ([], [])
+
+
+def test_an_error_that_is_no_refusal_leaves_a_job_that_is_given_up_in_time(parent: Parent) -> None:
+    parent.error = ConfigError("broken")
+    for _ in range(2):
+        with pytest.raises(ConfigError):
+            parent.ask()
+    assert (parent.attempts, len(parent.later)) == (2, 1)
 
 
 def test_of_another_launcher_s_job_nothing_is_told(parent: Parent) -> None:
@@ -146,6 +228,7 @@ def test_what_nvidia_flare_asks_for_no_more_has_ended(parent: Parent) -> None:
     assert isinstance(error, JobAbortedError)
     assert str(error) == "job j1: it was not launched: NVIDIA FLARE, which has not asked for it for 30 minutes"
     assert parent.later == []
+    assert parent.forgotten == [JOB]
 
 
 def test_what_waits_when_the_site_ends_has_ended(parent: Parent) -> None:
@@ -164,5 +247,5 @@ def test_without_anybody_who_looks_later_it_is_held_all_the_same(parent: Parent)
         raise RuntimeUnavailableError("closed", reached=False)
 
     parent.error = put_off()
-    jobs = HeldJobs(parent, refuse)
+    jobs = HeldJobs(parent, refuse, parent.forgotten.append)
     assert jobs.why_not_yet(JOB, parent.attempt) == APPROVAL

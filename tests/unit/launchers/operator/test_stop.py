@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from flcore import JobReturnCode
-from flcore.errors import JobAbortedError
+from flcore import EventType, FLComponent, FLContext, JobReturnCode
+from flcore.errors import Hold, JobAbortedError, JobLaunchError
 from launchers.container_spec import LABEL_JOB_ID, ContainerSpec
 from launchers.records.job_record import JobRecord
 from launchers.tracking.end_wish import EndWish
@@ -231,6 +231,36 @@ def test_a_launch_sees_the_wish_before_it_starts_the_process(lab: OperatorLab) -
             launch.result(TIMEOUT)
     assert (done.status, "is still being launched" in done.out) == (1, True)
     until(lambda: not lab.runtime.containers())
+
+
+class PuttingOff(FLComponent):
+    """Puts off what hears that it is about to be launched, until it may go on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.may_go_on = threading.Event()
+
+    def handle_event(self, event_type: str, fl_ctx: FLContext) -> None:
+        if event_type == EventType.BEFORE_JOB_LAUNCH and not self.may_go_on.is_set():
+            error = JobLaunchError("not yet")
+            error.hold = Hold("waits for the ethics board", self.may_go_on.is_set, TIMEOUT)
+            raise error
+
+
+def test_a_job_that_waits_for_somebody_is_not_said_to_be_called_off(lab: OperatorLab) -> None:
+    site, board = lab.site(), PuttingOff()
+    site.add_component("board", board)
+    with ThreadPoolExecutor(1) as pool:
+        launch = pool.submit(site.launch_job, {"job_id": "job-1"})
+        until(lambda: any(view.waits_for for view in lab.index().jobs()))
+        done = lab.flcore("stop", "job-1")
+        board.may_go_on.set()
+        launch.result(TIMEOUT).terminate()
+    assert (done.status, done.out) == (
+        1,
+        "site-1/job-1: nothing of it runs yet: it waits for the ethics board; "
+        "whoever has submitted it can call it off, or flcore deny has it be refused\n",
+    )
 
 
 def test_a_container_that_was_never_started_and_is_nobodys_is_removed(lab: OperatorLab) -> None:

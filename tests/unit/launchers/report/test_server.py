@@ -69,6 +69,14 @@ def test_a_job_has_a_page_of_its_own(client: TestClient, jobs: Jobs) -> None:
     assert page.attributes("main")[0]["data-events"] == "/events/jobs/job-2"
 
 
+def test_a_job_that_waits_says_for_what(client: TestClient, jobs: Jobs) -> None:
+    jobs.views.append(job_view("job-2", states=(), held="waits for approval: flcore approve 1234"))
+
+    page = ParsedPage(client.get("/job/job-2").text)
+
+    assert page.texts("p", class_="note") == ["It waits for approval: flcore approve 1234."]
+
+
 @pytest.mark.parametrize("path", ["/jobs/job-2", "/jobs/site-1/job-2", "/job/job-2"])
 def test_a_jobs_page_has_an_address_for_all_its_sites_and_one_for_each(
     client: TestClient, jobs: Jobs, path: str

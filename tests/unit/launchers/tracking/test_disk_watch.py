@@ -168,7 +168,18 @@ def test_a_job_ends_whose_file_system_says_twice_that_its_folder_is_full(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(project_quota, "held", lambda _: Held(MI, MI))
+    (bench.folder() / "data").write_bytes(bytes(MI - (8 << 10)))
     assert reason(bench.running()) == "the site: its folder is full: it holds the 1Mi that it may ('disk')"
+
+
+def test_what_fills_a_folder_and_is_not_seen_in_it_is_told_so(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(project_quota, "held", lambda _: Held(MI, MI))
+    (bench.folder() / "data").write_bytes(bytes(MI // 4 - (4 << 10)))
+    why = (
+        "its file system counts the 1Mi that its folder may hold, of which 25% are seen: "
+        "the rest has no name any more, or another job has made it count here"
+    )
+    assert reason(bench.running()) == f"the site: {why} ('disk')"
 
 
 def test_a_folder_that_is_full_for_a_moment_only_ends_no_job(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
