@@ -27,6 +27,8 @@ __all__ = ["FlareEarlyDeployment"]
 
 _KEPT_JOBS = 1000
 """Of how many jobs it is known to whom their app was sent, the newest; it is sent again otherwise."""
+_TRIES = 3
+"""How often an app is sent to a client that does not take it: each time the server may wait for the answer."""
 
 
 class FlareEarlyDeployment(FLComponent):  # type: ignore[misc]  # its base is of a package without types
@@ -34,13 +36,13 @@ class FlareEarlyDeployment(FLComponent):  # type: ignore[misc]  # its base is of
 
     To each client once, for as long as that stays connected: a job that is put off again and again is not sent again.
     When all have room the server deploys the job as ever: it is that app which runs. A client that takes no app, or
-    does not answer, is a line in the log, and asked for room all the same.
+    does not answer, is a line in the log, and asked for room all the same; after three such tries it is sent no more.
     """
 
     def __init__(self) -> None:
         super().__init__()
-        self._sent: OrderedDict[str, set[str]] = OrderedDict()
-        """By job id, the tokens of the clients that have its app. Touched by the server's scheduler alone."""
+        self._tries: OrderedDict[str, dict[str, int]] = OrderedDict()
+        """By job id, how often its app may still be sent, by the token of a client. Touched by the scheduler alone."""
 
     def handle_event(self, event_type: str, fl_ctx: Any) -> None:
         """Send the app of the job that the server is about to ask its clients about."""
@@ -51,8 +53,8 @@ class FlareEarlyDeployment(FLComponent):  # type: ignore[misc]  # its base is of
         engine = fl_ctx.get_engine()
         participants = fl_ctx.get_prop(FLContextKey.JOB_PARTICIPANTS) or []
         clients, _ = engine.validate_targets(list(participants)[1:])  # the first is the server
-        has_it = self._who_has(job_id)
-        left = {client.name: client.token for client in clients if client.token not in has_it}
+        tries = self._tries_of(job_id)
+        left = {client.name: client.token for client in clients if tries.setdefault(client.token, _TRIES) > 0}
         job = engine.get_component(SystemComponents.JOB_MANAGER).get_job(job_id, fl_ctx) if left else None
         if job is None:
             return
@@ -64,17 +66,18 @@ class FlareEarlyDeployment(FLComponent):  # type: ignore[misc]  # its base is of
         admin = engine.server.admin_server
         replies = admin.send_requests_and_get_reply_dict(messages, timeout_secs=admin.timeout) if messages else {}
         for name, token in left.items():
+            tries[token] -= 1
             if why := _failure(replies.get(token)) if token in messages else "":
                 self.logger.warning("job %s: %s has not taken its app ahead: %s", job_id, name, why)
             else:
-                has_it.add(token)
+                tries[token] = 0
 
-    def _who_has(self, job_id: str) -> set[str]:
-        has_it = self._sent.setdefault(job_id, set())
-        self._sent.move_to_end(job_id)
-        if len(self._sent) > _KEPT_JOBS:
-            self._sent.popitem(last=False)
-        return has_it
+    def _tries_of(self, job_id: str) -> dict[str, int]:
+        tries = self._tries.setdefault(job_id, {})
+        self._tries.move_to_end(job_id)
+        if len(self._tries) > _KEPT_JOBS:
+            self._tries.popitem(last=False)
+        return tries
 
 
 def _deployment(job: Any, clients: Iterable[str]) -> Iterator[tuple[str, list[str]]]:

@@ -24,7 +24,7 @@ from nvflare.apis.job_def import RunStatus
 from nvflare.apis.job_launcher_spec import JobLauncherSpec, add_launcher
 from nvflare.private.fed.utils.fed_utils import get_job_launcher
 
-from flcore.errors import ConfigError, FLCoreError, JobRejectedError
+from flcore.errors import ConfigError, FLCoreError, JobLaunchError, JobRejectedError
 from flcore.event_type import EventType
 from flcore.fl_constant import FLContextKey
 from flcore.job_launcher_spec import JobResult, JobReturnCode
@@ -54,6 +54,10 @@ LAUNCHER_KEY = "__flcore_job_launcher__"
 """In each context of a site: its launcher, for who answers for the site before a job is launched."""
 _KEY_GIVEN = "__flcore_key_given__"
 """In the context of a launch: whether the job sees the site's private key."""
+_COULD_NOT_WAIT = (
+    "it could not wait in the server's queue, for its app was not here before it was scheduled: have the server's kit "
+    "name launchers.nvflare_early_deployment.FlareEarlyDeployment, and this one flcore's resource_manager"
+)
 _UNFINISHED = [RunStatus.RUNNING, RunStatus.DISPATCHED]
 
 
@@ -127,14 +131,16 @@ class _NVFlareJobLauncher(JobLauncherSpec):  # type: ignore[misc]  # its base is
         folder = Path(fl_ctx.get_prop(FLContextKey.WORKSPACE_OBJECT).get_run_dir(job_id))
         with self._lock:
             self._launching.append(job_id)
-        if self._held:
-            self._held.taken(job_id)
+        was_asked_about = self._held.taken(job_id) if self._held else False
         try:
             launch = partial(self.kit_site.launch, self._launch) if self.kit_site else self._launch
             with self.reservations.used(job_id):
                 handle = launch(job_meta, fl_ctx)
         except FLCoreError as error:  # NVIDIA FLARE tells the server, but not the site's own log
             self.logger.warning("job %s: not launched: %s", job_id, error)
+            could_wait = self.kind is ClientKitLauncher and isinstance(error, JobLaunchError) and error.hold
+            if could_wait and not was_asked_about:
+                self.logger.warning("job %s: %s", job_id, _COULD_NOT_WAIT)
             raise
         finally:
             with self._lock:

@@ -95,10 +95,10 @@ class HeldJobs:
             if is_new:
                 self._look_later(job_id, GIVEN_UP_AFTER)
 
-    def taken(self, job_id: str) -> None:
-        """Note that a job is being launched, which tells how that ends. Idempotent."""
+    def taken(self, job_id: str) -> bool:
+        """Note that a job is being launched, which tells how that ends. Returns whether it was asked about."""
         with self._lock:
-            self._jobs.pop(job_id, None)
+            return self._jobs.pop(job_id, None) is not None
 
     def close(self) -> None:
         """Tell of all that they have ended: the site ends."""

@@ -63,9 +63,11 @@ def metrics_findings(config: ParentConfig, others: Sequence[Path]) -> Iterator[C
 
 
 def waiting_findings(config: ParentConfig) -> Iterator[Check]:
-    """Say what keeps jobs from waiting for their approval in the server's queue, where the kit wants that."""
+    """Say whether jobs wait for their approval in the server's queue, or what keeps them from it, if a kit wants it."""
     paths = {component.path for component in config.components}
     for component in config.components:
+        if component.path == _EARLY:
+            yield _early_finding(config, component)
         waits = component.path.endswith(f".{_APPROVAL}") and component.args.get("wait")
         if waits and config.layout.role == SERVER:
             yield warned(component.id, "'wait' is of clients: a server's own part of a job is refused at once")
@@ -77,6 +79,12 @@ def waiting_findings(config: ParentConfig) -> Iterator[Check]:
             if isinstance(tries, int) and tries <= _FEW_TRIES:
                 why = f"jobs that wait for an approval are given up after {tries} tries"
                 yield warned(_SCHEDULER, f"{why}: have 'max_schedule_count' of {component.where} say more")
+
+
+def _early_finding(config: ParentConfig, component: KitComponent) -> Check:
+    if config.layout.role == SERVER:
+        return well(component.id, "clients get a job's app before they are asked for room, so that they can look at it")
+    return warned(component.id, "is for the server's kit: here it does nothing")
 
 
 def _check(component: KitComponent) -> None:

@@ -214,6 +214,8 @@ def _opened(view: JobView, stack: ExitStack) -> BinaryIO:
         with suppress(FileNotFoundError):  # it has just been kept
             return stack.enter_context(open_file(view.running_output))
     if path and view.is_active and not _is_of_this_run(view, path):
+        if view.waits_for:
+            raise NoOutputError(f"it has written nothing yet: it {view.waits_for}")
         raise NoOutputError(f"its output is not to be had from here; it is kept, when it ends, in {path}")
     if path is None:
         raise NoOutputError("its container is gone, and its site's folder is not here")

@@ -109,4 +109,14 @@ def test_a_client_that_does_not_take_it_is_told_of_and_sent_it_again(
     assert f"job {JOB_ID}: site-2 has not taken its app ahead: {why}" in caplog.text
     server.replies = {}
     server.schedule()
+    server.schedule()
     assert [token for token, _, _ in server.sent] == ["token-1", "token-2", "token-2"]
+
+
+def test_a_client_that_never_takes_it_is_sent_it_three_times(caplog: pytest.LogCaptureFixture) -> None:
+    server = Server({"app": ["@ALL"]})
+    server.replies = {"token-2": None}
+    for _ in range(5):
+        server.schedule()
+    assert [token for token, _, _ in server.sent].count("token-2") == 3
+    assert caplog.text.count("site-2 has not taken its app ahead") == 3

@@ -33,12 +33,26 @@ class SwappingRuntime(FakeRuntime):
         self._target = target
 
     def create(self, spec: ContainerSpec) -> str:
+        self.swap()
+        return super().create(spec)
+
+    def swap(self) -> None:
         self._folder.rename(self._folder.with_name("moved"))
         if self._target:
             self._folder.symlink_to(self._target)
         else:
             self._folder.mkdir()
-        return super().create(spec)
+
+
+class LateRuntime(SwappingRuntime):
+    """Has somebody do so as late as can be: when the engine is asked for the start."""
+
+    def create(self, spec: ContainerSpec) -> str:
+        return FakeRuntime.create(self, spec)
+
+    def start(self, container_id: str) -> None:
+        self.swap()
+        super().start(container_id)
 
 
 def launch(runtime: FakeRuntime, workspace: Path) -> None:
@@ -49,10 +63,13 @@ def launch(runtime: FakeRuntime, workspace: Path) -> None:
         launcher.close()
 
 
+@pytest.mark.parametrize("when", [SwappingRuntime, LateRuntime])
 @pytest.mark.parametrize("kind", ["a link to what was made", "a link elsewhere", "another folder"])
-def test_a_folder_that_was_replaced_is_never_shown_to_a_job(tmp_path: Path, kind: str) -> None:
+def test_a_job_that_would_see_a_folder_that_was_replaced_does_not_run(
+    tmp_path: Path, kind: str, when: type[SwappingRuntime]
+) -> None:
     targets = {"a link to what was made": tmp_path / "moved", "a link elsewhere": Path("/etc"), "another folder": None}
-    runtime = SwappingRuntime(tmp_path / "job-1", targets[kind])
+    runtime = when(tmp_path / "job-1", targets[kind])
     with pytest.raises(JobLaunchError, match=r"job job-1: its folder was replaced during the launch: .*/job-1"):
         launch(runtime, tmp_path)
     assert runtime.containers() == []

@@ -409,6 +409,10 @@ WARNED = {
         "consent: the kit's resource_manager is not flcore's, so that jobs are refused at once, whatever 'wait' says: "
         "flcore nvflare install KIT puts it in",
     ),
+    "a server's component in a client's kit": (
+        lambda kit, _: have_managers(kit, num_of_gpus=0, gpu_ids=[], more=[{"id": "early", "path": EARLY, "args": {}}]),
+        "early: is for the server's kit: here it does nothing",
+    ),
     "GPUs of which the launcher knows nothing": (
         lambda kit, _: have_managers(kit, num_of_gpus=2, gpu_ids=[]),
         "resource_manager: NVIDIA FLARE's own in local/resources.json has 'num_of_gpus': 2: jobs that ask for GPUs are "
@@ -692,4 +696,5 @@ def test_a_server_that_soon_gives_up_what_waits_for_an_approval_is_told(
         "'max_schedule_count' of local/resources.json say more"
     )
     assert (line in told) is (given_up_after is not None)
+    assert "  ok       early: clients get a job's app before they are asked for room" in told
     assert "consent: 'wait' is of clients: a server's own part of a job is refused at once" in told

@@ -254,6 +254,7 @@ def test_a_job_that_waits_for_somebody_is_not_said_to_be_called_off(lab: Operato
         launch = pool.submit(site.launch_job, {"job_id": "job-1"})
         until(lambda: any(view.waits_for for view in lab.index().jobs()))
         done = lab.flcore("stop", "job-1")
+        said = lab.flcore("logs", "job-1").err
         board.may_go_on.set()
         launch.result(TIMEOUT).terminate()
     assert (done.status, done.out) == (
@@ -261,6 +262,7 @@ def test_a_job_that_waits_for_somebody_is_not_said_to_be_called_off(lab: Operato
         "site-1/job-1: nothing of it runs yet: it waits for the ethics board; "
         "whoever has submitted it can call it off, or flcore deny has it be refused\n",
     )
+    assert said == "flcore: warning: site-1: it has written nothing yet: it waits for the ethics board\n"
 
 
 def test_a_container_that_was_never_started_and_is_nobodys_is_removed(lab: OperatorLab) -> None:
