@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,25 +18,13 @@ from flcore.approvals.approvals_file import APPROVE, DENY, Approval, ApprovalsFi
 from flcore.approvals.kept_requests import KeptRequests
 from launchers.flare.job_args import args_ahead, once
 
-from .kit_parent import PARENTS, KitParent, launcher_of, provision
+from .kit_parent import KitParent, launcher_of
 
 JOB = "11111111-2222-3333-4444-555555555555"
 SITE = "site-1"
 MANAGER = {"id": "resource_manager", "path": "launchers.nvflare_resource_manager.FlareResourceManager", "args": {}}
 CONSENT = {"id": "consent", "path": "flcore.observers.JobApproval", "args": {"wait": 600}}
 NEXT = "waits until NVIDIA FLARE schedules it"
-
-
-@pytest.fixture(scope="module")
-def provisioned(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Path]:
-    return provision(tmp_path_factory.mktemp("provisioned"))
-
-
-@pytest.fixture(autouse=True)
-def parents_end() -> Iterator[None]:
-    yield
-    while PARENTS:
-        PARENTS.pop().close()
 
 
 @pytest.fixture

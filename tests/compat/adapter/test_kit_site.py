@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import shutil
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from flcore.approvals.approvals_file import APPROVE, Approval, ApprovalsFile
 from flcore.errors import JobNotApprovedError, JobRejectedError
 from flcore.testing import EventRecorder
 
-from .kit_parent import PARENTS, SERVER, KitParent, job_arguments, launcher_of, provision
+from .kit_parent import SERVER, KitParent, job_arguments, launcher_of
 
 JOB = "11111111-2222-3333-4444-555555555555"
 JOURNAL = {"id": "journal", "path": "flcore.observers.JobJournal", "args": {}}
@@ -61,18 +61,6 @@ REFUSING = {"id": "gate", "path": f"{__name__}.Refusing", "args": {}}
 BROKEN = {"id": "broken", "path": f"{__name__}.Broken", "args": {}}
 CONSENT = {"id": "consent", "path": "flcore.observers.JobApproval", "args": {}}
 LISTENER = {"id": "listener", "path": f"{__name__}.FlareListener", "args": {}}
-
-
-@pytest.fixture(scope="module")
-def provisioned(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Path]:
-    return provision(tmp_path_factory.mktemp("provisioned"))
-
-
-@pytest.fixture(autouse=True)
-def parents_end() -> Iterator[None]:
-    yield
-    while PARENTS:
-        PARENTS.pop().close()
 
 
 @pytest.fixture
