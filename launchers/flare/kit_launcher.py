@@ -149,9 +149,10 @@ class KitLauncher(DockerJobLauncher):
         else:
             hosts |= flare_process.server_hosts(job_args, Path("/etc/hosts").read_text())
         isolation = replace(plan.spec.isolation, tmpfs={**plan.spec.isolation.tmpfs, **self._folders_in_memory(fl_ctx)})
-        kit = self._kit(fl_ctx, bool(self.key_given(job_meta, fl_ctx)), alone)
+        sees_key = bool(self.key_given(job_meta, fl_ctx))
+        kit = self._kit(fl_ctx, sees_key, alone)
         spec = replace(plan.spec, hosts=hosts, environment=environment, private_files=kit, isolation=isolation)
-        return replace(plan, spec=spec)
+        return replace(plan, spec=spec, asks={**plan.asks, "private_key": sees_key})
 
     def describe_launch(self, job_meta: dict[str, Any], fl_ctx: FLContext) -> LaunchRequest:
         request = super().describe_launch(job_meta, fl_ctx)

@@ -135,6 +135,17 @@ def test_what_waits_when_the_site_ends_is_told_as_ended(kit: Path) -> None:
     assert story(parent) == ["launching", "held", "aborted"]
 
 
+def test_whether_a_job_sees_the_site_s_private_key_is_approved_with_it(kit: Path, tmp_path: Path) -> None:
+    seen: dict[bool, Any] = {}
+    for sees_key in (False, True):
+        parent = started(Path(shutil.copytree(kit, tmp_path / str(sees_key) / SITE)), CONSENT, private_key=sees_key)
+        parent.deploy(JOB)
+        parent.has_room(JOB)
+        [seen[sees_key]] = KeptRequests(parent.kit / ".flcore").all()
+    assert seen[False].fingerprint != seen[True].fingerprint
+    assert {sees_key: request.asks["private_key"] for sees_key, request in seen.items()} == {False: False, True: True}
+
+
 @pytest.mark.parametrize("name", ["startup", "local", "..", "a/b", ""])
 def test_what_is_no_job_is_not_asked_about_and_nothing_of_it_is_removed(kit: Path, name: str) -> None:
     parent = started(kit, CONSENT)
