@@ -1,4 +1,7 @@
-"""Consent in a real federation: what nobody has approved at a client waits in the server's queue, and then runs."""
+"""Consent in a real federation: what nobody has approved at a client waits in the server's queue, and then runs.
+
+The kits are set up as ``docs/approvals.md`` says.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from markdown_it import MarkdownIt
 
 from tests.engines.engine import until
+from tests.environments import ROOT
 
 from .environments import NEWEST, flare
 from .federation import Federation
@@ -20,14 +25,24 @@ from .launchers import MANAGER, SERVER, Launcher
 from .topologies import Topology
 
 JOB = Job("asked", rounds=1, trainer={}, meta={"min_clients": 2, "mandatory_clients": ["site-1"]})
-EARLY = {"id": "early", "path": "launchers.nvflare_early_deployment.FlareEarlyDeployment", "args": {}}
-CONSENT = {"id": "consent", "path": "flcore.observers.JobApproval", "args": {"wait": 600}}
 TIMEOUT = 60
+
+
+def to_be_written() -> tuple[Any, Any, Any]:
+    """Return what the page has the server's operator write, what it has him change, and what a client's writes."""
+    _, _, section = (ROOT / "docs/approvals.md").read_text().partition("### In NVIDIA FLARE's queue")
+    tokens = MarkdownIt("commonmark").parse(section.partition("\n## ")[0])
+    early, scheduler, consent = (json.loads(token.content) for token in tokens if token.type == "fence")
+    return early, scheduler, consent
+
+
+EARLY, SCHEDULER, CONSENT = to_be_written()
 
 
 def components(site: str) -> list[dict[str, Any]]:
     """Return what the server and one client's operator add to their kits."""
-    return {SERVER: [EARLY], "site-1": [CONSENT]}.get(site, [])
+    written: list[dict[str, Any]] = {SERVER: EARLY, "site-1": CONSENT}.get(site, {}).get("components", [])
+    return written
 
 
 @pytest.fixture(scope="module")
@@ -62,6 +77,17 @@ def until_asked(federation: Federation, kit: Path, job_id: str) -> str:
 
 def history(federation: Federation, job_id: str) -> str:
     return "\n".join(federation.ask("meta", job_id).get("schedule_history") or [])
+
+
+def test_the_kits_are_as_the_page_says(federation: Federation) -> None:
+    server = federation.folder / SERVER
+    listed = json.loads((server / "local/resources.json.default").read_text())["components"]
+    own = next(component for component in listed if component["id"] == SCHEDULER["id"])
+    assert own["path"] == SCHEDULER["path"]
+    assert own["args"].items() <= SCHEDULER["args"].items()
+    said = federation.flcore("check", str(server))
+    assert "  ok       early_deployment: clients get a job's app before they are asked for room" in said
+    assert "job_scheduler" not in said
 
 
 def test_a_job_waits_in_the_server_s_queue_and_runs_when_somebody_has_approved_it(
