@@ -181,6 +181,7 @@ class _NVFlareJobLauncher(JobLauncherSpec):  # type: ignore[misc]  # its base is
         if not is_ours:
             remove_deployed(workspace, job_id)
             return False
+        self.launcher.open_keeper(fl_ctx)  # which has it given up in time, if nobody asks again
         self._raise_refusal(job_id)
         fl_ctx.set_prop(FLContextKey.JOB_PROCESS_ARGS, args_ahead(fl_ctx, job_id), private=True, sticky=False)
         site.hear_ahead(self.launcher.tell_ahead, job_meta, fl_ctx)

@@ -92,7 +92,7 @@ class HeldJobs:
             return self._answer(job_id, job, attempt)
         finally:
             job.asking.release()
-            if is_new:
+            if is_new and self._jobs.get(job_id) is job:
                 self._look_later(job_id, GIVEN_UP_AFTER)
 
     def taken(self, job_id: str) -> bool:

@@ -203,7 +203,7 @@ def test_of_another_launcher_s_job_nothing_is_told(parent: Parent) -> None:
     parent.is_ours = False
     assert parent.ask() == ""
     parent.jobs.close()
-    assert (parent.told, parent.ends) == ([], [])
+    assert (parent.told, parent.ends, parent.later) == ([], [], [])
 
 
 def test_what_is_launched_is_told_by_its_launch_alone(parent: Parent) -> None:
