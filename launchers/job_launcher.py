@@ -198,7 +198,7 @@ class JobLauncher(LaunchPlanner):
         Or JobLaunchError: put off while the image is pulled, which is to be known. Nothing is launched.
         """
         plan, keeper = self.plan(job_meta, fl_ctx), self.open_keeper(fl_ctx)
-        plan = replace(self._fitted(plan, keeper.runtime.traits()), image_id=keeper.image_ahead(plan.spec).id)
+        plan = replace(self._fitted(plan, keeper.runtime.traits()), image_id=keeper.launchpad.image_ahead(plan.spec).id)
         tell_plan(self, plan.request.job_id, fl_ctx, partial(self._describe, plan))
 
     def describe_launch(self, job_meta: dict[str, Any], fl_ctx: FLContext) -> LaunchRequest:

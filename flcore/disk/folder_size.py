@@ -43,17 +43,18 @@ def sizes_so_far(folder: Path) -> Generator[int]:
     """
     with closing(open_folder(folder)) as top:
         device = os.fstat(top).st_dev
-    total, places = LEAST, [_Place("", None, 0)]
+    total, names, places = LEAST, 1, [_Place("", None, 0)]
     while places:
         place = places.pop()
         for number, (name, info) in enumerate(_seen_in(folder, place), 1):
             if info.st_dev == device:
                 total += _size(info)
+                names += 1
                 if stat.S_ISDIR(info.st_mode):
                     places.append(_below(place, name))
             if number % _OFTEN == 0:
-                yield total
-        yield total
+                yield max(total, names * LEAST)
+        yield max(total, names * LEAST)
 
 
 def _seen_in(folder: Path, place: _Place) -> Iterator[tuple[str, os.stat_result]]:
@@ -75,7 +76,7 @@ def _seen_in(folder: Path, place: _Place) -> Iterator[tuple[str, os.stat_result]
 
 def _size(info: os.stat_result) -> int:
     names = 1 if stat.S_ISDIR(info.st_mode) else max(1, info.st_nlink)
-    return max(LEAST, info.st_blocks * _BLOCK // names)
+    return info.st_blocks * _BLOCK // names
 
 
 def _below(place: _Place, name: str) -> _Place:

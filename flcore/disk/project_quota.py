@@ -16,7 +16,6 @@ raise OSError.
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 import stat
 import struct
@@ -24,13 +23,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from .folder_size import LEAST
+from .projects import NO_PROJECTS, Marks, mark, marks_of
 from .safe_files import MAX_FOLDER_DEPTH, closing, open_folder
 
-_FSGETXATTR, _FSSETXATTR = 0x801C581F, 0x401C5820
-_FSXATTR = struct.Struct("=5I8x")
-"""``struct fsxattr``: flags, two of no matter here, the project, another one."""
-_INHERITED = 0x200
-"""``FS_XFLAG_PROJINHERIT``: what is made in a folder gets its project."""
 _QUOTACTL_FD = 443
 """The number of the system call, which has no function in most C libraries."""
 _GETQUOTA, _SETQUOTA, _XGETQSTAT = 0x800007, 0x800008, 0x5805
@@ -46,7 +41,7 @@ _ENFORCED = 1 << 5
 _UNIT = 1024
 _FIRST, _COUNT = 1 << 30, 1 << 30
 """Our projects. Others begin far below: Docker, Kubernetes and whoever counts by hand."""
-_TRIES, _STEP = 8, 0x9E3779B1
+_TRIES, _STEP = 8, 0x9E3779B97F4A7C15
 _ROOM = 1 << 18
 """Bytes; XFS refuses a file that would leave less than 184 KiB."""
 _AS_IT_IS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -66,18 +61,19 @@ class Held(NamedTuple):
 
 
 def why_none(folder: Path) -> str | None:
-    """Say why no folder beside this one, or in it, can get a limit by its file system; None if it can."""
+    """Say why no folder in this one can get a limit by its file system; None if it can."""
     with closing(os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)) as place:
         try:
             (flags,) = struct.unpack_from("=H", _quotactl(place, _XGETQSTAT, 0, bytes(256)), 2)
             if not flags & _ENFORCED:
                 return "its file system enforces no project quotas: mount it with the option prjquota"
             _record(place, _FIRST)
+            project = marks_of(place).project
         except PermissionError:
             return "only root of this host can set project quotas (CAP_SYS_ADMIN)"
         except OSError:
             return "its file system or the kernel has no project quotas"
-    return None
+    return f"it counts for the project {project} already, whose limit is left to hold" if project else None
 
 
 def hold(folder: Path, limit: int) -> None:
@@ -103,21 +99,32 @@ def held(folder: Path) -> Held | None:
 def let_go(folder: Path) -> None:
     """Have a folder have no limit of its file system any more. Idempotent; nothing, if it has none.
 
-    What is moved into it takes no notice of projects again. It keeps its number until it goes, and then that is free.
+    What is moved into it takes no notice of projects again, whatever a job has made of its folder's. It keeps its
+    number until it goes, and then that is free.
     """
     with closing(open_folder(folder)) as place:
-        if project := _project(place):
-            _set_limit(place, project, 0)
-            _mark(place, project, inherited=False)
+        try:
+            marks = marks_of(place)
+        except OSError as error:
+            if error.errno in NO_PROJECTS:
+                return
+            raise
+        with closing(os.open("..", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=place)) as above:
+            is_of_above = marks.project == marks_of(above).project
+        if marks.is_inherited and not is_of_above:  # first: its owner may do it, who may lift no limit
+            mark(place, marks._replace(is_inherited=False))
+        for project in _possible(place):
+            if _asked(place, project)[0]:
+                _set_limit(place, project, 0)
 
 
 def _project(place: int) -> int:
     """Return the project of a folder that :func:`hold` has given one; 0 for another."""
     try:
-        _, project = _marks(place)
+        project = marks_of(place).project
     except OSError as error:
-        if error.errno in (errno.ENOTTY, errno.EOPNOTSUPP, errno.EINVAL):
-            return 0  # a file system without projects
+        if error.errno in NO_PROJECTS:
+            return 0
         raise
     return project if project in _possible(place) else 0  # its owner may have given it another's
 
@@ -133,10 +140,11 @@ def _free_project(place: int) -> int:
 def _possible(place: int) -> list[int]:
     """Return the projects that a folder may get, in the order in which they are tried.
 
-    Of the first, there may still be files that were moved out of an earlier folder with this inode number.
+    Of the first, there may still be files that were moved out of an earlier folder with this inode number. All bits of
+    that count: on a large XFS, new folders have numbers that differ in the high ones only.
     """
     number = os.fstat(place).st_ino
-    return [_FIRST + (number + attempt * _STEP) % _COUNT for attempt in range(_TRIES)]
+    return [_FIRST + ((number * _TRIES + attempt) * _STEP % (1 << 64) >> 34) for attempt in range(_TRIES)]
 
 
 def _enter(folder: int, project: int, depth: int) -> None:
@@ -144,7 +152,7 @@ def _enter(folder: int, project: int, depth: int) -> None:
 
     What is no file or folder cannot be opened without harm, and holds nothing.
     """
-    _mark(folder, project, inherited=True)  # first: what is made meanwhile has it
+    mark(folder, Marks(project, is_inherited=True))  # first: what is made meanwhile has it
     with os.scandir(folder) as entries:
         for entry in entries:
             is_folder = entry.is_dir(follow_symlinks=False)
@@ -156,22 +164,7 @@ def _enter(folder: int, project: int, depth: int) -> None:
                     if stat.S_ISDIR(info.st_mode):
                         _enter(place, project, depth - 1)
                     else:
-                        _mark(place, project, inherited=False)
-
-
-def _marks(place: int) -> tuple[int, int]:
-    """Return the flags of a file and its project."""
-    flags, _, _, project, _ = _FSXATTR.unpack(fcntl.ioctl(place, _FSGETXATTR, bytes(_FSXATTR.size)))
-    return flags, project
-
-
-def _mark(place: int, project: int, *, inherited: bool) -> None:
-    old = fcntl.ioctl(place, _FSGETXATTR, bytes(_FSXATTR.size))
-    flags, extent, extents, _, copied = _FSXATTR.unpack(old)
-    flags = flags | _INHERITED if inherited else flags & ~_INHERITED
-    new = _FSXATTR.pack(flags, extent, extents, project, copied)
-    if new != old:
-        fcntl.ioctl(place, _FSSETXATTR, new)
+                        mark(place, Marks(project, is_inherited=False))
 
 
 def _set_limit(place: int, project: int, size: int) -> None:

@@ -16,6 +16,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
+from .projects import take_in_all
+
 MAX_FOLDER_DEPTH = 64
 """Levels of folders in an app. What lies deeper in a job's folder keeps its owner."""
 PASSING = frozenset(
@@ -182,6 +184,7 @@ def _empty(folder: int) -> None:
         if _unlink(name, folder):
             continue
         with closing(_open_up(name, folder)) as inner:
+            take_in_all(folder)
             nested = [below for below in os.listdir(inner) if not _unlink(below, inner)]  # noqa: PTH208 - a descriptor
             names += [_move_up(below, inner, folder) for below in nested]
         os.rmdir(name, dir_fd=folder)

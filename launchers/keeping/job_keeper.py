@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from flcore.disk.os_errors import in_words
-from flcore.errors import Hold, ImageError, JobLaunchError, NameInUseError
+from flcore.errors import JobLaunchError, NameInUseError
 from flcore.event_ids import EventId
 from flcore.job_launcher_spec import ImagePullProgress, JobHandleSpec, JobStateChange
 from flcore.launch import Launch
@@ -37,7 +37,7 @@ from ..records.known_engines import EngineNote
 from ..records.known_job import known_disk
 from ..runtime.base import ContainerSummary, FoundImage, Runtime, whereabouts_of
 from ..runtime.engine_traits import EngineTraits
-from ..settings import ALWAYS, NEVER, JobSettings
+from ..settings import JobSettings
 from ..tracking.job_disk import JobDisk
 from ..tracking.state_tracker import StateTracker
 from ..tracking.tracked_job import CleanUpDelayedError, JobHooks, TrackedJob
@@ -45,7 +45,7 @@ from .ended_job import keep_output, take_folder_back
 from .image_puller import ImagePuller
 from .job_quota import end_in_folder, held_to_limit, lift_quota
 from .job_recovery import JobRecovery
-from .launch_steps import Launchpad, LaunchSteps, usable_image
+from .launch_steps import Launchpad, LaunchSteps
 from .loans import OWN_NETWORK, Loans
 from .user_names import UserNames
 
@@ -55,8 +55,6 @@ Handle = TypeVar("Handle", bound=JobHandleSpec)
 
 SAME_NAME_TIMEOUT = 10.0
 """Seconds that a launch waits for an ended job of the same name to be out of the way."""
-PULL_PATIENCE = 600.0
-"""Seconds that a launch is put off for an image, which is to be known before it begins; then it is tried."""
 
 
 class KeeperListener(Protocol):
@@ -166,7 +164,7 @@ class JobKeeper:
                 confirm(spec.host_user)
                 with held_to_limit(job):
                     steps.start()
-                handle = make_handle(job)
+                    handle = make_handle(job)
                 launch.note_handle(handle)
         return handle
 
@@ -211,21 +209,6 @@ class JobKeeper:
         """
         if self._recovery:
             self._recovery.take_over(self.tracker)
-
-    def image_ahead(self, spec: ContainerSpec) -> FoundImage:
-        """Return what the image of a launch is that is not to begin yet.
-
-        Raises JobLaunchError where it cannot be had: put off while it is pulled, if the site's config has it be.
-        """
-        image, puller, policy = spec.image, self.launchpad.puller, self._settings.pull.policy
-        found = self.runtime.find_image(image)
-        if policy != NEVER and (found is None or (policy == ALWAYS and not puller.has_pulled(image, PULL_PATIENCE))):
-            puller.begin([image])
-            error = ImageError(f"image {image} is not there yet")
-            why = "waits for its image"
-            error.hold = Hold(f"{why} {image}", lambda: not puller.is_pulling(image), PULL_PATIENCE, why)
-            raise error
-        return usable_image(spec, found)
 
     def pull_ahead(self) -> None:
         """Begin to pull what the site wants to have there before any job does. Asks no engine before it returns."""
@@ -360,7 +343,8 @@ class JobKeeper:
         """Keep an ended job's output, write its end down, then remove its container. May be done twice."""
         if not self._loans.take_secrets_back(job):
             raise CleanUpDelayedError("its secrets cannot be removed")
-        lift_quota(log_path)  # first: the output is kept there, however full it is
+        if not self._runs_again(job):
+            lift_quota(log_path)  # first: the output is kept there, however full it is
         if job.identity.container_id:
             keep_output(job, self.runtime, log_path)
             if not self._settings.keep:  # last, and only when the rest is on the disk: the engine forgets all of it
@@ -370,6 +354,11 @@ class JobKeeper:
         if job.hooks.record and (self._settings.keep or not job.identity.container_id):
             job.hooks.record.keep()  # of what was asked for and is not there yet, too: an engine may be very late
         self._drop(job)
+
+    def _runs_again(self, job: TrackedJob) -> bool:
+        """Whether there is another run of a job's id, which has its folder now."""
+        runs = list(self._jobs.values())
+        return any(one is not job and one.identity.job_id == job.identity.job_id for one in runs)
 
     def _drop(self, job: TrackedJob) -> None:
         self._jobs.pop(job.identity.nonce, None)

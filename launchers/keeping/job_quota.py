@@ -15,12 +15,16 @@ from pathlib import Path
 from flcore.config.sizes import size_in_words
 from flcore.disk import project_quota
 from flcore.disk.os_errors import in_words
+from flcore.errors import OutcomeUnknownError
 
-from ..docker_state import DOCKER_STATE, ContainerState, effective_state
+from ..docker_state import DOCKER_STATE, ContainerState, effective_state, result_of
 from ..tracking.job_disk import JobDisk
 from ..tracking.tracked_job import TrackedJob
 
 logger = logging.getLogger(__name__)
+
+_BY_A_SIGNAL = 128
+"""The first exit code that may stand for a signal."""
 
 
 @contextmanager
@@ -34,6 +38,8 @@ def held_to_limit(job: TrackedJob) -> Iterator[None]:
         _hold(job, disk)
     try:
         yield
+    except OutcomeUnknownError:  # it may run
+        raise
     except BaseException:
         if disk:
             _lift(disk.folder)  # what an earlier run has left can be moved back
@@ -52,12 +58,13 @@ def lift_quota(log_path: Path | None) -> None:
 def end_in_folder(
     log_path: Path | None, end_of: Callable[[ContainerState], ContainerState], seen: ContainerState
 ) -> ContainerState:
-    """Return how a job ended, as ``end_of`` says: of one that failed when its file system refused more, that it did."""
+    """Return how a job ended, as ``end_of`` says; of one that failed by itself when its folder was full, that, too."""
     seen = end_of(seen)
-    has_failed = effective_state(seen) is DOCKER_STATE.EXITED and seen.exit_code and not seen.oom_killed
+    is_over = effective_state(seen) is DOCKER_STATE.EXITED
+    has_failed = is_over and 0 < (seen.exit_code or 0) < _BY_A_SIGNAL and not seen.oom_killed
     if log_path and has_failed and (limit := _limit_of_full(log_path.parent)):
         why = f"its folder was full: it held the {size_in_words(limit)} that it may ('disk')"
-        return replace(seen, error=f"{seen.error or f'exit code {seen.exit_code}'}; {why}")
+        return replace(seen, error=f"{result_of(seen).error}; {why}")
     return seen
 
 
@@ -71,7 +78,7 @@ def _limit_of_full(folder: Path) -> int:
 
 def _hold(job: TrackedJob, disk: JobDisk) -> None:
     try:
-        if project_quota.why_none(disk.folder) is None:
+        if project_quota.why_none(disk.folder.parent) is None:
             project_quota.hold(disk.folder, disk.limit)
     except OSError as error:
         _lift(disk.folder)

@@ -11,6 +11,7 @@ from typing import TypeVar
 
 from flcore.errors import (
     FLCoreError,
+    Hold,
     ImageError,
     JobAbortedError,
     JobLaunchError,
@@ -25,7 +26,7 @@ from ..container_spec import ContainerSpec
 from ..docker_state import DOCKER_STATE, GONE, RUN_OR_OVER
 from ..runtime.base import FoundImage, Runtime
 from ..runtime.engine_traits import EngineTraits
-from ..settings import JobSettings
+from ..settings import ALWAYS, NEVER, JobSettings
 from ..tracking.state_tracker import StateTracker
 from ..tracking.tracked_job import TrackedJob
 from .image_puller import ImagePuller
@@ -36,6 +37,8 @@ _Answer = TypeVar("_Answer")
 
 LAST_LOOK_TIMEOUT = 2.0
 """Seconds to see how a container ended whose start failed, before it is removed."""
+PULL_PATIENCE = 600.0
+"""Seconds that a launch is put off for an image, which is to be known before it begins; then it is tried."""
 _RETRY_INTERVAL = 0.5
 
 
@@ -58,6 +61,21 @@ class Launchpad:
     def is_worth_waiting(self, give_up_at: float) -> bool:
         """Whether an engine that does not answer may be asked once more."""
         return self.has_answered and time.monotonic() <= give_up_at
+
+    def image_ahead(self, spec: ContainerSpec) -> FoundImage:
+        """Return what the image of a launch is that is not to begin yet.
+
+        Raises JobLaunchError where it cannot be had: put off while it is pulled, if the site's config has it be.
+        """
+        image, puller, policy = spec.image, self.puller, self.settings.pull.policy
+        found = self.runtime.find_image(image)
+        if policy != NEVER and (found is None or (policy == ALWAYS and not puller.has_pulled(image, PULL_PATIENCE))):
+            puller.begin([image])
+            error = ImageError(f"image {image} is not there yet")
+            why = "waits for its image"
+            error.hold = Hold(f"{why} {image}", lambda: not puller.is_pulling(image), PULL_PATIENCE, why)
+            raise error
+        return usable_image(spec, found)
 
 
 class LaunchSteps:

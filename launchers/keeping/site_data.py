@@ -21,6 +21,9 @@ def data_sources(study: Study) -> dict[str, Path]:
     return {name: Path(path).resolve() for name, path in study.datasets.items()}
 
 
+BY_QUOTA = "by project quota, which a hostile job can evade where the engine has no user namespaces (userns-remap)"
+
+
 def check_data(policy: SitePolicy, secrets: JobSecrets) -> Iterator[Check]:
     """Say whether the datasets and secrets are there, those of jobs of no study and those of each."""
     studies = policy.all_studies()
@@ -50,4 +53,4 @@ def _how_limited(workspace: Path) -> str:
         why_none = project_quota.why_none(there)
     except OSError as error:
         why_none = in_words(error)
-    return f"measured now and then: {why_none}" if why_none else "by project quota"
+    return f"measured now and then: {why_none}" if why_none else BY_QUOTA

@@ -21,6 +21,7 @@ from flcore.config.sizes import size_in_words
 from flcore.disk import project_quota
 from flcore.disk.folder_size import sizes_so_far
 from flcore.disk.os_errors import in_words
+from flcore.disk.project_quota import Held
 from flcore.disk.safe_files import PASSING
 
 from .job_disk import JobDisk
@@ -159,6 +160,8 @@ class _Look:
             if time.monotonic() - began >= TURN:
                 break
         else:
+            if self._times_full > 1 and not ((told := self._told()) and told.is_full):
+                self._times_full = 0  # it has made room meanwhile
             self._note_seen(self._times_full)
             self._counted_at = time.monotonic()
         return time.monotonic() - began
@@ -168,7 +171,7 @@ class _Look:
 
         Before a job is ended, somebody looks: files that another job has given to its folder's project count, too.
         """
-        if now - self._counted_at >= COUNTED or not (told := project_quota.held(self.disk.folder)):
+        if now - self._counted_at >= COUNTED or not (told := self._told()):
             self._times_full = 0
             return False
         self._times_full = self._times_full + 1 if told.is_full else 0
@@ -177,6 +180,13 @@ class _Look:
         self._held = told.used
         self._note(0)
         return True
+
+    def _told(self) -> Held | None:
+        """Return what the file system says of the folder; None where it has no limit, or cannot be asked any more."""
+        try:
+            return project_quota.held(self.disk.folder)
+        except OSError:
+            return None
 
     def _note_seen(self, times_over: int) -> None:
         if self._times_full > 1:

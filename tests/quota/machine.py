@@ -21,8 +21,8 @@ from tests.environments import ROOT
 KERNEL = ROOT / "build/machine"
 """The kernel, its modules and a busybox, as ``.ci/machine`` has put them there."""
 _OWN = Path(__file__).parent
-_DISKS = 3
-_DISK_SIZE = 512 << 20
+_DISK_SIZES = (512 << 20, 512 << 20, 512 << 20, 12 << 40)
+"""Bytes, of which little is written: ext4 and XFS, a file system without limits, and an XFS that is large."""
 _TIMEOUT = 600
 """Seconds."""
 _EXIT = re.compile(r"machine: exit (\d+)")
@@ -81,10 +81,10 @@ def _archive(first: Path, words: Sequence[str]) -> bytes:
 
 
 def _command(folder: Path) -> list[str]:
-    disks = [folder / f"disk-{number}" for number in range(_DISKS)]
-    for disk in disks:
+    disks = [folder / f"disk-{number}" for number in range(len(_DISK_SIZES))]
+    for disk, size in zip(disks, _DISK_SIZES, strict=True):
         disk.touch()
-        os.truncate(disk, _DISK_SIZE)
+        os.truncate(disk, size)
     drives = [f"-drive file={disk},if=virtio,format=raw,cache=unsafe" for disk in disks]
     kernel = ["-kernel", str(KERNEL / "vmlinuz"), "-initrd", str(folder / "initrd")]
     words = [word for part in (_HARDWARE, _FILES, *drives) for word in part.split()]

@@ -7,13 +7,14 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from flcore import FLContext, JobReturnCode, Site
-from flcore.disk.project_quota import held, hold
+from flcore.disk.project_quota import held
 from flcore.observers.job_tally import failure_reason
 from flcore.testing import FakeFLContext
 from launchers.docker_launcher import ClientDockerJobLauncher
@@ -22,7 +23,7 @@ from launchers.runtime.fake import FakeRuntime
 from launchers.testing.patience import until
 from launchers.tracking import disk_watch
 from tests.quota.conftest import USER, as_job
-from tests.quota.test_project_quota import CHANGE, FILL, LIMIT, told
+from tests.quota.test_project_quota import CHANGE, FILL, LIMIT, project_of, told
 
 TIMEOUT = 60.0
 FULL = "the site: its folder is full: it holds the 2Mi that it may ('disk')"
@@ -188,7 +189,35 @@ def test_a_launch_that_fails_leaves_no_limit(life: Life, disk: Path, runtime: Fa
     assert not (disk / "job-1").exists() or held(disk / "job-1") is None
 
 
-def test_a_site_is_told_how_the_disk_is_limited(life: Life, disk: Path) -> None:
-    hold(disk, LIMIT)
+def test_a_site_is_told_how_the_disk_is_limited(life: Life) -> None:
     said = [check.detail for check in life.launcher.check(life.ctx) if check.what == "disk"]
-    assert said == ["by project quota"]
+    assert said[0].startswith("by project quota, ")
+
+
+def test_a_job_runs_again_whatever_its_last_run_has_made_of_its_folders_project(disk: Path, tmp_path: Path) -> None:
+    (tmp_path / "app").mkdir()
+    (tmp_path / "app" / "config").write_text("new")
+    change = CHANGE.replace("sys.argv[1]", "'.'").replace("int(sys.argv[2])", "7")
+    for _ in range(2):
+        with site_of(disk, change) as site:
+            handle = site.launch_job({"job_id": "job-1"}, app=tmp_path / "app")
+            assert handle.wait(TIMEOUT) is JobReturnCode.SUCCESS
+    assert not list(disk.glob(".replaced-*"))
+
+
+def test_two_jobs_that_play_with_projects_hang_no_clean_up(life: Life, disk: Path, runtime: FakeRuntime) -> None:
+    life.launch()
+    give_away(disk / "job-1")
+    as_job("import os, sys; os.mkdir(sys.argv[1])", disk / "job-1" / "sub")
+    as_job(FILL, disk / "job-1" / "sub" / "data")
+    project = project_of(disk / "job-1" / "sub")
+    assert as_job(CHANGE, disk / "job-1", 0) == ""
+    with suppress(KeyError):  # the watch was faster
+        runtime.exit("site-1-job-1", 0)
+    life.ctx.recorder.wait_for_end("job-1")
+    life.launcher.launch_job({"job_id": "job-2"}, life.ctx)
+    give_away(disk / "job-2")
+    assert as_job(CHANGE, disk / "job-2", project) == ""
+    runtime.write("site-1-job-2", b"its output\n")
+    runtime.exit("site-1-job-2", 0)
+    until(runtime.containers, lambda left: left == [], "nothing must be left")

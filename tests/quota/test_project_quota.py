@@ -10,6 +10,8 @@ import pytest
 
 from flcore.disk.folder_size import sizes_so_far
 from flcore.disk.project_quota import Held, held, hold, let_go, why_none
+from flcore.disk.projects import Marks, mark
+from flcore.disk.safe_files import closing, open_folder, remove
 from launchers.testing.patience import until
 from tests.quota.conftest import as_job, made
 
@@ -22,6 +24,14 @@ import sys
 with open(sys.argv[1], "wb", buffering=0) as file:
     for _ in range(16 * 1024):
         file.write(bytes(4096))
+"""
+MIXED = """
+import fcntl, os, struct, sys
+top, shape = sys.argv[1], struct.Struct("=5I8x")
+os.mkdir(top); os.mkdir(top + "/a"); os.mkdir(top + "/a/b")
+place = os.open(top, os.O_RDONLY)
+flags, extent, extents, project, more = shape.unpack(fcntl.ioctl(place, 0x801C581F, bytes(28)))
+fcntl.ioctl(place, 0x401C5820, shape.pack(flags | 0x200, extent, extents, 5, more))
 """
 MANY = """
 import os, sys
@@ -37,7 +47,7 @@ fcntl.ioctl(file, 0x401C5820, shape.pack(flags, extent, extents, int(sys.argv[2]
 ASK = """
 import sys
 from pathlib import Path
-from flcore.disk.project_quota import held, hold, why_none
+from flcore.disk.project_quota import held, hold, let_go, why_none
 folder = Path(sys.argv[1])
 print(held(folder))
 """
@@ -232,3 +242,52 @@ def test_a_job_in_a_user_namespace_cannot_even_do_that(folder: Path) -> None:
 def test_a_file_system_that_only_counts_has_no_limits() -> None:
     why = "its file system enforces no project quotas: mount it with the option prjquota"
     assert why_none(Path("/mnt/unlimited")) == why
+
+
+def test_each_folder_of_a_large_file_system_has_a_project_of_its_own() -> None:
+    place = Path("/mnt/large/many")
+    place.mkdir()
+    folders = [made(place / f"{number}") for number in range(40)]
+    for folder in folders:
+        hold(folder, LIMIT)
+    assert len({project_of(folder) for folder in folders}) == len(folders)
+
+
+def test_whatever_a_job_has_made_of_the_projects_in_its_folder_can_be_removed(folder: Path) -> None:
+    assert as_job(MIXED, folder / "mixed") == ""
+    remove(folder / "mixed")
+    assert not (folder / "mixed").exists()
+
+
+@pytest.mark.parametrize("project", [0, 7])
+def test_a_limit_is_lifted_whatever_a_job_has_made_of_its_folders_project(folder: Path, project: int) -> None:
+    hold(folder, LIMIT)
+    (folder / "sub").mkdir()
+    own = project_of(folder)
+    assert as_job(CHANGE, folder, project) == ""
+    let_go(folder)
+    with closing(open_folder(folder)) as place:
+        mark(place, Marks(own, is_inherited=False))
+    assert held(folder) is None
+    (folder.parent / "elsewhere").mkdir()
+    (folder.parent / "elsewhere").rename(folder / "moved")
+
+
+def test_who_may_lift_no_limit_can_have_files_be_moved_there(folder: Path) -> None:
+    hold(folder, LIMIT)
+    assert "Operation not permitted" in as_job(ASK.replace("print(held(folder))", "let_go(folder)"), folder)
+    (folder.parent / "elsewhere").mkdir()
+    (folder.parent / "elsewhere").rename(folder / "moved")
+
+
+def test_a_workspace_that_counts_for_a_project_of_others_is_left_to_that(disk: Path) -> None:
+    with closing(open_folder(disk)) as place:
+        mark(place, Marks(42, is_inherited=True))
+    assert why_none(disk) == "it counts for the project 42 already, whose limit is left to hold"
+
+
+def test_the_file_system_and_who_looks_count_alike(folder: Path) -> None:
+    hold(folder, LIMIT)
+    as_job("import os, sys\nfor number in range(300): os.symlink('x', f'{sys.argv[1]}/{number}')", folder)
+    as_job(FILL.replace("16 * 1024", "400"), folder / "data")
+    assert counted(folder) <= LIMIT

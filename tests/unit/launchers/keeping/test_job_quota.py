@@ -5,17 +5,25 @@ from __future__ import annotations
 import logging
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from flcore.disk import project_quota
 from flcore.disk.project_quota import Held
+from flcore.errors import JobLaunchError, OutcomeUnknownError
+from flcore.testing import FakeFLContext
+from launchers.docker_launcher import ClientDockerJobLauncher
 from launchers.docker_state import DOCKER_STATE, GONE, ContainerState
+from launchers.keeping import job_keeper
 from launchers.keeping.job_quota import end_in_folder, held_to_limit, lift_quota
+from launchers.keeping.loans import Loans
 from launchers.records.job_record import JobIdentity
+from launchers.runtime.fake import FakeRuntime
 from launchers.tracking.job_disk import JobDisk
 from launchers.tracking.tracked_job import JobHooks, TrackedJob
 
+TIMEOUT = 10.0
 MI = 1 << 20
 FAILED = ContainerState(DOCKER_STATE.EXITED, exit_code=1, started_at=1.0, finished_at=2.0)
 
@@ -134,3 +142,33 @@ def test_a_job_that_fails_in_a_folder_with_room_or_of_which_nothing_is_known_has
     disk.error = OSError(5, "Input/output error")
     assert end(FAILED, tmp_path) == ""
     assert end_in_folder(None, lambda seen: seen, FAILED) == FAILED
+
+
+def test_of_a_start_whose_outcome_is_unknown_the_limit_stays(disk: Disk, tmp_path: Path) -> None:
+    with pytest.raises(OutcomeUnknownError), held_to_limit(job(tmp_path)):
+        raise OutcomeUnknownError("it may run")
+    assert disk.held == Held(MI, 0)
+
+
+def test_the_clean_up_of_a_run_lifts_no_limit_of_the_next(
+    disk: Disk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(job_keeper, "SAME_NAME_TIMEOUT", 0.05)
+    refusals, take_back = iter([JobLaunchError("has active endpoints")]), Loans.take_network_back
+
+    def refuse_at_first(self: Loans, ended: TrackedJob, runtime: Any) -> Any:
+        if error := next(refusals, None):
+            raise error
+        return take_back(self, ended, runtime)
+
+    monkeypatch.setattr(Loans, "take_network_back", refuse_at_first)
+    runtime, ctx = FakeRuntime(), FakeFLContext(workspace=tmp_path, job_args={"exe_module": ("-m", "work")})
+    launcher = ClientDockerJobLauncher(image="job:1", runtime=runtime, stop_grace=0, limits={"disk": "1Mi"})
+    first = launcher.launch_job({"job_id": "job-1"}, ctx)
+    runtime.exit("site-1-job-1", 0)
+    first.wait(TIMEOUT)
+    launcher.launch_job({"job_id": "job-1"}, ctx)
+    assert disk.held == Held(MI, 0)
+    assert first.wait_for_clean_up(TIMEOUT)
+    assert disk.held == Held(MI, 0)
+    launcher.close()

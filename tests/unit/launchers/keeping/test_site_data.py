@@ -11,6 +11,7 @@ from flcore.disk import project_quota
 from flcore.testing import FakeFLContext
 from launchers.docker_launcher import ClientDockerJobLauncher
 from launchers.job_launcher import JobLauncher
+from launchers.keeping.site_data import BY_QUOTA
 from launchers.process_launcher import ClientProcessJobLauncher
 from launchers.runtime.fake import FakeRuntime
 
@@ -59,7 +60,7 @@ def test_how_the_disk_is_limited_is_said_of_a_workspace_that_is_not_there_yet_to
     ctx = FakeFLContext(workspace=tmp_path / "ws" / "site-1")
     said = [check.detail for check in docker(limits=LIMIT).check(ctx) if check.what == "disk"]
     measured = f"measured now and then: {why_none}"
-    assert said == [measured if why_none else "by project quota"]
+    assert said == [measured if why_none else BY_QUOTA]
 
 
 def test_a_disk_that_cannot_be_asked_is_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
 import os
 import time
@@ -180,6 +181,26 @@ def test_what_fills_a_folder_and_is_not_seen_in_it_is_told_so(bench: Bench, monk
         "the rest has no name any more, or another job has made it count here"
     )
     assert reason(bench.running()) == f"the site: {why} ('disk')"
+
+
+@pytest.mark.parametrize("number", [errno.EPERM, errno.ESRCH, errno.ENOSYS])
+def test_where_the_file_system_cannot_be_asked_any_more_somebody_looks(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def held(_: Path) -> Held:
+        raise OSError(number, "no more")
+
+    monkeypatch.setattr(project_quota, "held", held)
+    job = bench.running()
+    assert job.wait(0.2) is None
+    (bench.folder() / "data").write_bytes(bytes(2 * MI))
+    assert reason(job) == "the site: its folder holds more than the 1Mi that it may ('disk')"
+
+
+def test_a_job_that_makes_room_while_somebody_looks_is_not_ended(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    used = itertools.chain([MI, MI], itertools.repeat(0))
+    monkeypatch.setattr(project_quota, "held", lambda _: Held(MI, next(used)))
+    assert bench.running().wait(0.2) is None
 
 
 def test_a_folder_that_is_full_for_a_moment_only_ends_no_job(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
