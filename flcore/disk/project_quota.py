@@ -5,7 +5,8 @@ what all files of one project hold, and refuses what would be more than its limi
 folder holds, also of files without a name that a process keeps open; and no folder passes its limit for a moment.
 
 The number stands on the folder itself, and nowhere else: whoever looks at the folder, be it after a crash, finds it. It
-is made of the folder's inode number, so that no two folders of a file system have the same, whoever makes them.
+is made of the folder's inode number, so that two folders hardly ever have the same, whoever makes them; one for which
+there are files already is passed over. A job can have its own files count for others, outside of user namespaces.
 
 What the calls mean is in ``quotactl(2)``, ``ioctl_xfs_fsgetxattr(2)``, and Linux's headers ``<linux/fs.h>``,
 ``<linux/quota.h>`` and ``<linux/dqblk_xfs.h>``. Where they are not known (before Linux 5.14, or where their numbers are
@@ -39,8 +40,8 @@ _LIMITS = 1 | 4
 _ENFORCED = 1 << 5
 """``FS_QUOTA_PDQ_ENFD``: that they are counted is not enough."""
 _UNIT = 1024
-_FIRST, _COUNT = 1 << 30, 1 << 30
-"""Our projects. Others begin far below: Docker, Kubernetes and whoever counts by hand."""
+_FIRST, _BITS = 1 << 30, 30
+"""Our projects: the first, and of how many bits they are. Others begin far below: Docker, and who counts by hand."""
 _TRIES, _STEP = 8, 0x9E3779B97F4A7C15
 _ROOM = 1 << 18
 """Bytes; XFS refuses a file that would leave less than 184 KiB."""
@@ -144,7 +145,7 @@ def _possible(place: int) -> list[int]:
     that count: on a large XFS, new folders have numbers that differ in the high ones only.
     """
     number = os.fstat(place).st_ino
-    return [_FIRST + ((number * _TRIES + attempt) * _STEP % (1 << 64) >> 34) for attempt in range(_TRIES)]
+    return [_FIRST + ((number * _TRIES + n) * _STEP % (1 << 64) >> (64 - _BITS)) for n in range(_TRIES)]
 
 
 def _enter(folder: int, project: int, depth: int) -> None:
