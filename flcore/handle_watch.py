@@ -49,11 +49,10 @@ class HandleWatch:
             return
         for earlier in self._runs_of(launch.job_id):  # ended, or it would not have been launched again
             earlier.look()
+        tell = partial(self._events.tell_of_change, launch)
         with self._changed:
             turns = self._turns.setdefault(launch.job_id, _Turns())
-        job = _WatchedJob(launch.job_id, self._site, handle, partial(self._events.tell_of_change, launch), turns)
-        with self._changed:
-            self._jobs[launch] = job
+            self._jobs[launch] = _WatchedJob(launch.job_id, self._site, handle, tell, turns)
             self._has_new = True
             self._changed.notify_all()
         self._have_thread()

@@ -79,10 +79,7 @@ class JobApproval(FLComponent):
         self._rules = checked(approval_rules, "rules", rules)
         self._wait = checked(optional(seconds), "wait", wait)
         problems.raise_all(ValueError)
-
-    @property
-    def puts_off(self) -> bool:  # type: ignore[override]
-        return self._wait is not None
+        self.puts_off = self._wait is not None
 
     def handle_event(self, event_type: str, fl_ctx: FLContext) -> None:
         """Want to know what will run at BEFORE_JOB_LAUNCH; decide at JOB_LAUNCH_PLANNED."""

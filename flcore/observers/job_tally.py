@@ -58,6 +58,7 @@ _A_TIMEOUT = re.compile(r"\('\w*timeout'\)")
 _OF_THE_DISK = re.compile(r"\('disk'\)")
 """or how much a job's folder may hold."""
 _IN_A_FULL_FOLDER = re.compile(r"\('disk'\)$")
+"""How a reason ends of a job that failed by itself as its folder was full. A job may say the same elsewhere."""
 
 
 class Distribution(NamedTuple):

@@ -19,7 +19,7 @@ from flcore.job_meta import get_app
 from flcore.submitted_job import SubmittedJob
 
 from ..docker_launcher import DockerJobLauncher
-from ..flare.job_args import CLIENT_MODULE, PRINT_CONF, security_flag
+from ..flare.job_args import CLIENT_MODULE, PRINT_CONF, with_flags
 from ..flare.kit_layout import SERVER, KitLayout
 from ..flare.parent_config import ParentConfig, mapping_of
 from .launcher_findings import CLASSES
@@ -78,30 +78,34 @@ def job_args(config: ParentConfig, workspace: Any, job_id: str) -> JobArgs:
     """Return what NVIDIA FLARE would pass to a job's process; what it learns only then stands as such."""
     layout, listener = config.layout, config.listener
     parent = f"{listener.scheme}://{listener.host}:{listener.port or _AT_THE_START}"
-    common = {
-        Arg.EXE_MODULE: ("-m", _MODULES[layout.role]),
-        Arg.JOB_ID: ("-n", job_id),
-        Arg.WORKSPACE: ("-m", workspace.get_root_dir()),
-        Arg.AUTH_TOKEN: ("-t", _GIVEN),
-        Arg.TOKEN_SIGNATURE: ("-ts", _GIVEN),
-        Arg.STARTUP_CONFIG_FILE: ("-s", f"fed_{layout.role}.json"),
-        Arg.PARENT_URL: ("-p", parent),
-        Arg.PARENT_CONN_SEC: (security_flag(), listener.security),
-        Arg.OPTIONS: ("--set", f"{_options(layout)} {PRINT_CONF}"),
-    }
+    common = with_flags(
+        {
+            Arg.EXE_MODULE: _MODULES[layout.role],
+            Arg.JOB_ID: job_id,
+            Arg.WORKSPACE: workspace.get_root_dir(),
+            Arg.AUTH_TOKEN: _GIVEN,
+            Arg.TOKEN_SIGNATURE: _GIVEN,
+            Arg.STARTUP_CONFIG_FILE: f"fed_{layout.role}.json",
+            Arg.PARENT_URL: parent,
+            Arg.PARENT_CONN_SEC: listener.security,
+            Arg.OPTIONS: f"{_options(layout)} {PRINT_CONF}",
+        }
+    )
     of_role = _of_server if layout.role == SERVER else _of_client
     return {**common, **of_role(config, workspace, job_id)}
 
 
 def _of_client(config: ParentConfig, workspace: Any, _: str) -> JobArgs:
     service = _service(config.layout)
-    return {
-        Arg.CLIENT_NAME: ("-c", config.layout.site),
-        Arg.SSID: ("-d", _GIVEN),
-        Arg.STARTUP_DIR: ("-w", workspace.get_startup_kit_dir()),
-        Arg.TARGET: ("-g", service.get("target")),
-        Arg.SCHEME: ("-scheme", service.get("scheme", "grpc")),
-    }
+    return with_flags(
+        {
+            Arg.CLIENT_NAME: config.layout.site,
+            Arg.SSID: _GIVEN,
+            Arg.STARTUP_DIR: workspace.get_startup_kit_dir(),
+            Arg.TARGET: service.get("target"),
+            Arg.SCHEME: service.get("scheme", "grpc"),
+        }
+    )
 
 
 def _of_server(config: ParentConfig, workspace: Any, job_id: str) -> JobArgs:

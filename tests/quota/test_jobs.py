@@ -146,7 +146,7 @@ def life(runtime: FakeRuntime, disk: Path) -> Iterator[Life]:
 def test_what_a_job_holds_is_asked_and_nobody_looks_into_its_folder(
     life: Life, disk: Path, runtime: FakeRuntime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(disk_watch, "sizes_so_far", None)
+    monkeypatch.setattr(disk_watch, "sizes_so_far", None)  # whoever looked would fail
     handle = life.launch()
     runtime.use("site-1-job-1", 1.0, 1)
     (disk / "job-1" / "data").write_bytes(bytes(1 << 20))
@@ -162,7 +162,7 @@ def test_a_job_that_takes_its_files_out_of_what_is_counted_is_found_out(
         assert as_job(FILL.replace("16 * 1024", "300"), disk / "job-1" / name) == ""
         assert as_job(CHANGE, disk / "job-1" / name, 0) == ""
     assert not told(disk / "job-1").is_full
-    monkeypatch.setattr(disk_watch, "COUNTED", 0.0)
+    monkeypatch.setattr(disk_watch, "COUNTED", 0.0)  # no sooner: what was not seen yet is asserted first
     assert handle.wait(TIMEOUT) is JobReturnCode.ABORTED
     assert handle.result.ended_by == "the site: its folder holds more than the 2Mi that it may ('disk')"
 

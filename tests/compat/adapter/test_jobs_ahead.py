@@ -57,7 +57,7 @@ def test_what_a_job_is_launched_with_is_known_ahead(kit: Path, monkeypatch: pyte
         seen.append(dict(fl_ctx.get_prop(FLContextKey.JOB_PROCESS_ARGS)))
         raise RuntimeError("seen")
 
-    monkeypatch.setattr(parent.launcher, "launch_job", launch_job)
+    monkeypatch.setattr(parent.launcher, "launch_job", launch_job)  # of what NVIDIA FLARE calls, the last
     for _ in range(2):  # up to 2.6 a parent adds to its own options each time
         ahead = args_ahead(parent.engine.new_context(), JOB)
         with pytest.raises(RuntimeError, match="seen"):

@@ -68,6 +68,17 @@ class Parent:
         return self.is_ours
 
 
+class SlowLook:
+    """A look at a job that goes on until the test lets it end."""
+
+    def __init__(self) -> None:
+        self.begun, self.may_end = threading.Event(), threading.Event()
+
+    def __call__(self) -> bool:
+        self.begun.set()
+        return self.may_end.wait(TIMEOUT)
+
+
 @pytest.fixture
 def parent() -> Parent:
     return Parent()
@@ -159,17 +170,12 @@ def test_who_puts_off_without_a_summary_is_told_of_at_the_site_alone(parent: Par
 
 
 def test_who_asks_again_while_a_job_is_looked_at_waits(parent: Parent, pool: ThreadPoolExecutor) -> None:
-    looks, may_go_on = threading.Event(), threading.Event()
-
-    def attempt() -> bool:
-        looks.set()
-        return may_go_on.wait(TIMEOUT)
-
-    first = pool.submit(parent.jobs.why_not_yet, JOB, attempt)
-    assert looks.wait(TIMEOUT)
+    look = SlowLook()
+    first = pool.submit(parent.jobs.why_not_yet, JOB, look)
+    assert look.begun.wait(TIMEOUT)
     assert parent.ask() == "the site is looking at it"
     assert (parent.attempts, parent.forgotten) == (0, [])
-    may_go_on.set()
+    look.may_end.set()
     assert first.result(TIMEOUT) == ""
     assert parent.ask() == ""
 
@@ -177,16 +183,11 @@ def test_who_asks_again_while_a_job_is_looked_at_waits(parent: Parent, pool: Thr
 def test_an_answer_that_comes_after_the_launch_says_and_removes_nothing(
     parent: Parent, pool: ThreadPoolExecutor
 ) -> None:
-    looks, may_go_on = threading.Event(), threading.Event()
-
-    def attempt() -> bool:
-        looks.set()
-        return may_go_on.wait(TIMEOUT)
-
-    late = pool.submit(parent.jobs.why_not_yet, JOB, attempt)
-    assert looks.wait(TIMEOUT)
+    look = SlowLook()
+    late = pool.submit(parent.jobs.why_not_yet, JOB, look)
+    assert look.begun.wait(TIMEOUT)
     parent.jobs.taken(JOB)
-    may_go_on.set()
+    look.may_end.set()
     assert late.result(TIMEOUT) == ""
     assert (parent.told, parent.forgotten) == ([], [])
 
